@@ -27,7 +27,7 @@ class Replicated:
         return self.vault.run(role, *args, extra={"VAULT_ETL_READ_URL": self.url(role), **extra})
 
     def add_entry(self) -> int:
-        """A look on the primary, with its entries and its checkpoint; the number of the last of them."""
+        """Search on the primary, which adds entries and a checkpoint; return the number of the last entry."""
         self.vault.ok("reveal", "find", "--field", "ip", "--reason", "r", stdin=SHARED)
         ((seq,),) = self.vault.sql("SELECT seq FROM audit_head")
         assert isinstance(seq, int)

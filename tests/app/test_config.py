@@ -66,7 +66,7 @@ def test_a_file_alone_is_enough(loaded: Vault, tmp_path: Path) -> None:
 
 
 def test_config_works_while_settings_are_wrong(loaded: Vault, tmp_path: Path) -> None:
-    """All are shown, each that is wrong with what it takes; exit 78 names the first; no value is quoted."""
+    """All settings are shown, a wrong setting with its expected form; exit 78 names the first; no value is quoted."""
     file = tmp_path / "some.toml"
     file.write_text(f'batch_sise = "{SECRET}"\nlinger = 2.5\n', "utf-8")
     extra = {

@@ -1,4 +1,4 @@
-"""Connections to Postgres that are not made: exit, error and hint, by what is stable and not by a language."""
+"""Failed connections to Postgres: exit, error and hint follow from stable codes, not from a language."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Site:
     root: Path
 
     def url(self, port: int | str, *options: str) -> str:
-        """The analyst's, with his password."""
+        """The analyst's URL, with its password."""
         right = self.vault.database_url("analyst")
         port = self.ports[port] if isinstance(port, str) else port
         url = right.replace(f":{self.vault.server.port}/", f":{port}/")
@@ -40,7 +40,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(loaded: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """TLS of the right name, of another one and run out, and servers that refuse, each on its port."""
+    """Servers on a port each: TLS with the right name, another name or an expired certificate, and refusals."""
     files = tmp_path_factory.mktemp("certificates")
     ours, others = Authority(files / "ours"), Authority(files / "others")
     server = loaded.server.port
@@ -76,7 +76,7 @@ REFUSALS = {
 
 
 def told(site: Site, code: int, *words: str, **extra: str | None) -> None:
-    """A command fails so, names no password, and does not say what the server said."""
+    """Assert that the command fails so, names no password, and does not quote the server."""
     result = site.vault.run("analyst", *DUPLICATES, extra=extra)
     fails(result, code)
     for word in words:
@@ -104,7 +104,7 @@ def told(site: Site, code: int, *words: str, **extra: str | None) -> None:
 def test_a_server_that_refuses_is_classed_by_its_sqlstate(
     site: Site, port: str, code: int, words: str
 ) -> None:
-    """Whatever language it speaks; what has no class says so, with host and port."""
+    """The language of the server does not count; a refusal without a class is reported with host and port."""
     told(site, code, words, f"127.0.0.1:{site.ports[port]}", **{URL: site.url(port)})
 
 
@@ -123,8 +123,8 @@ def test_tls_that_cannot_be_trusted_names_what_is_set(site: Site) -> None:
     site.vault.ok("analyst", *DUPLICATES, extra={URL: site.url("tls", full, root)})
 
 
-def test_what_is_set_wrong_is_named(site: Site) -> None:
-    """A service, options, a port, a host: the variable, or the URL, that has it."""
+def test_a_wrong_setting_of_a_connection_is_named(site: Site) -> None:
+    """A wrong service, option, port or host is named with its variable, or with the URL."""
     port = site.vault.server.port
     told(site, 78, "PGSERVICE is malformed: service", PGSERVICE="no_such", **{URL: site.url(port)})
     options = {"PGOPTIONS": f"-c {SECRET}=1", URL: site.url(port)}
@@ -148,7 +148,7 @@ def test_what_is_set_wrong_is_named(site: Site) -> None:
     [f"postgresql://a:1@{SECRET}@127.0.0.1/x", f"postgresql://a:1/{SECRET}@127.0.0.1/x"],
 )
 def test_a_password_that_is_not_escaped_is_not_taken_for_a_host(site: Site, url: str) -> None:
-    """Else a part of it would be named as the host that cannot be reached."""
+    """Otherwise the error would name a part of the password as the host that cannot be reached."""
     told(site, 78, "is malformed", "percent form", **{URL: url})
 
 

@@ -30,7 +30,7 @@ sso_role_name = ingest
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A way to be without credentials, and what is said of it."""
+    """A case without credentials, and the error that it must raise."""
 
     code: int
     says: str
@@ -63,12 +63,12 @@ def program(script: str) -> Setting:
 
 
 def container(_folder: Path, url: str) -> dict[str, str]:
-    """A container's endpoint."""
+    """The settings of a container's endpoint."""
     return {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{url}/role"}
 
 
 def instance(_folder: Path, url: str) -> dict[str, str]:
-    """EC2."""
+    """The settings of an EC2 instance."""
     return {"AWS_EC2_METADATA_SERVICE_ENDPOINT": url, "AWS_EC2_METADATA_DISABLED": "false"}
 
 
@@ -79,7 +79,7 @@ def pod(folder: Path, url: str) -> dict[str, str]:
 
 
 def web_identity(folder: Path, url: str) -> dict[str, str]:
-    """IRSA."""
+    """The settings of IRSA."""
     (folder / "token").write_text("token", encoding="utf-8")
     return {
         "AWS_WEB_IDENTITY_TOKEN_FILE": str(folder / "token"),
@@ -89,19 +89,19 @@ def web_identity(folder: Path, url: str) -> dict[str, str]:
 
 
 def gone(folder: Path, url: str) -> dict[str, str]:
-    """IRSA, with a token file that is not there."""
+    """The settings of IRSA, with a token file that does not exist."""
     return web_identity(folder, url) | {"AWS_WEB_IDENTITY_TOKEN_FILE": str(folder / "gone")}
 
 
 def empty(folder: Path, url: str) -> dict[str, str]:
-    """IRSA, with a token file that has no token yet."""
+    """The settings of IRSA, with an empty token file."""
     settings = web_identity(folder, url)
     (folder / "token").write_text("", encoding="utf-8")
     return settings
 
 
 def no_bundle(folder: Path, url: str) -> dict[str, str]:
-    """Keys, and CA certificates that are not there."""
+    """Access keys, and CA certificates that do not exist."""
     return {
         "AWS_ACCESS_KEY_ID": "A",
         "AWS_SECRET_ACCESS_KEY": "B",
@@ -111,7 +111,7 @@ def no_bundle(folder: Path, url: str) -> dict[str, str]:
 
 
 def signed_in_once(folder: Path, url: str) -> dict[str, str]:
-    """An SSO token in the cache, which has run out."""
+    """An expired SSO token in the cache."""
     cache = folder / ".aws" / "sso" / "cache"
     cache.mkdir(parents=True)
     name = hashlib.sha1(START_URL.encode(), usedforsecurity=False).hexdigest()
@@ -217,7 +217,7 @@ def run(vault: Vault, folder: Path, case: Case) -> Result:
 
 @pytest.fixture(scope="module")
 def results(loaded: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Result]]:
-    """Several at a time: botocore waits for seconds before it gives up on an endpoint."""
+    """The results of all cases, several at a time: botocore waits for seconds before it gives up on an endpoint."""
     home = tmp_path_factory.mktemp("credentials")
     with ThreadPoolExecutor(AT_ONCE) as pool:
         running = {
@@ -228,10 +228,10 @@ def results(loaded: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_it_is_told_what_is_wrong_with_the_credentials(
+def test_the_error_names_the_fault_of_the_credentials(
     results: dict[str, Result], name: str
 ) -> None:
-    """78 for what cannot be right, 77 for a refusal, 69 for what may pass; the setting is named."""
+    """Exit 78 for a wrong setting, 77 for a refusal, 69 for an outage; the setting is named."""
     case, result = CASES[name], results[name]
     fails(result, case.code, case.says)
     assert case.hint in result.stderr.splitlines()[-1], result.stderr

@@ -35,7 +35,7 @@ def test_the_samples_are_stored_or_quarantined_and_the_queue_is_empty(vault: Vau
 
 @pytest.mark.parametrize("field", ["ip", "device_id"])
 def test_duplicates_are_those_of_the_events(loaded: Vault, field: str) -> None:
-    """`duplicates` tells, of each shared value, how many events and users share it; and no other."""
+    """The command prints how many events and users share each shared value, and no other value."""
     users = defaultdict(list)
     for event in stored_samples():
         users[event[field]].append(event["user_id"])
@@ -112,8 +112,8 @@ def test_a_reveal_is_on_the_record(loaded: Vault) -> None:
         assert entry["client_address"] == "127.0.0.1"
 
 
-def test_a_look_for_what_is_not_there_is_on_the_record_too(loaded: Vault) -> None:
-    """An id that nothing has leaves an intent and a failed outcome that says why."""
+def test_a_reveal_of_an_unknown_id_is_on_the_record_too(loaded: Vault) -> None:
+    """An unknown id leaves an intent and a failed outcome that gives the reason."""
     assert loaded.run("reveal", "reveal", UNKNOWN, "--reason", "a guess").code == 66
     intent, outcome = loaded.ok("audit", "audit", "list", "--record", UNKNOWN).lines[-2:]
     assert (intent["phase"], intent["decision"]) == ("intent", "allowed")

@@ -36,8 +36,10 @@ REVEAL = ("reveal", UNKNOWN, "--reason", "curiosity")
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value[:2]),
 )
-def test_each_command_needs_its_role(loaded: Vault, role: str, command: tuple[str, ...]) -> None:
-    """A login without the command's role is told so, and which one it takes, whatever finds that out."""
+def test_a_login_without_the_role_of_a_command_is_refused(
+    loaded: Vault, role: str, command: tuple[str, ...]
+) -> None:
+    """The error says which role the command takes, whatever part finds that out."""
     before = loaded.count("audit_log")
     result = loaded.run(role, *command)
     fails(result, 77, "Postgres", "login")
@@ -46,8 +48,8 @@ def test_each_command_needs_its_role(loaded: Vault, role: str, command: tuple[st
     assert loaded.count("audit_log") == before
 
 
-def test_who_may_not_reveal_learns_nothing_about_ids(loaded: Vault) -> None:
-    """An analyst's reveal of a record that is there and of one that is not look the same."""
+def test_a_login_that_may_not_reveal_learns_nothing_about_ids(loaded: Vault) -> None:
+    """An analyst gets the same answer for a record that exists and for an unknown id."""
     record_id, _ = a_record(loaded)
     there = loaded.run("analyst", "reveal", record_id, "--reason", "curiosity")
     assert there == loaded.run("analyst", *REVEAL)
@@ -108,7 +110,7 @@ def test_ingest_cannot_open_what_is_sealed(loaded: Vault) -> None:
 
 @pytest.mark.iam
 def test_a_wrong_secret_key_is_not_allowed(loaded: Vault) -> None:
-    """A signature that AWS does not accept is a refusal, and no failure of the network."""
+    """A signature that AWS does not accept is a refusal, not a failure of the network."""
     extra: dict[str, str | None] = {"AWS_SECRET_ACCESS_KEY": "not-the-secret"}
     result = loaded.run("ingest", "ingest", extra=extra)
     fails(result, 77, "denies this")

@@ -1,4 +1,4 @@
-"""Looking for a value, counting tokens and forgetting: each for one role's login, exit 77 for all others."""
+"""Commands that search for a value, count tokens or erase: each is for one role's login, exit 77 for all others."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def test_a_command_is_for_one_role(loaded: Vault, owner: str, role: str) -> None
 
 
 @pytest.mark.parametrize("owner", ["reveal", "erase"])
-def test_who_may_not_learns_nothing(loaded: Vault, owner: str) -> None:
-    """Denied comes before looked-for: a record that is there, and one that is not, look the same."""
+def test_a_refused_login_learns_nothing(loaded: Vault, owner: str) -> None:
+    """The denial comes before the search, so an existing record and an unknown id have the same answer."""
     there = {"reveal": stored_samples()[0]["ip"], "erase": a_record(loaded)[0]}
     answers = [
         loaded.run(

@@ -37,8 +37,8 @@ def refused(result: Result, code: int, *words: str) -> None:
         assert word in result.stderr
 
 
-def test_a_file_holds_it(loaded: Vault, tmp_path: Path) -> None:
-    """Alone, with or without a newline at its end; what is wrong with the file is told without its content."""
+def test_a_file_holds_the_password(loaded: Vault, tmp_path: Path) -> None:
+    """The file has the password alone, with or without a newline; errors about the file do not quote it."""
     file, right = tmp_path / "password", loaded.server.passwords.of(LOGIN)
     for content in (right, f"{right}\n", f"{right}\r\n"):
         file.write_text(content, "utf-8", newline="")
@@ -67,7 +67,7 @@ def test_a_password_is_in_one_place(loaded: Vault) -> None:
 
 @pytest.fixture
 def aws(loaded: Vault) -> dict[str, str]:
-    """The access key of one who may read secrets, and may make them here."""
+    """The access key of a caller who may read secrets, and may make them here."""
     key = loaded.provisioned.credentials["admin"]
     return {
         "AWS_ACCESS_KEY_ID": key.access_key_id,
@@ -75,8 +75,8 @@ def aws(loaded: Vault) -> dict[str, str]:
     }
 
 
-def test_a_secret_holds_it(loaded: Vault, aws: dict[str, str]) -> None:
-    """A secret has this login's password as text, or as RDS keeps it. Refusals of AWS name setting and secret."""
+def test_a_secret_holds_the_password(loaded: Vault, aws: dict[str, str]) -> None:
+    """A secret is this login's password as text, or as RDS keeps it. Refusals of AWS name setting and secret."""
     secrets = loaded.emulator.client("secretsmanager")
     right = loaded.server.passwords.of(LOGIN)
     arn = secrets.create_secret(Name="analyst", SecretString=right)["ARN"]
@@ -103,7 +103,7 @@ def test_a_secret_holds_it(loaded: Vault, aws: dict[str, str]) -> None:
 def test_a_token_of_iam_goes_over_tls_that_was_checked_and_nowhere_else(
     loaded: Vault, tmp_path: Path
 ) -> None:
-    """A server that asks for it in clear, as RDS does, gets it behind TLS; without, it hears nothing at all."""
+    """A server that asks for the password in clear, as RDS does, gets a token behind TLS, and nothing without TLS."""
     authority, heard = Authority(tmp_path / "ours"), list[bytes]()
     tls = authority.server("127.0.0.1")
     with front(tls=tls, says=IN_CLEAR, heard=heard) as port:

@@ -1,4 +1,4 @@
-"""Logical replication, for real: what a subscriber has before and after rotations, erasures and detached months."""
+"""Logical replication with real servers: a subscriber before and after rotations, erasures and detached months."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ TAP = """
 
 @dataclass(frozen=True, slots=True)
 class Subscriber:
-    """A database of another cluster, and the vault that it gets rows of."""
+    """A database of another cluster, and the vault whose rows it gets."""
 
     vault: Vault
     database: Scratch
@@ -59,7 +59,7 @@ class Subscriber:
         )
 
     def run(self, block: int) -> None:
-        """A block of the page, word by word but for where the vault is."""
+        """Run a block of the page, word by word but for the address of the vault."""
         text = documented("Logical replication", "sql")[block].replace(
             "host=db.internal dbname=vault_etl user=analytics password=…", connection(self.vault)
         )
@@ -70,12 +70,12 @@ class Subscriber:
                 self.database.sql(statement)
 
     def load(self, user: str) -> None:
-        """An event of this user more, at the vault."""
+        """Load one more event of this user into the vault."""
         self.vault.send([event(ip=SHARED, user_id=user)])
         self.vault.ok("ingest", "ingest")
 
     def destroy_old_tokens(self) -> None:
-        """The generation before the active one ends."""
+        """Destroy the generation before the active one."""
         keys = self.vault.ok("rotate", "keys", "list", "--state", "decrypt_only").lines
         old = next(key for key in keys if key["purpose"] == "token")
         self.vault.ok("rotate", "keys", "destroy", str(old["key_id"]), "--yes")
@@ -138,12 +138,12 @@ def subscribe_to_all(subscriber: Subscriber) -> None:
 
 
 def month() -> str:
-    """The present one."""
+    """The present month."""
     return f"{dt.datetime.now(dt.UTC):%Y-%m}"
 
 
 def test_the_page_leads_through_a_rotation_of_the_token_keys(subscriber: Subscriber) -> None:
-    """Word by word: rows come, the rotation is refused until the publication is dropped, and then all is copied."""
+    """The page runs word by word: rows come, a rotation is refused until the publication is dropped, all is copied."""
     vault = subscriber.vault
     subscriber.run(PUBLISH)
     subscriber.run(SUBSCRIBE)
@@ -171,8 +171,8 @@ def test_the_page_leads_through_a_rotation_of_the_token_keys(subscriber: Subscri
     subscriber.destroy_old_tokens()
 
 
-def test_what_a_rotation_under_a_publication_leaves(subscriber: Subscriber) -> None:
-    """Old tokens stay beside new ones, until each row is written again; the guard stops the apply instead."""
+def test_a_rotation_under_a_publication_leaves_old_tokens(subscriber: Subscriber) -> None:
+    """Old tokens stay beside new ones until each row is written again; the guard stops the apply instead."""
     subscribe_to_all(subscriber)
     until(subscriber.agrees)
     subscriber.vault.ok("re-encrypt", *ROTATE, "--allow-publication")
@@ -195,8 +195,8 @@ def test_what_a_rotation_under_a_publication_leaves(subscriber: Subscriber) -> N
     subscriber.destroy_old_tokens()
 
 
-def test_what_happens_to_a_detached_month_stays_on_the_vault(subscriber: Subscriber) -> None:
-    """Neither its leaving, nor an erasure in it, nor its return comes to the subscriber."""
+def test_changes_of_a_detached_month_stay_on_the_vault(subscriber: Subscriber) -> None:
+    """The subscriber gets neither its detachment, nor an erasure in it, nor its return."""
     subscribe_to_all(subscriber)
     until(subscriber.agrees)
     before = subscriber.rows(subscriber.database)
@@ -237,8 +237,8 @@ def test_a_new_month_does_not_come_by_a_publication_of_partitions(subscriber: Su
     until(lambda: database.sql(of_new) == [(1,)])
 
 
-def test_what_a_stream_of_changes_has(subscriber: Subscriber) -> None:
-    """A message a row for a rotation and for an erasure; none for a month that leaves or comes."""
+def test_a_stream_of_changes_has_rotations_and_erasures(subscriber: Subscriber) -> None:
+    """A rotation and an erasure are one message a row; a month that leaves or comes is no message."""
     vault = subscriber.vault
     ((sealed,),) = vault.sql("SELECT count(ip_ciphertext) FROM user_logins")
     vault.sql(
@@ -260,7 +260,7 @@ def test_what_a_stream_of_changes_has(subscriber: Subscriber) -> None:
 
 
 def streamed(vault: Vault) -> Callable[..., Counter[str]]:
-    """Runs a command; the kinds of messages that it made: I, U, D, T."""
+    """Run a command; return the kinds of the messages that it caused: I, U, D, T."""
 
     def seen(role: str, *args: str) -> Counter[str]:
         vault.ok(role, *args)

@@ -72,7 +72,7 @@ def test_a_refusal_of_kms_is_told(loaded: Vault, name: str) -> None:
 
 
 def refused(vault: Vault, setting: str, verdict: Verdict, code: int, says: str) -> str:
-    """A drain whose calls of one service are all answered so; what it says."""
+    """The error of a drain whose calls of one service are all answered so."""
     with FaultProxy(vault.endpoint, lambda _call: verdict) as proxy:
         result = vault.run("ingest", "ingest", extra={setting: proxy.url})
     fails(result, code, says)

@@ -24,7 +24,7 @@ from vault_etl.platform.postgres import Database
 NEVER = f"postgresql://nobody@127.0.0.1:{closed_port()}/nowhere"
 
 
-LOOKS = {
+READS = {
     "duplicates": ("analyst", "duplicates", "--field", "ip"),
     "keys list": ("audit", "keys", "list"),
     "audit list": ("audit", "audit", "list"),
@@ -48,9 +48,9 @@ def replicated(
 
 
 @pytest.mark.parametrize("command", sorted(FROM_REPLICA))
-def test_a_look_reads_from_the_replica(replicated: Replicated, command: str) -> None:
-    """The same answer, and where it came from; what was committed before it began is in it."""
-    role, *args = LOOKS[command]
+def test_a_read_comes_from_the_replica(replicated: Replicated, command: str) -> None:
+    """The answer is the same, with its server, and has all that was committed before the command began."""
+    role, *args = READS[command]
     caught_up(replicated.vault.server, replicated.standby)
     here, there = replicated.vault.run(role, *args), replicated.run(role, *args)
     assert there.code == here.code == 0, there.stderr
@@ -84,7 +84,7 @@ def test_a_look_reads_from_the_replica(replicated: Replicated, command: str) -> 
     ],
     ids=" ".join,
 )
-def test_what_writes_or_decides_asks_the_primary_alone(
+def test_commands_that_write_or_decide_ask_the_primary_alone(
     replicated: Replicated, command: tuple[str, ...]
 ) -> None:
     """Commands that write or decide work without the replica."""
@@ -114,7 +114,7 @@ def test_the_answer_says_how_far_behind_it_is(replicated: Replicated) -> None:
 def test_a_checkpoint_that_the_replica_does_not_have_yet_is_no_cut_log(
     replicated: Replicated, tmp_path: Path
 ) -> None:
-    """Exit 75, not 65; without it the log that is there is proven, and the last entry is told."""
+    """Exit 75, not 65; without the checkpoint the log of the replica is proven, and its last entry is reported."""
     with paused(replicated.standby):
         seq = replicated.add_entry()
         kept = tmp_path / "kept.json"
@@ -161,7 +161,9 @@ def test_the_primary_itself_may_be_read(replicated: Replicated) -> None:
     assert (told(done)["event"], told(done)["behind_seconds"]) == ("read from the primary", 0.0)
 
 
-def test_another_database_is_refused(replicated: Replicated, keyed: Vault, tmp_path: Path) -> None:
+def test_a_database_that_is_not_this_vault_is_refused(
+    replicated: Replicated, keyed: Vault, tmp_path: Path
+) -> None:
     """Refused are a database without a vault, a copy with the same vault id, and a replica of that copy."""
     with copied(keyed, tmp_path) as copy:
         caught_up(copy.server, replicated.standby)
@@ -197,11 +199,13 @@ def test_while_the_primary_is_away_the_replica_is_named_as_the_database(
     caught_up(replicated.vault.server, replicated.standby)
     assert len(replicated.run("analyst", "duplicates", "--field", "ip", **extra).lines) == 1
     extra["VAULT_ETL_DATABASE_URL"] = replicated.url("reveal")
-    look = ("find", "--field", "ip", "--reason", "r")
-    fails(replicated.vault.run("reveal", *look, extra=extra, stdin=SHARED), 74, "25006")
+    asked = ("find", "--field", "ip", "--reason", "r")
+    fails(replicated.vault.run("reveal", *asked, extra=extra, stdin=SHARED), 74, "25006")
 
 
-def test_its_password_comes_from_the_same_place(replicated: Replicated, tmp_path: Path) -> None:
+def test_the_password_of_the_replica_comes_from_the_same_place(
+    replicated: Replicated, tmp_path: Path
+) -> None:
     """A second password in the URL is an error that names this setting."""
     file = tmp_path / "password"
     file.write_text(replicated.vault.server.passwords.of("test_analyst") + "\n", "utf-8")
@@ -210,21 +214,21 @@ def test_its_password_comes_from_the_same_place(replicated: Replicated, tmp_path
         for server in (replicated.vault.server, replicated.standby)
     ]
     extra = {"VAULT_ETL_DATABASE_URL": bare[0], "VAULT_ETL_DATABASE_PASSWORD": f"file:{file}"}
-    look = ("analyst", "duplicates", "--field", "ip")
-    assert replicated.run(*look, VAULT_ETL_READ_URL=bare[1], **extra).code == 0
-    fails(replicated.run(*look, **extra), 78, "VAULT_ETL_READ_URL holds a password")
+    asked = ("analyst", "duplicates", "--field", "ip")
+    assert replicated.run(*asked, VAULT_ETL_READ_URL=bare[1], **extra).code == 0
+    fails(replicated.run(*asked, **extra), 78, "VAULT_ETL_READ_URL holds a password")
     shown = replicated.run("analyst", "config").stdout
     assert replicated.vault.server.passwords.of("test_analyst") not in shown
-    fails(replicated.run(*look, VAULT_ETL_READ_URL=NEVER), 69, "cannot be reached")
+    fails(replicated.run(*asked, VAULT_ETL_READ_URL=NEVER), 69, "cannot be reached")
     fails(
-        replicated.run(*look, VAULT_ETL_READ_URL="postgres"), 78, "VAULT_ETL_READ_URL is malformed"
+        replicated.run(*asked, VAULT_ETL_READ_URL="postgres"), 78, "VAULT_ETL_READ_URL is malformed"
     )
 
 
-def test_a_look_that_is_in_the_way_of_the_replay_says_what_to_set(replicated: Replicated) -> None:
-    """A cut-over or a VACUUM on the primary cancels it: exit 69, and the two settings."""
+def test_a_read_that_blocks_the_replay_says_what_to_set(replicated: Replicated) -> None:
+    """A cut-over or a VACUUM on the primary cancels the query: exit 69, and the two settings."""
     database = Database(replicated.url("analyst"))
-    look = "SELECT count(*), pg_sleep(60) FROM public.user_logins_masked"
+    asked = "SELECT count(*), pg_sleep(60) FROM public.user_logins_masked"
     lock = threading.Timer(
         0.5, lambda: replicated.vault.sql("BEGIN; LOCK TABLE user_logins; COMMIT")
     )
@@ -233,7 +237,7 @@ def test_a_look_that_is_in_the_way_of_the_replay_says_what_to_set(replicated: Re
         pytest.raises(UnavailableError, match="in the way of its replay") as refused,
         database.transaction() as cursor,
     ):
-        cursor.execute(look)
+        cursor.execute(asked)
     lock.join()
     database.close()
     assert "hot_standby_feedback" in (refused.value.hint or "")
@@ -243,7 +247,7 @@ def test_a_replica_that_was_promoted_is_refused_and_a_kept_checkpoint_shows_what
     replicated: Replicated, quick_place: Path, tmp_path: Path
 ) -> None:
     """A promoted replica has another history: its log agrees with itself, without the last old entries."""
-    vault, look = replicated.vault, ("analyst", "duplicates", "--field", "ip")
+    vault, asked = replicated.vault, ("analyst", "duplicates", "--field", "ip")
     with standby_of(vault.server, quick_place) as promoted:
         caught_up(vault.server, promoted)
         with admin(promoted, "postgres") as cursor:
@@ -258,10 +262,10 @@ def test_a_replica_that_was_promoted_is_refused_and_a_kept_checkpoint_shows_what
             kept = tmp_path / "kept.json"
             kept.write_text(vault.ok("audit", "audit", "checkpoint").stdout, "utf-8")
             stale = replace(vault, server=promoted).database_url("analyst")
-            late = replicated.run(*look, VAULT_ETL_READ_URL=stale, VAULT_ETL_READ_MAX_LAG="0")
+            late = replicated.run(*asked, VAULT_ETL_READ_URL=stale, VAULT_ETL_READ_MAX_LAG="0")
             fails(late, 69, "is behind: ")
             cursor.execute("SELECT pg_promote()")
-        fails(replicated.run(*look, VAULT_ETL_READ_URL=stale), 78, "it was promoted, or is a copy")
+        fails(replicated.run(*asked, VAULT_ETL_READ_URL=stale), 78, "it was promoted, or is a copy")
         verify = ("audit", "audit", "verify")
         new = replace(vault, server=promoted)
         assert new.ok(*verify).json["head_seq"] < seq

@@ -40,7 +40,7 @@ def test_a_vault_goes_on_from_a_backup(quick: Vault) -> None:
 
 
 def _checkpoint(vault: Vault, path: Path) -> str:
-    """Look at a record, then keep the signed note; the record's id."""
+    """Reveal a record, then keep the signed note; return the record's id."""
     ((record_id,),) = vault.sql("SELECT record_id::text FROM user_logins ORDER BY 1 LIMIT 1")
     vault.ok("reveal", "reveal", record_id, "--reason", "an access")
     path.write_text(vault.ok("audit", "audit", "checkpoint", "--quiet", "--output", "table").stdout)

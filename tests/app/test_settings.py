@@ -1,4 +1,4 @@
-"""Exit 78: a setting, the database or the keys are not ready; said by name, and never by value."""
+"""Exit 78: a setting, the database or the keys are not ready; the error has the name, and never the value."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ def test_an_unknown_setting_is_an_error(loaded: Vault, name: str) -> None:
     assert SECRET not in result.stderr
 
 
-def test_what_kubernetes_injects_is_ignored(loaded: Vault) -> None:
-    """The variables of a Service that is called vault-etl are not ours."""
+def test_variables_that_kubernetes_injects_are_ignored(loaded: Vault) -> None:
+    """The variables of a Service that is called vault-etl are not settings."""
     injected = {
         "VAULT_ETL_SERVICE_HOST": "10.0.0.1",
         "VAULT_ETL_SERVICE_PORT": "80",

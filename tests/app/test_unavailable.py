@@ -1,4 +1,4 @@
-"""Exit 69: SQS, KMS, STS or Postgres is not there; said within a bounded time, and nothing is lost."""
+"""Exit 69: SQS, KMS, STS or Postgres is away; the error comes within a bounded time, and no message is lost."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_database_that_comes_back_is_waited_for(quick: Vault) -> None:
 
 
 def test_a_database_that_stays_away_in_mid_batch_loses_nothing(quick: Vault) -> None:
-    """Exit 69 when patience is over: what is in hand is given back, not deleted."""
+    """Exit 69 when patience is over: the batch in hand is given back, not deleted."""
 
     def cut_off(call: Call) -> bool:
         if call.operation == "GenerateDataKey":
@@ -81,7 +81,7 @@ def test_a_database_that_stays_away_in_mid_batch_loses_nothing(quick: Vault) -> 
 
 
 def test_a_kms_that_goes_away_in_mid_batch_loses_nothing(quick: Vault) -> None:
-    """Exit 69 when patience is over: what is in hand is given back, not deleted."""
+    """Exit 69 when patience is over: the batch in hand is given back, not deleted."""
     ingest_gives_back(quick, lambda call: call.operation != "GenerateDataKey", "KMS")
 
 

@@ -21,7 +21,7 @@ POLICY = '{"reveals_an_hour": 100000, "purposes": {}}'
 
 @pytest.fixture(scope="session")
 def written(postgres: RunningPostgres) -> Iterator[Logbook]:
-    """Entries 1 and 2 register a key, 3 and 4 set a policy, 5 to 14 are looks, each with its checkpoint."""
+    """Entries 1 and 2 register a key, 3 and 4 set a policy, 5 to 14 are accesses, each with its checkpoint."""
     with clone(postgres) as database:
         logbook = Logbook(database, FakeHeadSigner())
         logbook.register()
@@ -33,7 +33,7 @@ def written(postgres: RunningPostgres) -> Iterator[Logbook]:
 
 @pytest.fixture
 def log(written: Logbook) -> Iterator[Logbook]:
-    """A copy of it."""
+    """A copy of the honest log."""
     with empty(written.database.server, written.database.name) as copy:
         yield Logbook(copy, written.signer)
 
@@ -48,7 +48,7 @@ def site(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vau
 
 @pytest.fixture
 def record_id(site: Vault) -> str:
-    """One of its records."""
+    """A record of the vault."""
     ((found,),) = site.sql("SELECT min(record_id::text) FROM user_logins")
     return str(found)
 

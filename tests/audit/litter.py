@@ -1,4 +1,4 @@
-"""A log that every role has written all into that it may: thousands of calls, made of junk."""
+"""A log into which every role has written all that it may: thousands of calls, made of junk."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ FIELDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Littered:
-    """A log that every role has written all into that it may, and the newest receipt."""
+    """A littered log, and the newest receipt."""
 
     log: Logbook
     receipt: Checkpoint
     written: dict[str, int]
 
     def prove(self, *statements: str) -> Proof:
-        """Verify it after these statements of the superuser's, which are then undone."""
+        """Verify the log after these statements of the superuser, which are then undone."""
         with self.log.database.connect() as opened, opened.cursor() as cursor:
             cursor.execute("SET LOCAL session_replication_role = replica")
             for statement in statements:
@@ -95,7 +95,7 @@ class Litterer:
         self._foreign = FakeHeadSigner()
 
     def write(self, connections: dict[str, connection], cases: int) -> dict[str, int]:
-        """Make so many calls; how many of each kind the database took."""
+        """Make this number of calls; return how many of each kind the database took."""
         kinds: list[tuple[str, Sequence[str], Callable[[], Sequence[object]]]] = [
             *[(APPEND, APPENDERS, self._entry)] * 6,
             *[(STORE, SIGNERS, self._checkpoint)] * 3,
@@ -142,7 +142,7 @@ class Litterer:
         return self._random.randbytes(self._random.choice(sizes))
 
     def _der(self) -> bytes:
-        """As long as it may be, in the form of a signature, or not at all."""
+        """Bytes of any permitted length, in the form of a signature or not."""
         body = self._bytes(6, 68, 70)
         return self._random.choice([bytes([0x30, len(body)]) + body, self._bytes(0, 8, 72, 9_000)])
 
@@ -186,7 +186,7 @@ class Litterer:
 
 
 def littered(log: Logbook, cases: int, seed: int) -> Littered:
-    """Let every role write junk; then somebody looks, honestly."""
+    """Let every role write junk; then make an honest access."""
     with ExitStack() as stack:
         connections = {role: stack.enter_context(log.database.connect(role)) for role in SIGNERS}
         written = Litterer(log, seed).write(connections, cases)

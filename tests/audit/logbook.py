@@ -1,4 +1,4 @@
-"""A log with honest entries and checkpoints, and somebody with the whole machine in hand who changes it."""
+"""A log with honest entries and checkpoints, and an attacker with the whole machine who changes it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def registered(made: Registration) -> tuple[str, bytes, int, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Logbook:
-    """One database and who signs its log."""
+    """One database, and the signer of its log."""
 
     database: Scratch
     signer: FakeHeadSigner
@@ -81,7 +81,7 @@ class Logbook:
         )
 
     def look(self) -> Checkpoint:
-        """An honest look: two entries, and the receipt that the person keeps."""
+        """Make an honest access: two entries, and the receipt that the person keeps."""
         with self.database.database("reveal") as opened:
             log = SignedLog(
                 PostgresAuditLog(opened), PostgresCheckpoints(opened), self.signer, lambda _: None
@@ -92,12 +92,12 @@ class Logbook:
         return Checkpoint.parse(receipt.checkpoint)
 
     def leave_open(self) -> None:
-        """An intent without an outcome: one entry."""
+        """Append an intent without an outcome: one entry."""
         with self.database.database("reveal") as opened:
             PostgresAuditLog(opened).intend(reveal_request(uuid.uuid4()))
 
     def prove(self, *kept: Checkpoint, signers: Sequence[FakeHeadSigner] = ()) -> Proof:
-        """Verify it, as the role audit."""
+        """Verify the log, as the role audit."""
         keys = [signer.signing_key().key for signer in signers or [self.signer]]
         notes = [KeptNote("receipt.txt", checkpoint.note) for checkpoint in kept]
         with (
@@ -107,7 +107,7 @@ class Logbook:
             return verify_log(snapshot, keys, notes)
 
     def tamper(self, *statements: str) -> None:
-        """Change it as the superuser, with the triggers off."""
+        """Change the log as the superuser, with the triggers off."""
         self.database.sql(f"BEGIN; {DROP_TRIGGERS} {'; '.join(statements)}; COMMIT")
 
     def rebuild(self, first: int, *, forget: bool) -> None:

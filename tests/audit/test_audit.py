@@ -1,4 +1,4 @@
-"""Reasons fit for a log, and receipts that nobody makes by hand."""
+"""Reasons that are fit for a log, and receipts that no caller makes by hand."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_an_empty_reason_is_no_reason(text: str) -> None:
 
 
 def test_a_reason_has_at_most_500_characters() -> None:
-    """Counted after the cleaning, and never cut."""
+    """Characters are counted after the cleaning, and never cut."""
     assert clean_reason("  " + "é" * MAX_REASON_CHARACTERS + "\n") == "é" * 500
     with pytest.raises(UsageError, match="longer than 500"):
         clean_reason("é" * (MAX_REASON_CHARACTERS + 1))
@@ -72,7 +72,7 @@ def test_other_texts_of_an_entry_are_cleaned_alike() -> None:
 
 @given(st.text(st.characters(), max_size=600))
 def test_a_clean_reason_is_clean(text: str) -> None:
-    """Whatever comes in: one line, nothing invisible, UTF-8, and clean for good."""
+    """Any input becomes one visible line of UTF-8, which stays as it is when it is cleaned again."""
     try:
         reason = clean_reason(text)
     except UsageError:
@@ -100,8 +100,8 @@ def test_only_the_adapter_of_the_audit_log_mints_receipts() -> None:
     assert mentions == {"audit/entries.py", "audit/postgres.py"}
 
 
-def test_nothing_makes_receipts_around_their_constructor() -> None:
-    """`AuditReceipt(` and `__new__` stand in no file but its own."""
+def test_no_file_makes_receipts_around_their_constructor() -> None:
+    """The words `AuditReceipt(` and `__new__` are in no other file."""
     makers = {
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")
@@ -111,6 +111,6 @@ def test_nothing_makes_receipts_around_their_constructor() -> None:
 
 
 def test_the_words_of_the_log_are_frozen() -> None:
-    """They stand in entries, and in their hashes."""
+    """The words are in entries, and in their hashes."""
     assert [phase.value for phase in Phase] == ["intent", "outcome"]
     assert [d.value for d in Decision] == ["allowed", "denied", "done", "failed"]

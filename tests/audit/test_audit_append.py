@@ -1,4 +1,4 @@
-"""`audit_append`: the one way into the log, and nothing out of it."""
+"""`audit_append`: the only way into the log, which gives out no value."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def request(**changes: object) -> AuditRequest:
 
 
 @pytest.mark.parametrize("role", ["reveal", "rotate", "re-encrypt"])
-def test_who_and_when_are_the_databases_word(shared: Scratch, role: str) -> None:
+def test_login_address_and_time_are_the_databases_word(shared: Scratch, role: str) -> None:
     """Login, address and time are taken inside the function; SET ROLE changes none of them."""
     with shared.connect(role) as opened, opened.cursor() as cursor:
         cursor.execute(f"SET ROLE vault_etl_{role.replace('-', '_')}")
@@ -107,7 +107,7 @@ def test_seq_has_no_gaps(shared: Scratch) -> None:
     "statement", ["DELETE FROM {0}", "UPDATE {0} SET reason = 'x'", "TRUNCATE {0} CASCADE"]
 )
 @pytest.mark.parametrize("role", ["SET ROLE vault_etl_owner", "RESET ROLE"])
-def test_not_even_the_owner_changes_an_entry(shared: Scratch, role: str, statement: str) -> None:
+def test_the_owner_changes_no_entry(shared: Scratch, role: str, statement: str) -> None:
     """UPDATE, DELETE and TRUNCATE raise, for the owner and for the superuser."""
     append_committed(shared)
     with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="append only"):

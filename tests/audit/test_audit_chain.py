@@ -32,7 +32,7 @@ ENTRIES: list[dict[str, Any]] = [
 
 
 def tamper(database: Scratch, statement: str) -> None:
-    """Change the log as somebody with the machine in hand can: without its triggers."""
+    """Change the log as an attacker with the whole machine can: without its triggers."""
     database.sql(f"BEGIN; SET LOCAL session_replication_role = replica; {statement}; COMMIT")
 
 
@@ -47,7 +47,7 @@ def written(shared: Scratch) -> Scratch:
 
 @pytest.fixture
 def chain(written: Scratch) -> Iterator[Scratch]:
-    """The same, as it was written, for tests that tamper with it."""
+    """A copy of the log, for tests that tamper with it."""
     yield written
     tamper(written, "DELETE FROM audit_log; INSERT INTO audit_log SELECT * FROM as_written")
 
@@ -100,8 +100,8 @@ def test_the_hash_does_not_depend_on_the_session(scratch: Scratch, zone: str) ->
         "hash = prev_hash",
     ],
 )
-def test_a_changed_column_breaks_it(chain: Scratch, change: str) -> None:
-    """Whatever is changed in one entry, the chain says which."""
+def test_a_changed_column_breaks_the_chain(chain: Scratch, change: str) -> None:
+    """The check names the entry in which any column is changed."""
     tamper(chain, f"UPDATE audit_log SET {change} WHERE seq = 3")  # noqa: S608
     assert 3 in broken(chain)
 
@@ -115,8 +115,8 @@ def test_a_changed_column_breaks_it(chain: Scratch, change: str) -> None:
         ("DELETE FROM audit_log", 1),
     ],
 )
-def test_a_missing_entry_breaks_it(chain: Scratch, statement: str, first: int) -> None:
-    """Deleting or moving an entry shows at the next one, or at the head."""
+def test_a_missing_entry_breaks_the_chain(chain: Scratch, statement: str, first: int) -> None:
+    """A deleted or moved entry shows at the next entry, or at the head."""
     tamper(chain, statement)
     assert broken(chain)[0] == first
 

@@ -1,4 +1,4 @@
-"""What the database itself holds of checkpoints, keys and the release, against a client of one's own."""
+"""Checkpoints, keys and disclosures that the database enforces against a client of one's own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def logbook(scratch: Scratch) -> Logbook:
 
 
 def test_a_checkpoint_of_this_log_is_stored_as_often_as_it_is_signed(logbook: Logbook) -> None:
-    """Two signatures of one head are two rows: nobody can take a seq's place with garbage."""
+    """Two signatures of one head are two rows: no client can take a seq's place with garbage."""
     checkpoint = logbook.look()
     parts = row(checkpoint)
     for role in ("reveal", "rotate", "re-encrypt", "erase", "audit"):
@@ -53,7 +53,7 @@ def row(checkpoint: Checkpoint) -> tuple[int, bytes, bytes, bytes]:
 
 
 def test_an_empty_log_has_a_checkpoint_too(scratch: Scratch) -> None:
-    """Its head is entry 0."""
+    """The head of an empty log is entry 0."""
     ((seq, hash_),) = scratch.sql("SELECT seq, hash FROM audit_head")
     scratch.sql(STORE, seq, bytes(hash_), b"four", SHORTEST, role="audit")
     assert scratch.sql("SELECT seq, hash FROM audit_checkpoints") == [(0, hash_)]
@@ -67,8 +67,8 @@ def test_an_empty_log_has_a_checkpoint_too(scratch: Scratch) -> None:
         *("no signature", "NULL signature", "junk behind", "junk before", "a megabyte", "no DER"),
     ],
 )
-def test_what_is_no_checkpoint_of_an_entry_is_refused(logbook: Logbook, forged: str) -> None:
-    """Seq and hash are those of an entry that is there, and the signature is one, and nothing else."""
+def test_a_forged_checkpoint_is_refused(logbook: Logbook, forged: str) -> None:
+    """Seq and hash must be those of an existing entry, and the signature must have the form of one."""
     seq, hash_, key_hash, signature = row(logbook.look())
     parts: tuple[object, ...] = {
         "unknown seq": (99, hash_, key_hash, signature),
@@ -108,8 +108,8 @@ def test_what_is_no_checkpoint_of_an_entry_is_refused(logbook: Logbook, forged: 
         ),
     ],
 )
-def test_what_is_no_registration_is_refused(logbook: Logbook, forged: str) -> None:
-    """By the role audit: the key is one on P-256, of an ARN, over an entry that is there."""
+def test_a_forged_registration_is_refused(logbook: Logbook, forged: str) -> None:
+    """Of the role audit too: the key must be on P-256, with an ARN, over an existing entry."""
     logbook.look()
     arn, spki, signature = "arn:aws:kms:x:1:key/1", logbook.signer.signing_key().key.spki, SHORTEST
     parts: tuple[object, ...] = {
@@ -133,7 +133,7 @@ def test_what_is_no_registration_is_refused(logbook: Logbook, forged: str) -> No
 
 
 def test_no_flood_of_registrations_hides_a_key(logbook: Logbook) -> None:
-    """By the auditor's own login, under the honest ARN, each of a key that proves itself: people go on looking."""
+    """The auditor's own login registers keys that prove themselves, under the honest ARN: accesses go on."""
     ((vault_id, seq, hash_),) = logbook.database.sql(
         "SELECT vault_id, seq, hash FROM vault, audit_head"
     )
@@ -153,7 +153,7 @@ def test_no_flood_of_registrations_hides_a_key(logbook: Logbook) -> None:
 
 
 def test_twenty_keys_a_day_are_for_each_login(logbook: Logbook) -> None:
-    """Another login is not held up, and the next day the same one is not."""
+    """Another login is not held up, and the same login may go on the next day."""
     made = registered(logbook.signer.registration(uuid.uuid4(), Head(1, bytes(32))))
     for _ in range(19):
         logbook.database.sql(REGISTER, *made, role="audit")
@@ -166,15 +166,17 @@ def test_twenty_keys_a_day_are_for_each_login(logbook: Logbook) -> None:
 @pytest.mark.parametrize(
     "call", ["public.audit_signer()", "public.audit_checkpoint(0, 'x', 'x', 'x')"]
 )
-def test_who_signs_nothing_stores_nothing(logbook: Logbook, role: str, call: str) -> None:
-    """EXECUTE is of the five roles that sign."""
+def test_a_role_that_signs_nothing_stores_no_checkpoint(
+    logbook: Logbook, role: str, call: str
+) -> None:
+    """Only the five roles that sign have EXECUTE."""
     with pytest.raises(Denied, match="permission denied for function"):
         logbook.database.sql(f"SELECT * FROM {call}", role=role)  # noqa: S608
 
 
 @pytest.mark.parametrize("table", ["audit_checkpoints", "audit_keys", "reveal_policies"])
 @pytest.mark.parametrize("statement", ["DELETE FROM {}", "UPDATE {} SET seq = 1", "TRUNCATE {}"])
-def test_not_even_the_owner_takes_one_back(logbook: Logbook, table: str, statement: str) -> None:
+def test_the_owner_takes_no_checkpoint_back(logbook: Logbook, table: str, statement: str) -> None:
     """Checkpoints, keys and policies are append only, like the log."""
     logbook.set_policy("{}")
     logbook.look()
@@ -183,8 +185,8 @@ def test_not_even_the_owner_takes_one_back(logbook: Logbook, table: str, stateme
 
 
 @pytest.mark.parametrize("action", ["reveal", "reveal masked"])
-def test_a_masked_intent_releases_as_another_does(scratch: Scratch, action: str) -> None:
-    """The masking is the client's; once, and only what the intent names."""
+def test_a_masked_intent_discloses_as_another_does(scratch: Scratch, action: str) -> None:
+    """The client makes the mask; the values come once, and only those that the intent names."""
     scratch.add_token_keys()
     record = stored_record(scratch)
     seq = append_committed(scratch, record_id=record.record_id, fields=["ip"], action=action)
@@ -194,7 +196,7 @@ def test_a_masked_intent_releases_as_another_does(scratch: Scratch, action: str)
             release(opened, seq)
 
 
-def test_find_releases_nothing(scratch: Scratch) -> None:
+def test_find_discloses_no_value(scratch: Scratch) -> None:
     """A find needs no ciphertext, so none is disclosed."""
     scratch.add_token_keys()
     record = stored_record(scratch)
@@ -204,7 +206,7 @@ def test_find_releases_nothing(scratch: Scratch) -> None:
 
 
 def test_the_key_and_its_entries_are_one_transaction(logbook: Logbook) -> None:
-    """An intent, an outcome, and the SHA-256 of the note in both; by the login that did it."""
+    """An intent and an outcome have the SHA-256 of the note, and the login that registered the key."""
     rows = logbook.database.sql(
         "SELECT l.seq, l.phase, l.action, l.login, l.ticket = encode(sha256(convert_to(k.note, 'UTF8')), 'hex')"
         " FROM audit_log AS l, audit_keys AS k ORDER BY l.seq"

@@ -1,4 +1,4 @@
-"""What an entry of the audit log may say, and who may say it: each attack as the login that could make it."""
+"""The content of an entry of the audit log, and the logins that may write it: each attack runs as its login."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _many(shared: Scratch) -> None:
 
 
 def refused(database: Scratch, role: str = "reveal", /, **changes: object) -> psycopg2.Error:
-    """The error of an entry that is refused, which leaves the log as it was and shows none of its columns."""
+    """The error of a refused entry, which leaves the log as it was and shows none of its columns."""
     before = database.sql("SELECT seq, hash FROM audit_head")
     with pytest.raises(psycopg2.Error) as raised:
         append_committed(
@@ -67,13 +67,13 @@ def test_a_role_appends_its_own_actions(shared: Scratch, action: Action, role: s
 
 
 def test_a_denial_of_the_client_does_not_hide_the_role(shared: Scratch) -> None:
-    """The code is the database's: who may not do it at all is not down as over the quota."""
+    """The code is the database's: a login without the role is not logged as over the quota."""
     append_committed(shared, "rotate", action="reveal", decision="denied", error_code="quota")
     assert shared.sql(LAST)[0][2:] == ("denied", "role")
 
 
 def test_the_table_of_actions_is_the_programs(shared: Scratch) -> None:
-    """Every action of the program is in it, and which are looks; nothing of it can be changed."""
+    """The table has every action of the program, marks the accesses, and cannot be changed."""
     rows = shared.sql("SELECT action, is_access FROM public.audit_actions")
     assert {a for a, _ in rows} >= set(Action)
     assert {a for a, look in rows if look} == ACCESS_ACTIONS
@@ -103,7 +103,7 @@ def test_the_table_of_actions_is_the_programs(shared: Scratch) -> None:
     ],
 )
 def test_an_outcome_is_of_its_intent(shared: Scratch, changes: dict[str, object]) -> None:
-    """Same request, login, action, record, fields, purpose and ticket, of the same person and machine."""
+    """Request, login, action, record, fields, purpose, ticket, person and machine must be those of the intent."""
     intent: dict[str, object] = {"request_id": uuid.uuid4(), "record_id": uuid.UUID(int=1)}
     append_committed(shared, **intent)
     outcome = {"host": "laptop", "ticket": "T-1", "phase": "outcome", "decision": "done"}
@@ -112,7 +112,7 @@ def test_an_outcome_is_of_its_intent(shared: Scratch, changes: dict[str, object]
 
 
 def test_an_outcome_of_another_logins_intent_is_refused(shared: Scratch) -> None:
-    """Re-encrypt does not conclude what rotate began, and rotate then can."""
+    """The role re-encrypt cannot conclude an intent of rotate, and rotate then can."""
     request: dict[str, object] = {"request_id": uuid.uuid4(), "action": "keys rotate"}
     append_committed(shared, "rotate", **request)
     outcome = {**request, "phase": "outcome", "decision": "done"}
@@ -174,7 +174,7 @@ def test_a_request_has_one_entry_a_phase(shared: Scratch) -> None:
         {"request_id": None},
     ],
 )
-def test_what_is_no_entry_is_refused(shared: Scratch, changes: dict[str, object]) -> None:
+def test_a_malformed_entry_is_refused(shared: Scratch, changes: dict[str, object]) -> None:
     """Phases, decisions, actions, fields and lengths are checked before a row is made, and nothing is appended."""
     assert refused(shared, **changes).pgcode == "22023"
 
@@ -188,15 +188,13 @@ def test_what_is_no_entry_is_refused(shared: Scratch, changes: dict[str, object]
     ],
 )
 @pytest.mark.parametrize("column", TEXTS)
-def test_an_entry_is_one_line_that_shows_what_it_holds(
-    shared: Scratch, column: str, sign: str
-) -> None:
-    """No controls, no changes of direction, nothing invisible in any text: an entry cannot imitate another."""
+def test_an_entry_is_one_line_of_visible_text(shared: Scratch, column: str, sign: str) -> None:
+    """No text has controls, changes of direction or invisible characters: an entry cannot imitate another."""
     assert refused(shared, **{column: f"canary{sign}b"}).pgcode == "22023"
 
 
 def test_program_and_database_refuse_the_same_characters(shared: Scratch) -> None:
-    """Every code point of Unicode, one by one; and what the program has cleaned, the database takes."""
+    """Every code point of Unicode is tried; the database takes each text that the program has cleaned."""
     in_database = shared.value(
         "SELECT array_agg(code) FROM generate_series(1, 1114111) AS code"
         " WHERE code NOT BETWEEN 55296 AND 57343 AND NOT public.audit_is_text('a' || chr(code) || 'b', 3)"
@@ -207,8 +205,8 @@ def test_program_and_database_refuse_the_same_characters(shared: Scratch) -> Non
     assert shared.value("SELECT public.audit_is_text(%s, 5000000)", one_line(everything))
 
 
-def test_the_table_refuses_it_too(shared: Scratch) -> None:
-    """Behind the functions: a row of the owner's own making is checked as well."""
+def test_the_table_refuses_a_malformed_entry_too(shared: Scratch) -> None:
+    """A row that the owner writes, without the functions, is checked as well."""
     for change in (
         *(f"{column} = E'a\\u200bb'" for column in (*TEXTS, "action")),
         *(
@@ -257,7 +255,7 @@ def test_the_table_refuses_it_too(shared: Scratch) -> None:
 def test_the_functions_that_write_entries_check_them_alike(
     shared: Scratch, role: str, statement: str
 ) -> None:
-    """Whichever function an entry comes through: refused, and its error shows no column."""
+    """Each function that writes an entry refuses a malformed one, and its error shows no column."""
     record_id = uuid.UUID("00000000-0000-7000-8000-000000000001")
     shared.sql(
         "INSERT INTO public.quarantine (record_id, reason_code, path) VALUES (%s, 'not_json', '$')"

@@ -1,4 +1,4 @@
-"""The audit log: gapless, chained, append only; and values only against a committed intent."""
+"""The audit log: gapless, chained and append only; values come only against a committed intent."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def stored(bench: Bench) -> SealedRecord:
 
 
 def test_an_intent_and_its_outcome_are_two_entries(bench: Bench) -> None:
-    """With all that was asked, under one request id; the log adds time, login and address."""
+    """The entries have all that was asked, under one request id; the log adds time, login and address."""
     request = dataclasses.replace(
         reveal_request(uuid.UUID(int=7)), purpose="abuse", ticket="OPS-1", reason="because é"
     )
@@ -53,14 +53,14 @@ def test_an_intent_and_its_outcome_are_two_entries(bench: Bench) -> None:
 
 
 def test_a_failed_outcome_has_its_code(bench: Bench) -> None:
-    """A word, and never a text."""
+    """The code is a word, and never a text."""
     bench.audit.conclude(bench.audit.intend(reveal_request(None)), "integrity")
     outcome = list(bench.reader.entries())[-1]
     assert (outcome.decision, outcome.error_code) == ("failed", "integrity")
 
 
 def test_entries_are_numbered_without_gaps_and_chained(bench: Bench) -> None:
-    """From 1, each with the hash of the one before it; also over what was refused."""
+    """Numbers begin at 1, each entry has the hash of the entry before it, and refused entries leave no gap."""
     for _ in range(3):
         receipt = bench.audit.intend(reveal_request(None))
         bench.audit.conclude(receipt)
@@ -76,7 +76,7 @@ def test_entries_are_numbered_without_gaps_and_chained(bench: Bench) -> None:
 
 
 def test_a_request_is_logged_once_a_phase(bench: Bench) -> None:
-    """A receipt is not minted twice for it."""
+    """The second entry of a phase gets no receipt."""
     request = reveal_request(None)
     bench.audit.intend(request)
     with pytest.raises(AuditError):
@@ -85,13 +85,13 @@ def test_a_request_is_logged_once_a_phase(bench: Bench) -> None:
 
 
 def test_the_log_can_be_filtered(bench: Bench) -> None:
-    """By record, field, action, ticket, actor and time, or the newest; in the order of seq."""
+    """Filters are record, field, action, ticket, actor, time and the newest; the order is by seq."""
     for number in (1, 2, 1):
         bench.audit.intend(reveal_request(uuid.UUID(int=number), Field.IP))
     other = reveal_request(None)
     bench.audit.intend(
         dataclasses.replace(
-            other, actor="somebody", action=Action.FIND, ticket="T-1", fields=(Field.DEVICE_ID,)
+            other, actor="another", action=Action.FIND, ticket="T-1", fields=(Field.DEVICE_ID,)
         )
     )
 
@@ -101,7 +101,7 @@ def test_the_log_can_be_filtered(bench: Bench) -> None:
 
     assert found() == [1, 2, 3, 4]
     assert found(record_id=uuid.UUID(int=1)) == [1, 3]
-    assert found(actor="somebody") == [4]
+    assert found(actor="another") == [4]
     assert found(actor="nobody") == []
     assert found(since=bench.now() - dt.timedelta(hours=1)) == [1, 2, 3, 4]
     assert found(since=bench.now() + dt.timedelta(hours=1)) == []
@@ -120,8 +120,8 @@ def test_an_actor_may_be_a_login(bench: Bench) -> None:
     assert [e.seq for e in bench.reader.entries(AuditFilter(actor=entry.login))] == [1]
 
 
-def test_the_named_fields_are_released_against_an_intent(bench: Bench) -> None:
-    """Byte for byte, with whose it is and what the token must be."""
+def test_the_named_fields_are_disclosed_against_an_intent(bench: Bench) -> None:
+    """Values come byte for byte, with their person and the token that they must have."""
     row = stored(bench)
     receipt = bench.audit.intend(reveal_request(row.record_id))
     assert bench.disclosed.disclose(receipt) == {
@@ -133,8 +133,8 @@ def test_the_named_fields_are_released_against_an_intent(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
-def test_only_the_named_field_is_released(bench: Bench, field: Field) -> None:
-    """The intent says which, not the caller."""
+def test_only_the_named_field_is_disclosed(bench: Bench, field: Field) -> None:
+    """The intent names the field, not the caller."""
     row = stored(bench)
     receipt = bench.audit.intend(reveal_request(row.record_id, field))
     disclosed = bench.disclosed.disclose(receipt)
@@ -142,16 +142,16 @@ def test_only_the_named_field_is_released(bench: Bench, field: Field) -> None:
     assert disclosed[field].ciphertext == row.ciphertexts[field]
 
 
-def test_values_are_released_once(bench: Bench) -> None:
-    """A second look is a second entry."""
+def test_values_are_disclosed_once(bench: Bench) -> None:
+    """A second access is a second entry."""
     receipt = bench.audit.intend(reveal_request(stored(bench).record_id))
     bench.disclosed.disclose(receipt)
     with pytest.raises(DeniedError):
         bench.disclosed.disclose(receipt)
 
 
-def test_an_erased_field_is_released_as_none(bench: Bench) -> None:
-    """Beside the other one, while a record that is not there has no field at all."""
+def test_an_erased_field_is_disclosed_as_null(bench: Bench) -> None:
+    """The other field comes beside it, while an unknown record has no field at all."""
     row = stored(bench)
     bench.erase(row.record_id, Field.IP)
     disclosed = bench.disclosed.disclose(bench.audit.intend(reveal_request(row.record_id)))
@@ -162,7 +162,7 @@ def test_an_erased_field_is_released_as_none(bench: Bench) -> None:
     assert bench.disclosed.disclose(nothing) == {}
 
 
-def test_a_receipt_of_no_entry_releases_nothing(bench: Bench) -> None:
+def test_a_receipt_of_no_entry_discloses_nothing(bench: Bench) -> None:
     """A receipt of no entry, or of an outcome, discloses no value."""
     row = stored(bench)
     with pytest.raises(DeniedError):
@@ -173,8 +173,8 @@ def test_a_receipt_of_no_entry_releases_nothing(bench: Bench) -> None:
         bench.disclosed.disclose(receipt)
 
 
-def test_an_intent_about_something_else_releases_nothing(bench: Bench) -> None:
-    """A search is no reveal."""
+def test_an_intent_of_another_action_discloses_nothing(bench: Bench) -> None:
+    """An intent to search is no intent to reveal."""
     row = stored(bench)
     request = dataclasses.replace(reveal_request(row.record_id), action=Action.FIND)
     receipt = bench.audit.intend(request)
@@ -182,8 +182,8 @@ def test_an_intent_about_something_else_releases_nothing(bench: Bench) -> None:
         bench.disclosed.disclose(receipt)
 
 
-def test_an_intent_of_another_login_releases_nothing(bench: Bench) -> None:
-    """Each person on their own record."""
+def test_an_intent_of_another_login_discloses_nothing(bench: Bench) -> None:
+    """Each person uses their own intents alone."""
     receipt = bench.others_audit.intend(rotate_request())
     with pytest.raises(DeniedError):
         bench.disclosed.disclose(receipt)
@@ -203,7 +203,7 @@ def test_an_intent_of_another_login_releases_nothing(bench: Bench) -> None:
     ],
 )
 def test_an_outcome_is_of_its_intent(bench: Bench, changes: dict[str, Any]) -> None:
-    """About the same request, action, record, fields, purpose and ticket, by the same person."""
+    """The request, action, record, fields, purpose, ticket and person must be those of the intent."""
     receipt = bench.audit.intend(reveal_request(uuid.UUID(int=7)))
     request = dataclasses.replace(receipt.request, **changes)
     other = mint_receipt(request, receipt.seq, receipt.hash, receipt.login, receipt.logged_at)

@@ -1,4 +1,4 @@
-"""Who floods the log, by the login that could; and `doctor` names who holds its end."""
+"""Floods of the log, by the logins that can make them; and `doctor` names the session that holds the log's end."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from vault_etl.platform.postgres_answers import RATE_LIMITED
 ROTATE = {"action": "keys rotate"}
 
 
-def test_doctor_names_who_holds_the_turn(scratch: Scratch) -> None:
-    """The login, the process and since when; and it is well when it is free, or held for a moment."""
+def test_doctor_names_the_holder_of_the_turn(scratch: Scratch) -> None:
+    """The check names login, process and time; it is well when the turn is free, or held for a moment."""
     with scratch.database("audit") as database:
         facts = PostgresFacts(database)
         assert checks.turn(facts.turn()).ok
@@ -35,8 +35,8 @@ def test_doctor_names_who_holds_the_turn(scratch: Scratch) -> None:
         assert checks.turn(facts.turn()).ok
 
 
-def test_doctor_says_that_it_cannot_see_who_holds_it(scratch: Scratch) -> None:
-    """If no superuser migrates, the owner may not see since when a session holds it."""
+def test_doctor_says_that_it_cannot_see_the_holder(scratch: Scratch) -> None:
+    """If no superuser migrates, the owner may not see since when a session holds the turn."""
     scratch.sql("REVOKE pg_read_all_stats FROM vault_etl_owner")
     try:
         with scratch.database("audit") as database:
@@ -46,7 +46,7 @@ def test_doctor_says_that_it_cannot_see_who_holds_it(scratch: Scratch) -> None:
 
 
 def flood(database: Scratch, role: str, times: int, **changes: object) -> int:
-    """Append intents as fast as it goes, each committed; how many are taken before one is refused."""
+    """Append intents as fast as possible, each committed; return how many are taken before one is refused."""
     with database.connect(role) as opened, opened.cursor() as cursor:
         for number in range(times):
             try:
@@ -64,7 +64,7 @@ def flood(database: Scratch, role: str, times: int, **changes: object) -> int:
     ids=["its own denials", "another role's action", "nobody's action"],
 )
 def test_a_flood_of_denials_is_stopped(scratch: Scratch, changes: dict[str, object]) -> None:
-    """A minute's worth of 120, and then two a second; nobody else is held up."""
+    """The rate is 120 for a minute, and then two a second; no other login is held up."""
     taken = flood(scratch, "reveal", 1000, **changes)
     assert 120 <= taken < 240
     assert scratch.value("SELECT count(*) FROM audit_log") == taken
@@ -72,7 +72,7 @@ def test_a_flood_of_denials_is_stopped(scratch: Scratch, changes: dict[str, obje
 
 
 def test_long_entries_cost_more(scratch: Scratch) -> None:
-    """Twelve times the bytes, a twelfth of the entries: a minute's worth is so many KiB."""
+    """Entries of twelve times the bytes are a twelfth as many: a minute's worth is counted in KiB."""
     short = flood(scratch, "rotate", 1000, **ROTATE)
     long = flood(
         scratch, "re-encrypt", 1000, **ROTATE, actor="\U0001f600" * 2048, reason="\u20ac" * 500
@@ -83,7 +83,7 @@ def test_long_entries_cost_more(scratch: Scratch) -> None:
 
 
 def test_a_flood_of_checkpoints_is_stopped(scratch: Scratch) -> None:
-    """Each is of a head that is there, and has the form of a signature: as many as there can be outcomes."""
+    """Checkpoints of an existing head, in the form of a signature, are as many as outcomes can be."""
     with pytest.raises(psycopg2.Error) as raised:
         scratch.sql(
             "SELECT public.audit_checkpoint(0, h, '4byt', '\\x3006000000000000')"
@@ -114,7 +114,7 @@ def test_bulk_work_has_its_own_rate(scratch: Scratch) -> None:
 
 
 def test_an_outcome_is_never_refused_for_its_rate(scratch: Scratch) -> None:
-    """Its intent has paid for it."""
+    """The intent has already counted for its outcome."""
     request = {"request_id": uuid.uuid4(), **ROTATE}
     append_committed(scratch, "rotate", **request)
     flood(scratch, "rotate", 1000, decision="denied", **ROTATE)
@@ -122,7 +122,7 @@ def test_an_outcome_is_never_refused_for_its_rate(scratch: Scratch) -> None:
 
 
 def test_the_command_says_how_long_to_wait(scratch: Scratch) -> None:
-    """Exit 75 and seconds, and a minute later it goes on; a clock that went back is no longer wait."""
+    """Exit 75 and seconds; the command works a minute later, and a clock that went back does not lengthen the wait."""
     request = AuditRequest(
         request_id=uuid.uuid4(), action=Action.KEYS_ROTATE, actor="a", host="h", reason="r"
     )

@@ -31,7 +31,7 @@ def test_without_the_right_to_append_nothing_is_decrypted(granted: Vault) -> Non
     assert "Decrypt" not in kms.operations()
 
 
-def test_a_log_that_somebody_locks_is_not_waited_for_for_ever(loaded: Vault) -> None:
+def test_a_locked_log_is_not_waited_for_for_ever(loaded: Vault) -> None:
     """With the head of the log locked, a reveal gives up after ten seconds: 74, and no Decrypt."""
     with (
         closing(psycopg2.connect(loaded.database_url("admin"))) as other,
@@ -45,7 +45,7 @@ def test_a_log_that_somebody_locks_is_not_waited_for_for_ever(loaded: Vault) -> 
 
 
 def test_an_outcome_that_cannot_be_written_shows_nothing(granted: Vault) -> None:
-    """Opened but not concluded: exit 74, no value printed, and the intent stands alone in the log."""
+    """The value was opened: exit 74, no value printed, and the log has the intent alone."""
     entries = granted.count("audit_log")
 
     def revoke_at_last_moment(call: Call) -> bool:

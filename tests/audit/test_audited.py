@@ -1,4 +1,4 @@
-"""An intent before the work and an outcome after it, or nothing at all."""
+"""An intent before the work and an outcome after it, or no work at all."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def test_the_intent_is_committed_before_the_block(fake_vault: FakeVault) -> None
         (SystemExit(1), "bug"),
     ],
 )
-def test_a_failure_is_an_outcome_and_goes_on(
+def test_a_failure_is_an_outcome_and_is_raised(
     fake_vault: FakeVault, error: BaseException, code: str
 ) -> None:
-    """With a word for it; the text of an error could say too much."""
+    """The outcome has a word for the failure; the text of an error could say too much."""
     with pytest.raises(type(error)) as caught, audited(fake_vault.audit, reveal_request(None)):
         raise error
     assert caught.value is error
@@ -57,7 +57,7 @@ def test_a_failure_is_an_outcome_and_goes_on(
 
 
 def test_without_an_intent_the_block_does_not_run(fake_vault: FakeVault) -> None:
-    """Fail closed."""
+    """The log fails closed."""
     fake_vault.audit.broken = {Phase.INTENT}
     ran = False
     with pytest.raises(AuditError), audited(fake_vault.audit, reveal_request(None)):
@@ -74,7 +74,7 @@ def test_without_an_outcome_the_block_has_failed(fake_vault: FakeVault) -> None:
 
 
 def test_a_failure_that_cannot_be_logged_is_an_audit_error(fake_vault: FakeVault) -> None:
-    """The log comes first."""
+    """The failure of the log takes the place of the block's own."""
     fake_vault.audit.broken = {Phase.OUTCOME}
     with pytest.raises(AuditError), audited(fake_vault.audit, reveal_request(None)):
         raise UnavailableError("away")

@@ -1,4 +1,4 @@
-"""Checkpoints as C2SP signed notes: one spelling, and a signature that is this key's or none."""
+"""Checkpoints as C2SP signed notes: one spelling, and a signature of this key."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_signature_line_names_the_key_by_its_hash() -> None:
 
 
 @given(st.integers(0, 2**63 - 1), st.binary(min_size=32, max_size=32))
-def test_what_is_written_is_read(seq: int, hash_: bytes) -> None:
+def test_a_written_note_is_read_back(seq: int, hash_: bytes) -> None:
     """Parsing gives back what was serialised, and KMS takes the text as it is."""
     line = Signature("name", b"1234", b"signature")
     checkpoint = Checkpoint(VAULT, Head(seq, hash_), (line, line))
@@ -75,7 +75,7 @@ def test_what_is_written_is_read(seq: int, hash_: bytes) -> None:
         ("\n", "\r\n"),
     ],
 )
-def test_another_spelling_is_none(old: str, new: str) -> None:
+def test_a_note_in_another_spelling_is_refused(old: str, new: str) -> None:
     """A note that differs by a character was not signed."""
     note = signed(FakeHeadSigner()).note
     assert old in note
@@ -84,14 +84,14 @@ def test_another_spelling_is_none(old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize("note", ["", "\n", "x", "\n\n", "\u2014", "a" * 5000])
-def test_what_is_none_at_all(note: str) -> None:
-    """Said so, without a bug."""
+def test_text_that_is_no_note_is_refused(note: str) -> None:
+    """The text is refused without a bug."""
     with pytest.raises(ValueError, match="not a signed note"):
         Checkpoint.parse(note)
 
 
-def test_a_note_cut_anywhere_is_none() -> None:
-    """At every character before its end."""
+def test_a_note_cut_anywhere_is_refused() -> None:
+    """The note is cut at every character before its end."""
     note = signed(FakeHeadSigner()).note
     for end in range(len(note)):
         with pytest.raises(ValueError, match="not a signed note"):
@@ -99,7 +99,7 @@ def test_a_note_cut_anywhere_is_none() -> None:
 
 
 def test_only_the_right_key_has_signed() -> None:
-    """Another key has not, nor has this one signed another head."""
+    """Another key has not signed, nor has this key signed another head."""
     one, other = FakeHeadSigner(), FakeHeadSigner()
     checkpoint = signed(one)
     assert one.signing_key().key.signed(checkpoint)
@@ -111,8 +111,8 @@ def test_only_the_right_key_has_signed() -> None:
     assert not one.signing_key().key.signed(elsewhere)
 
 
-def test_one_good_signature_of_several_is_enough() -> None:
-    """While a key is replaced, both may sign."""
+def test_a_single_good_signature_of_several_is_enough() -> None:
+    """While a key is replaced, both keys may sign."""
     one, other = FakeHeadSigner(), FakeHeadSigner()
     both = Checkpoint(VAULT, HEAD, (*signed(one).signatures, *signed(other).signatures))
     assert one.signing_key().key.signed(both)
@@ -120,7 +120,7 @@ def test_one_good_signature_of_several_is_enough() -> None:
 
 
 def test_a_key_is_read_from_der_and_pem() -> None:
-    """As KMS gives it, and as openssl does."""
+    """KMS gives DER, and openssl gives PEM."""
     public = ec.generate_private_key(ec.SECP256R1()).public_key()
     der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -129,8 +129,8 @@ def test_a_key_is_read_from_der_and_pem() -> None:
 
 
 @pytest.mark.parametrize("kind", ["rsa", "p384", "noise", "empty", "pem noise"])
-def test_another_kind_of_key_is_none(kind: str) -> None:
-    """P-256 alone."""
+def test_another_kind_of_key_is_refused(kind: str) -> None:
+    """Only keys on P-256 are read."""
     spki = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     encoded = {
         "rsa": rsa.generate_private_key(65537, 2048).public_key().public_bytes(*spki),

@@ -1,4 +1,4 @@
-"""Where checkpoints are kept: the key that is expected to sign them, and the notes as they were signed."""
+"""Stores of checkpoints: the key that is expected to sign them, and the notes as they were signed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FakeRegistry:
         self._checkpoints = checkpoints
 
     def register(self, request: AuditRequest, registration: Registration) -> Head:
-        """See `KeyRegistry.register`."""
+        """Register the key in the fake."""
         del request
         if registration.holds(self._checkpoints.vault_id()):
             key = SigningKey(registration.kms_key_arn, registration.key)
@@ -48,7 +48,7 @@ class FakeRegistry:
         return self.head()
 
     def head(self) -> Head:
-        """See `KeyRegistry.head`."""
+        """The head of the fake's log."""
         return Head(2, bytes(32))
 
 
@@ -62,7 +62,7 @@ def _registering(registry: KeyRegistry) -> Callable[[Registration], Head]:
 
 @pytest.fixture(params=["fake", "postgres"])
 def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
-    """Without a key."""
+    """A store without a key."""
     if request.param == "fake":
         fake = FakeCheckpoints()
         yield Desk(
@@ -87,12 +87,12 @@ def register(desk: Desk, signer: FakeHeadSigner) -> Head:
 
 
 def registered(desk: Desk) -> list[tuple[str, bytes]]:
-    """ARN and public key of each key that is registered."""
+    """ARN and public key of each registered key."""
     return [(key.kms_key_arn, key.key.spki) for key in desk.store().registered_keys()]
 
 
 def test_no_key_is_registered_until_one_proves_itself(desk: Desk) -> None:
-    """Then that one is, with its ARN."""
+    """Afterwards that key is registered, with its ARN."""
     assert registered(desk) == []
     signer = FakeHeadSigner()
     register(desk, signer)
@@ -100,7 +100,7 @@ def test_no_key_is_registered_until_one_proves_itself(desk: Desk) -> None:
 
 
 def test_the_newest_key_comes_first(desk: Desk) -> None:
-    """The older one goes on counting."""
+    """The older key goes on counting."""
     signers = [FakeHeadSigner() for _ in range(2)]
     heads = [register(desk, signer) for signer in signers]
     keys = [signer.signing_key().key.spki for signer in reversed(signers)]
@@ -109,8 +109,8 @@ def test_the_newest_key_comes_first(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("broken", ["another key's signature", "another ARN", "another vault"])
-def test_a_key_that_did_not_sign_its_registration_is_none(desk: Desk, broken: str) -> None:
-    """Whatever the register holds, before it and behind it."""
+def test_a_key_that_did_not_sign_its_registration_does_not_count(desk: Desk, broken: str) -> None:
+    """The register may hold other keys before it and behind it."""
     honest, foreign = FakeHeadSigner(), FakeHeadSigner()
     vault_id = desk.store().vault_id()
     good = foreign.registration(vault_id, Head(0, genesis(vault_id)))
@@ -129,12 +129,12 @@ def test_a_key_that_did_not_sign_its_registration_is_none(desk: Desk, broken: st
 
 
 def test_a_vault_has_one_id(desk: Desk) -> None:
-    """The same for whoever asks."""
+    """Each caller gets the same id."""
     assert desk.store().vault_id() == desk.store().vault_id()
 
 
-def test_what_is_signed_is_stored_as_it_is(desk: Desk) -> None:
-    """The note, byte for byte."""
+def test_a_signed_note_is_stored_as_it_is(desk: Desk) -> None:
+    """The stored note is the signed note, byte for byte."""
     signer = FakeHeadSigner()
     head = register(desk, signer)
     checkpoint = sign_head(head, desk.store(), signer, desk.store().registered_keys())

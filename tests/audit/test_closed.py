@@ -1,4 +1,4 @@
-"""Exit 74: whatever keeps an entry or a signature from being written, nothing is shown."""
+"""Exit 74: no value is shown when an entry or a signature cannot be written, for any cause."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HANG_UP = "PERFORM pg_terminate_backend(pg_backend_pid())"
 
 @contextmanager
 def trigger(vault: Vault, body: str, kind: str = "BEFORE INSERT ON audit_log") -> Iterator[None]:
-    """A trigger of the superuser's that does something to whoever inserts."""
+    """A trigger of the superuser that runs this code at each insert."""
     name = "CONSTRAINT TRIGGER" if "AFTER" in kind else "TRIGGER"
     vault.sql(RAISE.format(body=body))
     vault.sql(f"CREATE {name} injected {kind} FOR EACH ROW EXECUTE FUNCTION public.injected()")
@@ -39,7 +39,7 @@ def reveal(vault: Vault, record_id: str, kms: FaultProxy, **extra: str) -> Resul
 
 
 def closed(result: Result, words: str) -> None:
-    """Exit 74, and no value anywhere."""
+    """Assert exit 74, and that no output has a value."""
     fails(result, 74, words)
     assert not any(value in result.stderr for value in (*ADDRESSES, DEVICE))
 
@@ -63,7 +63,9 @@ def closed(result: Result, words: str) -> None:
         *("connection lost at the commit", "disk full at the commit"),
     ],
 )
-def test_an_intent_that_is_not_committed(site: Vault, record_id: str, body: str, kind: str) -> None:
+def test_an_intent_that_is_not_committed_shows_nothing(
+    site: Vault, record_id: str, body: str, kind: str
+) -> None:
     """KMS is not asked, and the log is as it was."""
     before = site.count("audit_log")
     with trigger(site, body, kind), FaultProxy(site.endpoint) as kms:
@@ -73,8 +75,8 @@ def test_an_intent_that_is_not_committed(site: Vault, record_id: str, body: str,
     assert site.count("audit_log") == before
 
 
-def test_a_read_only_database(site: Vault, record_id: str) -> None:
-    """A standby, or a server that is failing over: KMS is not asked."""
+def test_a_read_only_database_shows_nothing(site: Vault, record_id: str) -> None:
+    """A standby, or a server that is failing over, is read only: KMS is not asked."""
     on, off = (
         f'ALTER DATABASE "{site.database}" {verb} default_transaction_read_only'
         for verb in ("SET", "RESET")
@@ -103,7 +105,7 @@ def _sign(verdict: bool | str) -> Judge:
     ],
     ids=["denied", "disabled", "failing", "down"],
 )
-def test_a_head_that_kms_does_not_sign(
+def test_a_head_that_kms_does_not_sign_shows_nothing(
     site: Vault, record_id: str, verdict: bool | str, words: str
 ) -> None:
     """Opened values are withheld; intent and outcome are in the log, and `verify` lists the outcome."""
@@ -120,8 +122,8 @@ def test_a_head_that_kms_does_not_sign(
     assert last[0][0] in proof["unsigned"]
 
 
-def test_a_head_that_another_key_signs(site: Vault, record_id: str) -> None:
-    """The signature must be of the registered key: an alias that was moved withholds what was opened."""
+def test_a_head_that_another_key_signs_shows_nothing(site: Vault, record_id: str) -> None:
+    """The signature must be of the registered key: a moved alias withholds what was opened."""
     kms = EmulatorSession(site.endpoint, site.provisioned.credentials["admin"]).client("kms")
     own = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
 
@@ -138,8 +140,10 @@ def test_a_head_that_another_key_signs(site: Vault, record_id: str) -> None:
 @pytest.mark.parametrize(
     "body", ["RAISE EXCEPTION 'x' USING ERRCODE = '53100'", HANG_UP], ids=["disk full", "hung up"]
 )
-def test_a_checkpoint_that_is_not_stored(site: Vault, record_id: str, body: str) -> None:
-    """Signed and not stored is not signed."""
+def test_a_checkpoint_that_is_not_stored_shows_nothing(
+    site: Vault, record_id: str, body: str
+) -> None:
+    """A checkpoint that is signed and not stored does not count as signed."""
     with (
         trigger(site, body, "BEFORE INSERT ON audit_checkpoints"),
         FaultProxy(site.endpoint) as kms,
@@ -149,7 +153,7 @@ def test_a_checkpoint_that_is_not_stored(site: Vault, record_id: str, body: str)
     assert "Sign" in kms.operations()
 
 
-def test_without_a_registered_key_nothing_is_asked(site: Vault, record_id: str) -> None:
+def test_a_reveal_without_a_registered_key_is_refused(site: Vault, record_id: str) -> None:
     """Exit 78 before the intent, with the command that mends it."""
     before = site.count("audit_log")
     site.sql(

@@ -79,7 +79,7 @@ FORGED = {
 
 
 def request() -> AuditRequest:
-    """An honest one, of the role rotate."""
+    """An honest request, of the role rotate."""
     return AuditRequest(
         request_id=uuid.uuid4(), action=Action.KEYS_ROTATE, actor="a", host="h", reason="r"
     )
@@ -93,7 +93,7 @@ def honest(database: Scratch) -> int:
 
 @contextmanager
 def session(database: Scratch, role: str) -> Iterator[connection]:
-    """A session that begins no transaction by itself."""
+    """A session that does not begin a transaction by itself."""
     with database.connect(role) as opened:
         opened.autocommit = True
         yield opened
@@ -101,10 +101,8 @@ def session(database: Scratch, role: str) -> Iterator[connection]:
 
 @pytest.mark.parametrize("role", ["reveal", "re-encrypt"])
 @pytest.mark.parametrize("statement", HELD.values(), ids=HELD)
-def test_nothing_but_a_procedure_that_commits_writes(
-    shared: Scratch, role: str, statement: str
-) -> None:
-    """In a transaction, a statement or a block of the client's: refused before a lock is held."""
+def test_only_a_procedure_that_commits_writes(shared: Scratch, role: str, statement: str) -> None:
+    """A transaction, a statement or a block of the client is refused before it holds a lock."""
     with session(shared, role) as attacker, attacker.cursor() as cursor:
         with pytest.raises(Denied):
             cursor.execute(statement)
@@ -133,8 +131,8 @@ def test_no_name_passes_for_a_procedure_of_ours(shared: Scratch, made: str, call
         honest(shared)
 
 
-def test_a_copy_does_not_pass_for_one_either(shared: Scratch) -> None:
-    """Its context ends with the name of a table, which is the client's, and no quotes."""
+def test_a_copy_does_not_pass_for_a_procedure_of_ours(shared: Scratch) -> None:
+    """The context of COPY ends with the name of a table, which is the client's, and has no quotes."""
     with session(shared, "re-encrypt") as attacker, attacker.cursor() as cursor:
         cursor.execute('CREATE TEMP TABLE "commit_keys_init(" (x integer)')
         row = b"PGCOPY\n\xff\r\n\0" + struct.pack("!iihii", 0, 0, 1, 4, 1) + struct.pack("!h", -1)
@@ -147,8 +145,8 @@ def test_a_copy_does_not_pass_for_one_either(shared: Scratch) -> None:
         honest(shared)
 
 
-def test_each_function_behind_a_procedure_refuses_other_callers(shared: Scratch) -> None:
-    """All of them, by every role that may execute them; a block with a COMMIT is no help."""
+def test_functions_behind_a_procedure_refuse_other_callers(shared: Scratch) -> None:
+    """Every role that may execute a function is refused; a block with a COMMIT is no help."""
     rows = shared.sql(
         "SELECT p.proname, p.oid::regproc || '(' || array_to_string(ARRAY("
         "  SELECT 'NULL::' || format_type(t, NULL) FROM unnest(p.proargtypes) AS t"
@@ -183,8 +181,8 @@ BUSY = (
 
 
 @pytest.mark.parametrize("sent", BEFORE.values(), ids=BEFORE)
-def test_a_client_that_reads_nothing_holds_up_nobody(scratch: Scratch, sent: str) -> None:
-    """A session that cannot send keeps its locks for good: it is sent nothing, or loses its connection."""
+def test_a_client_that_reads_nothing_holds_up_no_other(scratch: Scratch, sent: str) -> None:
+    """A session that cannot send would keep its locks: it is sent nothing, or loses its connection."""
     scratch.sql(
         "ALTER FUNCTION public.audit_hash(public.audit_log) RENAME TO audit_hash_of_it;"
         "CREATE FUNCTION public.audit_hash(entry public.audit_log) RETURNS bytea LANGUAGE plpgsql AS $$"
@@ -204,7 +202,7 @@ def test_a_client_that_reads_nothing_holds_up_nobody(scratch: Scratch, sent: str
 
 
 def test_the_settings_of_a_session_make_its_turn_no_longer(scratch: Scratch) -> None:
-    """Plans without an index would read the whole log while all others wait; nor is a wait for a standby in it."""
+    """Without an index a plan reads the whole log while others wait; a turn has no wait for a standby either."""
     append_committed(scratch)
     scans = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'audit_log'"
     with session(scratch, "reveal") as attacker, attacker.cursor() as cursor:
@@ -278,7 +276,7 @@ def test_an_idle_session_stops_no_load_of_a_file(scratch: Scratch) -> None:
     ids=["points", "fields", "keys"],
 )
 def test_a_long_list_is_refused_before_the_lock(shared: Scratch, role: str, call: str) -> None:
-    """Each of its items would be compared with each row while others wait."""
+    """Each item would be compared with each row while others wait."""
     many = f"'{{{'1,' * 100_000}1}}'"
     with shared.connect() as holder, holder.cursor() as cursor:
         cursor.execute("LOCK TABLE key_fence, file_loads IN SHARE MODE")

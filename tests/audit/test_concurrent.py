@@ -1,4 +1,4 @@
-"""Fifty people at once, and one who is killed in the middle: one chain, and what is unfinished is told."""
+"""Fifty people at once, and one killed in the middle: one chain, and the unfinished request is reported."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from vault_etl.audit.log import audit_request
 from vault_etl.crypto.fields import PERSONAL_FIELDS
 
 
-def test_fifty_reveals_at_once(
+def test_fifty_reveals_at_once_make_one_chain(
     site: Vault, record_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each with its own connections: all succeed, seq is gapless, and there is one chain."""
+    """Each reveal has its own connections: all succeed, and seq is gapless."""
     environment = site.environment("reveal")
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -59,8 +59,10 @@ def test_fifty_reveals_at_once(
     assert (proof["ok"], proof["entries"], proof["unfinished"]) == (True, before + 100, [])
 
 
-def test_killed_between_intent_and_outcome(site: Vault, record_id: str) -> None:
-    """`verify` reports the request as unfinished, and nothing was printed."""
+def test_a_reveal_killed_between_intent_and_outcome_is_unfinished(
+    site: Vault, record_id: str
+) -> None:
+    """Its log has an intent without an outcome, which `verify` reports, and nothing was printed."""
     processes: list[subprocess.Popen[str]] = []
 
     def kill(call: Call) -> bool:

@@ -27,7 +27,7 @@ def foreign(vault: Vault, arn: str) -> Registration:
 
 
 def attack(vault: Vault) -> None:
-    """With the login of the role audit: nonsense, points that are on no curve, keys of one's own."""
+    """Register nonsense, points on no curve, and keys of one's own, with the login of the role audit."""
     kms = vault.emulator.client("kms")
     arn = kms.describe_key(KeyId="alias/vault-etl-audit")["KeyMetadata"]["Arn"]
     own, honest = (foreign(vault, name) for name in ("arn:aws:kms:x:1:key/mine", arn))
@@ -77,8 +77,8 @@ def test_the_right_key_comes_in_behind_them(bare_vault: Vault) -> None:
     bare_vault.ok("audit", "audit", "checkpoint")
 
 
-def test_registrations_that_prove_nothing_are_in_nobodys_way(bare_vault: Vault) -> None:
-    """The first checkpoint is as simple as it is without them."""
+def test_registrations_that_prove_nothing_hinder_no_command(bare_vault: Vault) -> None:
+    """The first checkpoint is as simple as without them."""
     bare_vault.sql(FORGET)
     made = foreign(bare_vault, "arn:aws:kms:x:1:key/mine")
     name, spki, seq, signature = registered(made)
@@ -87,7 +87,7 @@ def test_registrations_that_prove_nothing_are_in_nobodys_way(bare_vault: Vault) 
 
 
 def test_the_arn_that_kms_names_is_the_registered_one(site: Vault, record_id: str) -> None:
-    """A key under another ARN than its own is not taken, though the signature is its."""
+    """A key under the ARN of another key is refused, though the signature is its own."""
     kms = site.emulator.client("kms")
     arn = kms.describe_key(KeyId="alias/vault-etl-audit")["KeyMetadata"]["Arn"]
     asked = ("reveal", record_id, "--reason", "x")

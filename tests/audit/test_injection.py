@@ -1,4 +1,4 @@
-"""What people type into a reason or a ticket stays one line of text in every place where it is shown."""
+"""Reasons and tickets that people type stay one line of text in every place where they are shown."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_every_text_of_an_entry_is_one_line(site: Vault, record_id: str, name: str) -> None:
-    """As reason and as ticket: logged without what controls a screen, and listed as JSON and as a table."""
+    """A reason and a ticket are logged without control characters, and listed as JSON and as a table."""
     text = HOSTILE[name]
     asked = ("reveal", record_id, "--reason", f"why {text}", "--ticket", f"T {text[:40]}")
     before = site.count("audit_log")
@@ -59,8 +59,8 @@ def test_every_text_of_an_entry_is_one_line(site: Vault, record_id: str, name: s
 
 
 @pytest.mark.parametrize("option", ["--reason", "--ticket", "--purpose"])
-def test_what_is_too_long_is_refused(site: Vault, record_id: str, option: str) -> None:
-    """As long as a command line can have it: exit 2, without an entry, and it is not repeated."""
+def test_a_text_that_is_too_long_is_refused(site: Vault, record_id: str, option: str) -> None:
+    """The longest text of a command line is exit 2, without an entry, and is not repeated."""
     before = site.count("audit_log")
     given = {"--reason": "x", option: "y" * 100_000}
     result = site.run("reveal", "reveal", record_id, *(w for pair in given.items() for w in pair))
@@ -71,13 +71,13 @@ def test_what_is_too_long_is_refused(site: Vault, record_id: str, option: str) -
 
 @pytest.mark.parametrize("column", ["reason", "ticket", "purpose", "actor", "host"])
 @pytest.mark.parametrize("text", ["x" * 1024 * 1024, "\n", "a\x1b[2J", "a\u202eb", ""])
-def test_the_database_refuses_it_too(written: Logbook, column: str, text: str) -> None:
-    """A client of one's own cannot write what ours does not."""
+def test_the_database_refuses_such_a_text_too(written: Logbook, column: str, text: str) -> None:
+    """A client of one's own cannot write a text that the program does not write."""
     with pytest.raises(psycopg2.errors.InvalidParameterValue):
         append_committed(written.database, **{column: text})
 
 
-def test_one_mebibyte_in_every_text_leaves_the_log_whole(log: Logbook) -> None:
+def test_a_mebibyte_in_every_text_leaves_the_log_whole(log: Logbook) -> None:
     """Refused entries leave no gap behind."""
     with pytest.raises(psycopg2.errors.InvalidParameterValue):
         append_committed(log.database, reason="x" * 1024 * 1024, request_id=uuid.uuid4())
@@ -85,8 +85,8 @@ def test_one_mebibyte_in_every_text_leaves_the_log_whole(log: Logbook) -> None:
     assert log.prove().problem is None
 
 
-def test_an_id_that_is_none_is_not_repeated(site: Vault) -> None:
-    """A wrong id may be an address that was given by hand or by a pipe, so the error does not repeat it."""
+def test_a_wrong_id_is_not_repeated(site: Vault) -> None:
+    """A wrong id may be an address that a person or a pipe gave, so the error does not repeat it."""
     for result in (
         site.run("reveal", "reveal", "198.51.100.77", "--reason", "x"),
         site.run("reveal", "reveal", "-", "--reason", "x", stdin="\n198.51.100.77\n"),

@@ -1,4 +1,4 @@
-"""A log of a million entries: whatever is asked on the way of a look, or of another writer, reads a few pages of it."""
+"""A log of a million entries: each query on the way of an access, or of another writer, reads a few pages."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ READS_IT = "reveal_policies|key_changes|" + "|".join(f"audit_{name}" for name in
 
 @pytest.fixture(scope="module")
 def million(postgres: RunningPostgres) -> Iterator[Scratch]:
-    """Half a million looks and other things, most of them of the login `admin`, one in 50 s for nine months."""
+    """Half a million accesses and other actions, most of them of the login `admin`, one in 50 s for nine months."""
     with clone(postgres) as database:
         database.sql(NO_QUOTA)
         database.sql(FILL)
@@ -187,7 +187,7 @@ CASES: dict[str, tuple[str, Values]] = {
 }
 
 
-def test_what_is_asked_reads_a_few_pages(million: Scratch) -> None:
+def test_a_query_of_the_log_reads_a_few_pages(million: Scratch) -> None:
     """Each statement and each function that reads the log's tables, all that they do inside included.
 
     The second time in a session: the first one reads the catalogs.
@@ -218,7 +218,7 @@ def test_the_log_is_read_in_order_and_not_sorted(
     assert any("Index Cond: ((seq >= " in line for line in plan) == (span[0] is not None)
 
 
-def test_where_a_time_begins_is_in_an_index(million: Scratch) -> None:
+def test_the_beginning_of_a_time_is_found_in_an_index(million: Scratch) -> None:
     """`audit list --since` of a long time does not walk the log from its first entry on."""
     since = dt.datetime.now(dt.UTC) - dt.timedelta(days=150)
     plan = explained(million, "audit/audit.sql", "before_a_time", since=since)

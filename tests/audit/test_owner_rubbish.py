@@ -1,4 +1,4 @@
-"""Whatever the owner writes beside the log, the constraints dropped, `verify` and `doctor` judge it to the end."""
+"""Rows that the owner writes beside the log, without constraints: `verify` and `doctor` judge them to the end."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ def freed(written: Logbook) -> Iterator[tuple[Logbook, connection]]:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_junk_of_the_owner_stops_nothing(freed: tuple[Logbook, connection], table: str) -> None:
-    """Each column with each kind of junk, in every row or in one more: a tampered entry is named on top of it."""
+def test_junk_of_the_owner_stops_no_check(freed: tuple[Logbook, connection], table: str) -> None:
+    """Each column has each kind of junk, in every row or in one more: a tampered entry is named on top of it."""
     log, opened = freed
     opened.rollback()
     with opened.cursor() as cursor:
@@ -125,7 +125,7 @@ class _Opened:
 
 
 def _look(log: Logbook, cursor: cursor) -> None:
-    """As `doctor` does."""
+    """Run the checks that `doctor` runs."""
     opened: Any = _Opened(cursor)
     facts = PostgresFacts(opened)
     assert audit.registered(facts, log.signer.signing_key).detail

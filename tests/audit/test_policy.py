@@ -1,4 +1,4 @@
-"""The reveal policy: the database decides it, before a record is looked for, and puts it on the record."""
+"""The reveal policy: the database decides before it searches a record, and logs the decision."""
 
 from __future__ import annotations
 
@@ -73,16 +73,16 @@ def decided(database: Scratch, **changes: object) -> tuple[str, str | None]:
         ({"purpose": "support", "action": "quarantine show", "fields": ["quarantine"]}, "field"),
     ],
 )  # fmt: skip
-def test_what_the_policy_decides(
+def test_the_policy_decides_on_each_access(
     log: Logbook, changes: dict[str, object], code: str | None
 ) -> None:
-    """Purpose, fields, masking and ticket of looks."""
+    """The cases are purpose, fields, masking and ticket."""
     log.set_policy(json.dumps(POLICY))
     assert decided(log.database, **changes) == ("allowed" if code is None else "denied", code)
 
 
 @pytest.mark.parametrize("action", ["keys rotate", "quarantine retry"])
-def test_what_is_no_look_is_under_no_policy(log: Logbook, action: str) -> None:
+def test_an_action_that_is_no_access_is_under_no_policy(log: Logbook, action: str) -> None:
     """An action that is not an access has no purposes and no quota."""
     log.set_policy(json.dumps({**POLICY, "reveals_an_hour": 0}))
     seq = append_committed(log.database, "re-encrypt", action=action, purpose=None)
@@ -90,15 +90,15 @@ def test_what_is_no_look_is_under_no_policy(log: Logbook, action: str) -> None:
     assert decision == "allowed"
 
 
-def test_without_purposes_any_will_do(scratch: Scratch) -> None:
-    """The default: a reason is asked for, and 50 an hour."""
+def test_a_policy_without_purposes_accepts_any_purpose(scratch: Scratch) -> None:
+    """The default policy asks for a reason, and allows 50 an hour."""
     for turn in range(51):
         expected = ("allowed", None) if turn < 50 else ("denied", "quota")
         assert decided(scratch, purpose=str(turn), ticket=None) == expected
 
 
-def test_a_denied_intent_releases_nothing(log: Logbook) -> None:
-    """Whatever the client makes of the answer."""
+def test_a_denied_intent_discloses_nothing(log: Logbook) -> None:
+    """The client may ignore the answer: the database still discloses no value."""
     log.set_policy(json.dumps({**POLICY, "reveals_an_hour": 0}))
     seq = append_committed(log.database)
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
@@ -129,7 +129,7 @@ def test_the_quota_is_of_the_last_hour_and_of_one_login(log: Logbook) -> None:
 
 
 def test_the_quota_holds_under_concurrency(log: Logbook) -> None:
-    """Of 40 sessions that ask at once, exactly as many as allowed are."""
+    """Of 40 sessions that ask at once, exactly the allowed number succeed."""
     log.set_policy(json.dumps({**GENEROUS, "reveals_an_hour": 12}))  # 5 are used up
     barrier = Barrier(40)
 
@@ -147,7 +147,7 @@ def test_the_quota_holds_under_concurrency(log: Logbook) -> None:
 
 
 def test_a_policy_that_postgres_does_not_take_changes_nothing(log: Logbook) -> None:
-    """A pattern that is none is refused when it is set, and not at somebody's reveal."""
+    """A malformed pattern is refused when the policy is set, not at a later reveal."""
     broken = {"purposes": {"fraud": {"fields": ["ip"], "ticket_pattern": "("}}}
     with pytest.raises(psycopg2.errors.InvalidRegularExpression):
         log.set_policy(json.dumps(broken))
@@ -174,7 +174,7 @@ def test_the_owner_alone_sets_the_policy(written: Logbook, role: str, statement:
 
 @pytest.fixture
 def restored(site: Vault) -> Iterator[Vault]:
-    """The vault, whose policy is as it was afterwards."""
+    """The vault, whose policy is restored afterwards."""
     yield site
     site.set_policy(GENEROUS)
 
@@ -192,7 +192,7 @@ def restored(site: Vault) -> Iterator[Vault]:
 def test_denied_is_denied_for_any_id(
     restored: Vault, record_id: str, policy: dict[str, Any], asked: tuple[str, ...], words: str
 ) -> None:
-    """Exit 77 before KMS is asked or the record looked for; the same words whether it is there or not."""
+    """Exit 77 before KMS is asked or the record is searched; an existing and an unknown record have the same words."""
     restored.set_policy(policy)
     answers = []
     for asked_id in (record_id, UNKNOWN):
@@ -210,7 +210,7 @@ def test_denied_is_denied_for_any_id(
     assert answers[0] == answers[1]
 
 
-def test_one_denied_field_prints_nothing(restored: Vault, record_id: str) -> None:
+def test_a_denied_field_withholds_all_fields(restored: Vault, record_id: str) -> None:
     """A denied field withholds the allowed field too."""
     restored.set_policy(POLICY)
     asked = ("reveal", record_id, "--reason", "x", "--purpose", "support")
@@ -221,7 +221,7 @@ def test_one_denied_field_prints_nothing(restored: Vault, record_id: str) -> Non
 
 
 def test_masked_shows_the_end_alone(restored: Vault, record_id: str) -> None:
-    """The last octet, the last two characters; the entry says that it was masked."""
+    """A mask shows the last octet, or the last two characters; the entry says that it was masked."""
     restored.set_policy(POLICY)
     asked = ("--reason", "x", "--purpose", "fraud", "--ticket", "F-1", "--masked")
     shown = restored.ok("reveal", "reveal", record_id, *asked)
@@ -233,7 +233,7 @@ def test_masked_shows_the_end_alone(restored: Vault, record_id: str) -> None:
 
 
 def test_the_policy_is_set_by_the_owner_and_shown_to_the_auditor(restored: Vault) -> None:
-    """The whole document, its one spelling, the digest in its entries; and `verify` agrees."""
+    """The document has one spelling, its entries have the digest, and `verify` agrees."""
     text = json.dumps({"reveals_an_hour": 7, "purposes": {"fraud": FRAUD}})
     done = restored.ok("admin", "audit", "policy", "set", "-", "--reason", "CISO-12", stdin=text)
     shown = restored.ok("audit", "audit", "policy").json
@@ -246,7 +246,7 @@ def test_the_policy_is_set_by_the_owner_and_shown_to_the_auditor(restored: Vault
 
 
 @pytest.mark.parametrize("role", ["audit", "reveal", "rotate", "erase", "analyst"])
-def test_others_are_told_that_they_may_not(restored: Vault, role: str) -> None:
+def test_other_logins_may_not_set_the_policy(restored: Vault, role: str) -> None:
     """Exit 77, and the policy is as it was."""
     before = restored.sql("SELECT max(seq) FROM reveal_policies")
     result = restored.run(role, "audit", "policy", "set", "-", "--reason", "mine", stdin="{}")
@@ -263,15 +263,15 @@ def test_others_are_told_that_they_may_not(restored: Vault, role: str) -> None:
     ],
     ids=["no JSON", "no pattern", "too long"],
 )
-def test_what_is_no_policy_is_refused(restored: Vault, document: str, code: int) -> None:
-    """With a hint, and nothing is changed."""
+def test_a_document_that_is_no_policy_is_refused(restored: Vault, document: str, code: int) -> None:
+    """The error has a hint, and the policy is as it was."""
     before = restored.count("audit_log")
     asked = ("audit", "policy", "set", "-", "--reason", "x")
     fails(restored.run("admin", *asked, stdin=document), code, "policy")
     assert restored.count("audit_log") == before
 
 
-def test_a_policy_that_is_no_file(restored: Vault) -> None:
+def test_a_policy_file_that_does_not_exist_is_reported(restored: Vault) -> None:
     """Exit 66."""
     name = f"{uuid.uuid4()}.json"
     fails(restored.run("admin", "audit", "policy", "set", name, "--reason", "x"), 66, name)

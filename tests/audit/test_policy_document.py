@@ -1,4 +1,4 @@
-"""The reveal policy's document: one spelling, and anything else is refused with its place."""
+"""Documents of the reveal policy: one spelling, and all other documents are refused with the place of the fault."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FULL = {
 
 
 def test_a_policy_has_one_spelling() -> None:
-    """Sorted, complete, and the same again when it is parsed again."""
+    """The document is sorted and complete, and is the same when it is parsed again."""
     text = parse_policy(json.dumps(FULL))
     assert json.loads(text)["purposes"] == {
         "fraud": {
@@ -36,7 +36,7 @@ def test_a_policy_has_one_spelling() -> None:
     assert parse_policy(text) == text
 
 
-def test_what_is_left_out_is_the_default() -> None:
+def test_an_omitted_member_has_its_default() -> None:
     """An empty object is the policy that is in force when none was set: 50 an hour, any purpose."""
     assert json.loads(parse_policy("{}")) == DEFAULT_POLICY
     assert DEFAULT_POLICY["reveals_an_hour"] == 50
@@ -68,8 +68,8 @@ def test_what_is_left_out_is_the_default() -> None:
         ('{"purposes": {"fraud": {"ticket_pattern": "' + "a" * 201 + '"}}}', "ticket_pattern"),
     ],
 )
-def test_what_is_none_is_refused(policy: str, place: str) -> None:
-    """With the place, exit 78."""
+def test_a_malformed_policy_is_refused(policy: str, place: str) -> None:
+    """Exit 78, with the place of the fault."""
     with pytest.raises(ConfigurationError, match="not a reveal policy") as caught:
         parse_policy(policy)
     assert place in str(caught.value)

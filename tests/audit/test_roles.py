@@ -36,7 +36,7 @@ MAY_APPEND = {"reveal", "rotate", "re-encrypt"}
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_is_for_its_role(site: Vault, record_id: str, name: str, role: str) -> None:
-    """Its own login may; others get exit 77, and an entry that says denied where they may append one."""
+    """The role's login may run it; others get exit 77, and a denied entry where they may append one."""
     owner, words, action = COMMANDS[name]
     before = site.count("audit_log")
     result = site.run(role, *(record_id if word == "ID" else word for word in words))
@@ -55,7 +55,7 @@ def test_a_command_is_for_its_role(site: Vault, record_id: str, name: str, role:
 
 
 def test_denied_ids_are_each_on_the_record(site: Vault, record_id: str) -> None:
-    """One entry a record, for who may not look at all."""
+    """A login that may not read the records leaves one entry for each of them."""
     other = "019a0000-0000-7000-8000-000000000000"
     result = site.run("rotate", "reveal", record_id, other, "--reason", "two")
     fails(result, 77, "login")

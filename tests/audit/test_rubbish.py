@@ -1,4 +1,4 @@
-"""Nothing that a role can write stops `verify`, makes it lie, or hides what was tampered with."""
+"""Rows that a role can write: `verify` neither stops, nor lies, nor hides a tampered entry because of them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ MANY: Final = 60_000
 
 @pytest.fixture(scope="module")
 def litter(written: Logbook) -> Iterator[Littered]:
-    """A copy of the honest log, littered."""
+    """A littered copy of the honest log."""
     with empty(written.database.server, written.database.name) as copy:
         yield littered(Logbook(copy, written.signer), CASES, 20260131)
 
 
 def check_rubbish(found: Littered) -> None:
-    """The log holds, and what proves nothing is counted and named with its login."""
+    """Assert that the log holds, and that rows which prove nothing are counted and named with their login."""
     proof = found.prove()
     assert proof.ok, proof.problem
     assert proof.counts[Severity.TAMPERED] == proof.counts[Severity.UNPROVEN] == 0
@@ -53,7 +53,7 @@ TAMPERED: Final = {
     "a cut end with its head": ("DELETE FROM audit_log WHERE seq >= {seq}", "{seq}"),
     "a changed policy": ("UPDATE reveal_policies SET document = '{{}}'", "3"),
     "a changed registration": ("UPDATE audit_keys SET note = note || 'x' WHERE seq = 1", "1"),
-    "a policy that nobody set": ("INSERT INTO reveal_policies VALUES ({seq}, '{{}}')", "{seq}"),
+    "a policy that no entry set": ("INSERT INTO reveal_policies VALUES ({seq}, '{{}}')", "{seq}"),
     "a head of elsewhere": ("UPDATE audit_head SET hash = sha256('x')", "{last}"),
 }
 COLUMNS: Final = (
@@ -87,7 +87,7 @@ $$
 
 
 def check_tampering(found: Littered, seed: int) -> None:
-    """Whatever is done on top is named, where it was done, before all rubbish."""
+    """Assert that each tampering is named, at its place, before all rubbish."""
     choose = random.Random(seed)
     before = found.prove()
     last = before.head.seq
@@ -111,20 +111,20 @@ def check_tampering(found: Littered, seed: int) -> None:
                 assert any("the one that the checkpoint in receipt.txt signs" in t for t in texts)
 
 
-def test_what_roles_can_write_is_rubbish_at_the_worst(litter: Littered) -> None:
-    """Thousands of calls by the real logins: entries, checkpoints, registrations, erasures."""
+def test_rows_that_roles_can_write_are_rubbish_at_the_worst(litter: Littered) -> None:
+    """The real logins make thousands of calls: entries, checkpoints, registrations, erasures."""
     check_rubbish(litter)
 
 
-def test_what_is_tampered_with_on_top_is_named(litter: Littered) -> None:
-    """Every column with every kind of nonsense, and every cut, alone or against the receipt."""
+def test_tampering_on_top_of_rubbish_is_named(litter: Littered) -> None:
+    """Every column has every kind of nonsense, and every cut is made, alone or against the receipt."""
     check_tampering(litter, 20260131)
 
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("seed", range(1, 4))
-def test_far_more_of_both(log: Logbook, seed: int) -> None:
-    """The same with tens of thousands of calls."""
+def test_far_more_rubbish_and_tampering(log: Logbook, seed: int) -> None:
+    """The same holds with tens of thousands of calls."""
     found = littered(log, MANY, seed)
     check_rubbish(found)
     check_tampering(found, seed)

@@ -1,4 +1,4 @@
-"""After every outcome the head is signed, stored and kept; without that, nothing is shown."""
+"""The head is signed, stored and kept after every outcome; otherwise no value is shown."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_outcome_is_signed_stored_kept_and_in_the_receipt(signed: Signed) ->
 
 
 def test_signing_comes_after_the_outcome(fake_vault: FakeVault) -> None:
-    """Intent, work, outcome, signature, store."""
+    """The order is intent, work, outcome, signature, store."""
     recorder = Recorder()
     signer = FakeHeadSigner()
     checkpoints = FakeCheckpoints(signer.signing_key())
@@ -71,8 +71,8 @@ def test_signing_comes_after_the_outcome(fake_vault: FakeVault) -> None:
     assert calls == ["intend", "the work", "conclude", "sign", "store"]
 
 
-def test_a_signer_that_is_down_withholds_what_was_opened(signed: Signed) -> None:
-    """The outcome is there, and the block has failed."""
+def test_a_signer_that_is_down_withholds_opened_values(signed: Signed) -> None:
+    """The outcome is in the log, and the block has failed."""
     signed.signer.down = True
     with (
         pytest.raises(AuditError, match="could not be signed"),
@@ -83,7 +83,7 @@ def test_a_signer_that_is_down_withholds_what_was_opened(signed: Signed) -> None
     assert signed.kept == signed.checkpoints.stored == []
 
 
-def test_another_key_that_signs_withholds_it_too(fake_vault: FakeVault) -> None:
+def test_a_signature_of_another_key_withholds_opened_values(fake_vault: FakeVault) -> None:
     """The signature must be that of the registered key."""
     signed = Signed(fake_vault, signer=FakeHeadSigner())
     with (
@@ -94,8 +94,8 @@ def test_another_key_that_signs_withholds_it_too(fake_vault: FakeVault) -> None:
     assert signed.checkpoints.stored == []
 
 
-def test_a_checkpoint_that_is_not_stored_withholds_it_too(fake_vault: FakeVault) -> None:
-    """Stored comes before shown."""
+def test_a_checkpoint_that_is_not_stored_withholds_opened_values(fake_vault: FakeVault) -> None:
+    """A checkpoint is stored before a value is shown."""
 
     class Full(FakeCheckpoints):
         def store(self, checkpoint: Checkpoint) -> None:
@@ -118,8 +118,8 @@ def test_a_failure_keeps_its_own_error(signed: Signed, down: bool) -> None:
     assert len(signed.checkpoints.stored) == (0 if down else 1)
 
 
-def test_a_look_needs_a_registered_key(signed: Signed) -> None:
-    """Refused before its intent."""
+def test_an_access_needs_a_registered_key(signed: Signed) -> None:
+    """An access without a registered key is refused before its intent."""
     signed.checkpoints.keys = []
     with (
         pytest.raises(ConfigurationError, match="no key is registered"),
@@ -130,7 +130,7 @@ def test_a_look_needs_a_registered_key(signed: Signed) -> None:
 
 
 def test_a_change_of_keys_may_come_before_the_first_checkpoint(signed: Signed) -> None:
-    """A vault's first keys are made before anybody audits it; nothing is signed then."""
+    """A vault's first keys are made before its audit begins, and no entry is signed then."""
     signed.checkpoints.keys = []
     with audited(signed.log, rotate_request()) as receipt:
         pass

@@ -1,4 +1,4 @@
-"""Who did it is the word of STS and of the database: no flag, setting or variable changes it."""
+"""The actor is the word of STS and of the database: no flag, setting or variable changes it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from tests.kit.processes import fails
 from tests.kit.vault import Vault
 
-ELSEWHO = "somebody-else"
+ELSEWHO = "someone-else"
 LAST = "SELECT actor, login, host, client_address FROM audit_log ORDER BY seq DESC LIMIT 1"
 
 
@@ -22,8 +22,8 @@ LAST = "SELECT actor, login, host, client_address FROM audit_log ORDER BY seq DE
     ],
     ids=["user", "role", "agent", "postgres", "host"],
 )
-def test_no_variable_says_who(site: Vault, record_id: str, extra: dict[str, str]) -> None:
-    """Actor, login, host and address are as without them."""
+def test_no_variable_names_the_actor(site: Vault, record_id: str, extra: dict[str, str]) -> None:
+    """Actor, login, host and address are the same as without the variables."""
     asked = ("reveal", record_id, "--reason", "x")
     site.ok("reveal", *asked)
     honest = site.sql(LAST)
@@ -33,27 +33,27 @@ def test_no_variable_says_who(site: Vault, record_id: str, extra: dict[str, str]
 
 
 @pytest.mark.parametrize("flag", ["--actor", "--user", "--as", "--login", "--host"])
-def test_no_flag_says_who(site: Vault, record_id: str, flag: str) -> None:
-    """There is none: exit 2."""
+def test_no_flag_names_the_actor(site: Vault, record_id: str, flag: str) -> None:
+    """The flag does not exist: exit 2."""
     fails(site.run("reveal", "reveal", record_id, "--reason", "x", flag, ELSEWHO), 2, flag)
 
 
-def test_no_setting_says_who(site: Vault, record_id: str) -> None:
-    """An unknown one is an error that names it."""
+def test_no_setting_names_the_actor(site: Vault, record_id: str) -> None:
+    """An unknown setting is an error that names it."""
     extra = {"VAULT_ETL_ACTOR": ELSEWHO}
     result = site.run("reveal", "reveal", record_id, "--reason", "x", extra=extra)
     fails(result, 78, "VAULT_ETL_ACTOR")
 
 
 def test_acting_as_a_role_does_not_change_the_login(site: Vault, record_id: str) -> None:
-    """SET ROLE in the connection's own options: the entry has the login all the same."""
+    """With SET ROLE in the connection's own options, the entry still has the login."""
     url = f"{site.database_url('reveal')}?options=-c%20role%3Dvault_etl_reveal"
     extra = {"VAULT_ETL_DATABASE_URL": url}
     site.ok("reveal", "reveal", record_id, "--reason", "x", extra=extra)
     assert site.sql(LAST)[0][1] == "test_reveal"
 
 
-def test_another_access_key_is_another_actor(site: Vault, record_id: str) -> None:
+def test_the_access_key_decides_the_actor(site: Vault, record_id: str) -> None:
     """With the key of a worker, the entry names the worker."""
     key = site.provisioned.credentials["operator"]
     extra = {

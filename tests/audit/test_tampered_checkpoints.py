@@ -35,7 +35,7 @@ def test_a_checkpoint_that_was_forged_says_nothing(log: Logbook, seq: int, what:
 
 
 @pytest.mark.parametrize("change", ["DELETE FROM vault", "INSERT INTO vault VALUES (false)"])
-def test_a_table_that_does_not_say_which_vault_it_is(log: Logbook, change: str) -> None:
+def test_a_table_without_a_vault_id_is_named(log: Logbook, change: str) -> None:
     """The table is reported, and the rest of the log is judged all the same."""
     receipt = log.look()
     log.tamper(
@@ -54,7 +54,7 @@ def test_a_table_that_does_not_say_which_vault_it_is(log: Logbook, change: str) 
     "change",
     ["DELETE FROM audit_head", "INSERT INTO audit_head SELECT false, seq, hash FROM audit_head"],
 )
-def test_a_head_that_is_none_or_two(log: Logbook, change: str) -> None:
+def test_a_missing_or_second_head_is_named(log: Logbook, change: str) -> None:
     """A missing or second head is reported."""
     log.tamper("ALTER TABLE audit_head DROP CONSTRAINT audit_head_one_check", change)
     named(log.prove(), 14, "lost its head")
@@ -70,7 +70,7 @@ def test_a_head_that_is_none_or_two(log: Logbook, change: str) -> None:
         ("DELETE FROM audit_keys", 1),
     ],
 )
-def test_a_policy_or_a_key_that_no_entry_set(log: Logbook, change: str, seq: int) -> None:
+def test_a_policy_or_a_key_that_no_entry_set_is_named(log: Logbook, change: str, seq: int) -> None:
     """A row that an entry put in force is bound to the entry by its SHA-256."""
     log.tamper(change)
     named(log.prove(), seq)
@@ -87,7 +87,9 @@ def test_a_policy_or_a_key_that_no_entry_set(log: Logbook, change: str, seq: int
          " INSERT INTO audit_amounts VALUES (99, 9)"), 99),
     ],
 )  # fmt: skip
-def test_an_amount_that_the_entry_does_not_say(log: Logbook, change: str, seq: int) -> None:
+def test_an_amount_that_the_entry_does_not_say_is_named(
+    log: Logbook, change: str, seq: int
+) -> None:
     """An intent's amount for its quota is in its reason, and so in its hash; a denied intent counts nothing."""
     looks = {"action": "find", "fields": ["ip"], "amount": 9}
     assert append_committed(log.database, **looks) == 15
@@ -98,7 +100,7 @@ def test_an_amount_that_the_entry_does_not_say(log: Logbook, change: str, seq: i
 
 
 def test_a_reason_does_not_say_an_amount_by_itself(log: Logbook) -> None:
-    """No role can make an entry that looks as if its amount had been taken away: the one that holds comes first."""
+    """No role can fake an entry whose amount was removed: the amount that holds comes first."""
     for fields in (["ip"], []):
         append_committed(log.database, action="find", fields=fields, reason="9 values: x")
     append_committed(log.database, action="reveal", reason="9 values: x")
@@ -119,13 +121,13 @@ def test_a_reason_does_not_say_an_amount_by_itself(log: Logbook) -> None:
         ("DELETE FROM audit_head", "lost its head"),
     ],
 )
-def test_the_head_changed(log: Logbook, change: str, word: str) -> None:
+def test_a_changed_head_is_named(log: Logbook, change: str, word: str) -> None:
     """A head that is not the end of the chain is reported."""
     log.tamper(change)
     named(log.prove(), 14, word)
 
 
-def test_a_key_that_was_replaced(log: Logbook) -> None:
+def test_a_replaced_key_needs_its_public_key(log: Logbook) -> None:
     """With both public keys the log holds; with the new one alone, the old checkpoints say nothing."""
     newer = Logbook(log.database, FakeHeadSigner())
     newer.register()

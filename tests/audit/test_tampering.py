@@ -18,7 +18,7 @@ COLUMNS = (
 
 
 def test_an_honest_log_holds(log: Logbook) -> None:
-    """Alone and against every receipt: 14 entries, the checkpoints of 5 looks, nothing left open."""
+    """Alone and against every receipt: 14 entries, the checkpoints of 5 accesses, no intent left open."""
     receipts = [log.look(), log.look()]
     proof = log.prove(*receipts)
     assert (proof.problem, proof.unfinished, proof.unsigned) == (None, [], [])
@@ -34,7 +34,7 @@ def test_an_honest_log_holds(log: Logbook) -> None:
         "request_id = gen_random_uuid()",
         "login = 'somebody_else'",
         "client_address = NULL",
-        "actor = 'arn:aws:iam::123456789012:user/somebody-else'",
+        "actor = 'arn:aws:iam::123456789012:user/someone-else'",
         "host = 'elsewhere'",
         "action = 'find'",
         "record_id = gen_random_uuid()",
@@ -46,15 +46,15 @@ def test_an_honest_log_holds(log: Logbook) -> None:
         "error_code = 'x'",
     ],
 )
-def test_one_column_changed(log: Logbook, change: str) -> None:
+def test_a_changed_column_is_named(log: Logbook, change: str) -> None:
     """Every column is in the hash."""
     log.tamper(f"UPDATE audit_log SET {change} WHERE seq = 7")  # noqa: S608
     named(log.prove(), 7, "was changed")
 
 
 @pytest.mark.parametrize("seq", [7, 8])
-def test_one_column_changed_with_its_hash(log: Logbook, seq: int) -> None:
-    """An entry whose hash was made anew is not the one that its checkpoint signs, or that the next follows."""
+def test_a_changed_column_with_a_new_hash_is_named(log: Logbook, seq: int) -> None:
+    """An entry with a new hash is not the entry that its checkpoint signs, or that the next entry follows."""
     log.tamper(
         f"UPDATE audit_log SET reason = 'another' WHERE seq = {seq}",  # noqa: S608
         f"UPDATE audit_log AS l SET hash = public.audit_hash(l) WHERE seq = {seq}",  # noqa: S608
@@ -62,20 +62,20 @@ def test_one_column_changed_with_its_hash(log: Logbook, seq: int) -> None:
     named(log.prove(), 8)
 
 
-def test_one_entry_deleted(log: Logbook) -> None:
-    """The gap is named."""
+def test_a_deleted_entry_is_named(log: Logbook) -> None:
+    """The proof names the gap."""
     log.tamper("DELETE FROM audit_log WHERE seq = 9")
     named(log.prove(), 9, "is missing")
 
 
-def test_the_first_entry_deleted(log: Logbook) -> None:
+def test_a_deleted_first_entry_is_named(log: Logbook) -> None:
     """The log begins with the vault's own id, and with entry 1."""
     log.tamper("DELETE FROM audit_log WHERE seq = 1")
     named(log.prove(), 1, "is missing")
 
 
-def test_one_entry_inserted(log: Logbook) -> None:
-    """With all behind it renumbered, and its own hash right: the next does not continue it."""
+def test_an_inserted_entry_is_named(log: Logbook) -> None:
+    """Its own hash is right and later entries are renumbered: the next entry does not continue it."""
     log.tamper(
         LET_IN_TWICE,
         "UPDATE audit_log SET seq = seq + 1 WHERE seq >= 6",
@@ -87,7 +87,7 @@ def test_one_entry_inserted(log: Logbook) -> None:
     named(log.prove(), 6, "not the one that its checkpoint signs")
 
 
-def test_the_last_entry_made_void_with_the_head(log: Logbook) -> None:
+def test_a_last_entry_made_void_with_the_head_is_named(log: Logbook) -> None:
     """An entry and a head without hashes cannot disagree; the missing hashes are reported."""
     log.tamper(
         "ALTER TABLE audit_log ALTER hash DROP NOT NULL",
@@ -99,8 +99,8 @@ def test_the_last_entry_made_void_with_the_head(log: Logbook) -> None:
     named(log.prove(), 14, "was changed")
 
 
-def test_two_entries_swapped(log: Logbook) -> None:
-    """Each has the other's number."""
+def test_two_swapped_entries_are_named(log: Logbook) -> None:
+    """Each entry has the number of the other."""
     log.tamper(
         LET_IN_TWICE,
         "UPDATE audit_log SET seq = 19 - seq WHERE seq IN (9, 10)",
@@ -108,37 +108,39 @@ def test_two_entries_swapped(log: Logbook) -> None:
     named(log.prove(), 9, "does not continue entry 8")
 
 
-def test_one_entry_twice(log: Logbook) -> None:
-    """A copy of one, under its own number."""
+def test_a_copied_entry_is_named(log: Logbook) -> None:
+    """The copy is under the same number."""
     log.tamper(LET_IN_TWICE, "INSERT INTO audit_log SELECT * FROM audit_log WHERE seq = 5")
     named(log.prove(), 5, "is there twice")
 
 
-def test_one_entry_renumbered(log: Logbook) -> None:
-    """To behind the end: it is missing where it was."""
+def test_a_renumbered_entry_is_named(log: Logbook) -> None:
+    """The entry goes behind the end: it is missing at its place."""
     log.tamper("UPDATE audit_log SET seq = 70 WHERE seq = 7")
     named(log.prove(), 7, "is missing")
 
 
 @pytest.mark.parametrize("last", [13, 6])
 class TestTheEndCut:
-    """By one entry, or by many."""
+    """A cut end, by one entry or by many."""
 
-    def test_alone(self, log: Logbook, last: int) -> None:
+    def test_a_cut_end_is_named(self, log: Logbook, last: int) -> None:
         """The head and the checkpoints say where the end was."""
         log.tamper(f"DELETE FROM audit_log WHERE seq > {last}")  # noqa: S608
         named(log.prove(), last + 1, "is missing")
 
-    def test_with_the_head(self, log: Logbook, last: int) -> None:
-        """The checkpoints do."""
+    def test_an_end_cut_with_the_head_is_named(self, log: Logbook, last: int) -> None:
+        """The checkpoints say where the end was."""
         log.tamper(f"DELETE FROM audit_log WHERE seq > {last}", REBUILD.format(first=99_999))  # noqa: S608
         log.tamper(
             "UPDATE audit_head SET hash = (SELECT hash FROM audit_log ORDER BY seq DESC LIMIT 1)"
         )
         named(log.prove(), last + 1, "is missing", "a checkpoint signs entry")
 
-    def test_with_the_head_and_the_checkpoints(self, log: Logbook, last: int) -> None:
-        """No row of the database shows it any more; a receipt that was kept does."""
+    def test_an_end_cut_with_head_and_checkpoints_needs_a_receipt(
+        self, log: Logbook, last: int
+    ) -> None:
+        """No row of the database shows the cut; a receipt that was kept does."""
         receipt = log.look()
         log.tamper(
             f"DELETE FROM audit_log WHERE seq > {last}",  # noqa: S608
@@ -152,8 +154,8 @@ class TestTheEndCut:
         named(log.prove(receipt), last + 1, "is missing", "receipt.txt signs entry 16")
 
 
-def test_all_of_it_truncated(log: Logbook) -> None:
-    """The head tells; with the head made anew, a receipt does."""
+def test_a_truncated_log_is_named(log: Logbook) -> None:
+    """The head shows it; with a new head, a receipt does."""
     receipt = log.look()
     log.tamper(
         "TRUNCATE audit_log, audit_disclosed, audit_keys, reveal_policies, key_changes CASCADE"
@@ -165,16 +167,20 @@ def test_all_of_it_truncated(log: Logbook) -> None:
 
 @pytest.mark.parametrize("first", [5, 7, 13])
 class TestTheChainRebuilt:
-    """Self-consistent, from any point on."""
+    """A rebuilt chain, consistent from any point on."""
 
-    def test_beside_its_checkpoints(self, log: Logbook, first: int) -> None:
+    def test_a_chain_rebuilt_beside_its_checkpoints_is_named(
+        self, log: Logbook, first: int
+    ) -> None:
         """The next checkpoint is of another chain."""
         log.tamper(f"UPDATE audit_log SET reason = 'another one' WHERE seq = {first}")  # noqa: S608
         log.rebuild(first, forget=False)
         named(log.prove(), first + 1, "not the one that its checkpoint signs")
 
-    def test_without_them_and_an_honest_look_on_top(self, log: Logbook, first: int) -> None:
-        """A receipt from before names it; without one, the entries that lost their checkpoints are listed."""
+    def test_a_chain_rebuilt_without_checkpoints_needs_a_receipt(
+        self, log: Logbook, first: int
+    ) -> None:
+        """A receipt from before an honest access names it; without one, entries without checkpoints are listed."""
         receipt = log.look()
         log.tamper(f"UPDATE audit_log SET reason = 'another one' WHERE seq = {first}")  # noqa: S608
         log.rebuild(first, forget=True)
@@ -185,8 +191,8 @@ class TestTheChainRebuilt:
         named(log.prove(receipt), 16, "not the one that the checkpoint in receipt.txt signs")
 
 
-def test_an_older_state_put_back(log: Logbook) -> None:
-    """Log, head and checkpoints of an earlier moment, whole: only what was kept outside tells."""
+def test_a_restored_older_state_needs_a_receipt(log: Logbook) -> None:
+    """Log, head and checkpoints of an earlier moment agree: only a receipt that was kept outside shows it."""
     receipt = log.look()
     log.tamper(
         "DELETE FROM audit_log WHERE seq > 14", "DELETE FROM audit_checkpoints WHERE seq > 14"
@@ -198,8 +204,8 @@ def test_an_older_state_put_back(log: Logbook) -> None:
     named(log.prove(receipt), 15, "is missing")
 
 
-def test_a_log_that_was_given_to_another_vault(log: Logbook) -> None:
-    """The chain does not begin there, its checkpoints say nothing there; nor does a receipt of this one."""
+def test_a_log_of_another_vault_is_named(log: Logbook) -> None:
+    """The chain begins in another vault, whose checkpoints and receipts prove nothing here."""
     receipt = log.look()
     log.tamper("UPDATE vault SET vault_id = gen_random_uuid()")
     named(log.prove(), 1, "does not begin the log of this vault")
@@ -208,7 +214,7 @@ def test_a_log_that_was_given_to_another_vault(log: Logbook) -> None:
 
 
 def test_an_intent_without_an_outcome_is_reported(log: Logbook) -> None:
-    """Possibly revealed; the log holds all the same."""
+    """The values were possibly revealed; the log holds all the same."""
     log.leave_open()
     log.look()
     proof = log.prove()

@@ -1,4 +1,4 @@
-"""What the commands of the log print, word for word, on a terminal and in a pipe."""
+"""Output of the log's commands, word for word, on a terminal and in a pipe."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def one(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vaul
 
 @pytest.fixture
 def the_id(one: Vault) -> str:
-    """Its record."""
+    """The id of its record."""
     ((found,),) = one.sql("SELECT record_id::text FROM user_logins")
     return str(found)
 
@@ -39,7 +39,7 @@ def shown(vault: Vault, role: str, *args: str) -> str:
 
 
 def test_reveal_on_a_terminal(one: Vault, the_id: str) -> None:
-    """The reason is asked for; the values, the entry, and the receipt."""
+    """The terminal asks for the reason, and shows the values, the entry and the receipt."""
     with terminal(one, "reveal", "reveal", the_id, "--masked", extra=PLAIN) as screen:
         screen.expect("Reason: ")
         screen.type("chargeback 4711")
@@ -62,7 +62,7 @@ def test_reveal_on_a_terminal(one: Vault, the_id: str) -> None:
 
 
 def test_reveal_in_a_pipe(one: Vault, the_id: str) -> None:
-    """One object a line; ids come from standard input as well, and one that comes twice is one look."""
+    """Each line is one object; ids come from standard input as well, and a repeated id is one access."""
     before = one.count("audit_log")
     done = one.ok("reveal", "reveal", "--reason", "x", "--quiet", stdin=f"{the_id}\n\n {the_id} \n")
     assert one.count("audit_log") == before + 2
@@ -74,13 +74,13 @@ def test_reveal_in_a_pipe(one: Vault, the_id: str) -> None:
 
 
 def test_reveal_of_the_value_alone(one: Vault, the_id: str) -> None:
-    """For pipes: one line a value, and the dash stands for standard input."""
+    """A pipe gets one line a value, and the dash means standard input."""
     asked = ("reveal", "-", "--reason", "x", "--output", "value", "--quiet")
     assert one.ok("reveal", *asked, stdin=the_id).stdout == f"{ADDRESSES[0]}\n{DEVICE}\n"
 
 
 def test_a_reveal_that_is_denied(one: Vault, the_id: str) -> None:
-    """On a terminal: two lines, and no value."""
+    """The terminal shows two lines, and no value."""
     one.set_policy({"reveals_an_hour": 0, "purposes": {}})
     try:
         asked = ("reveal", "reveal", the_id, "--reason", "x")
@@ -95,7 +95,7 @@ def test_a_reveal_that_is_denied(one: Vault, the_id: str) -> None:
 
 
 def test_verify(one: Vault) -> None:
-    """A table and a warning on a terminal; in a pipe an object, and the warning beside it."""
+    """A terminal shows a table and a warning; a pipe gets an object, and the warning beside it."""
     text = shown(one, "audit", "audit", "verify")
     assert re.sub(r"  \d+$", "  <n>", text, flags=re.MULTILINE) == (
         "entries      <n>\n"
@@ -135,7 +135,7 @@ def test_verify(one: Vault) -> None:
 
 
 def test_checkpoint(one: Vault) -> None:
-    """The signed note on a terminal; an object in a pipe."""
+    """A terminal shows the signed note; a pipe gets an object."""
     assert shown(one, "audit", "audit", "checkpoint") == NOTE
     made = one.ok("audit", "audit", "checkpoint").json
     assert list(made) == ["seq", "hash", "checkpoint"]
@@ -143,7 +143,7 @@ def test_checkpoint(one: Vault) -> None:
 
 
 def test_policy(one: Vault) -> None:
-    """As it is set, as it is shown, as it is piped: and the pipe's object can be set again."""
+    """The policy as it is set, shown and piped: the pipe's object can be set again."""
     rule = {"fields": ["ip"], "masked_fields": ["device_id"], "ticket_pattern": "F-[0-9]+"}
     text = json.dumps({"purposes": {"fraud": rule}})
     done = one.ok("admin", "audit", "policy", "set", "-", "--reason", "CISO-1", stdin=text)
@@ -174,7 +174,7 @@ def test_policy(one: Vault) -> None:
 
 
 def test_list(one: Vault, the_id: str) -> None:
-    """Newest last; what was asked for and what became of it."""
+    """The newest entry is last; each shows the request and its result."""
     one.ok("reveal", "reveal", the_id, "--reason", "why")
     asked = ("audit", "list", "--record", the_id)
     lines = shown(one, "audit", *asked).splitlines()[-6:]

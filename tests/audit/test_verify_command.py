@@ -1,4 +1,4 @@
-"""`audit verify` and `audit checkpoint` as an auditor runs them: alone, offline, against what was kept."""
+"""`audit verify` and `audit checkpoint` as an auditor runs them: alone, offline, against notes that were kept."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def public_key(site: Vault, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cut(site: Vault) -> Iterator[Vault]:
-    """The vault, whose last two entries and their checkpoint somebody takes away; then they are back."""
+    """The vault without its last two entries and their checkpoint, which are restored afterwards."""
     tables = ("audit_log", "audit_checkpoints", "audit_head", "audit_disclosed")
     keep = ";".join(f"CREATE TABLE kept_{name} AS TABLE {name}" for name in tables)
     site.sql(keep)
@@ -43,7 +43,7 @@ def cut(site: Vault) -> Iterator[Vault]:
 
 
 def cut_the_end(vault: Vault) -> None:
-    """Forget the last two entries, wherever the database has them."""
+    """Delete the last two entries from all tables."""
     vault.sql(
         "BEGIN; SET LOCAL session_replication_role = replica;"
         "DELETE FROM audit_disclosed; DELETE FROM audit_checkpoints WHERE seq > (SELECT seq - 2 FROM audit_head);"
@@ -64,7 +64,7 @@ def receipt(vault: Vault, record_id: str, path: Path, output: str) -> None:
 def test_a_receipt_of_any_form_proves_the_log(
     cut: Vault, record_id: str, tmp_path: Path, output: str
 ) -> None:
-    """The JSON, the screen, and the log line: with the end cut, each names the first entry that is gone."""
+    """The JSON, the screen and the log line: with the end cut, each names the first missing entry."""
     kept = tmp_path / "receipt.txt"
     receipt(cut, record_id, kept, output)
     asked = ("audit", "verify", "--checkpoint", str(kept))
@@ -106,8 +106,8 @@ def test_offline_with_the_public_key_alone(
     assert site.run("audit", "audit", "verify", extra=OFFLINE).code == 69
 
 
-def test_another_public_key_proves_nothing(site: Vault, public_key: Path, tmp_path: Path) -> None:
-    """With a key of somebody else's, exit 65; given beside the right one, it does no harm."""
+def test_a_foreign_public_key_proves_nothing(site: Vault, public_key: Path, tmp_path: Path) -> None:
+    """The foreign key alone is exit 65; given beside the right key, it does no harm."""
     other = tmp_path / "other.der"
     spki = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     other.write_bytes(ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(*spki))
@@ -126,10 +126,10 @@ def test_another_public_key_proves_nothing(site: Vault, public_key: Path, tmp_pa
         ("--public-key", "no key", 2, "not a public key"),
     ],
 )
-def test_a_file_that_is_none(
+def test_a_file_that_is_no_public_key_is_named(
     site: Vault, tmp_path: Path, option: str, content: str, code: int, words: str
 ) -> None:
-    """Told with its name, before anything is read."""
+    """The error names the file before any entry is read."""
     path = tmp_path / "file"
     path.write_text(content, encoding="utf-8")
     fails(site.run("audit", "audit", "verify", option, str(path)), code, words, str(path))
@@ -149,13 +149,13 @@ def test_a_checkpoint_in_a_file_that_is_no_signed_note(site: Vault, tmp_path: Pa
 
 
 @pytest.mark.parametrize("option", ["--checkpoint", "--public-key"])
-def test_a_file_that_is_not_there(site: Vault, option: str) -> None:
-    """Exit 66: nobody takes a proof without it for one with it."""
+def test_a_missing_file_is_named(site: Vault, option: str) -> None:
+    """Exit 66: otherwise a proof without the file would be taken for a proof with it."""
     fails(site.run("audit", "audit", "verify", option, "nowhere"), 66, "nowhere")
 
 
 def test_a_checkpoint_of_the_head(site: Vault) -> None:
-    """JSON in a pipe, the bare note on request; both are stored, and are of the newest entry."""
+    """The output is JSON in a pipe, and the bare note on request; both are stored, and are of the newest entry."""
     before = site.count("audit_checkpoints")
     ((seq, hash_),) = site.sql("SELECT seq, hash FROM audit_head")
     made = site.ok("audit", "audit", "checkpoint").json
@@ -168,7 +168,7 @@ def test_a_checkpoint_of_the_head(site: Vault) -> None:
 
 
 def test_the_first_checkpoint_registers_the_key(bare_vault: Vault) -> None:
-    """On the record; another key is refused until it is said to be new, and then the old one proves its part."""
+    """The log has the registration; another key needs --new-key, and the old key still proves its part."""
     bare_vault.sql(
         "BEGIN; SET LOCAL session_replication_role = replica; DELETE FROM audit_keys;"
         " DELETE FROM audit_log; UPDATE audit_head SET seq = 0, hash ="
@@ -212,8 +212,8 @@ def test_the_first_checkpoint_registers_the_key(bare_vault: Vault) -> None:
     assert "an older audit key is missing (--public-key)" in newer.stderr
 
 
-def test_a_checkpoint_that_cannot_be_signed(site: Vault) -> None:
-    """Exit 69, and none is stored."""
+def test_a_checkpoint_that_cannot_be_signed_is_not_stored(site: Vault) -> None:
+    """Exit 69, and no checkpoint is stored."""
     before = site.count("audit_checkpoints")
     with FaultProxy(site.endpoint, lambda call: call.operation != "Sign") as kms:
         result = site.run("audit", "audit", "checkpoint", extra={"AWS_ENDPOINT_URL_KMS": kms.url})

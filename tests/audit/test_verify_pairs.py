@@ -37,7 +37,7 @@ def judged(*entries: LoggedEntry, tampered: bool = False) -> tuple[Pairs, list[t
     return pairs, [(p.seq, p.what) for p in problems.by_weight() if p.kind is Severity.RUBBISH]
 
 
-def test_an_outcome_of_its_intent_is_nothing_to_tell() -> None:
+def test_a_matching_outcome_is_no_problem() -> None:
     """A matching outcome is no problem, and leaves no intent open."""
     pairs, rubbish = judged(entry(1, "intent"), entry(2, "outcome"))
     assert (rubbish, pairs.unfinished(), pairs.unfinished_count) == ([], [], 0)
@@ -49,13 +49,13 @@ def test_an_outcome_of_its_intent_is_nothing_to_tell() -> None:
     ids=["none", "another request", "a denied one"],
 )
 def test_an_outcome_without_an_allowed_intent_is_rubbish(before: list[LoggedEntry]) -> None:
-    """With the login that wrote it."""
+    """The problem names the login that wrote it."""
     _, rubbish = judged(*before, entry(2, "outcome"))
     assert rubbish == [(2, "has no intent before it, by ana")]
 
 
-def test_a_second_outcome_is_rubbish() -> None:
-    """The first one has taken the intent."""
+def test_the_second_outcome_of_an_intent_is_rubbish() -> None:
+    """The first outcome has used the intent."""
     _, rubbish = judged(entry(1, "intent"), entry(2, "outcome"), entry(3, "outcome"))
     assert rubbish == [(3, "has no intent before it, by ana")]
 
@@ -73,15 +73,15 @@ def test_a_second_outcome_is_rubbish() -> None:
         ("ticket", "y"),
     ],
 )
-def test_an_outcome_of_something_else_is_rubbish(column: str, value: Any) -> None:  # noqa: ANN401
-    """Each of the columns that the two have in common."""
+def test_an_outcome_that_differs_from_its_intent_is_rubbish(column: str, value: Any) -> None:  # noqa: ANN401
+    """Each column that both have in common is changed."""
     _, rubbish = judged(entry(1, "intent"), entry(2, "outcome")._replace(**{column: value}))
     by = "bob" if column == "login" else "ana"
     assert rubbish == [(2, f"is the outcome of something else than its intent, entry 1, by {by}")]
 
 
-def test_what_is_tampered_with_says_enough() -> None:
-    """An intent that is missing or changed is no rubbish of a role's."""
+def test_a_tampered_intent_makes_its_outcome_no_rubbish() -> None:
+    """A missing or changed intent is a tampering, not a role's rubbish."""
     _, rubbish = judged(
         entry(2, "outcome"),
         entry(3, "intent", "s"),
@@ -112,7 +112,7 @@ def test_an_intent_whose_outcome_left_the_log_is_not_unfinished() -> None:
 
 
 def test_where_a_log_is_not_read_from_its_first_entry_an_outcome_may_come_first() -> None:
-    """Its intent is before what is read; one that is about something else is told all the same."""
+    """Its intent is before the entries that are read; an outcome that differs from its intent is still reported."""
     problems = Problems()
     pairs = Pairs(problems, whole=False)
     pairs.judge(entry(7, "outcome", "a"))

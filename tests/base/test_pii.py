@@ -32,13 +32,13 @@ class Holder:
 
 
 def test_expose_is_the_one_way_to_the_bytes() -> None:
-    """Byte for byte."""
+    """The bytes come out unchanged."""
     assert PII.expose() == SECRET.encode()
 
 
 @given(st.binary())
 def test_expose_gives_back_every_byte(value: bytes) -> None:
-    """UTF-8 or not."""
+    """The value may be UTF-8 or not."""
     assert Pii(value).expose() == value
 
 
@@ -63,7 +63,7 @@ def test_expose_gives_back_every_byte(value: bytes) -> None:
     ],
 )
 def test_formatting_redacts(text: str) -> None:
-    """In every way that text is made of a value."""
+    """Every way to make text of a value shows the redaction."""
     assert SECRET not in text
     assert REDACTED in text
 
@@ -101,7 +101,7 @@ def test_a_value_is_not_compared() -> None:
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_value_is_not_pickled(protocol: int) -> None:
-    """In no protocol, and not inside something else."""
+    """No protocol of pickle takes a value, alone or inside another object."""
     for value in (PII, Holder(PII), [PII]):
         with pytest.raises(TypeError, match="not pickled"):
             pickle.dumps(value, protocol)
@@ -109,44 +109,44 @@ def test_a_value_is_not_pickled(protocol: int) -> None:
 
 @pytest.mark.parametrize("attempt", [copy.copy, copy.deepcopy])
 def test_a_value_is_not_copied(attempt: type) -> None:
-    """A copy is one more place to forget it in."""
+    """A copy is one more place where a value can be forgotten."""
     with pytest.raises(TypeError, match="not pickled or copied"):
         attempt(PII)
 
 
 def test_asdict_does_not_copy_a_value() -> None:
-    """`asdict` copies what it finds."""
+    """The function `asdict` copies the values that it finds."""
     with pytest.raises(TypeError):
         dataclasses.asdict(Holder(PII))
 
 
 def test_a_value_is_not_written_as_json() -> None:
-    """Alone or inside."""
+    """JSON refuses a value alone, and a value inside another object."""
     for value in (PII, {"ip": PII}):
         with pytest.raises(TypeError, match="not JSON serializable"):
             json.dumps(value)
 
 
 def test_json_with_a_fallback_to_text_redacts() -> None:
-    """`default=str` is how a value gets into most logs."""
+    """With `default=str`, which is how values get into most logs, the redaction is written."""
     assert json.dumps({"ip": PII}, default=str) == f'{{"ip": "{REDACTED}"}}'
 
 
 def test_psycopg2_does_not_adapt_a_value() -> None:
-    """It goes into no statement by accident."""
+    """A value goes into no statement by accident."""
     with pytest.raises(psycopg2.ProgrammingError, match="can't adapt"):
         psycopg2.extensions.adapt(PII)
 
 
 def test_copy_does_not_encode_a_value() -> None:
-    """The COPY encoder refuses it, and does not say what it was."""
+    """The COPY encoder refuses a value, and its error does not quote it."""
     with pytest.raises(TypeError, match=r"^Pii cannot be stored in a row$"):
         copy_binary([(1, PII)])
 
 
 @pytest.mark.parametrize("attempt", [bytes, len, list, iter, int, memoryview])
 def test_a_value_is_not_a_container(attempt: type) -> None:
-    """No built-in reads it."""
+    """No built-in function reads a value."""
     with pytest.raises(TypeError):
         attempt(PII)
 

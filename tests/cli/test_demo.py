@@ -29,8 +29,8 @@ class Screen(io.StringIO):
         return True
 
 
-def test_it_is_never_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dot for each second without a word, on a line of its own; none while a program has the terminal."""
+def test_the_demo_is_never_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A waiting demo prints a dot each second, on a line of its own; none while a program has the terminal."""
     monkeypatch.setattr(told, "DOT_AFTER_S", 0.01)
     monkeypatch.setattr(sys, "stdout", screen := Screen())
     with Told() as telling:
@@ -47,11 +47,11 @@ def test_it_is_never_silent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_local_start_is_never_silent_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same dots, on standard error; what is started is told there, and the data is alone on standard output."""
+    """Dots and steps go to standard error; standard output has the data alone."""
     screen, data = Screen(), io.StringIO()
 
     class SlowStack:
-        """Starts when two dots are shown."""
+        """A stack that starts when two dots are shown."""
 
         def __init__(self, directory: Path, *, notify: Callable[[str], None]) -> None:
             self.directory, self._notify = directory, notify
@@ -102,7 +102,7 @@ def test_headings_stand_out_on_a_terminal(
 def test_the_last_lines_can_be_pasted(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, on_path: bool
 ) -> None:
-    """A shell takes them as they are, and finds the command that printed them."""
+    """A shell takes the lines as they are, and finds the command that printed them."""
     place = tmp_path / "a folder's bin"
     place.mkdir()
     script = place / "vault-etl"
@@ -130,7 +130,7 @@ def test_the_last_lines_can_be_pasted(
 
 
 def test_an_installation_tells_how_far_it_is() -> None:
-    """Each second the last line of what runs; of what fails, all of it, and its exit code."""
+    """Each second shows the last line of the program; a failure shows all lines, and keeps its exit code."""
     code = "import time; print('Collecting boto3', flush=True); time.sleep(2.5); print('why'); raise SystemExit(3)"
     done = subprocess.run(
         [sys.executable, str(INSTALL), sys.executable, "-c", code],

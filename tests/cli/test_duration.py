@@ -1,4 +1,4 @@
-"""A length of time on the command line."""
+"""Durations on the command line."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 @given(number=st.integers(0, 999_999_999), unit=st.sampled_from(sorted(UNITS)))
 def test_a_number_and_a_unit_are_so_many_seconds(number: int, unit: str) -> None:
-    """Seconds without a unit."""
+    """A number without a unit is in seconds."""
     assert Duration()(f"{number}{unit}") == number * UNITS[unit]
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"), [("1.5h", 5_400), ("0.25s", 0.25), (" 10m ", 600), (600.0, 600), (0, 0)]
 )
-def test_it_may_have_a_fraction_and_may_be_parsed_already(
+def test_a_duration_may_have_a_fraction_and_may_be_parsed_already(
     text: str | float, seconds: float
 ) -> None:
     """Typer passes the default through the parser too."""
@@ -55,14 +55,14 @@ def test_it_may_have_a_fraction_and_may_be_parsed_already(
         "1s\n2",
     ],
 )
-def test_anything_else_is_refused(text: str) -> None:
-    """Other text is refused, with an example of a time."""
+def test_text_that_is_no_duration_is_refused(text: str) -> None:
+    """The refusal gives an example of a duration."""
     with pytest.raises(typer.BadParameter, match="90s, 10m, 2h"):
         Duration()(text)
 
 
 @given(text=st.text(max_size=12))
-def test_whatever_is_typed_is_a_time_or_is_refused(text: str) -> None:
-    """Never an exception of another kind, and never less than nothing."""
+def test_any_text_is_a_duration_or_is_refused(text: str) -> None:
+    """No other exception comes, and no duration is negative."""
     with contextlib.suppress(typer.BadParameter):
         assert 0 <= Duration()(text) < 10**14

@@ -1,4 +1,4 @@
-"""Empty is unset, or refused: every command with every option, every setting, and others' variables."""
+"""Empty values are unset, or refused: every option of every command, every setting, and variables of other programs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def every_argument() -> Iterator[tuple[str, ...]]:
 def test_no_command_takes_an_empty_value(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit 2, which option it is, and a hint: before anything of the command is done."""
+    """The exit code is 2, with the option and a hint, before the command does anything."""
     lines = list(every_argument())
     assert ("ingest", "--file", "") in lines
     assert len(lines) > 100
@@ -58,7 +58,7 @@ def test_no_command_takes_an_empty_value(
         assert not name.startswith("-") or name in error
 
 
-def test_what_is_named_is_an_option_and_no_value() -> None:
+def test_a_refusal_names_an_option_and_no_value() -> None:
     """The word before an empty argument may be personal: the message has its position, not its text."""
     with pytest.raises(UsageError, match=r"^argument 4 is empty$"):
         refuse_empty(["erase", "--user-id", "4711", ""])
@@ -85,7 +85,7 @@ def test_an_empty_value_in_the_file_is_refused(tmp_path: Path, name: str, text: 
 
 @pytest.mark.parametrize("value", [",", "a,", ",a", "a, ,b"])
 def test_a_list_has_no_empty_words(value: str) -> None:
-    """A variable that is not set within a list is no shorter list of trusted keys, and no list of none."""
+    """An unset variable within a list makes no shorter list of trusted keys, and no empty list."""
     with pytest.raises(ConfigurationError, match="VAULT_ETL_TRUSTED_KEY_ARNS"):
         load({"VAULT_ETL_TRUSTED_KEY_ARNS": value})
 
@@ -102,7 +102,7 @@ def test_no_configuration_file_is_named_by_nothing(
 
 
 def test_empty_variables_of_others_are_forgotten() -> None:
-    """AWS's and libpq's: they would take some for a value, as AWS_REGION, AWS_PROFILE and PGSSLMODE."""
+    """AWS's and libpq's programs would use some as values, as AWS_REGION, AWS_PROFILE and PGSSLMODE."""
     environ = {"AWS_PROFILE": "", "AWS_REGION": " ", "PGSSLMODE": "", "PGHOST": "h", "TERM": ""}
     forget_empty(environ)
     assert environ == {"PGHOST": "h", "TERM": ""}

@@ -1,4 +1,4 @@
-"""The file of evidence: what `--resume` takes for an earlier run's, and leaves as it is."""
+"""The file of evidence: `--resume` continues an earlier run's file, and leaves every other file as it is."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def opened(path: Path, form: Evidence, *, resume: bool = True) -> EvidenceFile:
 
 @pytest.fixture(params=FORMS)
 def form(request: pytest.FixtureRequest) -> Evidence:
-    """Each of the forms."""
+    """Each of the forms of a file."""
     return FORMS[request.param]
 
 
@@ -68,8 +68,8 @@ def file(tmp_path: Path, form: Evidence) -> Path:
     return path
 
 
-def test_a_file_goes_on_after_a_cut(file: Path, form: Evidence) -> None:
-    """The row that is cut off is taken away, and no byte before it."""
+def test_a_cut_file_is_continued(file: Path, form: Evidence) -> None:
+    """The row that is cut off is removed, and no byte before it."""
     whole = file.read_bytes()
     for size in range(len(whole) % 23, len(whole) + 1, 23):
         file.write_bytes(whole[:size])
@@ -93,7 +93,7 @@ def test_a_file_goes_on_after_a_cut(file: Path, form: Evidence) -> None:
         b"record_id,user_id\n",
     ],
 )
-def test_what_is_no_evidence_is_left_as_it_is(
+def test_a_file_that_is_no_evidence_is_left_as_it_is(
     tmp_path: Path, form: Evidence, content: bytes
 ) -> None:
     """The file is not cut, removed or written to."""
@@ -122,10 +122,10 @@ def link(path: Path) -> None:
 @pytest.mark.parametrize(
     "make", [link, lambda path: path.symlink_to("nothing"), os.mkfifo, lambda path: path.mkdir()]
 )
-def test_what_is_no_regular_file_is_refused(
+def test_a_file_that_is_not_regular_is_refused(
     tmp_path: Path, form: Evidence, make: Callable[[Path], None]
 ) -> None:
-    """A link is not followed, whether its target is there or not; a pipe is not waited for."""
+    """A link is not followed, whether its target exists or not; a pipe is not waited for."""
     make(tmp_path / "other")
     for resume in (True, False):
         with pytest.raises(UsageError, match=r"not a regular file|exists already"):
@@ -133,8 +133,8 @@ def test_what_is_no_regular_file_is_refused(
     assert not (tmp_path / "nothing").exists()
 
 
-def test_one_run_at_a_time_has_a_file(file: Path, form: Evidence) -> None:
-    """Two would cut off each other's rows."""
+def test_a_file_has_one_run_at_a_time(file: Path, form: Evidence) -> None:
+    """Two runs would cut off each other's rows."""
     first = opened(file, form)
     with pytest.raises(UsageError, match="another run"):
         opened(file, form)
@@ -154,7 +154,7 @@ def test_a_file_without_a_row_is_taken_away_by_the_run_that_made_it(
 
 
 def test_rows_of_another_request_are_refused(file: Path, form: Evidence) -> None:
-    """A row of another reason, in one line with the others."""
+    """The file has a row of another reason among the rows of this request."""
     other = {**row(3), "reason": "another"}
     with file.open("ab") as more:
         more.write(form.row(other))

@@ -105,7 +105,7 @@ def test_the_version_is_the_packages(loaded: Vault) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_there_is_a_completion_script_for_each_shell(loaded: Vault, shell: str) -> None:
+def test_each_shell_has_a_completion_script(loaded: Vault, shell: str) -> None:
     """The script is text, for `eval`, and asks the command itself."""
     script = loaded.ok("analyst", extra={"_VAULT_ETL_COMPLETE": f"source_{shell}"}).stdout
     assert "_VAULT_ETL_COMPLETE" in script

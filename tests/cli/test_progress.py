@@ -13,12 +13,12 @@ from vault_etl.cli.ui.progress import BETWEEN_LINES_S, LiveProgress, LoggedProgr
 
 
 class Slow(int):
-    """A number during whose addition another thread adds one of its own, if nothing keeps it."""
+    """A number that gives another thread time to add a number of its own, if no lock prevents that."""
 
     __slots__ = ()
 
     def __radd__(self, other: int) -> int:
-        """Give the other one a few milliseconds."""
+        """Give the other thread a few milliseconds."""
         _OTHERS[-1].start()
         _OTHERS[-1].join(0.02)
         return other + int(self)
@@ -29,7 +29,7 @@ _OTHERS: list[threading.Thread] = []
 
 @pytest.mark.parametrize("kind", ["live", "logged"])
 def test_two_threads_at_once_are_both_counted(kind: str) -> None:
-    """None is lost between reading how many there are and writing how many there are now."""
+    """No item is lost between the read of the count and the write of the count."""
     live, logged = LiveProgress("work", 2), LoggedProgress("work", FakeClock().monotonic)
     told = live if kind == "live" else logged
     with capture_logs():
@@ -56,10 +56,10 @@ def test_many_threads_never_move_the_bar_back() -> None:
     assert (task.completed, task.total) == (800, 800)
 
 
-def test_what_is_waited_for_is_a_line_above_the_live_one(
+def test_a_wait_is_a_line_above_the_live_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The line is whole, even where the live one has little room; and it is not written at each update."""
+    """The line is whole, even where the live line has little room, and is not written at each update."""
     live = LiveProgress("rotate", 2)
     for _ in range(3):
         live.advance(0, waiting_for="1 range that another process has claimed")
@@ -67,10 +67,10 @@ def test_what_is_waited_for_is_a_line_above_the_live_one(
     assert said.count("rotate: waiting for 1 range that another process has claimed") == 1
 
 
-def test_what_is_left_makes_the_total_and_where_the_work_is_a_line(
+def test_remaining_items_make_the_total_and_the_place_is_a_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A total that is only found out as the work goes on, and may shrink with what another process did."""
+    """The total becomes known during the work, and shrinks by the items of another process."""
     live = LiveProgress("migrate", None)
     live.advance(0, at="index a, user_logins_2026_01: build", left=7)
     live.advance(2, left=3)
@@ -92,13 +92,13 @@ def logged_lines(
     return [{k: v for k, v in line.items() if k not in {"event", "log_level"}} for line in lines]
 
 
-def test_one_step_is_one_line() -> None:
+def test_a_single_step_is_one_line() -> None:
     """A single step is logged at once, with its details, and not again at the end."""
     assert logged_lines([(0, 2, {"moved": 1})]) == [{"done": 2, "moved": 1}]
 
 
 def test_a_thousand_steps_are_a_line_in_five_seconds_and_one_at_the_end() -> None:
-    """Each says how many are done in all."""
+    """Each line has the number of all items that are done."""
     lines = logged_lines([(0.1, 1_000, {"place": "user_logins"})] * 1_000)
     assert len(lines) == 100 / BETWEEN_LINES_S + 1
     done = [line["done"] for line in lines]
@@ -107,8 +107,8 @@ def test_a_thousand_steps_are_a_line_in_five_seconds_and_one_at_the_end() -> Non
     assert {line["place"] for line in lines} == {"user_logins"}
 
 
-def test_what_is_waited_for_is_told_but_is_not_the_last_word() -> None:
-    """A step of no items: at the end the details are those of the last items."""
+def test_a_wait_is_logged_but_is_not_the_last_line() -> None:
+    """A wait is a step of no items: the last line has the details of the last items."""
     assert logged_lines(
         [
             (0, 1, {"place": "user_logins"}),
@@ -124,13 +124,13 @@ def test_what_is_waited_for_is_told_but_is_not_the_last_word() -> None:
     ]
 
 
-def test_nothing_done_is_no_line() -> None:
-    """An empty run has nothing to tell."""
+def test_an_empty_run_logs_no_line() -> None:
+    """An empty run has no step to log."""
     assert logged_lines([]) == []
 
 
 def test_work_that_fails_says_how_far_it_came() -> None:
-    """The line at the end is written whatever ends it."""
+    """The last line is written whatever ends the work."""
     with capture_logs() as lines, pytest.raises(ValueError, match="a bug"):
         _fail_after_two()
     assert [line["done"] for line in lines] == [1, 2]

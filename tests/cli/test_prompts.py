@@ -25,7 +25,7 @@ SHOWN_BEFORE_S = 0.5
 def test_a_question_that_is_broken_off_ends_its_line(
     loaded: Vault, is_signal: bool, role: str, command: tuple[str, ...], question: str
 ) -> None:
-    """Ctrl-C and Ctrl-D: what comes next begins a line, and nothing was done."""
+    """After Ctrl-C or Ctrl-D the next text begins a line, and no work was done."""
     before = loaded.count("audit_log")
     with terminal(loaded, role, *command) as shown:
         shown.expect(question)
@@ -41,7 +41,7 @@ def test_a_question_that_is_broken_off_ends_its_line(
 
 
 def test_a_command_that_reads_from_a_terminal_says_so(loaded: Vault) -> None:
-    """Else it looks as if it hung."""
+    """A silent command would seem to hang."""
     with terminal(loaded, "reveal", "tokens", "--field", "ip", "--reason", "x") as shown:
         shown.expect("vault-etl: reading standard input; end it with Ctrl-D")
         shown.screen.send("\x04")

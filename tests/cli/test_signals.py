@@ -40,7 +40,7 @@ class Signaller:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_one_signal_ends_ingest_after_what_was_begun(
+def test_the_first_signal_ends_ingest_after_the_batch_in_hand(
     quick: Vault, number: signal.Signals, code: int
 ) -> None:
     """The batch in hand is stored and deleted, later messages are given back, and the summary is printed."""
@@ -57,8 +57,8 @@ def test_one_signal_ends_ingest_after_what_was_begun(
     assert (visible, in_flight) == (30 - summary["received"], summary["given_back"])
 
 
-def test_a_second_signal_ends_ingest_at_once(quick: Vault) -> None:
-    """A second signal deletes nothing, gives the messages back, and exits with 130."""
+def test_the_second_signal_ends_ingest_at_once(quick: Vault) -> None:
+    """The second signal deletes nothing, gives the messages back, and exits with 130."""
     quick.send(events(30))
     signaller = Signaller("GenerateDataKey", (signal.SIGINT, signal.SIGINT))
     result = run(quick, signaller, "ingest", "ingest")
@@ -109,7 +109,7 @@ def test_a_reader_that_leaves_in_the_middle_ends_the_command_in_silence(loaded: 
     assert without_logs(result) == Result(141, "", "")
 
 
-def test_an_error_that_nobody_reads_keeps_its_exit_code(loaded: Vault) -> None:
+def test_an_unread_error_keeps_its_exit_code(loaded: Vault) -> None:
     """The exit code 77 stays, even if standard error is closed too."""
     assert run_unread(loaded, "analyst", "keys", "list", stderr=True).code == 77
 
@@ -176,7 +176,7 @@ def run_unread(vault: Vault, role: str, *args: str, stderr: bool = False) -> Res
 
 
 def without_logs(result: Result) -> Result:
-    """The checkpoints that it logs are signed before anything is shown."""
+    """The result without the logged checkpoints, which are signed before a value is shown."""
     lines = result.stderr.splitlines(keepends=True)
     unlogged = "".join(line for line in lines if '"event": "checkpoint"' not in line)
     return Result(result.code, result.stdout, unlogged)

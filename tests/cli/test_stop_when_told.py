@@ -13,21 +13,21 @@ from vault_etl.cli.ui.signals import stop_when_told
 
 @pytest.fixture(autouse=True)
 def _handler() -> Iterator[None]:
-    """Whatever the runner of the tests has, it has again."""
+    """Give the signal back to the handler of the test runner."""
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     yield
     signal.signal(signal.SIGTERM, before)
 
 
-def test_within_it_the_signal_is_an_error_that_says_to_run_it_again() -> None:
-    """Exit 75: what was done stays done."""
+def test_a_signal_during_the_work_is_an_error_that_says_to_run_the_command_again() -> None:
+    """Exit 75: finished work stays finished."""
     with pytest.raises(IncompleteError) as caught, stop_when_told():
         signal.raise_signal(signal.SIGTERM)
     assert caught.value.exit_code == 75
     assert "run the command again" in (caught.value.hint or "")
 
 
-def test_what_is_in_hand_is_tidied_up() -> None:
+def test_a_signal_runs_the_cleanup_of_the_work() -> None:
     """The error passes through every `finally`, as an exception does."""
     tidied: list[str] = []
 
@@ -43,8 +43,8 @@ def test_what_is_in_hand_is_tidied_up() -> None:
 
 
 @pytest.mark.parametrize("error", [None, ValueError("a bug"), KeyboardInterrupt()])
-def test_after_it_the_signal_means_what_it_meant_before(error: BaseException | None) -> None:
-    """However the work ended."""
+def test_after_the_work_the_signal_has_its_former_handler(error: BaseException | None) -> None:
+    """The former handler is back however the work ended."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         with stop_when_told():

@@ -126,8 +126,8 @@ def test_every_table_is_whole(
     assert max(map(len, text.splitlines())) <= max(width, first)
 
 
-def test_there_are_tables() -> None:
-    """The search above finds them: it would find nothing after a change of how they are printed."""
+def test_the_search_finds_tables() -> None:
+    """The search would find nothing if a change printed tables in another way."""
     places = {place.partition(":")[0] for place, _ in tables()}
     assert places >= {"audit", "audit_policy", "audit_verify", "config", "doctor", "duplicates"}
     assert places >= {"find", "keys", "quarantine"}
@@ -135,7 +135,7 @@ def test_there_are_tables() -> None:
 
 @pytest.mark.parametrize("width", [30, 80])
 def test_every_object_is_whole(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
-    """Pairs are below each other, and a long value is wrapped beside its name."""
+    """Pairs are listed below each other, and a long value is wrapped beside its name."""
     terminal = shown(monkeypatch, width)
     print_object({**LONGEST, "inner": {"ip": "2001:db8::1", "device_id": None}}, OutputFormat.TABLE)
     run_together = "".join(terminal.getvalue().split())
@@ -144,8 +144,8 @@ def test_every_object_is_whole(monkeypatch: pytest.MonkeyPatch, width: int) -> N
     assert "…" not in terminal.getvalue()
 
 
-def test_what_steers_a_terminal_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside others, below them, and in an object; markup of rich is text."""
+def test_control_sequences_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells are escaped beside others, below them, and in an object; markup of rich is text."""
     terminal = shown(monkeypatch, 20)
     row = {"action": "[bold]a[/bold]", "login": "b\x1b[2J\r\n" * 4, "reason": "c\u202e" * 20}
     print_rows([row], OutputFormat.TABLE, columns=tuple(row), empty="")

@@ -1,4 +1,4 @@
-"""Exits 2, 66 and 75: what may not be asked for, what is not there, and what was declined."""
+"""Exits 2, 66 and 75: wrong requests, unknown objects, and declined questions."""
 
 from __future__ import annotations
 
@@ -62,8 +62,10 @@ def test_the_name_of_a_file_that_is_empty_drains_no_queue(loaded: Vault) -> None
 
 
 @pytest.mark.parametrize("command", [(), ("keys",), ("audit",)])
-def test_half_a_command_shows_its_help(loaded: Vault, command: tuple[str, ...]) -> None:
-    """A command that needs another shows which there are, on standard error, and exits 2."""
+def test_a_command_group_without_a_subcommand_shows_its_help(
+    loaded: Vault, command: tuple[str, ...]
+) -> None:
+    """The help lists the subcommands, on standard error, and the exit code is 2."""
     result = loaded.run("analyst", *command)
     assert (result.code, result.stdout) == (2, "")
     assert result.stderr.startswith("Usage: vault-etl")
@@ -83,7 +85,7 @@ def test_a_closed_standard_input_is_no_terminal(loaded: Vault) -> None:
     fails(Result(done.returncode, done.stdout, done.stderr), 2, "--reason")
 
 
-def test_what_steers_a_terminal_is_escaped_in_an_error(loaded: Vault) -> None:
+def test_control_sequences_are_escaped_in_an_error(loaded: Vault) -> None:
     """A wrong option with an escape sequence in it is quoted, not obeyed."""
     result = loaded.run("analyst", "duplicates", "--\x1b[31mred")
     fails(result, 2, r"\x1b[31mred")

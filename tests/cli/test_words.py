@@ -85,10 +85,10 @@ def test_every_option_says_what_it_takes() -> None:
         ),
     ],
 )
-def test_it_says_the_words_the_bounds_and_the_form(
+def test_a_refusal_says_the_words_the_bounds_and_the_form(
     words: tuple[str, ...], option: str, value: str, said: str
 ) -> None:
-    """All of them, so that the next try is right."""
+    """The error has all of them, so that the next attempt is right."""
     (param,) = (p for at, p in parameters() if at == words and option in p.opts)
     assert refused(words, param, value) == f"{option} {said}"
 
@@ -120,7 +120,7 @@ def test_every_setting_says_what_it_takes(
         assert not FOREIGN.search(each), each
 
 
-def test_a_setting_that_is_nearly_one_is_guessed() -> None:
+def test_a_misspelt_setting_is_guessed() -> None:
     """A guess needs a similar setting, and variables that Kubernetes injects are not settings."""
     guesses = {
         "VAULT_ETL_QUEUE": "is not a setting: did you mean VAULT_ETL_QUEUE_URL?",

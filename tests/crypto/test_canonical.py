@@ -125,7 +125,7 @@ def test_no_other_ipv6_form_is_folded(text: str) -> None:
 
 @pytest.mark.parametrize("text", ORDINARY)
 def test_private_loopback_and_reserved_addresses_are_addresses(text: str) -> None:
-    """What an address is for is no reason to refuse it."""
+    """The use of an address is no reason to refuse it."""
     assert len(canonical_ip(text)) == 16
 
 
@@ -140,7 +140,7 @@ def test_text_that_is_not_a_plain_address_is_rejected(text: str) -> None:
 def test_the_canonical_address_is_the_packed_one(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
-    """For every address: 16 bytes that say the same, so distinct addresses stay distinct."""
+    """Every address becomes 16 bytes that state the same, so distinct addresses stay distinct."""
     packed = address.packed if address.version == 6 else bytes(10) + b"\xff\xff" + address.packed
     assert canonical_ip(str(address)) == packed
 
@@ -160,7 +160,7 @@ def test_the_canonical_address_is_idempotent(packed: bytes) -> None:
         ("593-47-5928", "\u00a0593-47-5928\u3000"),
     ],
 )
-def test_one_device_in_two_spellings_is_one(one: str, other: str) -> None:
+def test_two_spellings_of_a_device_are_one_device(one: str, other: str) -> None:
     """Canonically equivalent text, and text with white space around it, are the same device."""
     assert canonical_device_id(one) == canonical_device_id(other)
 
@@ -211,7 +211,7 @@ def test_the_canonical_device_id_is_idempotent(text: str) -> None:
 
 @given(st.text(st.characters(max_codepoint=0x21F)))
 def test_the_canonical_form_of_old_characters_is_nfc(text: str) -> None:
-    """What Unicode 3.2 knew is composed as every later version composes it."""
+    """Characters of Unicode 3.2 are composed as every later version composes them."""
     if not is_blank(text):
         composed = unicodedata.normalize("NFC", text).strip(WHITE_SPACE)
         assert canonical_device_id(text) == composed.encode()
@@ -248,7 +248,7 @@ def test_a_rejection_does_not_tell_the_value(field: Field, value: bytes) -> None
 
 
 def test_each_field_has_its_own_canonical_form() -> None:
-    """The text of an address is a device id like any other, and goes in as it is."""
+    """The text of an address is a device id like any other, and is kept as it is."""
     value = Pii(b"198.51.100.7")
     assert canonical(Field.IP, value) == IPV4
     assert canonical(Field.DEVICE_ID, value) == b"198.51.100.7"

@@ -38,8 +38,8 @@ def test_serialise_gives_back_what_was_parsed(key_id: int, nonce: bytes, sealed:
     assert Ciphertext.parse(stored).serialise() == stored
 
 
-def test_the_fields_stand_where_the_format_says() -> None:
-    """Format, key id, nonce, then the ciphertext with its tag."""
+def test_the_fields_have_the_positions_of_the_format() -> None:
+    """The order is format, key id, nonce, then the ciphertext with its tag."""
     stored = bytes([1]) + bytes.fromhex("deadbeef") + b"n" * 12 + b"c" * 16 + b"t" * 16
     assert Ciphertext.parse(stored) == Ciphertext(0xDEADBEEF, b"n" * 12, b"c" * 16 + b"t" * 16)
 
@@ -65,7 +65,7 @@ def test_no_other_format_parses(format_byte: int) -> None:
 
 
 def test_the_associated_data_of_a_record_is_known() -> None:
-    """Byte for byte as docs/design.md has it."""
+    """The associated data is byte for byte that of docs/design.md."""
     place = ValuePlace.in_record(Field.IP, RECORD, "user-é")
     assert place.associated_data(0xDEADBEEF) == b"".join(
         (
@@ -80,7 +80,7 @@ def test_the_associated_data_of_a_record_is_known() -> None:
 
 
 def test_the_associated_data_of_a_quarantined_body_is_known() -> None:
-    """Its person is empty: it has none yet."""
+    """The person of a quarantined body is empty, as the body has no person yet."""
     assert ValuePlace.in_quarantine(RECORD).associated_data(1) == b"".join(
         (
             b"vault-etl/1",
@@ -109,6 +109,6 @@ def test_two_places_never_have_one_associated_data(
 
 @pytest.mark.parametrize("key_id", [-1, 2**32])
 def test_a_key_id_beyond_uint32_is_not_written(key_id: int) -> None:
-    """It has four bytes."""
+    """A key id has four bytes."""
     with pytest.raises(OverflowError):
         Ciphertext(key_id, bytes(12), bytes(32)).serialise()

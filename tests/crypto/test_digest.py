@@ -14,18 +14,18 @@ from vault_etl.crypto.digest import MAX_PREFIXED_BYTES, hmac_sha256, lp, sha256
 
 @given(st.lists(st.binary()))
 def test_sha256_is_that_of_the_parts_joined(parts: list[bytes]) -> None:
-    """As hashlib computes it."""
+    """The digest is the one that hashlib computes of the joined parts."""
     assert sha256(*parts) == hashlib.sha256(b"".join(parts)).digest()
 
 
 @given(st.binary(min_size=32, max_size=32), st.lists(st.binary()))
 def test_hmac_is_that_of_the_parts_joined(key: bytes, parts: list[bytes]) -> None:
-    """As the standard library's hmac computes it."""
+    """The HMAC is the one that the standard library's hmac computes of the joined parts."""
     assert hmac_sha256(key, *parts) == hmac.digest(key, b"".join(parts), "sha256")
 
 
 def test_a_length_prefix_counts_bytes_big_endian() -> None:
-    """Two bytes of length, then UTF-8."""
+    """A prefix is two bytes of length, and UTF-8 follows."""
     assert lp("") == b"\x00\x00"
     assert lp("ip") == b"\x00\x02ip"
     assert lp("é") == b"\x00\x02\xc3\xa9"
@@ -33,7 +33,7 @@ def test_a_length_prefix_counts_bytes_big_endian() -> None:
 
 
 def test_a_length_prefix_has_16_bits() -> None:
-    """65,535 bytes fit, one more does not."""
+    """A text of 65,535 bytes fits, one byte more does not."""
     assert len(lp("a" * MAX_PREFIXED_BYTES)) == 2 + 0xFFFF
     with pytest.raises(ValueError, match="16 bits"):
         lp("a" * (MAX_PREFIXED_BYTES + 1))
@@ -41,5 +41,5 @@ def test_a_length_prefix_has_16_bits() -> None:
 
 @given(st.lists(st.text(max_size=8), min_size=2, max_size=4), st.lists(st.text(max_size=8)))
 def test_two_lists_of_texts_never_join_to_the_same_bytes(one: list[str], other: list[str]) -> None:
-    """That is what the prefix is for."""
+    """The prefix keeps the texts of a list apart."""
     assert (b"".join(map(lp, one)) == b"".join(map(lp, other))) == (one == other)

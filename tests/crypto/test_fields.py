@@ -6,7 +6,7 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 
 
 def test_the_names_of_the_formats_are_frozen() -> None:
-    """They stand in every associated data and every encryption context that was ever made."""
+    """The names are in every associated data and every encryption context that was ever made."""
     assert [field.value for field in Field] == ["ip", "device_id", "quarantine"]
     assert [table.value for table in Table] == ["user_logins", "quarantine"]
     assert [purpose.value for purpose in KeyPurpose] == ["data", "token", "source"]

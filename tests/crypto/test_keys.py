@@ -36,7 +36,7 @@ def test_material_is_exposed_on_purpose_alone() -> None:
 
 @pytest.mark.parametrize("length", [0, 16, 31, 33, 64])
 def test_material_has_32_bytes(length: int) -> None:
-    """AES-256 and HMAC-SHA-256 keys alike; the error does not show what it was given."""
+    """Keys of AES-256 and HMAC-SHA-256 have 32 bytes; the error does not show the bytes that it was given."""
     with pytest.raises(ValueError, match=r"^key material is 32 bytes$"):
         KeyMaterial(b"k" * length)
 
@@ -54,7 +54,7 @@ def test_material_has_32_bytes(length: int) -> None:
     ],
 )
 def test_material_prints_as_nothing(text: str) -> None:
-    """Alone, in a list, or in a key."""
+    """Material is not printed alone, in a list, or in a key."""
     assert "thirty" not in text
     assert "redacted" in text
 
@@ -77,13 +77,13 @@ def test_material_is_not_compared() -> None:
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_material_is_not_pickled(protocol: int) -> None:
-    """In no protocol."""
+    """No protocol of pickle takes material."""
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(MATERIAL, protocol)
 
 
 def test_material_is_not_copied_or_written_as_json() -> None:
-    """Nor are keys that hold it."""
+    """Keys that hold material are not copied or written either."""
     for attempt in (copy.copy, copy.deepcopy):
         with pytest.raises(TypeError):
             attempt(MATERIAL)
@@ -94,7 +94,7 @@ def test_material_is_not_copied_or_written_as_json() -> None:
 
 
 def test_material_does_not_go_into_a_statement_or_a_row() -> None:
-    """psycopg2 and COPY refuse it."""
+    """Both psycopg2 and COPY refuse material."""
     with pytest.raises(psycopg2.ProgrammingError, match="can't adapt"):
         psycopg2.extensions.adapt(MATERIAL)
     with pytest.raises(TypeError):
@@ -103,19 +103,19 @@ def test_material_does_not_go_into_a_statement_or_a_row() -> None:
 
 @pytest.mark.parametrize("key_id", [0, -1, 2**32])
 def test_a_key_id_is_a_uint32_and_not_zero(key_id: int) -> None:
-    """It has four bytes in a ciphertext."""
+    """A key id has four bytes in a ciphertext."""
     with pytest.raises(ValueError, match="uint32"):
         DataKey(key_id, Field.IP, MATERIAL)
 
 
 @pytest.mark.parametrize("key_id", [1, 2**32 - 1])
 def test_every_other_uint32_is_a_key_id(key_id: int) -> None:
-    """From 1 to 4,294,967,295."""
+    """Key ids go from 1 to 4,294,967,295."""
     assert DataKey(key_id, Field.IP, MATERIAL).key_id == key_id
 
 
 def test_a_known_fingerprint() -> None:
-    """Eight bytes, for good: they stand in every row of data_keys."""
+    """A fingerprint has eight bytes, and never changes: every row of data_keys has it."""
     assert fingerprint(KeyMaterial(bytes(range(32))), 0xDEADBEEF).hex() == "5b87f7cc1a3579b0"
 
 
@@ -127,7 +127,7 @@ def test_the_fingerprint_agrees_with_the_oracle(raw: bytes, key_id: int) -> None
 
 
 def test_a_key_knows_its_fingerprint() -> None:
-    """That of its material under its id."""
+    """The fingerprint of a key is that of its material under its id."""
     key = DataKey(7, Field.IP, MATERIAL)
     assert key.fingerprint == fingerprint(MATERIAL, 7) != fingerprint(MATERIAL, 8)
 
@@ -143,7 +143,7 @@ def test_the_encryption_context_is_frozen() -> None:
 
 
 def test_the_states_of_a_key_are_frozen() -> None:
-    """They are stored."""
+    """The states are stored in the database."""
     assert [state.value for state in KeyState] == [
         "pending",
         "active",
@@ -153,6 +153,6 @@ def test_the_states_of_a_key_are_frozen() -> None:
 
 
 def test_the_limits_of_a_lease() -> None:
-    """A day, and 2^28 seals: sixteen times under what SP 800-38D allows."""
+    """A lease lasts a day and 2^28 seals, a sixteenth of the bound of SP 800-38D."""
     assert MAX_LEASE.total_seconds() == 24 * 3600
     assert MAX_SEALS == 2**28 <= 2**32 // 16

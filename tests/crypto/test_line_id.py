@@ -36,7 +36,7 @@ def oracle(source_id: uuid.UUID, number: int, milliseconds: int) -> uuid.UUID:
 
 @given(sources, numbers, times)
 def test_line_ids_agree_with_the_oracle(source_id: uuid.UUID, number: int, time: int) -> None:
-    """And is a UUID of version 7 with that time."""
+    """A line id is a UUID of version 7 with the time of the oracle."""
     made = record_id_of_line(source_id, number, time)
     assert made == oracle(source_id, number, time)
     assert (made.version, made.variant) == (7, uuid.RFC_4122)
@@ -60,7 +60,7 @@ def test_a_number_that_does_not_fit_is_an_error(number: int) -> None:
 
 @pytest.mark.parametrize("time", [-1, MAX_MILLISECONDS + 1])
 def test_a_time_that_does_not_fit_is_an_error(time: int) -> None:
-    """It is never cut to fit."""
+    """A time is never cut to fit."""
     with pytest.raises(ValueError, match="48 bits"):
         record_id_of_line(SOURCE, 1, time)
 
@@ -76,6 +76,6 @@ def test_a_time_that_does_not_fit_is_an_error(time: int) -> None:
     ],
 )
 def test_a_day_begins_at_midnight_utc(day: dt.date, milliseconds: int) -> None:
-    """And every day from 1970 on fits a record id."""
+    """Every day from 1970 on fits a record id."""
     assert first_millisecond(day) == milliseconds
     assert milliseconds <= MAX_MILLISECONDS

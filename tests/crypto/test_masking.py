@@ -1,4 +1,4 @@
-"""What is left of a value that may be seen masked only."""
+"""Masks: the part of a value that a reader sees who may see it masked only."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from vault_etl.crypto.masking import masked
     ],
 )
 def test_a_mask_shows_the_end_of_a_value(field: Field, value: str, shown: str) -> None:
-    """The last octet, or the last two characters; of a short one nothing."""
+    """A mask shows the last octet, or the last two characters; of a short value it shows nothing."""
     assert masked(field, Pii.of_text(value)).expose().decode() == shown
 
 
 @given(st.ip_addresses(v=4))
 def test_addresses_that_differ_before_the_last_octet_look_alike(address: object) -> None:
-    """Nothing else of an address is in it, its length neither."""
+    """The mask holds no other part of an address, and not its length."""
     last = str(address).rpartition(".")[2]
     assert masked(Field.IP, Pii.of_text(str(address))).expose() == f"*.*.*.{last}".encode()
 
 
 @given(st.text(min_size=8, max_size=60, alphabet=st.characters(codec="utf-8")))
 def test_a_mask_shows_two_characters_of_a_device_id(text: str) -> None:
-    """Of a device id of whatever length."""
+    """A mask has two characters of a device id of any length."""
     assert masked(Field.DEVICE_ID, Pii.of_text(text)).expose().decode() == f"*{text[-2:]}"
 
 
 def test_text_that_is_not_an_address_has_no_mask() -> None:
-    """It could be anything, and would be shown."""
+    """Such text could be any value, and a mask would show it."""
     with pytest.raises(ValueError, match=r".+"):
         masked(Field.IP, Pii(b"no-address-4711"))

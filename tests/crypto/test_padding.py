@@ -37,7 +37,7 @@ def test_padding_is_one_to_sixteen_bytes_to_a_whole_block(plaintext: bytes) -> N
     ],
 )
 def test_known_paddings(plaintext: bytes, padded: str) -> None:
-    """0x80, then zeros, to the next multiple of 16."""
+    """Padding is 0x80, then zeros, to the next multiple of 16."""
     assert pad(plaintext).hex() == padded
 
 

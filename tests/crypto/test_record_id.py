@@ -34,7 +34,7 @@ def test_a_known_record_id() -> None:
 
 @given(message_ids, times)
 def test_record_ids_agree_with_the_oracle(message_id: str, sent_ms: int) -> None:
-    """For every message and time."""
+    """The ids agree for every message and time."""
     assert record_id_of_message(message_id, sent_ms) == oracle(message_id, sent_ms)
 
 
@@ -56,20 +56,20 @@ def test_later_messages_have_greater_ids(one: str, other: str, a: int, b: int) -
 
 @given(message_ids, message_ids, times)
 def test_two_messages_of_one_moment_have_two_ids(one: str, other: str, sent_ms: int) -> None:
-    """And one message has one."""
+    """One message always has the same id."""
     same = record_id_of_message(one, sent_ms) == record_id_of_message(other, sent_ms)
     assert same == (one == other)
 
 
 @pytest.mark.parametrize("sent_ms", [0, MAX_MILLISECONDS])
 def test_the_first_and_last_milliseconds_fit(sent_ms: int) -> None:
-    """48 bits of milliseconds."""
+    """A record id has 48 bits of milliseconds."""
     assert milliseconds_of(record_id_of_message(MESSAGE_ID, sent_ms)) == sent_ms
 
 
 @pytest.mark.parametrize("sent_ms", [-1, MAX_MILLISECONDS + 1])
 def test_a_time_that_does_not_fit_is_an_error(sent_ms: int) -> None:
-    """It is never cut to fit."""
+    """A time is never cut to fit."""
     with pytest.raises(ValueError, match="48 bits"):
         record_id_of_message(MESSAGE_ID, sent_ms)
 

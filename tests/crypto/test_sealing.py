@@ -28,7 +28,7 @@ STORED = Sealer([KEY])._seal_with_nonce(Pii(VALUE), PLACE, bytes(range(12)))
 
 
 def opened(stored: bytes, place: ValuePlace = PLACE, key: DataKey = KEY) -> bytes:
-    """What comes out."""
+    """The opened value."""
     return Opener(any_receipt()).open(stored, place, key).expose()
 
 
@@ -60,7 +60,7 @@ def test_every_seal_draws_a_new_nonce() -> None:
     assert len({stored[5:17] for stored in seals}) == 200
 
 
-def test_each_field_is_sealed_under_its_own_key() -> None:
+def test_a_field_is_sealed_under_its_own_key() -> None:
     """The key id in the ciphertext is that of the field's key."""
     device_key = DataKey(7, Field.DEVICE_ID, KeyMaterial(bytes(32)))
     sealer = Sealer([KEY, device_key])
@@ -76,14 +76,14 @@ def test_a_field_without_a_key_is_not_sealed() -> None:
 
 
 def test_a_sealer_cannot_open() -> None:
-    """Who can seal is another type from who can open."""
+    """The type that seals is not the type that opens."""
     assert not hasattr(Sealer, "open")
     assert not hasattr(Opener, "seal")
 
 
 @pytest.mark.parametrize("bit", range(len(STORED) * 8))
 def test_any_flipped_bit_fails(bit: int) -> None:
-    """Wherever it is: format, key id, nonce, ciphertext or tag."""
+    """A bit may be flipped in the format, key id, nonce, ciphertext or tag."""
     flipped = bytearray(STORED)
     flipped[bit // 8] ^= 1 << bit % 8
     with pytest.raises(IntegrityError):
@@ -102,7 +102,7 @@ ELSEWHERE = {
 
 @pytest.mark.parametrize("place", ELSEWHERE.values(), ids=ELSEWHERE.keys())
 def test_a_ciphertext_that_was_moved_does_not_open(place: ValuePlace) -> None:
-    """To another row, table, person or field."""
+    """The ciphertext is moved to another row, table, person or field."""
     with pytest.raises(IntegrityError):
         opened(STORED, place)
 
@@ -115,7 +115,7 @@ def test_a_ciphertext_moved_to_another_field_with_its_key_does_not_open() -> Non
 
 
 def test_a_key_of_another_field_opens_nothing() -> None:
-    """Even when its id and its bytes are right."""
+    """The key does not open the value even when its id and its bytes are right."""
     with pytest.raises(IntegrityError):
         opened(STORED, PLACE, dataclasses.replace(KEY, field=Field.DEVICE_ID))
 
@@ -136,7 +136,7 @@ def test_a_ciphertext_does_not_open_under_another_key() -> None:
 
 
 def test_text_that_is_authentic_but_not_padded_does_not_open() -> None:
-    """What pad cannot have made was not sealed by us."""
+    """Text that `pad` cannot have made was not sealed by vault-etl."""
     nonce = bytes(12)
     cipher = AESGCM(bytes(range(32)))
     sealed = cipher.encrypt(nonce, b"a" * 16, PLACE.associated_data(KEY.key_id))

@@ -32,7 +32,7 @@ def oracle(of: list[bytes]) -> bytes:
 def test_the_digest_of_lines_is_that_of_the_page(
     of: list[bytes], cuts: list[int], points: set[int]
 ) -> None:
-    """Whatever pieces they come in; and so is that of each beginning that was asked for."""
+    """The digest does not depend on the pieces of the input; nor do those of the beginnings that were asked for."""
     digest = LineDigest(KEY, points)
     bounds = [0, *sorted(cuts), len(of)]
     for start, end in itertools.pairwise(bounds):
@@ -41,8 +41,8 @@ def test_the_digest_of_lines_is_that_of_the_page(
     assert list(digest.passed) == [(n, oracle(of[:n])) for n in sorted(points) if n <= len(of)]
 
 
-def test_another_key_is_another_digest() -> None:
-    """Without the key a digest says nothing; names and lines have nothing in common."""
+def test_two_keys_make_two_digests() -> None:
+    """Without the key a digest tells nothing; digests of names and of lines have nothing in common."""
     other = KeyMaterial(bytes(32))
     assert name_digest(KEY, b"a") != name_digest(other, b"a")
     assert LineDigest(KEY).value() != LineDigest(other).value()

@@ -52,22 +52,26 @@ def tink_aead(raw: bytes, key_id: int) -> aead.Aead:
 
 
 @given(raw_keys, key_ids, places, values)
-def test_tink_opens_what_we_seal(raw: bytes, key_id: int, place: ValuePlace, value: bytes) -> None:
-    """Given the raw key and our associated data; what it returns is the padded text."""
+def test_tink_opens_our_ciphertexts(
+    raw: bytes, key_id: int, place: ValuePlace, value: bytes
+) -> None:
+    """Tink gets the raw key and our associated data, and returns the padded text."""
     stored = Sealer([DataKey(key_id, place.field, KeyMaterial(raw))]).seal(Pii(value), place)
     assert tink_aead(raw, key_id).decrypt(stored, place.associated_data(key_id)) == pad(value)
 
 
 @given(raw_keys, key_ids, places, values)
-def test_we_open_what_tink_seals(raw: bytes, key_id: int, place: ValuePlace, value: bytes) -> None:
-    """Given the padded text and our associated data."""
+def test_ciphertexts_of_tink_open_here(
+    raw: bytes, key_id: int, place: ValuePlace, value: bytes
+) -> None:
+    """Tink gets the padded text and our associated data."""
     stored = tink_aead(raw, key_id).encrypt(pad(value), place.associated_data(key_id))
     key = DataKey(key_id, place.field, KeyMaterial(raw))
     assert Opener(any_receipt()).open(stored, place, key).expose() == value
 
 
 def test_tink_refuses_a_moved_ciphertext() -> None:
-    """The oracle is no yes-man: another person's associated data does not open."""
+    """The oracle can say no: the associated data of another person does not open."""
     place = ValuePlace.in_record(Field.IP, uuid.UUID(int=7), "user-1")
     stored = Sealer([DataKey(7, Field.IP, KeyMaterial(bytes(32)))]).seal(Pii(b"value"), place)
     elsewhere = ValuePlace.in_record(Field.IP, uuid.UUID(int=7), "user-2")

@@ -42,7 +42,7 @@ def oracle(key: bytes, field: bytes, canonical: bytes) -> uuid.UUID:
     ],
 )
 def test_known_tokens(field: Field, value: str, token: str) -> None:
-    """These never change: rows out there are joined on them."""
+    """These tokens never change: existing rows are joined on them."""
     assert tokenizer().token(field, Pii.of_text(value)) == uuid.UUID(token)
 
 
@@ -50,7 +50,7 @@ def test_known_tokens(field: Field, value: str, token: str) -> None:
 def test_tokens_of_addresses_agree_with_the_oracle(
     key: bytes, address: ipaddress.IPv6Address
 ) -> None:
-    """For every key and address."""
+    """The tokens agree for every key and address."""
     token = tokenizer(raw={**RAW, Field.IP: key}).token(Field.IP, Pii.of_text(str(address)))
     public = placeholder_token(Field.IP, address.packed)
     assert token == (public or oracle(key, b"ip", address.packed))
@@ -61,14 +61,14 @@ def test_tokens_of_addresses_agree_with_the_oracle(
     st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1),
 )
 def test_tokens_of_device_ids_agree_with_the_oracle(key: bytes, device: str) -> None:
-    """For every key and device id."""
+    """The tokens agree for every key and device id."""
     made = tokenizer(raw={**RAW, Field.DEVICE_ID: key}).token(Field.DEVICE_ID, Pii.of_text(device))
     public = placeholder_token(Field.DEVICE_ID, device.encode())
     assert made == (public or oracle(key, b"device_id", device.encode()))
 
 
 def test_equal_strings_in_different_fields_differ() -> None:
-    """Even under one and the same key."""
+    """Their tokens differ even under one and the same key."""
     one_key = tokenizer(raw=dict.fromkeys(RAW, bytes(32)))
     # An address and a device id with one and the same canonical form.
     address, device = Pii(b"6162:6364:6566:6768:696a:6b6c:6d6e:6f70"), Pii(b"abcdefghijklmnop")

@@ -1,4 +1,4 @@
-"""What pipes send: one event is unwrapped, whatever else is told for what it is."""
+"""Envelopes of pipes: one event is unwrapped, and every other content is rejected under its own reason."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EVENT = fields("u")
 
 @pytest.mark.parametrize("shape", shapes(), ids=lambda shape: shape.name)
 def test_each_shape_is_what_the_table_says(shape: Shape) -> None:
-    """The event in it, or one reason; its own fields are those of the event, and no envelope's."""
+    """The result is the event or one reason; its extra fields are those of the event, not of the envelope."""
     parsed = parse_event(shape.body.encode())
     if isinstance(parsed, Rejection):
         assert parsed.reason == shape.now
@@ -62,7 +62,7 @@ def test_an_object_with_a_field_of_an_event_is_not_an_envelope(envelope: str, na
 
 
 def test_an_event_may_have_the_fields_of_every_envelope() -> None:
-    """They are unknown fields like any other."""
+    """The fields of an envelope in an event are unknown fields like any other."""
     extra = json.loads(event_bridge({"user_id": "another"})) | {"Records": [{}], "data": {}}
     parsed = parse_event(login_event(**extra))
     assert isinstance(parsed, LoginEvent)
@@ -102,18 +102,18 @@ def test_an_envelope_is_told_by_all_its_marks(envelope: str, names: tuple[str, .
     ],
 )
 def test_a_near_envelope_is_not_an_envelope(body: str) -> None:
-    """It is an object without the fields of an event."""
+    """An object that is nearly an envelope is an object without the fields of an event."""
     assert parse_event(body.encode()) == NO_EVENT
 
 
 def test_two_envelopes_in_one_object_hold_two_events() -> None:
-    """Neither is picked: another reader might pick the other."""
+    """The parser picks neither event: another reader might pick the other."""
     both = json.loads(event_bridge(EVENT)) | json.loads(cloud_event(data=fields("another")))
     assert parse_event(json.dumps(both).encode()) == Rejection(Reason.SEVERAL_EVENTS)
 
 
 def test_the_content_of_an_envelope_follows_the_rules_of_a_body() -> None:
-    """Its faults are those that it would have alone, and its size is the envelope's."""
+    """The content has the faults that it would have alone; its size is that of the envelope."""
     bad = json.dumps(EVENT | {"ip": "?"})
     for body in (base_64(bad), event_bridge(json.loads(bad)), firehose(bad), f"[{bad}]"):
         assert parse_event(body.encode()) == Rejection(Reason.NOT_AN_ADDRESS, "$.ip")
@@ -146,7 +146,7 @@ def test_no_envelope_takes_long(body: str) -> None:
 
 
 def test_a_rejection_holds_nothing_of_an_envelope() -> None:
-    """It goes into plain columns and logs."""
+    """A rejection goes into plain columns and logs, so it holds a reason code and a path alone."""
     for shape in shapes():
         parsed = parse_event(shape.body.encode())
         if isinstance(parsed, Rejection):

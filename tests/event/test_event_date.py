@@ -1,4 +1,4 @@
-"""`create_date`: which days and moments are taken, and as what."""
+"""`create_date`: the days and moments that are accepted, and the values that they become."""
 
 from __future__ import annotations
 
@@ -90,21 +90,21 @@ def accepted(text: str) -> LoginEvent:
 
 @pytest.mark.parametrize("text", NOT_DATES)
 def test_malformed_dates_are_rejected(text: str) -> None:
-    """No other form of ISO 8601, no leap second, no moment outside the years 1 to 9999 of UTC."""
+    """No other form of ISO 8601, no leap second and no moment outside the years 1 to 9999 of UTC is a date."""
     rejection = parse_event(login_event(create_date=text))
     assert rejection == Rejection(Reason.NOT_A_DATE, "$.create_date")
 
 
 @pytest.mark.parametrize("text", ["2026-01-31", "2024-02-29", "0001-01-01", "9999-12-31"])
 def test_a_day_is_a_day(text: str) -> None:
-    """Every day that a date can hold; it is no moment."""
+    """Every day that a date can hold is accepted as a day, not as a moment."""
     event = accepted(text)
     assert (event.create_date, event.event_time) == (dt.date.fromisoformat(text), None)
 
 
 @pytest.mark.parametrize(("text", "moment"), MOMENTS.items())
 def test_a_moment_is_kept_and_its_day_is_the_day_in_utc(text: str, moment: str) -> None:
-    """To the microsecond; more digits are cut off, and never rounded into another day."""
+    """A moment is kept to the microsecond; more digits are cut off, and never rounded into another day."""
     event = accepted(text)
     assert event.event_time == dt.datetime.fromisoformat(moment).replace(tzinfo=dt.UTC)
     assert event.create_date == event.event_time.date()
@@ -114,14 +114,14 @@ def test_a_moment_is_kept_and_its_day_is_the_day_in_utc(text: str, moment: str) 
     "text", ["2026-01-31T00:00:00", "2026-01-31 23:30:00.5", "2026-01-31T10:20"]
 )
 def test_a_time_without_a_zone_is_refused(text: str) -> None:
-    """Under a reason of its own: which moment it is, and in the evening which day, is a guess."""
+    """The reason is its own: the moment, and in the evening the day, would be a guess."""
     rejection = parse_event(login_event(create_date=text))
     assert rejection == Rejection(Reason.TIME_WITHOUT_ZONE, "$.create_date")
 
 
 @given(st.datetimes(min_value=dt.datetime(2, 1, 1), max_value=dt.datetime(9998, 1, 1)), st.data())  # noqa: DTZ001 - the zone is drawn
 def test_the_output_of_isoformat_is_accepted(local: dt.datetime, data: st.DataObject) -> None:
-    """In any zone of whole minutes."""
+    """The output of `isoformat` is accepted in any zone of whole minutes."""
     minutes = data.draw(st.integers(-1439, 1439))
     moment = local.replace(tzinfo=dt.timezone(dt.timedelta(minutes=minutes)))
     assert accepted(moment.isoformat()).event_time == moment

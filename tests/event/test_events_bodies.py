@@ -16,7 +16,7 @@ MIB = 1024 * 1024
 
 
 def reason_of(body: bytes) -> Reason:
-    """Why this body is no event; the path of all reasons here is the whole message."""
+    """The reason why this body is no event; the path of all reasons here is the whole message."""
     rejection = parse_event(body)
     assert not isinstance(rejection, LoginEvent)
     assert rejection.path == "$"
@@ -24,7 +24,7 @@ def reason_of(body: bytes) -> Reason:
 
 
 def strictly(body: bytes) -> LoginEvent | Rejection:
-    """The body, read by who drops nothing."""
+    """The body, read by a caller that drops no field."""
     return without_extra_fields(parse_event(body))
 
 
@@ -90,7 +90,7 @@ def test_a_body_that_is_not_utf8_is_rejected(body: bytes) -> None:
     "body", [b"[]", b"null", b"true", b"1", b"1.5", b'"text"', b"[1]", b"[[]]"]
 )
 def test_a_json_value_that_is_not_an_object_is_rejected(body: bytes) -> None:
-    """JSON, but no event."""
+    """A JSON value that is not an object is valid JSON, but no event."""
     assert reason_of(body) is Reason.NOT_AN_OBJECT
 
 
@@ -117,7 +117,7 @@ def test_a_body_of_1_mib_is_too_large() -> None:
 
 
 def test_the_limit_of_a_body_is_256_kib() -> None:
-    """At the limit it is read, one byte more it is not."""
+    """A body at the limit is read; a body of one byte more is not."""
     body = login_event()
     assert isinstance(parse_event(body + b" " * (MAX_BODY_BYTES - len(body))), LoginEvent)
     assert reason_of(body + b" " * (MAX_BODY_BYTES + 1 - len(body))) is Reason.BODY_TOO_LARGE
@@ -137,12 +137,12 @@ def test_the_limit_of_a_body_is_256_kib() -> None:
     ],
 )
 def test_nesting_10_000_deep_is_noticed(body: bytes) -> None:
-    """As arrays, objects or both, closed or not, at the top or in an extra field."""
+    """Deep nesting is found as arrays, objects or both, closed or not, at the top or in an extra field."""
     assert reason_of(body) is Reason.NESTED_TOO_DEEP
 
 
 def test_the_limit_of_nesting_is_64() -> None:
-    """At the limit it is read, one deeper it is not; the event itself is the first level."""
+    """A body at the limit is read, one level deeper is not; the event itself is the first level."""
     inner = MAX_NESTING - 1
     assert isinstance(parse_event(event_with_extra("[" * inner + "]" * inner)), LoginEvent)
     one_more = event_with_extra("[" * MAX_NESTING + "]" * MAX_NESTING)
@@ -158,7 +158,7 @@ def test_brackets_in_a_string_are_no_nesting(text: str) -> None:
 
 
 def test_many_brackets_beside_each_other_are_no_nesting() -> None:
-    """Wide is not deep."""
+    """Many brackets on one level do not count as depth."""
     assert isinstance(parse_event(event_with_extra(json.dumps([[]] * 20_000))), LoginEvent)
 
 
@@ -189,7 +189,7 @@ def test_no_body_takes_long(body: bytes) -> None:
     ],
 )
 def test_huge_numbers_in_extra_fields_are_dropped(text: str, what: str) -> None:
-    """They are JSON, and no column needs them."""
+    """Huge numbers are JSON, and no column needs them."""
     event = parse_event(event_with_extra(text))
     assert isinstance(event, LoginEvent), what
     assert event.extra_fields == ("extra",)
@@ -213,8 +213,8 @@ def test_extra_fields_are_accepted_and_counted() -> None:
     assert plain.extra_fields == ()
 
 
-def test_strict_refuses_what_it_would_drop() -> None:
-    """After every other fault, and without the name: a path is a plain column."""
+def test_strict_refuses_unknown_fields() -> None:
+    """The refusal comes after every other fault, and without the name of the field: a path is a plain column."""
     unknown = Rejection(Reason.UNKNOWN_FIELD)
     assert strictly(login_event(email="x")) == unknown
     assert strictly(sns_envelope(login_event(email="x").decode())) == unknown
@@ -225,12 +225,12 @@ def test_strict_refuses_what_it_would_drop() -> None:
 
 
 def test_names_are_compared_as_they_are() -> None:
-    """Another case, or a space, is another field."""
+    """A name in another case, or with a space, is another field."""
     event = parse_event(login_event(**{"IP": "1", "ip ": "2", "Locale": "3"}))
     assert isinstance(event, LoginEvent)
     assert event.extra_fields == ("(others)", "IP", "Locale")
 
 
 def test_white_space_around_the_json_is_json() -> None:
-    """RFC 8259 allows it."""
+    """RFC 8259 allows white space around the value."""
     assert isinstance(parse_event(b" \r\n\t" + login_event() + b"\n"), LoginEvent)

@@ -1,4 +1,4 @@
-"""Fields of a login event: what each may hold, and the reason and path when it does not."""
+"""Fields of a login event: the values that each may hold, and the reason and path of a rejection."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def accepted(body: bytes) -> LoginEvent:
 
 
 def test_a_login_event_is_read_field_by_field() -> None:
-    """Text as it came, personal values wrapped, a date as a date."""
+    """Text is as it came, personal values are wrapped, and a date is a date."""
     event = accepted(login_event(create_date="2026-01-31"))
     assert (event.user_id, event.device_type) == ("user-1", "android")
     assert (event.locale, event.app_version) == ("RU", "2.3.0")
@@ -37,28 +37,28 @@ def test_a_login_event_is_read_field_by_field() -> None:
 
 
 def test_the_original_is_kept_byte_for_byte() -> None:
-    """What is sealed is what came, not its canonical form."""
+    """The text that came is sealed, not its canonical form."""
     event = accepted(login_event(ip="  ::FFFF:198.51.100.7 ", device_id=" Jose\u0301\t"))
     assert event.ip.expose() == b"  ::FFFF:198.51.100.7 "
     assert event.device_id.expose() == " Jose\u0301\t".encode()
 
 
 @pytest.mark.parametrize("name", REQUIRED)
-def test_a_required_field_that_is_missing(name: str) -> None:
-    """It is named."""
+def test_a_missing_required_field_is_named(name: str) -> None:
+    """The path of the rejection names the missing field."""
     assert parse_event(login_event_without(name)) == Rejection(Reason.FIELD_MISSING, f"$.{name}")
 
 
 @pytest.mark.parametrize("name", REQUIRED)
-def test_a_required_field_that_is_null(name: str) -> None:
-    """Null is not missing, and as little."""
+def test_a_required_field_that_is_null_is_rejected(name: str) -> None:
+    """A null has a reason of its own, which is not that of a missing field."""
     assert parse_event(login_event(**{name: None})) == Rejection(Reason.FIELD_NULL, f"$.{name}")
 
 
 @pytest.mark.parametrize("value", NOT_TEXT)
 @pytest.mark.parametrize("name", REQUIRED + OPTIONAL)
-def test_a_field_of_another_type(name: str, value: object) -> None:
-    """It is refused, and never turned into text."""
+def test_a_field_of_another_type_is_rejected(name: str, value: object) -> None:
+    """A value of another type is refused, and never turned into text."""
     rejection = parse_event(login_event(**{name: value}))
     assert rejection == Rejection(Reason.FIELD_NOT_TEXT, f"$.{name}")
 
@@ -73,7 +73,7 @@ def test_a_required_field_that_is_empty_or_blank(name: str, text: str) -> None:
 @pytest.mark.parametrize("character", ["a", "é", "😀", "e\u0301"])
 @pytest.mark.parametrize(("name", "limit"), LIMITS.items())
 def test_limits_count_code_points(name: str, limit: int, character: str) -> None:
-    """At the limit it is stored, one code point more it is not, however many bytes it has."""
+    """A value at the limit is stored, one code point more is not, however many bytes the value has."""
     at_limit = (character * limit)[:limit]
     accepted(login_event(**{name: at_limit}))
     rejection = parse_event(login_event(**{name: at_limit + "a"}))
@@ -91,8 +91,8 @@ def test_limits_count_before_canonicalisation() -> None:
 
 @pytest.mark.parametrize("bad", ["\x00", "\ud800", chr(0xDFFF), "\udc00\ud800"])
 @pytest.mark.parametrize("name", REQUIRED + OPTIONAL)
-def test_text_that_postgres_cannot_store(name: str, bad: str) -> None:
-    """One NUL or lone surrogate aborts a whole COPY: it never gets that far."""
+def test_text_that_postgres_cannot_store_is_rejected(name: str, bad: str) -> None:
+    """A NUL or a lone surrogate would abort a whole COPY, so the parser rejects it."""
     rejection = parse_event(login_event(**{name: f"a{bad}b"}))
     assert rejection == Rejection(Reason.FIELD_NOT_STORABLE, f"$.{name}")
 
@@ -108,7 +108,7 @@ def test_a_pair_of_surrogates_is_one_character() -> None:
     ["x\x01", "\x1b[31m", "\u202e!", "\ufeffx", "'; DROP TABLE user_logins; --", "\\N", "\\."],
 )
 def test_odd_text_is_text(text: str) -> None:
-    """Nothing that Postgres can store is refused or changed."""
+    """The parser neither refuses nor changes text that Postgres can store."""
     assert accepted(login_event(user_id=text, locale=text)).user_id == text
 
 
@@ -133,22 +133,22 @@ def test_odd_text_is_text(text: str) -> None:
         " " * 53 + "198.51.100.7",
     ],
 )
-def test_an_address_that_is_none(text: str) -> None:
-    """Each form that design.md lists, and an address behind more than 64 code points."""
+def test_text_that_is_not_an_address_is_rejected(text: str) -> None:
+    """Rejected is each form that design.md lists, and an address behind more than 64 code points."""
     assert parse_event(login_event(ip=text)) == Rejection(Reason.NOT_AN_ADDRESS, "$.ip")
 
 
 @pytest.mark.parametrize(
     "text", ["10.0.0.1", "127.0.0.1", "::1", "fe80::1", "2001:db8::1", " " * 52 + "198.51.100.7"]
 )
-def test_an_address_that_is_one(text: str) -> None:
-    """Private, loopback and link-local ones too, with spaces up to 64 code points."""
+def test_every_plain_address_is_accepted(text: str) -> None:
+    """Private, loopback and link-local addresses are accepted too, with spaces up to 64 code points."""
     assert accepted(login_event(ip=text)).ip.expose() == text.encode()
 
 
 @pytest.mark.parametrize("name", OPTIONAL)
 def test_an_optional_field_may_be_missing_or_null(name: str) -> None:
-    """It stays NULL; it is not an extra field."""
+    """The column stays NULL; a null field is not an extra field."""
     for body in (login_event_without(name), login_event(**{name: None})):
         event = accepted(body)
         assert getattr(event, name) is None
@@ -157,12 +157,12 @@ def test_an_optional_field_may_be_missing_or_null(name: str) -> None:
 
 @pytest.mark.parametrize("text", ["2.3.0", "0.96", "1.10", "", "  "])
 def test_versions_and_locales_are_text(text: str) -> None:
-    """They are kept as they came: 1.10 is not 1.1."""
+    """Versions and locales are kept as they came: 1.10 is not 1.1."""
     event = accepted(login_event(app_version=text, locale=text))
     assert (event.app_version, event.locale) == (text, text)
 
 
 def test_the_first_fault_in_the_order_of_the_format_is_told() -> None:
-    """One reason a message, always the same one."""
+    """A message has one reason, and always the same reason."""
     body = login_event(create_date="never", ip=None, user_id=True, locale=[])
     assert parse_event(body) == Rejection(Reason.FIELD_NOT_TEXT, "$.user_id")

@@ -1,4 +1,4 @@
-"""Numbers where text is wanted: which are taken, and as which text."""
+"""Numbers where text is expected: the numbers that are accepted, and their text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def parsed(name: str, literal: str) -> LoginEvent | Rejection:
 
 
 def held(event: LoginEvent | Rejection, name: str) -> str:
-    """What the field holds."""
+    """The value of the field."""
     assert isinstance(event, LoginEvent), event
     value = getattr(event, name)
     return value if isinstance(value, str) else value.expose().decode()
@@ -38,7 +38,7 @@ def held(event: LoginEvent | Rejection, name: str) -> str:
 @pytest.mark.parametrize("literal", WHOLE)
 @pytest.mark.parametrize("name", TEXT)
 def test_a_whole_number_is_its_spelling(name: str, literal: str) -> None:
-    """Digit for digit, however many: it is the text that the same digits in quotes are."""
+    """A whole number becomes the text of its digits, however many: the same text as these digits in quotes."""
     assert held(parsed(name, literal), name) == literal
     assert held(parsed(name, f'"{literal}"'), name) == literal
 
@@ -65,20 +65,20 @@ def test_a_version_keeps_its_spelling(literal: str) -> None:
 @pytest.mark.parametrize("literal", EXPONENTS)
 @pytest.mark.parametrize("name", TEXT)
 def test_an_exponent_is_refused(name: str, literal: str) -> None:
-    """It is how a program writes a number that was too long for it: digits may be gone."""
+    """A program writes a number with an exponent when it was too long for it, so digits may be lost."""
     assert parsed(name, literal) == Rejection(Reason.FIELD_NOT_TEXT, f"$.{name}")
 
 
 @pytest.mark.parametrize("literal", WHOLE + FRACTIONS + EXPONENTS)
 @pytest.mark.parametrize("name", ["ip", "create_date"])
 def test_no_number_is_an_address_or_a_date(name: str, literal: str) -> None:
-    """3405803783 may be 203.0.113.7, and 20260131 a day or a second: we do not guess."""
+    """3405803783 may be 203.0.113.7, and 20260131 a day or a second: the parser does not guess."""
     assert parsed(name, literal) == Rejection(Reason.FIELD_NOT_TEXT, f"$.{name}")
 
 
 @pytest.mark.parametrize(("name", "limit"), [("user_id", 128), ("locale", 32), ("device_id", 256)])
 def test_digits_count_as_code_points(name: str, limit: int) -> None:
-    """A number is under the limit of the field, far beyond what an integer of 64 bits holds."""
+    """The limit of the field counts digits, far beyond an integer of 64 bits."""
     assert held(parsed(name, "7" * limit), name) == "7" * limit
     assert parsed(name, "7" * (limit + 1)) == Rejection(Reason.FIELD_TOO_LONG, f"$.{name}")
     assert parsed(name, "7" * 5000) == Rejection(Reason.FIELD_TOO_LONG, f"$.{name}")

@@ -1,4 +1,4 @@
-"""Laws of the parser, whatever comes in."""
+"""Laws of the parser, for any input."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ nearly_events = st.fixed_dictionaries(
 
 
 def check(result: LoginEvent | Rejection) -> None:
-    """What holds of every result."""
+    """Assert the laws that hold of every result."""
     if isinstance(result, Rejection):
         assert isinstance(result.reason, Reason)
         assert result.path in PATHS
@@ -44,7 +44,7 @@ def check(result: LoginEvent | Rejection) -> None:
 
 @given(st.binary(max_size=2_000))
 def test_arbitrary_bytes_never_raise(body: bytes) -> None:
-    """Nothing on the queue can stop the run."""
+    """No message on the queue can stop the run."""
     check(parse_event(body))
 
 
@@ -59,22 +59,22 @@ def test_arbitrary_pieces_of_json_never_raise(pieces: list[bytes]) -> None:
 
 @given(values)
 def test_arbitrary_json_never_raises(value: object) -> None:
-    """NaN, surrogates, NULs and odd names included."""
+    """The values include NaN, surrogates, NULs and odd names."""
     check(parse_event(json.dumps(value).encode()))
 
 
 @settings(max_examples=300)
 @given(nearly_events, st.dictionaries(texts, values, max_size=3))
-def test_what_is_nearly_an_event_never_raises(
+def test_an_object_that_is_nearly_an_event_never_raises(
     fields: dict[str, object], extras: dict[str, object]
 ) -> None:
-    """Good and bad fields in every mixture."""
+    """Good and bad fields come in every mixture."""
     check(parse_event(json.dumps({**extras, **fields}).encode()))
 
 
 @given(nearly_events)
 def test_a_rejection_never_holds_the_input(fields: dict[str, object]) -> None:
-    """It goes into plain columns and logs: a reason code and a path out of a closed list."""
+    """A rejection goes into plain columns and logs: a reason code, and a path out of a closed list."""
     marked = {
         name: f"{value}{MARK}" if isinstance(value, str) else value
         for name, value in fields.items()
@@ -87,8 +87,8 @@ def test_a_rejection_never_holds_the_input(fields: dict[str, object]) -> None:
 
 
 @given(texts)
-def test_what_comes_in_as_a_device_id_is_what_is_kept(device: str) -> None:
-    """If it is accepted at all, byte for byte."""
+def test_an_accepted_device_id_is_kept_byte_for_byte(device: str) -> None:
+    """The sealed value of an accepted event is the device id that came in."""
     result = parse_event(json.dumps({**DEFAULTS, "device_id": device}).encode())
     if isinstance(result, LoginEvent):
         assert result.device_id.expose() == device.encode()

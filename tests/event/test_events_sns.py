@@ -17,7 +17,7 @@ NO_EVENT = Rejection(Reason.FIELD_MISSING, "$.user_id")
 
 
 def shown(parsed: LoginEvent | Rejection) -> object:
-    """What can be compared: personal values refuse it, and stand here as bytes."""
+    """The comparable content of a result: personal values refuse comparison, and are bytes here."""
     if isinstance(parsed, Rejection):
         return parsed
     values = {name: getattr(parsed, name) for name in LoginEvent.__slots__}
@@ -25,7 +25,7 @@ def shown(parsed: LoginEvent | Rejection) -> object:
 
 
 def test_an_event_in_an_envelope_is_the_event() -> None:
-    """Field by field, its own extra fields counted, and those of the envelope not."""
+    """All fields agree; extra fields of the event are counted, and those of the envelope are not."""
     event = login_event(create_date="2026-01-31", extra=1)
     parsed = parse_event(sns_envelope(event.decode()))
     assert isinstance(parsed, LoginEvent)
@@ -48,15 +48,15 @@ def test_an_event_in_an_envelope_is_the_event() -> None:
         (login_event_without("ip").decode(), Reason.FIELD_MISSING, "$.ip"),
     ],
 )
-def test_what_is_in_an_envelope_is_under_all_the_rules(
+def test_the_content_of_an_envelope_is_under_all_the_rules(
     inner: str, reason: Reason, path: str
 ) -> None:
-    """Its paths are those of the event, as if there were no envelope."""
+    """The paths are those of the event, as if there were no envelope."""
     assert parse_event(sns_envelope(inner)) == Rejection(reason, path)
 
 
 def test_an_envelope_is_under_the_rules_of_a_body() -> None:
-    """Its own names stand once, and it is nested no deeper than a body."""
+    """An envelope has each name once, and is nested no deeper than a body."""
     twice = sns_envelope(login_event().decode())[:-1] + b', "Type": "Notification"}'
     assert parse_event(twice) == Rejection(Reason.FIELD_TWICE)
     deep = sns_envelope("{}")[:-1] + b', "x": ' + b"[" * 64 + b"]" * 64 + b"}"
@@ -64,7 +64,7 @@ def test_an_envelope_is_under_the_rules_of_a_body() -> None:
 
 
 def test_the_limit_of_a_body_is_that_of_the_envelope() -> None:
-    """Each quote in the event takes two bytes in the envelope: it is the body that was received."""
+    """Each quote in the event takes two bytes in the envelope, which is the body that was received."""
     full = sns_envelope(login_event(extra="").decode())
     room = MAX_BODY_BYTES - len(full)
     assert isinstance(parse_event(sns_envelope(login_event(extra="x" * room).decode())), LoginEvent)
@@ -73,16 +73,16 @@ def test_the_limit_of_a_body_is_that_of_the_envelope() -> None:
 
 
 @given(st.text(st.characters(exclude_categories=())))
-def test_what_is_in_an_envelope_is_never_longer_than_it(text: str) -> None:
-    """However it is escaped, so the limit of a body holds for it too."""
+def test_the_content_of_an_envelope_is_never_longer_than_the_envelope(text: str) -> None:
+    """The limit of a body holds for the content too, however it is escaped."""
     for escaped in (json.dumps(text), json.dumps(text, ensure_ascii=False)):
         assert len(text.encode("utf-8", "surrogatepass")) <= len(
             escaped.encode("utf-8", "surrogatepass")
         )
 
 
-def test_envelopes_are_opened_so_often_and_no_more() -> None:
-    """A sender does not choose how often we parse."""
+def test_envelopes_are_opened_to_a_fixed_depth() -> None:
+    """A sender does not choose how often the parser parses."""
     body = login_event()
     for _ in range(MAX_ENVELOPES):
         body = sns_envelope(body.decode())
@@ -91,8 +91,8 @@ def test_envelopes_are_opened_so_often_and_no_more() -> None:
 
 
 @pytest.mark.parametrize("name", [*DEFAULTS, "create_date"])
-def test_what_has_a_field_of_an_event_is_no_envelope(name: str) -> None:
-    """Whatever else it has: it is read as an event, and the rest are extra fields."""
+def test_an_object_with_a_field_of_an_event_is_no_envelope(name: str) -> None:
+    """An object with a field of an event is read as an event, and its other fields are extra fields."""
     body = json.loads(sns_envelope(login_event().decode())) | {name: DEFAULTS.get(name)}
     parsed = parse_event(json.dumps(body).encode())
     assert isinstance(parsed, Rejection)
@@ -100,7 +100,7 @@ def test_what_has_a_field_of_an_event_is_no_envelope(name: str) -> None:
 
 
 def test_an_event_may_have_the_fields_of_an_envelope() -> None:
-    """They are dropped and counted like any other."""
+    """The fields of an envelope are dropped and counted like any other."""
     envelope = json.loads(sns_envelope(login_event(user_id="another").decode()))
     parsed = parse_event(login_event(**envelope))
     assert isinstance(parsed, LoginEvent)
@@ -119,14 +119,14 @@ def test_an_event_may_have_the_fields_of_an_envelope() -> None:
         {"TopicArn": 1},
     ],
 )
-def test_what_is_nearly_an_envelope_is_none(changes: dict[str, object]) -> None:
-    """It is an object without the fields of an event."""
+def test_an_object_that_is_nearly_an_envelope_is_no_envelope(changes: dict[str, object]) -> None:
+    """An object that is nearly an envelope is an object without the fields of an event."""
     body = json.loads(sns_envelope(login_event().decode())) | changes
     assert parse_event(json.dumps(body).encode()) == NO_EVENT
 
 
 def test_the_fields_of_an_envelope_are_all_needed() -> None:
-    """Type, Message and TopicArn; no other is asked for."""
+    """An envelope needs Type, Message and TopicArn, and no other field."""
     for name in ("Type", "Message", "TopicArn"):
         body = json.loads(sns_envelope(login_event().decode()))
         del body[name]
@@ -145,12 +145,12 @@ inner_texts = st.text(st.characters(), max_size=200) | st.builds(
 
 @given(inner_texts)
 def test_an_envelope_changes_nothing(text: str) -> None:
-    """What is in it is the event, or has the fault, that it would be, or have, without it."""
+    """The content is the same event, or has the same fault, as without the envelope."""
     assert shown(parse_event(sns_envelope(text))) == shown(parse_event(text.encode()))
 
 
 def test_a_rejection_holds_nothing_of_the_envelope() -> None:
-    """It goes into plain columns and logs."""
+    """A rejection goes into plain columns and logs, so it holds a reason code and a path alone."""
     rejection = parse_event(sns_envelope("leak-4711"))
     assert "leak" not in repr(rejection)
     assert "arn:" not in repr(rejection)

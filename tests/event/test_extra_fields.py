@@ -1,4 +1,4 @@
-"""Names of dropped fields: which may be shown, and how many are told apart."""
+"""Names of dropped fields: the names that may be shown, and how many are counted apart."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def test_a_name_that_looks_like_a_fields_is_shown() -> None:
 
 @pytest.mark.parametrize("name", HIDDEN)
 def test_a_name_that_may_be_a_value_is_not_shown(name: str) -> None:
-    """Addresses, numbers, e-mail addresses, ids, and what steers a terminal: counted, and no more."""
+    """Addresses, numbers, e-mail addresses, ids and control sequences are counted, and not shown."""
     assert shown_names([name]) == (OTHERS,)
 
 
 def test_the_most_frequent_names_are_shown_and_the_rest_is_counted() -> None:
-    """Most first, equal ones by name; what has no room, or no name, is in `OTHERS`, at the end."""
+    """The most frequent come first, equal ones by name; the rest is counted as `OTHERS`, at the end."""
     fields = ExtraFields()
     fields.add(["email", "phone", "phone", OTHERS])
     assert list(fields.most().items()) == [("phone", 2), ("email", 1), (OTHERS, 1)]
@@ -51,8 +51,8 @@ def test_the_most_frequent_names_are_shown_and_the_rest_is_counted() -> None:
 
 
 @given(st.lists(st.text(max_size=5), max_size=300))
-def test_nothing_that_is_counted_is_lost(names: list[str]) -> None:
-    """However many names there are: few are kept, and all are counted."""
+def test_every_dropped_field_is_counted(names: list[str]) -> None:
+    """Few names are kept, and all fields are counted, however many names there are."""
     fields, parent = ExtraFields(), ExtraFields()
     fields.add(names)
     parent.merge(fields.counts)

@@ -16,29 +16,29 @@ NOBODYS = [ipaddress.ip_network("198.18.0.0/15"), ipaddress.ip_network("2001:db8
 
 
 def test_a_seed_always_makes_the_same_events() -> None:
-    """And another seed others."""
+    """One seed makes the same events each time; another seed makes others."""
     assert list(made_up_events(50, seed=1)) == list(made_up_events(50, seed=1))
     assert list(made_up_events(50, seed=1)) != list(made_up_events(50, seed=2))
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 99, 100, 101, 250])
-def test_there_are_as_many_as_asked_for(count: int) -> None:
-    """To the one."""
+def test_the_number_of_events_is_as_asked_for(count: int) -> None:
+    """The generator makes exactly this many bodies."""
     assert len(list(made_up_events(count, seed=3))) == count
 
 
 @pytest.mark.parametrize(
     ("count", "messy_every", "messy"), [(300, 100, 3), (300, 0, 0), (10, 1, 10)]
 )
-def test_one_body_in_so_many_is_no_login_event(count: int, messy_every: int, messy: int) -> None:
-    """Every other one is."""
+def test_a_share_of_the_bodies_is_no_login_event(count: int, messy_every: int, messy: int) -> None:
+    """One body in `messy_every` is no login event, and all others are."""
     bodies = made_up_events(count, seed=4, messy_every=messy_every)
     kinds = Counter(type(parse_event(body.encode())) for body in bodies)
     assert kinds == Counter({LoginEvent: count - messy, Rejection: messy})
 
 
-def test_the_addresses_belong_to_nobody() -> None:
-    """They are from ranges for benchmarks and documentation."""
+def test_the_addresses_belong_to_no_person() -> None:
+    """All addresses are from the ranges for benchmarks and documentation."""
     for body in made_up_events(300, seed=5, messy_every=0):
         address = ipaddress.ip_address(json.loads(body)["ip"])
         assert any(address in network for network in NOBODYS)

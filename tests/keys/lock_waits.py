@@ -15,7 +15,7 @@ from tests.kit.waiting import until
 
 @contextmanager
 def holding(vault: Vault, statement: str) -> Iterator[Any]:
-    """A transaction of somebody else's, which is committed at the end of the block."""
+    """A transaction of another session, which is committed at the end of the block."""
     with (
         closing(psycopg2.connect(vault.database_url("admin"))) as connection,
         connection,
@@ -26,7 +26,7 @@ def holding(vault: Vault, statement: str) -> Iterator[Any]:
 
 
 def waits(vault: Vault, process: subprocess.Popen[str]) -> None:
-    """Until somebody waits for a lock in this database."""
+    """Wait until a session of this database waits for a lock."""
     asked = (
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"

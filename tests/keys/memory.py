@@ -1,10 +1,4 @@
-"""A process of an ordinary user, and another one of the same user that looks at it.
-
-    python memory.py open|guarded
-
-Prints what the second one gets when it opens the first one's environment and memory: `ok`, or an
-error's name. As root, both become `nobody` first.
-"""
+"""A process of an ordinary user, and another process of the same user that reads its memory."""
 
 from __future__ import annotations
 
@@ -38,7 +32,7 @@ def _look(pid: int, name: str) -> str:
 
 
 def main(how: str) -> None:
-    """Look at this process from a child of it."""
+    """Read this process from a child of it."""
     loaded, _ = load({})
     _become_ordinary()
     if how == "guarded":

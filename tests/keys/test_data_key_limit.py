@@ -53,13 +53,13 @@ def refused(scratch: Scratch, count: int, first: int = 0, **changes: str) -> boo
 
 @pytest.fixture
 def full(scratch: Scratch) -> Scratch:
-    """The login has as many keys of `ip` as it may."""
+    """A database whose login has as many keys of `ip` as it may."""
     make(scratch, LIMIT - 1)
     make(scratch, 1, LIMIT)
     return scratch
 
 
-def test_one_statement_makes_no_more_than_the_limit(scratch: Scratch) -> None:
+def test_a_single_statement_makes_no_more_than_the_limit(scratch: Scratch) -> None:
     """The attack made 400,000; keys whose lease is over already count as well."""
     assert refused(scratch, LIMIT + 1)
     assert refused(scratch, LIMIT + 1, lease="-1 hour")
@@ -67,7 +67,7 @@ def test_one_statement_makes_no_more_than_the_limit(scratch: Scratch) -> None:
 
 
 def test_many_statements_make_no_more_than_the_limit(full: Scratch) -> None:
-    """Of that field, by that login: the error says what to do. Retired keys make room."""
+    """The limit is for a field and a login: the error gives the remedy, and retired keys make room."""
     assert refused(full, 1, 2 * LIMIT)
     assert refused(full, 1, 2 * LIMIT, lease="-1 hour")
     with pytest.raises(IncompleteError) as raised:
@@ -81,7 +81,7 @@ def test_many_statements_make_no_more_than_the_limit(full: Scratch) -> None:
 
 
 def test_sessions_make_no_more_than_the_limit_together(scratch: Scratch) -> None:
-    """The second waits for the first to commit, and sees its keys; both have made one before."""
+    """The second session waits for the commit of the first, and sees its keys; both have made a key before."""
     make(scratch, 1, 3 * LIMIT)
     with (
         scratch.connect("ingest") as first,
@@ -96,7 +96,7 @@ def test_sessions_make_no_more_than_the_limit_together(scratch: Scratch) -> None
 
 
 def test_an_old_transaction_makes_no_old_keys(scratch: Scratch) -> None:
-    """One that has been open for a day would make keys that no longer count, if they were as old as it."""
+    """Keys as old as a transaction that has been open for a day would not count any more."""
     with scratch.connect("ingest") as opened, opened.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(0.01)")
         cursor.execute(MAKE, (0, "ip", "1 hour", 1))
@@ -113,8 +113,8 @@ def test_a_snapshot_of_before_makes_no_key(scratch: Scratch) -> None:
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["lazy", "whole"])
-def test_a_rotation_at_the_limit_holds_nobody_up(full: Scratch, *, whole: bool) -> None:
-    """Others write the log meanwhile; keys of long ago are retired 5,000 at a time, an entry each."""
+def test_a_rotation_at_the_limit_holds_up_no_writer(full: Scratch, *, whole: bool) -> None:
+    """Others write the log meanwhile; old keys are retired 5,000 at a time, with an entry each."""
     make(full, LIMIT, 1_000_000, field="device_id")
     make(full, LIMIT, 2_000_000, field="quarantine")
     full.sql(OLD, 10_001)

@@ -1,4 +1,4 @@
-"""`data_keys`: what a key may become, and what it stays."""
+"""`data_keys`: the states that a key may reach, and the columns that never change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _generations = itertools.count(1)
 
 
 def insert(database: Scratch, purpose: str = "token", **columns: object) -> int:
-    """A key in a state that is set, not reached; `columns` are added or changed."""
+    """Insert a key in a state that is set, not reached; `columns` are added or changed."""
     key_id = draw_key_id()
     data = purpose == "data"
     values: dict[str, object] = {
@@ -59,7 +59,7 @@ def _no_token_keys_left(shared: Scratch) -> None:
 
 @pytest.mark.parametrize(("old", "new"), list(itertools.product(STATES, STATES)))
 def test_states_follow_the_arrows_and_no_other(shared: Scratch, old: str, new: str) -> None:
-    """From pending to active or destroyed; active → decrypt_only → destroyed; every other change raises."""
+    """The arrows are pending → active or destroyed, active → decrypt_only → destroyed; every other change raises."""
     key_id = insert(shared, state=old)
     wrapped = ", wrapped_key = NULL" if new == "destroyed" else ", wrapped_key = 'w'"
     assignments = f"state = '{new}'{wrapped}"
@@ -87,7 +87,7 @@ def test_states_follow_the_arrows_and_no_other(shared: Scratch, old: str, new: s
         "generation = NULL",
         "fingerprint = '8 other!'",
         "created_at = created_at - interval '1 day'",
-        "created_by = 'somebody else'",
+        "created_by = 'another'",
         "expires_at = now()",
     ],
 )
@@ -99,7 +99,7 @@ def test_a_key_keeps_its_identity(shared: Scratch, assignment: str) -> None:
 
 
 def test_a_lease_is_not_lengthened(shared: Scratch) -> None:
-    """The expiry of a data key stands from its first row version."""
+    """The expiry of a data key stays that of its first row version."""
     key_id = insert(shared, "data")
     with pytest.raises(psycopg2.errors.ObjectNotInPrerequisiteState):
         change(shared, key_id, "expires_at = expires_at + interval '1 second'")
@@ -116,12 +116,12 @@ def test_a_lease_is_a_day_at_most(shared: Scratch, lease: str) -> None:
         )
 
 
-def test_wrapped_bytes_may_be_wrapped_anew(shared: Scratch) -> None:
+def test_wrapped_bytes_may_be_rewrapped(shared: Scratch) -> None:
     """A rewrap replaces the wrapped bytes and the ARN of a living key; the times stay as they were."""
     key_id = insert(shared, "data")
-    change(shared, key_id, "wrapped_key = 'anew', kms_key_arn = 'other'")
+    change(shared, key_id, "wrapped_key = 'again', kms_key_arn = 'other'")
     ((wrapped, retired),) = shared.sql("SELECT wrapped_key, retired_at FROM data_keys")
-    assert bytes(wrapped) == b"anew"
+    assert bytes(wrapped) == b"again"
     assert retired is None
 
 
@@ -179,7 +179,7 @@ def test_data_keys_are_as_many_as_processes(shared: Scratch) -> None:
         ("data", {"state": "sleeping"}),
     ],
 )
-def test_what_is_no_key_is_refused(
+def test_a_malformed_key_is_refused(
     shared: Scratch, purpose: str, columns: dict[str, object]
 ) -> None:
     """Ids are uint32 and not 0; only token keys have generations, and wait; fields are the known ones."""
@@ -195,7 +195,7 @@ def test_a_key_is_never_deleted(shared: Scratch, statement: str) -> None:
         shared.sql(statement)
 
 
-def test_who_made_a_key_is_the_login(shared: Scratch) -> None:
+def test_the_maker_of_a_key_is_the_login(shared: Scratch) -> None:
     """`created_by` is the session's login, not the role that it acts as."""
     key_id = shared.add_data_key(Field.IP).key_id
     made_by = shared.value("SELECT created_by FROM data_keys WHERE key_id = %s", key_id)
@@ -203,14 +203,14 @@ def test_who_made_a_key_is_the_login(shared: Scratch) -> None:
 
 
 def test_the_fence_is_always_empty(shared: Scratch) -> None:
-    """No row goes into `key_fence`, whatever it says: it is there for its lock."""
+    """No row goes into `key_fence`: the table exists for its lock."""
     for value in ("true", "false"):
         with pytest.raises(psycopg2.errors.CheckViolation):
             shared.sql(f"INSERT INTO public.key_fence VALUES ({value})", role="ingest")  # noqa: S608
 
 
 @pytest.mark.parametrize("length", [0, 6_145])
-def test_what_kms_does_not_wrap_is_no_key(shared: Scratch, length: int) -> None:
+def test_bytes_longer_than_kms_wraps_are_refused(shared: Scratch, length: int) -> None:
     """Six keys of 100 MB held the log for longer than its turn while they were retired."""
     with pytest.raises(psycopg2.errors.CheckViolation):
         insert(shared, "data", wrapped_key=bytes(length))

@@ -11,7 +11,7 @@ from tests.kit.vault import Vault
 
 
 def test_a_worker_keeps_its_key(quick: Vault) -> None:
-    """While its lease runs the key stays; once it is retired and its rows sealed anew, it goes."""
+    """The key stays while its lease runs; once it is retired and its rows are re-encrypted, it is destroyed."""
     quick.set_policy({"reveals_an_hour": 100, "purposes": {}})
     extra = {"VAULT_ETL_FOLLOW_WAIT": "0", "VAULT_ETL_LINGER": "0.2"}
     ingest = start(quick, "ingest", "ingest", "--follow", extra=extra)
@@ -30,7 +30,7 @@ def test_a_worker_keeps_its_key(quick: Vault) -> None:
 
 
 def test_a_batch_that_passed_the_fence_is_waited_for(filled: Vault) -> None:
-    """Its row is committed before the count: the lease ran out in between, and the key is needed."""
+    """Its row is committed before the count: the lease ran out meanwhile, and the key is needed."""
     key_id = expired_key(filled)
     stored = b"\x01" + key_id.to_bytes(4, "big") + bytes(44)
     with holding(filled, "LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE") as cursor:
@@ -42,7 +42,7 @@ def test_a_batch_that_passed_the_fence_is_waited_for(filled: Vault) -> None:
 
 
 def test_the_end_waits_for_the_fence(filled: Vault) -> None:
-    """The state changes behind it, as every change of a key does."""
+    """The state changes behind the fence, as with every change of a key."""
     key_id = data_key(filled, "ip")
     filled.ok("re-encrypt", "keys", "rotate", "--yes")
     with holding(filled, "LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE"):
@@ -52,8 +52,8 @@ def test_the_end_waits_for_the_fence(filled: Vault) -> None:
     assert finish(process).json["destroyed"] == [key_id]
 
 
-def test_loaders_go_on_while_it_counts(filled: Vault) -> None:
-    """The count is held up by another's lock on the table, and an ingest passes the fence meanwhile."""
+def test_loaders_continue_during_the_count(filled: Vault) -> None:
+    """Another session's lock on the table holds up the count, and an ingest passes the fence meanwhile."""
     key_id = data_key(filled, "ip")
     filled.ok("re-encrypt", "keys", "rotate", "--yes")
     with holding(filled, "LOCK TABLE public.quarantine IN ACCESS EXCLUSIVE MODE"):

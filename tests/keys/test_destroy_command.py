@@ -12,8 +12,8 @@ from tests.kit.vault import Vault
 
 
 @pytest.mark.parametrize("role", ["rotate", "re-encrypt"])
-def test_a_key_that_nothing_needs_is_destroyed(filled: Vault, role: str) -> None:
-    """Its bytes are gone, the entry stands, what was sealed under it before opens under another."""
+def test_an_unneeded_key_is_destroyed(filled: Vault, role: str) -> None:
+    """Its bytes are deleted, its entry stays, and the values that it sealed before open under another key."""
     key_id, revealed = data_key(filled, "ip"), reveal_all(filled)
     filled.ok("re-encrypt", "keys", "rotate", "--yes")
     result = filled.ok(role, "keys", "destroy", str(key_id), "--yes")
@@ -31,7 +31,7 @@ def test_a_key_that_nothing_needs_is_destroyed(filled: Vault, role: str) -> None
 
 
 def test_the_end_is_on_disk_when_it_is_reported(filled: Vault) -> None:
-    """Whatever the server does otherwise: a crash must not bring the bytes back."""
+    """The server's own setting does not matter: a crash must not bring the bytes back."""
     key_id = data_key(filled, "ip")
     filled.ok("re-encrypt", "keys", "rotate", "--yes")
     filled.sql(f'ALTER DATABASE "{filled.database}" SET synchronous_commit = off')
@@ -47,8 +47,8 @@ def test_the_end_is_on_disk_when_it_is_reported(filled: Vault) -> None:
     assert filled.sql(STATE, key_id) == [GONE]
 
 
-def test_a_second_time_there_is_nothing_left(filled: Vault) -> None:
-    """Exit 0, says so, and is no entry; --quiet says nothing."""
+def test_a_second_destroy_has_nothing_to_do(filled: Vault) -> None:
+    """Exit 0 with a message, and without an entry; --quiet prints no message."""
     key_id = data_key(filled, "ip")
     filled.ok("re-encrypt", "keys", "rotate", "--yes")
     first = filled.ok("rotate", "keys", "destroy", str(key_id), "--yes", "--quiet")
@@ -64,10 +64,10 @@ def test_a_second_time_there_is_nothing_left(filled: Vault) -> None:
     ("field", "count"), [("ip", "3 values of records"), ("quarantine", "1 quarantined bodies")]
 )
 @pytest.mark.parametrize("args", [("--yes",), ("--dry-run",)], ids=lambda args: args[0])
-def test_what_is_sealed_under_it_keeps_it(
+def test_a_sealed_value_keeps_its_key(
     filled: Vault, field: str, count: str, args: tuple[str, ...]
 ) -> None:
-    """Exit 78 with the count, and what to do; of a retired key, which keeps its bytes."""
+    """Exit 78 with the count and the remedy, for a retired key, which keeps its bytes."""
     key_id = data_key(filled, field)
     filled.ok("rotate", "keys", "rotate", "--lazy", "--yes")
     result = filled.run("rotate", "keys", "destroy", str(key_id), *args)
@@ -78,7 +78,7 @@ def test_what_is_sealed_under_it_keeps_it(
     assert failed == ([] if args == ("--dry-run",) else [("failed",)])
 
 
-def test_a_value_in_another_fields_place_keeps_it_too(filled: Vault) -> None:
+def test_a_value_in_the_place_of_another_field_keeps_its_key(filled: Vault) -> None:
     """A moved value does not open, but the key that sealed it is still needed."""
     key_id = data_key(filled, "quarantine")
     filled.ok("rotate", "keys", "rotate", "--lazy", "--yes")
@@ -91,7 +91,7 @@ def test_a_value_in_another_fields_place_keeps_it_too(filled: Vault) -> None:
     assert filled.sql(STATE, key_id) == [LEFT]
 
 
-def test_a_running_lease_keeps_it(filled: Vault) -> None:
+def test_a_running_lease_keeps_its_key(filled: Vault) -> None:
     """An active key may gain a row at any time, though it has none now."""
     key_id = data_key(filled, "ip")
     filled.sql("UPDATE user_logins SET ip_ciphertext = NULL")
@@ -101,8 +101,8 @@ def test_a_running_lease_keeps_it(filled: Vault) -> None:
     assert filled.sql(STATE, key_id) == [("active", False, True)]
 
 
-def test_a_lease_that_is_over_does_not(filled: Vault) -> None:
-    """By the database's clock. It is retired first, which its rows' count depends on."""
+def test_an_expired_lease_keeps_no_key(filled: Vault) -> None:
+    """The database's clock decides. The key is retired first, which its rows' count depends on."""
     key_id = expired_key(filled)
     planned = filled.ok("rotate", "keys", "destroy", str(key_id), "--dry-run").json
     assert filled.sql(STATE, key_id) == [("active", False, True)]
@@ -121,14 +121,14 @@ def test_an_expired_key_that_is_needed_stays_retired(filled: Vault) -> None:
 
 
 def test_an_unknown_key_is_not_found(filled: Vault) -> None:
-    """Exit 66; an id that is none is a usage error."""
+    """Exit 66; a malformed id is a usage error."""
     fails(filled.run("rotate", "keys", "destroy", "1", "--yes"), 66, "there is no key 1")
     for bad in ("0", "-1", str(2**32), "x", ""):
         assert filled.run("rotate", "keys", "destroy", bad, "--yes").code == 2
 
 
 def test_a_row_under_a_destroyed_key_is_not_revealed(filled: Vault) -> None:
-    """Made by hand, past every check: 65, and no value."""
+    """The row is made by hand, past every check: exit 65, and no value."""
     key_id = data_key(filled, "ip")
     filled.ok("rotate", "keys", "rotate", "--lazy", "--yes")
     filled.sql(
@@ -141,8 +141,8 @@ def test_a_row_under_a_destroyed_key_is_not_revealed(filled: Vault) -> None:
 
 
 @pytest.mark.parametrize("role", ["reveal", "ingest", "audit", "erase", "analyst"])
-def test_other_roles_may_not(filled: Vault, role: str) -> None:
-    """Exit 77 whatever the id is, on the record where the login may write it."""
+def test_other_roles_may_not_destroy_keys(filled: Vault, role: str) -> None:
+    """Exit 77 for any id, on the record where the login may write it."""
     key_id = data_key(filled, "ip")
     filled.ok("re-encrypt", "keys", "rotate", "--yes")
     for asked in (key_id, 1):
@@ -154,7 +154,7 @@ def test_other_roles_may_not(filled: Vault, role: str) -> None:
 
 
 def test_destroy_asks_first(filled: Vault) -> None:
-    """Without a terminal it wants --yes; on one it says what goes, and no is 75."""
+    """Without a terminal the command needs --yes; on a terminal it names the keys, and the answer no is exit 75."""
     key_id = token_keys(filled, 1)[0]
     fails(filled.run("rotate", "keys", "destroy", str(key_id)), 2, "no terminal")
     with terminal(filled, "rotate", "keys", "destroy", str(key_id), columns=200) as shown:

@@ -18,7 +18,7 @@ from tests.kit.vaults import copied
 
 @pytest.fixture(scope="module")
 def of_two_generations(three: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
-    """The same with two records more, after a cut-over: three have only old tokens, two have both. To be copied."""
+    """A vault after a cut-over, to be copied: three records have only old tokens, and two more have both."""
     with copied(three, tmp_path_factory.mktemp("two")) as vault:
         begin(vault)
         vault.renew_queue()
@@ -30,14 +30,14 @@ def of_two_generations(three: Vault, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def cut_over(of_two_generations: Vault, tmp_path: Path) -> Iterator[Vault]:
-    """A copy of it, and an empty queue."""
+    """A copy of that vault, and an empty queue."""
     with copied(of_two_generations, tmp_path) as vault:
         vault.renew_queue()
         yield vault
 
 
 def test_a_generation_goes_as_a_whole_with_its_old_tokens(cut_over: Vault) -> None:
-    """Both keys, and next_… of every row that had it; today's tokens, and all values, stay."""
+    """Both keys end, and next_… of every row that had it; current tokens and all values stay."""
     first, second = token_keys(cut_over, 1), token_keys(cut_over, 2)
     tokens = cut_over.sql(
         "SELECT record_id, masked_ip, masked_device_id FROM user_logins ORDER BY 1"
@@ -59,7 +59,7 @@ def test_a_generation_goes_as_a_whole_with_its_old_tokens(cut_over: Vault) -> No
 
 
 def test_a_generation_that_is_in_use_is_refused(filled: Vault) -> None:
-    """Active and pending ones; nothing is cleared."""
+    """Active and pending generations are refused, and no token is cleared."""
     begin(filled)
     filled.send(events(2))
     filled.ok("ingest", "ingest")
@@ -73,7 +73,7 @@ def test_a_generation_that_is_in_use_is_refused(filled: Vault) -> None:
 
 
 def test_a_generation_that_rows_have_tokens_of_is_refused(cut_over: Vault) -> None:
-    """With the count, and before any old token is taken away."""
+    """The error has the count, before any old token is cleared."""
     cut_over.sql("UPDATE user_logins SET token_generation = 1 WHERE token_generation = 2")
     key_id = token_keys(cut_over, 1)[0]
     result = cut_over.run("rotate", "keys", "destroy", str(key_id), "--yes")
@@ -82,8 +82,8 @@ def test_a_generation_that_rows_have_tokens_of_is_refused(cut_over: Vault) -> No
     assert cut_over.sql(STATE, key_id) == [LEFT]
 
 
-def test_killed_half_way_it_is_finished_by_the_next_run(cut_over: Vault) -> None:
-    """While it waits for a row in the middle of clearing; then the rest goes."""
+def test_a_killed_destroy_is_finished_by_the_next_run(cut_over: Vault) -> None:
+    """The first run is killed while it waits for a row in the middle of clearing."""
     key_id = token_keys(cut_over, 1)[0]
     with holding(cut_over, "SELECT FROM user_logins FOR UPDATE"):
         process = start(cut_over, "rotate", "keys", "destroy", str(key_id), "--yes")
@@ -100,7 +100,7 @@ def test_killed_half_way_it_is_finished_by_the_next_run(cut_over: Vault) -> None
 
 
 def test_old_tokens_go_behind_the_fence(cut_over: Vault) -> None:
-    """A cut-over or a beginning rotation, which hold it, have no row change under them."""
+    """A cut-over or a beginning rotation, which holds the fence, has no row change under it."""
     key_id = token_keys(cut_over, 1)[0]
     with holding(cut_over, "LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE"):
         process = start(cut_over, "rotate", "keys", "destroy", str(key_id), "--yes")

@@ -1,4 +1,4 @@
-"""The end of a key: refused while it is needed, finished whenever it was interrupted, final."""
+"""Destruction of a key: refused while the key is needed, finished after any interruption, final."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
 
 @pytest.fixture
 def cut_over(vault: FakeVault) -> FakeVault:
-    """After a rotation of the token keys: generation 2 is active, the tokens of generation 1 are kept."""
+    """The vault after a rotation of the token keys: generation 2 is active, tokens of generation 1 are kept."""
     vault.add_token_keys(2, KeyState.PENDING)
     for key_id in token_keys(vault, 1):
         vault.database.set_state(key_id, KeyState.DECRYPT_ONLY)
@@ -71,7 +71,7 @@ def cut_over(vault: FakeVault) -> FakeVault:
 def destroy(
     vault: FakeVault, key_id: int, tap: Callable[[object], Any] = lambda port: port
 ) -> Destroyed:
-    """One run, in a new process."""
+    """Destroy in a new process."""
     end = tap(FakeKeyEnd(vault.database))
     keys_to_destroy = KeysToDestroy(vault.keys, end)
     to_destroy = KeysToDestroy(vault.keys, FakeKeyEnd(vault.database)).find(key_id)
@@ -107,12 +107,12 @@ def token_keys(vault: FakeVault, generation: int) -> tuple[int, ...]:
 
 
 def states(vault: FakeVault, *key_ids: int) -> set[KeyState]:
-    """Of these keys."""
+    """The states of these keys."""
     return {vault.database.keys[key_id].state for key_id in key_ids}
 
 
 def test_a_retired_key_without_rows_ends(vault: FakeVault) -> None:
-    """Its bytes are gone; a second time there is nothing left."""
+    """Its bytes are deleted; a second run has no key to destroy."""
     key_id = data_key(vault, Field.IP)
     vault.rotate()
     assert destroy(vault, key_id) == Destroyed((key_id,), 0)
@@ -123,8 +123,8 @@ def test_a_retired_key_without_rows_ends(vault: FakeVault) -> None:
 @pytest.mark.parametrize(
     ("field", "count"), [(Field.IP, "5 values of records"), (Field.QUARANTINE, "1 quarantined bod")]
 )
-def test_what_is_sealed_under_it_keeps_it(vault: FakeVault, field: Field, count: str) -> None:
-    """With the count, whatever its state; a failed outcome is on the record."""
+def test_a_sealed_value_keeps_its_key(vault: FakeVault, field: Field, count: str) -> None:
+    """The error has the count, for a key of any state; a failed outcome is on the record."""
     key_id = data_key(vault, field)
     for _ in range(2):
         with pytest.raises(ConfigurationError, match=count):
@@ -134,8 +134,8 @@ def test_what_is_sealed_under_it_keeps_it(vault: FakeVault, field: Field, count:
     assert vault.database.audit[-1].error_code == "failed"
 
 
-def test_a_running_lease_keeps_it(vault: FakeVault) -> None:
-    """Until it is over: then the key is retired, and ends."""
+def test_a_running_lease_keeps_its_key(vault: FakeVault) -> None:
+    """When the lease is over, the key is retired and destroyed."""
     key = vault.leases().data_key(Field.QUARANTINE, 1)
     with pytest.raises(ConfigurationError, match="needed: 1 running lease"):
         destroy(vault, key.key_id)
@@ -162,7 +162,7 @@ def test_an_expired_key_is_retired_before_anything_is_counted(vault: FakeVault) 
     assert calls == [("count", KeyState.DECRYPT_ONLY)]
 
 
-def test_a_lease_that_ends_between_two_looks_is_told(vault: FakeVault) -> None:
+def test_a_lease_that_ends_between_two_reads_is_reported(vault: FakeVault) -> None:
     """No key is destroyed, the report claims none, and the next run finishes."""
     key = vault.leases().data_key(Field.IP, 1)
 
@@ -199,7 +199,7 @@ def test_the_source_key_does_not_end(vault: FakeVault) -> None:
 
 
 def test_a_generation_goes_with_its_old_tokens(cut_over: FakeVault) -> None:
-    """Of every row, page by page; today's tokens stay."""
+    """Old tokens of every row are cleared page by page; current tokens stay."""
     first = token_keys(cut_over, 1)
     tokens = {r.record_id: dict(r.tokens) for r in cut_over.database.records.values()}
     assert destroy(cut_over, first[1]) == Destroyed(first, 5)
@@ -213,7 +213,7 @@ def test_a_generation_goes_with_its_old_tokens(cut_over: FakeVault) -> None:
 
 @pytest.mark.parametrize("state", [KeyState.ACTIVE, KeyState.PENDING])
 def test_a_generation_in_use_is_refused(cut_over: FakeVault, state: KeyState) -> None:
-    """Whatever rows have of it, and nothing is cleared."""
+    """The tokens of the rows do not matter, and none is cleared."""
     for key_id in token_keys(cut_over, 1):
         cut_over.database.set_state(key_id, state)
     with pytest.raises(ConfigurationError, match=f"is {state}"):
@@ -222,7 +222,7 @@ def test_a_generation_in_use_is_refused(cut_over: FakeVault, state: KeyState) ->
 
 
 def test_a_generation_that_rows_have_tokens_of_is_refused(cut_over: FakeVault) -> None:
-    """With the count, before anything is cleared."""
+    """The error has the count, before any token is cleared."""
     record = next(iter(cut_over.database.records.values()))
     cut_over.database.records[record.record_id] = dataclasses.replace(record, token_generation=1)
     with pytest.raises(ConfigurationError, match="needed: 1 rows with its tokens"):
@@ -232,7 +232,7 @@ def test_a_generation_that_rows_have_tokens_of_is_refused(cut_over: FakeVault) -
 
 @pytest.mark.parametrize("swapped", ["token_generation", "next_token_generation"])
 def test_rows_that_change_under_the_pages_are_found(cut_over: FakeVault, swapped: str) -> None:
-    """A cut-over in the middle moves old tokens to where no page looks: counted again, refused."""
+    """A cut-over in the middle moves old tokens to rows behind the pages: a second count refuses."""
 
     class Swapped(FakeKeyEnd):
         def clear(self, generation: int, after: uuid.UUID | None, limit: int) -> Cleared:
@@ -254,7 +254,7 @@ def test_rows_that_change_under_the_pages_are_found(cut_over: FakeVault, swapped
 
 
 def test_the_sweeps_break_every_call(cut_over: FakeVault) -> None:
-    """The claim of the next tests is no smaller than it looks."""
+    """The next tests break as many calls as they claim."""
     for key_id, calls in (
         (retired(cut_over), DATA_CALLS),
         (token_keys(cut_over, 1)[0], TOKEN_CALLS),

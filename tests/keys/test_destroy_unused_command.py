@@ -24,18 +24,18 @@ WHERE seq > %s AND phase = 'outcome' AND action LIKE 'keys %%' ORDER BY seq
 
 
 def listed(vault: Vault, *args: str) -> set[int]:
-    """The ids of what `keys list` shows."""
+    """The ids that `keys list` shows."""
     keys: list[dict[str, Any]] = vault.ok("audit", "keys", "list", *args).lines
     return {key["key_id"] for key in keys}
 
 
-def test_all_that_nothing_needs_ends_in_one_go(quick: Vault) -> None:
-    """Retired keys and those whose lease is over, of any number; nothing that is needed or may be written under."""
+def test_all_unneeded_keys_end_in_one_run(quick: Vault) -> None:
+    """Retired and expired keys of any number end; no key ends that is needed, or may be written under."""
     quick.send([*events(2), "not json"])
     quick.ok("ingest", "ingest")
     old, revealed = listed(quick, "--state", "active"), reveal_all(quick)
     quick.ok("re-encrypt", "keys", "rotate", "--yes")
-    quick.sql(MADE, 10**9, -1, PAGE_KEYS + 1)  # nobody used these
+    quick.sql(MADE, 10**9, -1, PAGE_KEYS + 1)  # no process used these
     quick.sql(MADE, 2 * 10**9, 3600, 2)  # a worker may use these
     unused = listed(quick, "--unused")
     assert unused == {k for k in old if k in listed(quick, "--state", "decrypt_only")} | {

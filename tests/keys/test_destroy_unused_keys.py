@@ -1,4 +1,4 @@
-"""The end of all unused keys: nothing that is needed goes, and a run goes on where one was killed."""
+"""Destruction of all unused keys: no needed key ends, and a run continues where another was killed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def new_key(vault: FakeVault, field: Field) -> int:
 def destroy(
     vault: FakeVault, tap: Callable[[object], Any] = lambda port: port, end: object = None
 ) -> tuple[int, ...]:
-    """One run, in a new process."""
+    """Destroy in a new process."""
     unused = unused_keys(vault.keys)
     request = audit_request(FakeIdentity(), Action.KEYS_DESTROY, str(unused), fields=unused.fields)
     return UnusedKeyDestruction(
@@ -65,8 +65,8 @@ def in_state(vault: FakeVault, state: KeyState) -> set[int]:
     return {key.key_id for key in keys if key.state is state and key.generation is None}
 
 
-def test_what_nothing_needs_ends(vault: FakeVault) -> None:
-    """Page by page, under one entry; a second run finds nothing."""
+def test_unneeded_keys_end(vault: FakeVault) -> None:
+    """They end page by page, under one entry; a second run finds none."""
     needed = {u.key.key_id for u in vault.keys.usage() if u.rows and u.key.generation is None}
     running = new_key(vault, Field.IP)
     unused = unused_keys(vault.keys)
@@ -98,8 +98,8 @@ def test_a_key_that_gains_a_value_before_it_is_retired_stays(vault: FakeVault) -
     assert vault.database.keys[late].state is KeyState.DECRYPT_ONLY
 
 
-def test_only_what_was_asked_for_ends(vault: FakeVault) -> None:
-    """A key that is unused only now was in no question."""
+def test_only_the_keys_of_the_question_end(vault: FakeVault) -> None:
+    """A key that became unused after the question stays."""
     unused = unused_keys(vault.keys)
     later = new_key(vault, Field.IP)
     vault.database.set_state(later, KeyState.DECRYPT_ONLY)
@@ -116,10 +116,8 @@ def test_only_what_was_asked_for_ends(vault: FakeVault) -> None:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", range(8))
-def test_the_next_run_ends_what_an_interrupted_one_left(
-    vault: FakeVault, at: int, after: bool
-) -> None:
-    """Whichever call was the last."""
+def test_the_next_run_finishes_an_interrupted_run(vault: FakeVault, at: int, after: bool) -> None:
+    """The interruption is at each call in turn."""
     wanted = set(unused_keys(vault.keys).key_ids)
     breaker = Breaker(at, UnavailableError("away"), after=after)
     with pytest.raises((UnavailableError, AuditError)):
@@ -129,7 +127,7 @@ def test_the_next_run_ends_what_an_interrupted_one_left(
 
 
 def plant(vault: FakeVault, key_id: int) -> None:
-    """A value under this key, in the place of a record's."""
+    """Store a value under this key, in the place of a record's."""
     record = next(iter(vault.database.records.values()))
     ciphertext = record.ciphertexts[Field.DEVICE_ID]
     record.ciphertexts[Field.DEVICE_ID] = (

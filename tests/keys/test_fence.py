@@ -1,4 +1,4 @@
-"""The fence: nothing is written under a key that is no longer written under (docs/design.md, "Keys")."""
+"""The fence: no row is written under a key that may not be written under any more (docs/design.md, "Keys")."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_token_key_is_no_data_key(scratch: Scratch) -> None:
     ("generations", "good"),
     [((1, None), False), ((1, 2), True), ((2, None), False), ((2, 1), False), ((1, 3), False)],
 )
-def test_a_new_pending_generation_stops_who_does_not_write_it(
+def test_a_new_pending_generation_stops_a_writer_without_it(
     scratch: Scratch, keys: WriteKeys, generations: tuple[int, int | None], good: bool
 ) -> None:
     """Exactly the active and the pending generation have to be written, no fewer and no others."""
@@ -108,7 +108,7 @@ def test_a_new_pending_generation_stops_who_does_not_write_it(
     assert _refused(scratch, replace(keys, generations=generations)) is not good
 
 
-def test_a_cut_over_stops_who_writes_the_old_generation(scratch: Scratch, keys: WriteKeys) -> None:
+def test_a_cut_over_stops_a_writer_of_the_old_generation(scratch: Scratch, keys: WriteKeys) -> None:
     """After generation 2 became active, a batch tokenised under 1 is not stored."""
     scratch.add_token_keys(2, "pending")
     scratch.sql("UPDATE data_keys SET state = 'decrypt_only' WHERE generation = 1")
@@ -119,7 +119,7 @@ def test_a_cut_over_stops_who_writes_the_old_generation(scratch: Scratch, keys: 
     assert not _refused(scratch, replace(keys, generations=(2, None)))
 
 
-def test_sealing_anew_is_fenced_too(scratch: Scratch, keys: WriteKeys) -> None:
+def test_reencryption_is_fenced_too(scratch: Scratch, keys: WriteKeys) -> None:
     """A swap under a key that has been retired is not made."""
     record = sealed_record(keys)
     with scratch.loader() as loader:
@@ -133,7 +133,7 @@ def test_sealing_anew_is_fenced_too(scratch: Scratch, keys: WriteKeys) -> None:
 
 @pytest.fixture
 def retries() -> Iterator[list[str]]:
-    """The names of the functions that were tried again."""
+    """The names of the functions that were retried."""
     seen: list[str] = []
     stamina.instrumentation.set_on_retry_hooks([lambda details: seen.append(details.name)])
     yield seen
@@ -185,8 +185,8 @@ def test_batches_do_not_wait_for_each_other(scratch: Scratch, keys: WriteKeys) -
         assert not _refused(scratch, keys)
 
 
-def test_only_who_may_change_keys_can_close_the_fence(scratch: Scratch) -> None:
-    """Ingest opens the fence and cannot close it; rotate and re-encrypt can; nobody else touches it."""
+def test_only_roles_that_change_keys_can_close_the_fence(scratch: Scratch) -> None:
+    """Ingest opens the fence and cannot close it; rotate and re-encrypt can; no other role touches it."""
     closed = "BEGIN; SET LOCAL lock_timeout = '1s'; LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE"
     scratch.sql(closed, role="rotate")
     scratch.sql(closed, role="re-encrypt")
@@ -195,7 +195,7 @@ def test_only_who_may_change_keys_can_close_the_fence(scratch: Scratch) -> None:
             scratch.sql(closed, role=role)
 
 
-def test_a_loaded_batch_is_a_loaded_batch(scratch: Scratch, keys: WriteKeys) -> None:
+def test_the_loader_reports_the_stored_rows(scratch: Scratch, keys: WriteKeys) -> None:
     """The loader reports exactly the rows that are stored."""
     records = [sealed_record(keys) for _ in range(3)]
     with scratch.loader() as loader:

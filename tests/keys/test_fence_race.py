@@ -40,7 +40,7 @@ def look_then_lock(
     data_keys: Sequence[DataKey],
     _: tuple[int, int | None] | None,
 ) -> bool:
-    """The fence the wrong way round: it sees the keys as they were before it waited."""
+    """Read the keys before the lock, as a fence in the wrong order would."""
     key_ids = [key.key_id for key in data_keys]
     prints = [key.fingerprint for key in data_keys]
     cursor.execute(_SQL["read_fence"], {"key_ids": key_ids, "fingerprints": prints})
@@ -55,7 +55,7 @@ def lock_in_a_stale_snapshot(
     data_keys: Sequence[DataKey],
     generations: tuple[int, int | None] | None,
 ) -> bool:
-    """The right order, with the snapshot of before the lock: what REPEATABLE READ would do."""
+    """Lock in the right order, with a snapshot from before the lock, as REPEATABLE READ would."""
     cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     cursor.execute("SELECT count(*) FROM public.data_keys")
     time.sleep(GAP_S)
@@ -67,7 +67,7 @@ def no_fence(
     data_keys: Sequence[DataKey],
     generations: tuple[int, int | None] | None,
 ) -> bool:
-    """Replace the fence by none: the loader goes on to write under its keys."""
+    """Put no fence before the load: the loader goes on to write under its keys."""
     del cursor, data_keys, generations
     return True
 
@@ -80,10 +80,10 @@ def test_no_row_appears_under_a_retired_key(scratch: Scratch) -> None:
 
 
 @pytest.mark.parametrize("fence", [look_then_lock, lock_in_a_stale_snapshot, no_fence])
-def test_who_keeps_no_order_is_held_to_it(
+def test_the_database_holds_a_loader_to_the_order(
     scratch: Scratch, monkeypatch: pytest.MonkeyPatch, fence: Fence
 ) -> None:
-    """A look before the lock, an old snapshot, or no fence at all: the database takes the fence, and looks."""
+    """With a read before the lock, an old snapshot, or no fence at all, the database takes the fence, and reads."""
     monkeypatch.setattr(postgres_records, "fence_holds", fence)
     late, _ = _race(scratch)
     assert late == 0
@@ -93,7 +93,7 @@ def test_who_keeps_no_order_is_held_to_it(
 def test_the_race_is_lost_without_the_order(
     scratch: Scratch, monkeypatch: pytest.MonkeyPatch, fence: Fence
 ) -> None:
-    """The same without the trigger leaves rows under retired keys: the race is real."""
+    """Without the trigger the same race leaves rows under retired keys."""
     scratch.sql("ALTER TABLE user_logins DISABLE TRIGGER user_logins_inserted")
     monkeypatch.setattr(postgres_records, "fence_holds", fence)
     late, _ = _race(scratch)
@@ -101,7 +101,7 @@ def test_the_race_is_lost_without_the_order(
 
 
 def _race(scratch: Scratch) -> tuple[int, int]:
-    """Rows that appeared under keys whose retirement was committed before; and batches loaded."""
+    """Rows that appeared under keys whose retirement was committed before, and the loaded batches."""
     scratch.add_token_keys()
     stop, loaded = threading.Event(), threading.Semaphore(0)
     with ThreadPoolExecutor(LOADERS) as pool:
@@ -138,7 +138,7 @@ def _load_until(scratch: Scratch, stop: threading.Event, loaded: threading.Semap
 
 
 def _retire(scratch: Scratch, loaded: threading.Semaphore) -> list[tuple[tuple[int, ...], int]]:
-    """Retire again and again; which keys, and how many rows they had once that was committed."""
+    """Retire again and again; return the keys, and how many rows they had after the commit."""
     counted = []
     with scratch.database("rotate") as database:
         store = PostgresKeyStore(database)

@@ -52,10 +52,10 @@ def logged(scratch: Scratch) -> Scratch:
     return scratch
 
 
-def test_the_lock_is_the_first_statement_and_the_look_the_second(
+def test_the_lock_is_the_first_statement_and_the_read_the_second(
     logged: Scratch, keys: WriteKeys
 ) -> None:
-    """A load is: BEGIN, the lock, the look behind it, staging, inserting, COMMIT, and nothing before the lock."""
+    """A load is: BEGIN, lock, read behind it, staging, inserting, COMMIT, and no statement before the lock."""
     with logged.database("ingest") as database:
         loader = PostgresRecordLoader(database)
         statements = _statements(
@@ -84,7 +84,7 @@ LOOK = "SELECT (SELECT array_agg(DISTINCT generation)"
 
 
 def _fenced(statements: list[str]) -> list[str]:
-    """The first words of what comes behind the lock and the look, which are the first two."""
+    """The first words of the statements behind the lock and the read, which come first."""
     assert statements[1] == "LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE"
     assert statements[2].startswith(LOOK)
     first = (" ".join(statement.split()[:2]) for statement in statements[3:])
@@ -95,7 +95,7 @@ MOVED = ["SELECT public.rotation_move", "COMMIT"]
 
 
 def test_a_swap_of_records_locks_first_too(logged: Scratch, keys: WriteKeys) -> None:
-    """Sealing anew takes the same lock, and looks; rows and cursor are of one transaction."""
+    """Re-encryption takes the same lock, and reads; rows and cursor are of one transaction."""
     batch = swaps([sealed_record(keys)], keys.data_keys[0])
     with logged.database("re-encrypt") as database:
         reencrypter = PostgresReencrypter(database)
@@ -107,7 +107,7 @@ def test_a_swap_of_records_locks_first_too(logged: Scratch, keys: WriteKeys) -> 
 
 
 def test_a_swap_of_bodies_locks_first_too(logged: Scratch, keys: WriteKeys) -> None:
-    """The same in quarantine."""
+    """The order is the same in quarantine."""
     row = SealedRow(Table.QUARANTINE, new_record_id(), "", {Field.QUARANTINE: b"old"})
     batch, step = [Replacement(row, {Field.QUARANTINE: b"new"})], outside(Table.QUARANTINE)
     with logged.database("re-encrypt") as database:
@@ -118,8 +118,8 @@ def test_a_swap_of_bodies_locks_first_too(logged: Scratch, keys: WriteKeys) -> N
     assert _fenced(statements) == ["UPDATE public.quarantine", *MOVED]
 
 
-def test_what_writes_next_tokens_locks_first_too(logged: Scratch, keys: WriteKeys) -> None:
-    """The backfill, and leaving rows out, which is a fill without tokens."""
+def test_a_write_of_next_tokens_locks_first_too(logged: Scratch, keys: WriteKeys) -> None:
+    """The writes are the backfill, and leaving rows out, which is a fill without tokens."""
     logged.add_token_keys(2, "pending")
     generations, row = Generations(1, 2), sealed_record(keys)
     made = NextTokens(TokenRow(row.record_id, "u", 1, row.tokens, row.ciphertexts, {}), row.tokens)
@@ -134,7 +134,7 @@ def test_what_writes_next_tokens_locks_first_too(logged: Scratch, keys: WriteKey
 
 @pytest.mark.usefixtures("keys")
 def test_a_check_is_one_snapshot(logged: Scratch) -> None:
-    """All of its looks are in one REPEATABLE READ transaction, which could not write."""
+    """All reads are in one REPEATABLE READ transaction, which could not write."""
     with logged.database("re-encrypt") as database:
         comparer = PostgresTokenComparer(database)
         statements = _statements(logged, database, lambda: comparer.compare(Generations(1, 2)))
@@ -150,7 +150,7 @@ CLOSED = [
 
 @pytest.mark.usefixtures("keys")
 def test_retiring_locks_first_with_a_time_limit(logged: Scratch) -> None:
-    """Retiring is a call: the procedure closes the fence before it looks at or changes anything."""
+    """The procedure closes the fence before it reads or changes a row."""
     with logged.database("rotate") as database:
         store = PostgresKeyStore(database)
         statements = _statements(
@@ -162,7 +162,7 @@ def test_retiring_locks_first_with_a_time_limit(logged: Scratch) -> None:
 
 @pytest.mark.usefixtures("keys")
 def test_beginning_and_aborting_lock_first_with_a_time_limit(logged: Scratch) -> None:
-    """Rotations begin and end behind the closed fence, and look for their rows behind it too."""
+    """Rotations begin and end behind the closed fence, and read their rows behind it too."""
     with logged.database("re-encrypt") as database:
         data, tokens = PostgresDataRotations(database), PostgresTokenRotations(database)
         for work in (
@@ -187,7 +187,9 @@ def test_beginning_and_aborting_lock_first_with_a_time_limit(logged: Scratch) ->
         ("remote_apply", "remote_apply"),
     ],
 )
-def test_what_is_acknowledged_is_on_disk(scratch: Scratch, servers: str, raised: str) -> None:
+def test_an_acknowledged_transaction_is_on_disk(
+    scratch: Scratch, servers: str, raised: str
+) -> None:
     """`synchronous_commit` is raised to on behind the fence, never lowered, and only for the transaction."""
     scratch.sql(f"ALTER DATABASE \"{scratch.name}\" SET synchronous_commit = '{servers}'")
     with scratch.database("ingest") as database:
@@ -201,7 +203,7 @@ def test_what_is_acknowledged_is_on_disk(scratch: Scratch, servers: str, raised:
 
 
 def test_transactions_are_read_committed_whatever_the_server_says(scratch: Scratch) -> None:
-    """In a stricter isolation level the look behind the fence would see the time before the wait."""
+    """In a stricter isolation level the read behind the fence would see the time before the wait."""
     scratch.sql(
         f"ALTER DATABASE \"{scratch.name}\" SET default_transaction_isolation = 'serializable'"
     )

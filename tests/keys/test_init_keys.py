@@ -36,12 +36,12 @@ def init(vault: FakeVault) -> InitReport:
 
 
 def decisions(vault: FakeVault) -> list[str]:
-    """Of every entry."""
+    """The decision of every entry."""
     return [entry.decision for entry in vault.database.audit]
 
 
 def test_init_makes_one_key_a_personal_field_and_the_source_key(vault: FakeVault) -> None:
-    """Token keys of generation 1, active, without an end; and what files are known by."""
+    """Token keys are of generation 1, active, without an end; the source key is for the digests of files."""
     report = init(vault)
     keys = vault.keys.token_keys()
     source = vault.keys.source_key()
@@ -79,14 +79,14 @@ def test_a_pending_generation_counts_as_there(vault: FakeVault) -> None:
     assert init(vault) == InitReport(())
 
 
-def test_who_is_second_in_a_race_makes_nothing(vault: FakeVault) -> None:
-    """Another process's keys stand; ours are dropped, and never named."""
+def test_the_second_process_of_a_race_makes_no_key(vault: FakeVault) -> None:
+    """The keys of the first process stay; ours are dropped, and never named."""
 
     class Slow(type(vault.keys)):  # type: ignore[misc]
-        """A store that somebody else fills between our look and our write."""
+        """A store that another process fills between our read and our write."""
 
         def token_keys(self) -> list[object]:
-            """See `KeyReader.token_keys`."""
+            """No token keys, as before the other process stored its own."""
             return []
 
     vault.add_token_keys(1, KeyState.ACTIVE)

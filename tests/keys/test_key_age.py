@@ -1,4 +1,4 @@
-"""When keys are due: older than they may be, and not a moment before."""
+"""Due keys: keys are due when they are older than they may be, and not before."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ AGES = st.timedeltas(dt.timedelta(), dt.timedelta(days=4_000))
 
 @given(age=AGES, limit=AGES.filter(bool))
 def test_keys_are_due_when_older_than_they_may_be(age: dt.timedelta, limit: dt.timedelta) -> None:
-    """At the limit itself they are not."""
+    """Keys at the limit itself are not due."""
     assert KeyAge(KeyPurpose.DATA, age, limit).is_due == (age > limit)
     assert not KeyAge(KeyPurpose.DATA, limit, limit).is_due
 
 
 @given(age=st.none() | AGES)
-def test_a_limit_of_nothing_is_none(age: dt.timedelta | None) -> None:
+def test_an_age_limit_of_0_days_is_no_limit(age: dt.timedelta | None) -> None:
     """With 0 days no key is ever due."""
     assert not KeyAge(KeyPurpose.TOKEN, age, NEVER).is_due
 
 
 @given(limit=AGES)
-def test_where_there_is_no_key_none_is_due(limit: dt.timedelta) -> None:
+def test_a_purpose_without_a_key_is_not_due(limit: dt.timedelta) -> None:
     """A purpose without a key is not due, and has no age."""
     none = KeyAge(KeyPurpose.DATA, None, limit)
     assert (none.is_due, none.age_days) == (False, None)
 
 
-def test_each_purpose_has_its_own_age_and_limit() -> None:
-    """A purpose that is in neither has neither."""
+def test_a_purpose_has_its_own_age_and_limit() -> None:
+    """A purpose without an age has no limit either."""
     ages = {KeyPurpose.DATA: 91 * DAY}
     limits = {KeyPurpose.DATA: 90 * DAY, KeyPurpose.TOKEN: 365 * DAY}
     data, token = (key_age(purpose, ages, limits) for purpose in ROTATED)

@@ -22,12 +22,12 @@ def about(found: dt.timedelta, expected: dt.timedelta) -> bool:
 
 
 def test_without_keys_there_is_no_age(bench: Bench) -> None:
-    """Of no state."""
+    """No state has an age."""
     assert all(bench.keys.oldest(state) == {} for state in KeyState)
 
 
 def test_the_oldest_active_key_decides(bench: Bench) -> None:
-    """Of any field, and each purpose for itself."""
+    """The key may be of any field, and each purpose has its own."""
     bench.first_token_keys()
     bench.grow_older(DAYS)
     bench.data_key(Field.DEVICE_ID)
@@ -40,7 +40,7 @@ def test_the_oldest_active_key_decides(bench: Bench) -> None:
 
 
 def test_an_expired_lease_is_active_until_it_is_retired(bench: Bench) -> None:
-    """Else what nobody rotates would never be due."""
+    """Otherwise a key that is never rotated would never be due."""
     bench.data_key(Field.IP, lease=HOUR)
     bench.grow_older(DAYS)
     assert about(bench.keys.oldest(KeyState.ACTIVE)[KeyPurpose.DATA], DAYS)
@@ -62,7 +62,7 @@ def test_a_pending_generation_has_an_age_of_its_own(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("role", ["ingest", "reveal", "rotate", "re-encrypt", "audit"])
-def test_whoever_sees_keys_sees_their_ages(bench: Bench, role: str) -> None:
-    """Ingest too, which tells its metrics."""
+def test_roles_that_see_keys_see_their_ages(bench: Bench, role: str) -> None:
+    """Ingest is one of them, for its metrics."""
     bench.first_token_keys()
     assert set(bench.keys_of(role).oldest(KeyState.ACTIVE)) == {KeyPurpose.TOKEN}

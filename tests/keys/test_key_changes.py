@@ -57,7 +57,7 @@ STEPS: tuple[tuple[str, Callable[[Database, int], object]], ...] = (
     (
         "rewrapped",
         lambda database, key_id: PostgresWrappedKeys(database).swap(
-            rotate_request(), next(iter(PostgresKeyStore(database).keys([key_id]))), b"anew", ARN
+            rotate_request(), next(iter(PostgresKeyStore(database).keys([key_id]))), b"again", ARN
         ),
     ),
     (
@@ -72,8 +72,8 @@ STEPS: tuple[tuple[str, Callable[[Database, int], object]], ...] = (
 
 
 @pytest.mark.parametrize("role", ["rotate", "re-encrypt"])
-def test_each_change_of_a_data_key_is_one_entry(scratch: Scratch, role: str) -> None:
-    """Made by `ingest` it has none; then one a change, which names it and holds what it became."""
+def test_a_change_of_a_data_key_is_one_entry(scratch: Scratch, role: str) -> None:
+    """A key that `ingest` made has no entry; then each change has one, which names the key and holds its new state."""
     key_id = scratch.add_data_key(Field.IP).key_id
     assert entries(scratch) == []
     with scratch.database(role) as database:
@@ -89,7 +89,7 @@ def test_each_change_of_a_data_key_is_one_entry(scratch: Scratch, role: str) -> 
 
 
 def test_a_whole_life_of_token_keys_is_on_the_record(scratch: Scratch) -> None:
-    """First keys, a pending generation, its abort, another one, and the cut-over: one entry each."""
+    """First keys, a pending generation, its abort, another generation, and the cut-over have one entry each."""
     with scratch.database("re-encrypt") as database:
         rotations = PostgresTokenRotations(database)
         assert PostgresKeyStore(database).add_first_keys(rotate_request(), token_keys(1))
@@ -107,8 +107,8 @@ def test_a_whole_life_of_token_keys_is_on_the_record(scratch: Scratch) -> None:
     assert unexplained(scratch) == []
 
 
-def test_the_ticket_is_the_digest_of_what_the_keys_became(scratch: Scratch) -> None:
-    """As docs/formats.md has it, computed here from the table and nothing else."""
+def test_the_ticket_is_the_digest_of_the_changed_keys(scratch: Scratch) -> None:
+    """The digest is that of docs/formats.md, computed here from the table alone."""
     with scratch.database("re-encrypt") as database:
         PostgresKeyStore(database).add_first_keys(rotate_request(), token_keys(1))
     lines = [
@@ -124,7 +124,7 @@ def test_the_ticket_is_the_digest_of_what_the_keys_became(scratch: Scratch) -> N
 
 
 def test_rotate_cannot_plant_a_generation(vault: Ready) -> None:
-    """The attack: end the pending keys, put known ones in their place, let an honest rotation adopt them."""
+    """The attack ends the pending keys, puts known keys in their place, and lets an honest rotation adopt them."""
     scratch = vault.scratch
     pending = [key_id for key_id, state in scratch.key_states().items() if state == "pending"]
     before = scratch.key_states()
@@ -145,7 +145,7 @@ def test_rotate_cannot_plant_a_generation(vault: Ready) -> None:
 
 
 def test_a_planted_generation_is_named_and_not_cut_over_to(vault: Ready) -> None:
-    """By the owner's hand, which no grant binds: the log has no entry, and the cut-over refuses."""
+    """The owner plants it, whom no grant binds: the log has no entry, and the cut-over refuses."""
     scratch = vault.scratch
     with scratch.database("re-encrypt") as database:
         PostgresTokenRotations(database).abort(rotate_request())
@@ -159,7 +159,7 @@ def test_a_planted_generation_is_named_and_not_cut_over_to(vault: Ready) -> None
 
 
 def by_hand(scratch: Scratch) -> list[int]:
-    """The keys of generation 1, which this test's fixture has put there without an entry."""
+    """The keys of generation 1, which the fixture has stored without an entry."""
     return [k for (k,) in scratch.sql("SELECT key_id FROM data_keys WHERE generation = 1")]
 
 
@@ -173,7 +173,7 @@ def by_hand(scratch: Scratch) -> list[int]:
     ],
 )
 def test_a_key_that_was_changed_without_an_entry_is_named(scratch: Scratch, change: str) -> None:
-    """Whatever was changed, of a key that has an entry."""
+    """Any column may be changed, of a key that has an entry."""
     with scratch.database("re-encrypt") as database:
         PostgresKeyStore(database).add_first_keys(rotate_request(), token_keys(1))
         assert unexplained(scratch) == []
@@ -185,7 +185,7 @@ def test_a_key_that_was_changed_without_an_entry_is_named(scratch: Scratch, chan
 
 
 def test_a_key_whose_row_is_gone_is_named(scratch: Scratch) -> None:
-    """The owner takes it away with the triggers off: with it goes all that only it opens."""
+    """The owner deletes it with the triggers off: the values that only this key opens are lost."""
     with scratch.database("re-encrypt") as database:
         PostgresKeyStore(database).add_first_keys(rotate_request(), token_keys(1))
     gone = sorted(scratch.key_states())
@@ -196,7 +196,7 @@ def test_a_key_whose_row_is_gone_is_named(scratch: Scratch) -> None:
 
 
 def test_a_data_key_needs_an_entry_once_it_was_changed(scratch: Scratch) -> None:
-    """Active ones that `ingest` has made have none; a retired one without one is named."""
+    """Active keys that `ingest` has made have no entry; a retired key without one is named."""
     key_id = scratch.add_data_key(Field.IP).key_id
     assert unexplained(scratch, "ingest") == []
     scratch.sql("UPDATE data_keys SET state = 'decrypt_only'")
@@ -204,8 +204,8 @@ def test_a_data_key_needs_an_entry_once_it_was_changed(scratch: Scratch) -> None
 
 
 @pytest.mark.parametrize("statement", ["DELETE FROM key_changes", "UPDATE key_changes SET seq = 1"])
-def test_what_the_entries_hold_is_append_only(scratch: Scratch, statement: str) -> None:
-    """Against the superuser too."""
+def test_the_content_of_the_entries_is_append_only(scratch: Scratch, statement: str) -> None:
+    """The superuser cannot change it either."""
     with scratch.database("re-encrypt") as database:
         PostgresKeyStore(database).add_first_keys(rotate_request(), token_keys(1))
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
@@ -213,7 +213,7 @@ def test_what_the_entries_hold_is_append_only(scratch: Scratch, statement: str) 
 
 
 def test_first_keys_are_no_data_keys(scratch: Scratch) -> None:
-    """Re-encrypt adds these as `ingest` does, and no other way."""
+    """The role re-encrypt adds data keys as `ingest` does, and no other way."""
     keys = (
         f'[{{"key_id": {draw_key_id()}, "purpose": "data", "field": "ip", "kms_key_arn": "{ARN}",'
         ' "wrapped_key": "00", "fingerprint": "0011223344556677"}]'

@@ -1,4 +1,4 @@
-"""KeyNeeds and KeyEnder: what needs a key is counted, and only a retired key ends."""
+"""KeyNeeds and KeyEnder: all that needs a key is counted, and only a retired key ends."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ OVER = dt.timedelta(seconds=-1)
 
 
 def state(bench: Bench, key_id: int) -> tuple[KeyState, bool, bool]:
-    """Of a key: whether it has bytes, and whether it says when it ended."""
+    """The state of a key, whether it has bytes, and whether it says when it ended."""
     (key,) = bench.keys.keys([key_id])
     return key.state, key.wrapped_key is not None, key.destroyed_at is not None
 
 
 def test_a_data_key_is_needed_by_values_bodies_and_its_lease(bench: Bench) -> None:
-    """Each is counted by itself, and an erased value not at all."""
+    """Each has its own count, and an erased value does not count."""
     process = writer(bench)
     rows = [process.record() for _ in range(3)]
     process.load(*rows, process.rejection())
@@ -39,7 +39,7 @@ def test_a_data_key_is_needed_by_values_bodies_and_its_lease(bench: Bench) -> No
 
 
 def test_a_lease_that_is_over_or_taken_back_does_not_count(bench: Bench) -> None:
-    """By the database's clock."""
+    """The database's clock decides."""
     needs = ends(bench).needs
     assert needs.of_data_key(bench.data_key(Field.IP, OVER).key_id) == KeyNeeds()
     running = bench.data_key(Field.IP)
@@ -48,8 +48,8 @@ def test_a_lease_that_is_over_or_taken_back_does_not_count(bench: Bench) -> None
     assert needs.of_data_key(running.key_id) == KeyNeeds()
 
 
-def test_a_values_key_counts_whatever_column_it_stands_in(bench: Bench) -> None:
-    """A value that was moved there."""
+def test_a_moved_value_counts_for_its_key(bench: Bench) -> None:
+    """A value counts for the key that sealed it in any column."""
     process = writer(bench)
     row = process.record()
     key = next(key for key in process.keys if key.field is Field.DEVICE_ID)
@@ -59,7 +59,7 @@ def test_a_values_key_counts_whatever_column_it_stands_in(bench: Bench) -> None:
 
 
 def test_a_generation_is_needed_by_rows_and_kept_by_others(bench: Bench) -> None:
-    """Its tokens in use, and those of it that stand beside others."""
+    """Tokens in use need it, and tokens of it beside others keep it."""
     process = writer(bench)
     process.load(process.record())
     pending_generation(bench)
@@ -72,7 +72,7 @@ def test_a_generation_is_needed_by_rows_and_kept_by_others(bench: Bench) -> None
 
 
 def test_only_an_active_key_whose_lease_is_over_is_retired(bench: Bench) -> None:
-    """Once; one that runs is left."""
+    """Each such key is retired once; a key with a running lease stays."""
     ender = ends(bench).ender
     over, running = bench.data_key(Field.IP, OVER), bench.data_key(Field.IP)
     both = [running.key_id, over.key_id]
@@ -85,7 +85,7 @@ def test_only_an_active_key_whose_lease_is_over_is_retired(bench: Bench) -> None
 
 
 def test_retired_keys_end_for_good(bench: Bench) -> None:
-    """Together, once, and their bytes with them."""
+    """Retired keys end together, once, and their bytes with them."""
     first, second = bench.data_key(Field.IP).key_id, bench.data_key(Field.IP).key_id
     set_state(bench, KeyState.DECRYPT_ONLY, first, second)
     ender = ends(bench).ender
@@ -97,7 +97,7 @@ def test_retired_keys_end_for_good(bench: Bench) -> None:
 
 @pytest.mark.parametrize("lease", [OVER, dt.timedelta(hours=1)])
 def test_an_active_key_does_not_end(bench: Bench, lease: dt.timedelta) -> None:
-    """Whatever its lease says: somebody may be writing under it."""
+    """The lease does not matter: a process may be writing under the key."""
     key_id = bench.data_key(Field.IP, lease).key_id
     assert list(ends(bench).ender.destroy(rotate_request(), [key_id])) == []
     assert state(bench, key_id) == (KeyState.ACTIVE, True, False)

@@ -39,7 +39,7 @@ def damage(vault: FakeVault, key_id: int, **changes: Any) -> None:  # noqa: ANN4
 
 
 def test_the_key_is_the_one_that_was_stored(fake_vault: FakeVault) -> None:
-    """Its id, field and bytes."""
+    """The key has the id, field and bytes of the row."""
     key = data_key(fake_vault)
     found = fake_vault.ring().data_key(key.key_id, Field.IP)
     assert (found.key_id, found.field) == (key.key_id, Field.IP)
@@ -47,7 +47,7 @@ def test_the_key_is_the_one_that_was_stored(fake_vault: FakeVault) -> None:
 
 
 def test_a_cold_start_of_64_threads_makes_one_kms_call(fake_vault: FakeVault) -> None:
-    """One of them asks, the others wait for its answer."""
+    """One thread asks, the others wait for its answer."""
     key = data_key(fake_vault)
 
     def slowly(name: str, call: Callable[[], Any]) -> object:
@@ -68,8 +68,8 @@ def test_a_cold_start_of_64_threads_makes_one_kms_call(fake_vault: FakeVault) ->
     assert fake_vault.kms.unwrapped == [key.key_id]
 
 
-def test_when_the_one_call_fails_nobody_waits_for_ever(fake_vault: FakeVault) -> None:
-    """Each of those that waited tries for itself, and is told."""
+def test_when_the_one_call_fails_no_thread_waits_for_ever(fake_vault: FakeVault) -> None:
+    """Each thread that waited tries for itself, and gets the error."""
     key = data_key(fake_vault)
     fake_vault.kms.down = True
     ring = fake_vault.ring()
@@ -104,7 +104,7 @@ def test_a_failure_is_not_kept(fake_vault: FakeVault) -> None:
 
 
 def test_a_cached_key_has_an_age_limit(fake_vault: FakeVault) -> None:
-    """After it KMS is asked again, and may say no."""
+    """After the limit KMS is asked again, and may deny."""
     key = data_key(fake_vault)
     ring = KeyRing(fake_vault.keys, fake_vault.kms, max_seconds=0.05)
     ring.data_key(key.key_id, Field.IP)
@@ -164,14 +164,14 @@ def test_a_key_of_another_field_is_an_integrity_failure(fake_vault: FakeVault) -
 
 
 def test_a_token_key_is_no_data_key(fake_vault: FakeVault) -> None:
-    """Even of the right field."""
+    """A token key of the right field is refused too."""
     token_key = next(key for key in fake_vault.keys.token_keys() if key.field is Field.IP)
     with pytest.raises(IntegrityError):
         fake_vault.ring().data_key(token_key.key_id, Field.IP)
 
 
 def test_a_destroyed_key_is_not_available(fake_vault: FakeVault) -> None:
-    """There is nothing to unwrap."""
+    """A destroyed key has no bytes to unwrap."""
     key = data_key(fake_vault)
     damage(fake_vault, key.key_id, wrapped_key=None, state=KeyState.DESTROYED)
     with pytest.raises(UnusableKeyError):
@@ -186,10 +186,10 @@ def test_two_keys_are_not_mixed_up(fake_vault: FakeVault) -> None:
         assert ring.data_key(key.key_id, Field.IP).material.expose() == key.material.expose()
 
 
-def test_there_are_tokenizers_of_the_active_and_of_the_pending_generation(
+def test_the_active_and_the_pending_generation_have_tokenizers(
     fake_vault: FakeVault,
 ) -> None:
-    """The second only while one is pending; their tokens differ."""
+    """The second exists only while a generation is pending; their tokens differ."""
     active, pending = fake_vault.ring().tokenizers()
     assert (active.generation, pending) == (1, None)
     fake_vault.add_token_keys(2, KeyState.PENDING)
@@ -215,13 +215,13 @@ def test_a_fields_tokenizer_needs_that_fields_key_alone(
 def test_a_row_may_be_of_a_generation_before_or_after_the_active_one(
     fake_vault: FakeVault, state: KeyState
 ) -> None:
-    """A cut-over may come between the look at the row and the look at its key."""
+    """A cut-over may come between the read of the row and the read of its key."""
     fake_vault.add_token_keys(2, state)
     assert fake_vault.ring().field_tokenizer(Field.IP, 2).generation == 2
 
 
 @pytest.mark.parametrize("generation", [None, 0, 2])
-def test_there_is_no_tokenizer_of_an_unknown_generation(
+def test_an_unknown_generation_has_no_tokenizer(
     fake_vault: FakeVault, generation: int | None
 ) -> None:
     """The number came out of a row: that row is not one of ours."""
@@ -230,7 +230,7 @@ def test_there_is_no_tokenizer_of_an_unknown_generation(
 
 
 def test_without_token_keys_the_hint_says_what_to_run(fake_vault: FakeVault) -> None:
-    """Keys init."""
+    """The hint names `keys init`."""
     fake_vault.database.keys.clear()
     with pytest.raises(ConfigurationError) as caught:
         fake_vault.ring().tokenizers()

@@ -1,4 +1,4 @@
-"""The table of wrapped keys: nothing in it is written over."""
+"""The table of wrapped keys: no row of it is overwritten."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from vault_etl.keys.make import NewKey
 
 
 def states(bench: Bench, *key_ids: int) -> set[KeyState]:
-    """Of these keys."""
+    """The states of these keys."""
     return {key.state for key in bench.keys.keys(key_ids)}
 
 
 def test_a_data_key_is_stored_active_with_its_lease(bench: Bench) -> None:
-    """Every column as it was given; the database adds who and when."""
+    """Every column is as it was given; the database adds login and time."""
     new, _ = made_up_key(KeyPurpose.DATA, Field.QUARANTINE, lease=HOUR)
     assert bench.data_keys.add_data_key(new)
     (stored,) = bench.keys.keys([new.key_id])
@@ -46,21 +46,21 @@ def test_an_id_that_is_taken_is_refused(bench: Bench) -> None:
 
 
 def test_the_greatest_key_id_fits(bench: Bench) -> None:
-    """A uint32, unsigned."""
+    """An id is an unsigned uint32."""
     new, _ = made_up_key(KeyPurpose.DATA, Field.IP, lease=HOUR)
     assert bench.data_keys.add_data_key(dataclasses.replace(new, key_id=2**32 - 1))
     assert [key.key_id for key in bench.keys.keys([2**32 - 1])] == [2**32 - 1]
 
 
 def test_unknown_ids_are_left_out(bench: Bench) -> None:
-    """No error, and no other key."""
+    """An unknown id is no error, and gives no other key."""
     key = bench.data_key(Field.IP)
     assert [k.key_id for k in bench.keys.keys([key.key_id, 1, 2])] == [key.key_id]
     assert list(bench.keys.keys([])) == []
 
 
 def test_the_first_token_keys_are_stored_once(bench: Bench) -> None:
-    """Active, of generation 1, without an end; a second set is refused as a whole."""
+    """They are active, of generation 1, without an end; a second set is refused as a whole."""
     made = bench.first_token_keys()
     stored = bench.keys.token_keys()
     assert {key.key_id for key in stored} == {key.key_id for key in made}
@@ -91,7 +91,7 @@ def test_token_keys_are_the_active_and_the_pending_ones(bench: Bench) -> None:
 
 
 def test_retiring_takes_the_active_data_keys_of_the_fields(bench: Bench) -> None:
-    """All of them, of every process; no other field's, and no token key."""
+    """All of them end, of every process; no other field's, and no token key."""
     bench.first_token_keys()
     one, two = bench.data_key(Field.IP), bench.data_key(Field.IP)
     other = bench.data_key(Field.DEVICE_ID)
@@ -114,7 +114,7 @@ def test_retiring_twice_takes_nothing_the_second_time(bench: Bench) -> None:
 
 
 def test_a_fields_token_keys_are_all_that_are_left_the_active_one_first(bench: Bench) -> None:
-    """Of that field alone, a pending one behind it."""
+    """The list has the keys of that field alone, the pending key behind the active one."""
     bench.first_token_keys()
     bench.pending(token_keys(2))
     for field in PERSONAL_FIELDS:
@@ -125,7 +125,7 @@ def test_a_fields_token_keys_are_all_that_are_left_the_active_one_first(bench: B
 
 
 def test_usage_counts_the_values_that_need_each_key(bench: Bench) -> None:
-    """Of data keys their ciphertexts, of token keys the rows with their tokens; none is 0."""
+    """Data keys count their ciphertexts, token keys the rows with their tokens; none is 0."""
     process = writer(bench)
     unused = bench.data_key(Field.IP)
     rows = [process.record() for _ in range(3)]
@@ -139,7 +139,7 @@ def test_usage_counts_the_values_that_need_each_key(bench: Bench) -> None:
 
 
 def test_unused_are_data_keys_past_writing_that_no_value_is_under(bench: Bench) -> None:
-    """Retired, or with a lease that is over; neither a running lease nor a token key."""
+    """Such keys are retired or expired; a running lease and a token key do not count."""
     process = writer(bench)
     retired = bench.data_key(Field.IP)
     process.load(process.record())
@@ -154,7 +154,7 @@ def test_unused_are_data_keys_past_writing_that_no_value_is_under(bench: Bench) 
 
 
 def test_usage_lists_the_oldest_key_first(bench: Bench) -> None:
-    """Every key, retired ones too."""
+    """The list has every key, retired ones too."""
     first, second = bench.data_key(Field.IP), bench.data_key(Field.DEVICE_ID)
     bench.keys.retire_data_keys(rotate_request(), [Field.IP])
     third = bench.data_key(Field.IP)

@@ -1,4 +1,4 @@
-"""A data key is one process's for a time and a number of seals: then ingest takes a new one, without a pause."""
+"""A data key belongs to one process for a time and a number of seals; then ingest takes a new key, without a pause."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_lease_that_ends_by_age_is_renewed_and_nothing_is_lost(vault: Vault) -
 
 
 class DiesAfterTwoKeys:
-    """A KMS that makes two keys, and then answers nothing that asks for one."""
+    """A KMS that makes two keys, and then answers no request for another."""
 
     def __init__(self) -> None:
         self.asked = 0

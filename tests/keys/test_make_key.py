@@ -30,7 +30,7 @@ def leases(
 def test_a_key_id_is_any_uint32_but_zero(
     drawn: int, key_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the first to the last that can be drawn."""
+    """Ids go from the first to the last that can be drawn."""
 
     def randbelow(limit: int) -> int:
         assert limit == 2**32 - 1
@@ -50,14 +50,14 @@ def test_a_key_is_bound_to_its_purpose_field_and_id(fake_vault: FakeVault) -> No
 
 
 def test_a_key_is_used_again_while_its_lease_runs(fake_vault: FakeVault) -> None:
-    """One KMS call a field and process."""
+    """A field and process need one KMS call."""
     mine = leases(fake_vault)
     assert mine.data_key(Field.IP, 10).key_id == mine.data_key(Field.IP, 10).key_id
     assert len(mine.made) == 1
 
 
-def test_each_field_has_its_own_key(fake_vault: FakeVault) -> None:
-    """Of its own id and bytes, so that IAM can let a person open one and not the other."""
+def test_two_fields_have_two_keys(fake_vault: FakeVault) -> None:
+    """Ids and bytes differ, so that IAM can let a person open one and not the other."""
     mine = leases(fake_vault)
     keys = [mine.data_key(field, 1) for field in Field]
     assert [key.field for key in keys] == list(Field)
@@ -71,7 +71,7 @@ def test_no_two_processes_share_a_key(fake_vault: FakeVault) -> None:
 
 
 def test_a_lease_ends_with_its_age(fake_vault: FakeVault) -> None:
-    """At the very moment, not after it."""
+    """The lease ends at the very moment, not after it."""
     mine = leases(fake_vault)
     first = mine.data_key(Field.IP, 1)
     fake_vault.clock.advance(3_599)
@@ -100,7 +100,7 @@ def test_seals_are_counted_by_field(fake_vault: FakeVault) -> None:
 
 
 def test_our_lease_ends_before_the_databases(fake_vault: FakeVault) -> None:
-    """However long KMS and Postgres took: nothing is sealed under a key that has expired there."""
+    """KMS and Postgres may take long: no value is sealed under a key that has expired there."""
 
     def slowly(_: str, call: Callable[[], Any]) -> object:
         result = call()
@@ -122,7 +122,7 @@ def test_our_lease_ends_before_the_databases(fake_vault: FakeVault) -> None:
 def test_an_id_that_is_taken_is_drawn_again(
     fake_vault: FakeVault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a key of its own: the wrapped key is bound to the id."""
+    """The new id has a key of its own: the wrapped key is bound to the id."""
     mine = leases(fake_vault)
     taken = mine.data_key(Field.IP, 1).key_id
     mine.forget()
@@ -139,7 +139,7 @@ def test_an_id_that_is_taken_is_drawn_again(
 def test_ids_that_are_all_taken_end_the_run(
     fake_vault: FakeVault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A generator that draws the same number for ever is not waited for."""
+    """A generator that always draws the same number is not waited for."""
     mine = leases(fake_vault)
     taken = mine.data_key(Field.IP, 1).key_id
     mine.forget()

@@ -87,7 +87,7 @@ def test_an_alias_names_a_kms_key_too(filled: Vault, other_key: str) -> None:
 
 
 def test_a_move_is_on_the_record(filled: Vault, other_key: str) -> None:
-    """The run, with the name that was given, and then each key with the ARN that it went to."""
+    """The log has the run, with the name that was given, and then each key with its new ARN."""
     before = filled.count("audit_log")
     move(filled, other_key, "--yes")
     reasons = [
@@ -104,7 +104,7 @@ def test_a_move_is_on_the_record(filled: Vault, other_key: str) -> None:
 
 
 def test_a_kms_key_that_is_not_listed_is_refused(filled: Vault, other_key: str) -> None:
-    """Exit 78: every other process would refuse its keys. So for the new one, and for the old one."""
+    """Exit 78 for the new and for the old KMS key: every other process would refuse its keys."""
     before = wrapped(filled)
     own = filled.provisioned.key_arns
     for trusted in ("", f"{own['data']},{own['token']}", f"{own['token']},{other_key}"):
@@ -130,7 +130,7 @@ def test_the_kms_key_of_the_other_purpose_is_refused(filled: Vault, other_key: s
 @pytest.mark.parametrize("role", ["rotate", "re-encrypt", "operator"])
 @pytest.mark.parametrize("known", [True, False])
 def test_no_role_moves_a_key(filled: Vault, other_key: str, role: str, known: bool) -> None:
-    """Exit 77 for a key that it may look up, and for one that it may not; on the record, nothing changed."""
+    """Exit 77 for a KMS key that the role may look up, and for one that it may not; logged, and no byte changed."""
     before, entries = wrapped(filled), filled.count("audit_log")
     target = other_key
     if known:  # data keys under the audit key: of no purpose, and every role may look it up
@@ -154,7 +154,7 @@ def test_to_and_purpose_go_together(filled: Vault, args: tuple[str, ...]) -> Non
 
 
 def test_a_move_asks_first(filled: Vault, other_key: str) -> None:
-    """Without a terminal it wants --yes; on one it asks, and no is 75."""
+    """Without a terminal the command needs --yes; on a terminal it asks, and the answer no is exit 75."""
     before = wrapped(filled)
     fails(move(filled, other_key), 2, "no terminal")
     args = ("keys", "rewrap", "--to", other_key, "--purpose", "data")

@@ -1,4 +1,4 @@
-"""OldTokens: page by page, of one generation, and never of one in use."""
+"""OldTokens: cleared page by page, of one generation, and never of one in use."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def given_up(bench: Bench) -> list[uuid.UUID]:
 
 
 def test_old_tokens_are_cleared_page_by_page(bench: Bench, given_up: list[uuid.UUID]) -> None:
-    """In the order of the ids, behind the last one; a row without any is of a page too. Then nothing is left."""
+    """Pages are in the order of the ids, behind the last one, with rows that have none; then no page is left."""
     old_tokens, ids = ends(bench).old_tokens, sorted(bench.records())
     first, second = (len(set(page) & set(given_up)) for page in (ids[:2], ids[2:]))
     assert first + second == 5
@@ -50,7 +50,7 @@ def test_old_tokens_are_cleared_page_by_page(bench: Bench, given_up: list[uuid.U
     assert with_next(bench) == set()
 
 
-def test_nothing_else_of_a_row_changes(bench: Bench, given_up: list[uuid.UUID]) -> None:
+def test_other_columns_of_a_row_stay(bench: Bench, given_up: list[uuid.UUID]) -> None:
     """Tokens in use, ciphertexts and plain columns are as they were."""
     before = bench.records()
     ends(bench).old_tokens.clear(2, None, 10)
@@ -69,14 +69,14 @@ def test_from_the_start_again_is_safe(bench: Bench, given_up: list[uuid.UUID]) -
     assert len(given_up) == 5
 
 
-def test_another_generation_is_left(bench: Bench, given_up: list[uuid.UUID]) -> None:
+def test_tokens_of_another_generation_stay(bench: Bench, given_up: list[uuid.UUID]) -> None:
     """Clearing generation 3 leaves the tokens of generation 2."""
     assert ends(bench).old_tokens.clear(3, None, 10) == Cleared(0, max(bench.records()))
     assert with_next(bench) == set(given_up)
 
 
-def test_what_is_in_use_is_left(bench: Bench) -> None:
-    """Pending tokens, whatever the caller believes; and no id comes back."""
+def test_tokens_in_use_stay(bench: Bench) -> None:
+    """Pending tokens stay, whatever the caller asks for; and no id comes back."""
     process = writer(bench)
     pending_generation(bench)
     rows = load_with_next(process, 3)

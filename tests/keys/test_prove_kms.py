@@ -33,7 +33,7 @@ def key_of(kms: FakeKms, field: Field = Field.IP) -> NewKey:
 
 
 def next_id(key: WrappedKey) -> int:
-    """The key id that the second try names."""
+    """The key id that the second call names."""
     return key.key_id + 1
 
 
@@ -54,7 +54,7 @@ def test_a_kms_that_ignores_the_context_is_refused(field: Field) -> None:
         prove_kms(key_of(kms, field), kms)
 
 
-def test_who_may_open_one_field_proves_the_kms_all_the_same() -> None:
+def test_a_caller_of_one_field_proves_the_kms_all_the_same() -> None:
     """A KMS that binds is trusted, and one that ignores the context is found out."""
     for gullible in (False, True):
         kms = FakeKms(ignores_context=gullible)
@@ -78,7 +78,7 @@ def test_who_may_open_one_field_proves_the_kms_all_the_same() -> None:
 def test_a_denial_of_the_second_try_proves_nothing(
     error: type[VaultEtlError], told: type[VaultEtlError]
 ) -> None:
-    """Of a KMS that ignores the context, behind a policy that names one key id, or a disabled key."""
+    """The KMS ignores the context, behind a policy that names one key id, or a disabled key."""
     kms = FakeKms(ignores_context=True)
     key = key_of(kms)
     calls = iter(range(9))
@@ -94,8 +94,8 @@ def test_a_denial_of_the_second_try_proves_nothing(
 
 
 @pytest.mark.parametrize("key_id", [1, 2, MAX_KEY_ID])
-def test_the_other_key_id_is_one(key_id: int) -> None:
-    """From 1 to the highest, and never the key's own."""
+def test_the_other_key_id_is_valid(key_id: int) -> None:
+    """The id is from 1 to the highest, and is never the key's own."""
     kms = FakeKms()
     made = kms.generate(KeyPurpose.TOKEN, Field.IP, key_id)
     key = dataclasses.replace(
@@ -109,8 +109,8 @@ def test_the_other_key_id_is_one(key_id: int) -> None:
     assert kms.unwrapped[-1] != key_id
 
 
-def test_access_denied_on_its_own_key_is_told() -> None:
-    """The caller may not open what it needs: that is no proof of anything."""
+def test_access_denied_on_the_own_key_is_raised() -> None:
+    """The caller may not open the key that it needs, which proves nothing about the KMS."""
     kms = FakeKms()
     kms.denied = {Field.IP}
     with pytest.raises(KeyUnavailableError):
@@ -135,7 +135,7 @@ def test_a_kms_that_does_not_answer_is_not_proved(answers: int) -> None:
 
 
 def test_a_key_that_is_not_the_one_stored_is_no_proof() -> None:
-    """Its fingerprint tells."""
+    """The fingerprint shows that the key is another."""
     kms = FakeKms()
     one, other = make_data_key(kms, Field.IP)[1], key_of(kms)
 
@@ -149,7 +149,7 @@ def test_a_key_that_is_not_the_one_stored_is_no_proof() -> None:
 
 
 def test_a_proven_unwrapper_proves_once() -> None:
-    """With the first key: two calls for it, one for each that follows."""
+    """The first key takes two calls, each later key one."""
     kms = FakeKms()
     keys = [key_of(kms) for _ in range(3)]
     proven = ProvenUnwrapper(kms)
@@ -171,7 +171,7 @@ def test_a_proven_unwrapper_never_hands_out_a_key_of_a_kms_that_failed() -> None
 
 
 def test_a_first_call_that_fails_proves_nothing() -> None:
-    """The next one does it."""
+    """The next call makes the proof."""
     kms = FakeKms()
     key = key_of(kms)
     proven = ProvenUnwrapper(kms)

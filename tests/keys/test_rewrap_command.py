@@ -28,8 +28,8 @@ ROWS = (
 
 
 @pytest.mark.parametrize("role", ["rotate", "re-encrypt"])
-def test_every_key_is_wrapped_anew_and_opens_as_before(filled: Vault, role: str) -> None:
-    """All bytes are new, their KMS keys, the keys themselves and all rows are not, and all reveals work."""
+def test_every_key_is_rewrapped_and_opens_as_before(filled: Vault, role: str) -> None:
+    """All bytes are new; the KMS keys, the keys and all rows are the same, and all reveals work."""
     before, rows, revealed = wrapped(filled), filled.sql(ROWS), reveal_all(filled)
     assert filled.ok(role, "keys", "rewrap").json == {"rewrapped": KEYS}
     after = wrapped(filled)
@@ -42,8 +42,8 @@ def test_every_key_is_wrapped_anew_and_opens_as_before(filled: Vault, role: str)
 
 
 @pytest.mark.iam
-def test_who_may_open_keys_has_them_proven(filled: Vault) -> None:
-    """One of each purpose and field, opened thrice; rotate, which KMS lets open none, says that it did not."""
+def test_a_caller_who_may_open_keys_has_them_proven(filled: Vault) -> None:
+    """One key of each purpose and field is opened thrice; rotate, which KMS lets open none, says that it did not."""
     note = "the new wrapped keys were not verified"
     with FaultProxy(filled.endpoint) as kms:
         proven = filled.ok("re-encrypt", "keys", "rewrap", extra={"AWS_ENDPOINT_URL_KMS": kms.url})
@@ -57,8 +57,8 @@ def test_who_may_open_keys_has_them_proven(filled: Vault) -> None:
     assert note not in filled.ok("rotate", "keys", "rewrap", "--quiet").stderr
 
 
-def test_each_key_is_on_the_record(filled: Vault) -> None:
-    """An intent and an outcome for each, with its purpose, field and id; KMS is told the request's id."""
+def test_a_rewrap_of_a_key_is_on_the_record(filled: Vault) -> None:
+    """Each has an intent and an outcome, with purpose, field and id; KMS gets the request's id."""
     before = filled.count("audit_log")
     with FaultProxy(filled.endpoint) as kms:
         filled.ok("re-encrypt", "keys", "rewrap", extra={"AWS_ENDPOINT_URL_KMS": kms.url})
@@ -92,8 +92,8 @@ def test_a_dry_run_counts_and_asks_kms_nothing(filled: Vault) -> None:
     assert (wrapped(filled), filled.count("audit_log")) == (before, entries)
 
 
-def test_what_a_dump_from_before_holds_still_opens(filled: Vault) -> None:
-    """To wrap anew takes nothing from old copies: put back, the old bytes open."""
+def test_keys_of_an_earlier_dump_still_open(filled: Vault) -> None:
+    """A rewrap takes nothing from old copies: restored, the old bytes open."""
     before, revealed = wrapped(filled), reveal_all(filled)
     filled.ok("rotate", "keys", "rewrap")
     for key_id, (_, old) in before.items():
@@ -126,8 +126,8 @@ def test_a_destroyed_key_is_left_alone(filled: Vault) -> None:
     assert wrapped(filled)[key_id][1] is None
 
 
-def test_kms_away_half_way_keeps_what_is_done(filled: Vault) -> None:
-    """Exit 69; the next run wraps all of them anew, and every row opens in between and after."""
+def test_an_outage_of_kms_half_way_keeps_finished_keys(filled: Vault) -> None:
+    """Exit 69; the next run rewraps all keys, and every row opens in between and after."""
     before, revealed = wrapped(filled), reveal_all(filled)
     calls: list[Call] = []
 
@@ -159,7 +159,7 @@ def test_a_key_that_kms_refuses_is_named_and_the_others_are_done(filled: Vault) 
     assert failures(filled) == [("keys rewrap", "key_unavailable")]
 
 
-def test_a_key_of_a_kms_key_that_nobody_trusts_is_not_given_to_kms(filled: Vault) -> None:
+def test_a_key_of_an_untrusted_kms_key_is_not_given_to_kms(filled: Vault) -> None:
     """The allow-list comes before the call."""
     key_id = a_data_key(filled)
     filled.sql("UPDATE data_keys SET kms_key_arn = 'arn:x' WHERE key_id = %s", key_id)
@@ -172,7 +172,7 @@ def test_a_key_of_a_kms_key_that_nobody_trusts_is_not_given_to_kms(filled: Vault
 
 
 def test_an_answer_of_other_kms_keys_is_not_stored(filled: Vault) -> None:
-    """A blob under a KMS key that nobody asked for would open for whoever may use that one."""
+    """A blob under a KMS key that was not asked for would open for the users of that key."""
     before = wrapped(filled)
     arns = filled.provisioned.key_arns
     for other in ("KeyId", "SourceKeyId"):
@@ -190,7 +190,7 @@ def test_an_answer_of_other_kms_keys_is_not_stored(filled: Vault) -> None:
 
 
 def test_bytes_that_do_not_open_are_not_stored(filled: Vault) -> None:
-    """Exit 65 before the old ones are written over: whoever may open keys sees it in time."""
+    """Exit 65 before the old bytes are overwritten: a caller who may open keys sees it in time."""
     before = wrapped(filled)
     arn = filled.provisioned.key_arns["data"]
     answer = json.dumps({"KeyId": arn, "SourceKeyId": arn, "CiphertextBlob": "AAAA"}).encode()
@@ -205,7 +205,7 @@ def test_bytes_that_do_not_open_are_not_stored(filled: Vault) -> None:
     assert failures(filled) == [("keys rewrap", "integrity")]
 
 
-def test_twice_at_once_counts_each_key_once(filled: Vault) -> None:
+def test_two_runs_at_once_count_each_key_once(filled: Vault) -> None:
     """The first swap of a key counts; each run counts its own swaps alone."""
     gate = threading.Barrier(2)
 
@@ -223,7 +223,7 @@ def test_twice_at_once_counts_each_key_once(filled: Vault) -> None:
 
 
 @pytest.mark.parametrize("role", ["reveal", "ingest", "audit", "erase", "analyst"])
-def test_other_roles_may_not(filled: Vault, role: str) -> None:
+def test_other_roles_may_not_rewrap_keys(filled: Vault, role: str) -> None:
     """Exit 77, on the record where the login may write it, and no byte has changed."""
     before, entries = wrapped(filled), filled.count("audit_log")
     fails(filled.run(role, "keys", "rewrap"), 77, "login")
@@ -233,7 +233,7 @@ def test_other_roles_may_not(filled: Vault, role: str) -> None:
 
 @pytest.mark.iam
 def test_an_access_key_that_may_not_is_denied_once_a_field(filled: Vault) -> None:
-    """Exit 77; a data key more would be denied like the one before it, and is not asked for."""
+    """Exit 77; a second data key of a field would be denied like the first, and is not asked for."""
     filled.send(events(1))
     filled.ok("ingest", "ingest")
     before = wrapped(filled)
@@ -247,8 +247,8 @@ def test_an_access_key_that_may_not_is_denied_once_a_field(filled: Vault) -> Non
     assert wrapped(filled) == before
 
 
-def test_a_person_sees_how_far_it_is(filled: Vault) -> None:
-    """On a terminal: a table, and the note about proof."""
+def test_a_terminal_shows_the_progress_of_a_rewrap(filled: Vault) -> None:
+    """A terminal gets a table, and the note about proof."""
     shown = on_terminal(filled, "rotate", "keys", "rewrap")
     assert shown.code == 0
     assert f"{KEYS}/{KEYS}" in shown.stdout

@@ -1,4 +1,4 @@
-"""Wrapping keys anew: each by itself, on the record, proven first, and never over what somebody else wrote."""
+"""Rewrapping of keys: each key by itself, on the record, proven first, and never over another process's bytes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def vault() -> FakeVault:
 def rewrap(
     vault: FakeVault, target: str | None = None, tap: Callable[[object], Any] = lambda port: port
 ) -> RewrapReport:
-    """One run, in a new process."""
+    """Rewrap in a new process."""
     keys: WrappedKeys = tap(FakeWrappedKeys(vault.database))
     seen = keys.live()
     if target is not None:
@@ -63,7 +63,7 @@ def rewrap(
 
 
 def run(vault: FakeVault, keys: WrappedKeys, seen: Keys, target: str | None) -> RewrapReport:
-    """A run over these keys, read before."""
+    """A run over these keys, which were read before."""
 
     def begin(_: uuid.UUID) -> KeyRewrap:
         return KeyRewrap(vault.audit, vault.kms, vault.kms, keys)
@@ -94,7 +94,7 @@ def test_every_key_gets_new_bytes_and_stays_what_it_is(vault: FakeVault) -> None
     assert sum(done for done, _ in vault.progress.steps) == 6
 
 
-def test_each_key_has_its_two_entries(vault: FakeVault) -> None:
+def test_a_rewrapped_key_has_two_entries(vault: FakeVault) -> None:
     """They name purpose, id and field, and each key has a request of its own."""
     rewrap(vault)
     entries = [entry for entry in vault.database.audit if entry.action == Action.KEYS_REWRAP]
@@ -106,15 +106,15 @@ def test_each_key_has_its_two_entries(vault: FakeVault) -> None:
     }
 
 
-def test_one_of_each_purpose_and_field_is_proven(vault: FakeVault) -> None:
-    """The old bytes, the new ones, and these under another context: three calls, five times."""
+def test_a_key_of_each_purpose_and_field_is_proven(vault: FakeVault) -> None:
+    """Proof takes three calls, five times: the old bytes, the new bytes, and these under another context."""
     vault.kms.unwrapped.clear()
     rewrap(vault)
     assert len(vault.kms.unwrapped) == 3 * 5
     assert len(set(vault.kms.unwrapped)) == 2 * 5
 
 
-def test_who_may_open_no_key_proves_none(vault: FakeVault) -> None:
+def test_a_caller_who_may_open_no_key_proves_none(vault: FakeVault) -> None:
     """Keys that the caller may not open are reported as unproven, not as errors; KMS is asked once for each kind."""
     vault.kms.denied = {Field.IP, Field.QUARANTINE}
     vault.kms.unwrapped.clear()
@@ -129,7 +129,7 @@ def test_who_may_open_no_key_proves_none(vault: FakeVault) -> None:
 
 
 def test_bytes_that_do_not_open_are_not_written(vault: FakeVault) -> None:
-    """The run ends at the first, and is on the record as failed."""
+    """The run ends at the first such key, and is on the record as failed."""
     before = blobs(vault)
     vault.kms.garbles = True
     with pytest.raises(IntegrityError):
@@ -156,7 +156,7 @@ def test_a_denial_of_the_new_bytes_alone_is_no_excuse(vault: FakeVault) -> None:
 
 
 def test_a_key_that_is_not_the_one_of_its_row_is_not_written(vault: FakeVault) -> None:
-    """Its fingerprint says so, before its bytes are written over; the others are done."""
+    """Its fingerprint shows it before its bytes are overwritten; the other keys are rewrapped."""
     key = FakeWrappedKeys(vault.database).live()[0]
     vault.database.keys[key.key_id] = dataclasses.replace(key, fingerprint=b"8 bytes!")
     before = blobs(vault)
@@ -167,7 +167,7 @@ def test_a_key_that_is_not_the_one_of_its_row_is_not_written(vault: FakeVault) -
 
 
 def test_a_kms_that_ignores_the_context_is_found_out(vault: FakeVault) -> None:
-    """Before anything is written."""
+    """The proof fails before any byte is written."""
     before = blobs(vault)
     unwrap, stored = vault.kms.unwrap, vault.database.keys
     vault.kms.unwrap = lambda key: unwrap(  # type: ignore[method-assign]
@@ -179,7 +179,7 @@ def test_a_kms_that_ignores_the_context_is_found_out(vault: FakeVault) -> None:
 
 
 def test_a_key_that_kms_refuses_is_named_and_the_next_one_is_proven(vault: FakeVault) -> None:
-    """The others are done; of its field another one stands in for the proof."""
+    """The other keys are rewrapped; another key of the field takes its place for the proof."""
     first = next(
         key
         for key in FakeWrappedKeys(vault.database).live()
@@ -193,7 +193,7 @@ def test_a_key_that_kms_refuses_is_named_and_the_next_one_is_proven(vault: FakeV
     assert len(vault.kms.unwrapped) == 3 * 5
 
 
-def test_what_is_denied_once_is_not_asked_for_again(vault: FakeVault) -> None:
+def test_a_denied_kind_of_key_is_not_asked_for_again(vault: FakeVault) -> None:
     """Policies tell KMS key, purpose and field apart: the second key of `ip` would be denied too."""
     vault.kms.denied_rewraps = {Field.IP}
     report = rewrap(vault)
@@ -203,8 +203,8 @@ def test_what_is_denied_once_is_not_asked_for_again(vault: FakeVault) -> None:
     assert len(vault.kms.rewrapped) == 5
 
 
-def test_who_was_faster_is_not_counted(vault: FakeVault) -> None:
-    """Two runs that read the same bytes: the second one writes nothing."""
+def test_a_key_that_another_run_rewrapped_is_not_counted(vault: FakeVault) -> None:
+    """Two runs read the same bytes: the second one writes none."""
     keys = FakeWrappedKeys(vault.database)
     seen = keys.live()
     assert run(vault, keys, seen, None).rewrapped == 6
@@ -214,7 +214,7 @@ def test_who_was_faster_is_not_counted(vault: FakeVault) -> None:
 
 
 def test_a_destroyed_key_is_left_alone(vault: FakeVault) -> None:
-    """Before the run, and in the middle of it."""
+    """The key is destroyed before the run, and in the middle of it."""
     keys = FakeWrappedKeys(vault.database)
     seen = keys.live()
     first, second = (key.key_id for key in seen[:2])
@@ -228,7 +228,7 @@ def test_a_destroyed_key_is_left_alone(vault: FakeVault) -> None:
 
 
 def test_the_sweep_breaks_every_call(vault: FakeVault) -> None:
-    """The claim of the next test is no smaller than it looks."""
+    """The next test breaks as many calls as it claims."""
     breaker = Breaker(10**9, UnavailableError("away"))
     rewrap(vault.tapped(breaker.tap), tap=breaker.tap)
     assert breaker.calls == CALLS
@@ -236,7 +236,7 @@ def test_the_sweep_breaks_every_call(vault: FakeVault) -> None:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", range(CALLS))
-def test_interrupted_anywhere_it_is_run_again(vault: FakeVault, at: int, after: bool) -> None:
+def test_a_rewrap_interrupted_anywhere_is_run_again(vault: FakeVault, at: int, after: bool) -> None:
     """Rewrapped keys stay, every key opens in between, and the next run rewraps all of them."""
     breaker = Breaker(at, UnavailableError("away"), after=after)
     # A proof's call that has to be refused is refused before its answer can be lost.
@@ -267,7 +267,7 @@ def look(vault: FakeVault, name: str = "alias/other") -> str:
 
 
 def test_keys_move_with_their_arn(two_keys: FakeVault) -> None:
-    """Those of the purpose alone; a second time there is none to move."""
+    """Keys of the purpose move, and no others; a second run has none to move."""
     assert rewrap(two_keys, look(two_keys)).rewrapped == 4
     for key in two_keys.database.keys.values():
         data = key.purpose is KeyPurpose.DATA
@@ -277,7 +277,7 @@ def test_keys_move_with_their_arn(two_keys: FakeVault) -> None:
 
 
 def test_a_kms_key_that_is_not_trusted_is_refused(two_keys: FakeVault) -> None:
-    """The new one, and the old one, which others would no longer open meanwhile."""
+    """Refused are the new one, and the old one, which others would no longer open meanwhile."""
     for arn in (OTHER, arn_of(KeyPurpose.DATA)):
         two_keys.kms.trusted[KeyPurpose.DATA].remove(arn)
         with pytest.raises(ConfigurationError, match="not trusted") as refused:
@@ -287,7 +287,7 @@ def test_a_kms_key_that_is_not_trusted_is_refused(two_keys: FakeVault) -> None:
 
 
 def test_the_kms_key_of_another_purpose_is_refused(two_keys: FakeVault) -> None:
-    """Even if somebody lists it for both."""
+    """The KMS key is refused even if the allow-list has it for both purposes."""
     two_keys.kms.trusted[KeyPurpose.DATA].add(arn_of(KeyPurpose.TOKEN))
     with pytest.raises(ConfigurationError, match="another purpose"):
         look(two_keys, arn_of(KeyPurpose.TOKEN))

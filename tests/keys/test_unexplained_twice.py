@@ -1,4 +1,4 @@
-"""The rule of unexplained keys is written twice, since an owner could replace the function: both say the same."""
+"""The rule of unexplained keys is written twice, since an owner could replace the function: both agree."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ CHANGES = [
 
 @pytest.fixture(scope="module")
 def opened(postgres: RunningPostgres) -> Iterator[connection]:
-    """Keys of every kind: token keys that have changed, a data key that was retired, one that nothing changed."""
+    """A database with keys of every kind: changed token keys, a retired data key, and a data key that never changed."""
     with clone(postgres) as scratch, scratch.connect() as opened:
         _fill(scratch)
         with opened.cursor() as cursor:
@@ -95,8 +95,8 @@ def opened(postgres: RunningPostgres) -> Iterator[connection]:
         yield opened
 
 
-def test_both_say_the_same(opened: connection) -> None:
-    """Of every column of the key and of what was said of it, and of each value that makes a difference."""
+def test_both_rules_find_the_same_keys(opened: connection) -> None:
+    """They agree for every column of the key and of its entry, and for each value that makes a difference."""
     noticed = 0
     with opened.cursor() as cursor:
         assert _found(cursor, FUNCTION) == _found(cursor, PROOF) == []

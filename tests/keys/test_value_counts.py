@@ -28,7 +28,7 @@ def keys(shared: Scratch) -> WriteKeys:
 
 @pytest.fixture
 def counted(shared: Scratch, keys: WriteKeys) -> Iterator[Scratch]:
-    """Some records and a quarantined body, counted."""
+    """A database with some records and a quarantined body, counted."""
     with shared.loader() as loader:
         loader.load([sealed_record(keys) for _ in range(RECORDS)], [sealed_rejection(keys)], keys)
     yield shared
@@ -37,7 +37,7 @@ def counted(shared: Scratch, keys: WriteKeys) -> Iterator[Scratch]:
 
 
 def kept(database: Scratch) -> dict[tuple[str, int], int]:
-    """The counts that are not 0."""
+    """The stored counts that are not 0."""
     return {
         (field, key_id): int(held)
         for field, key_id, held in database.sql(
@@ -52,7 +52,7 @@ def miscounted(database: Scratch) -> list[tuple[object, ...]]:
 
 
 def test_a_load_counts_its_values(counted: Scratch, keys: WriteKeys) -> None:
-    """Of each key, in the month of the record ids; of tokens, rows of their generation."""
+    """Values count for each key, in the month of the record ids; tokens count the rows of their generation."""
     ip, device_id, quarantine = (key.key_id for key in keys.data_keys)
     assert kept(counted) == {
         ("ip", ip): RECORDS,
@@ -74,8 +74,8 @@ def test_a_load_counts_its_values(counted: Scratch, keys: WriteKeys) -> None:
         "UPDATE public.user_logins SET user_id = 'another'",
     ],
 )
-def test_whatever_writes_is_counted(counted: Scratch, statement: str) -> None:
-    """The owner and the superuser too, whom the other triggers let pass."""
+def test_every_writer_is_counted(counted: Scratch, statement: str) -> None:
+    """The owner and the superuser are counted too, whom the other triggers let pass."""
     counted.sql(statement)
     assert miscounted(counted) == []
 
@@ -102,7 +102,7 @@ def test_a_swap_and_an_erasure_are_counted(counted: Scratch, keys: WriteKeys) ->
 
 
 def test_no_writer_waits_for_a_count(counted: Scratch) -> None:
-    """Two sessions take away values of one key at once: each has a row of its own."""
+    """Two sessions delete values of one key at once: each has a count row of its own."""
     half = "UPDATE public.user_logins SET ip_ciphertext = NULL WHERE record_id = %s"
     first, second = (row[0] for row in counted.sql("SELECT record_id FROM user_logins LIMIT 2"))
     with counted.connect() as one, counted.connect() as other:
@@ -146,8 +146,8 @@ def test_counts_of_sessions_that_ended_become_one(counted: Scratch, keys: WriteK
     assert miscounted(counted) == []
 
 
-def test_one_session_folds_at_a_time(counted: Scratch) -> None:
-    """Another one leaves it at that, and does not wait."""
+def test_a_second_fold_at_the_same_time_does_nothing(counted: Scratch) -> None:
+    """The second session does not fold, and does not wait."""
     with counted.connect() as one, one.cursor() as cursor:
         cursor.execute("SELECT public.fold_value_counts()")
         assert counted.value(FOLD, role="ingest") == 0
@@ -155,7 +155,7 @@ def test_one_session_folds_at_a_time(counted: Scratch) -> None:
 
 @pytest.mark.parametrize("role", ["ingest", "re-encrypt", "admin"])
 def test_a_fold_with_an_old_list_of_sessions_stops_no_writer(counted: Scratch, role: str) -> None:
-    """No client keeps rows; and who owns them, and can, does not take those of a session that began since."""
+    """No client keeps rows; the owner, who can, does not fold those of a session that began since."""
     write = "UPDATE public.user_logins SET ip_ciphertext = NULL WHERE record_id = %s"
     first, second = (row[0] for row in counted.sql("SELECT record_id FROM user_logins LIMIT 2"))
     with counted.connect(role) as idle, idle.cursor() as folding:
@@ -172,7 +172,7 @@ def test_a_fold_with_an_old_list_of_sessions_stops_no_writer(counted: Scratch, r
 
 
 def test_a_month_that_came_by_hand_is_counted_again(counted: Scratch) -> None:
-    """Written into a partition, past the triggers: it is told, and mended without a lock."""
+    """Rows written into a partition, past the triggers, are reported, and counted without a lock."""
     before = kept(counted)
     (month,) = counted.sql("SELECT DISTINCT tableoid::regclass::text FROM public.user_logins")[0]
     counted.sql(
@@ -216,7 +216,7 @@ def test_the_month_is_that_of_the_id(shared: Scratch, record_id: uuid.UUID, mont
 
 
 def test_a_month_on_its_way_out_is_counted(scratch: Scratch) -> None:
-    """No look at the table sees its rows: a recount that missed them would let their keys be destroyed."""
+    """No query of the table sees its rows: a recount without them would let their keys be destroyed."""
     scratch.add_token_keys()
     keys = scratch.write_keys(*Field)
     with scratch.loader() as loader:

@@ -1,4 +1,4 @@
-"""A fault of a stored key, told from one of the caller."""
+"""Faults of a stored key, told from faults of the caller."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OLDER = "arn:aws:kms:eu-west-1:000000000000:key/older"
 
 @pytest.fixture
 def vault() -> FakeVault:
-    """With one more KMS key that is trusted, and that nothing new gets."""
+    """A vault with one more trusted KMS key, under which no new key is made."""
     whole = FakeVault()
     whole.kms.make_kms_key(OLDER)
     whole.kms.trusted[KeyPurpose.DATA].add(OLDER)
@@ -31,12 +31,12 @@ def vault() -> FakeVault:
 
 
 def value_keys(vault: FakeVault) -> ValueKeys:
-    """Of a new process."""
+    """The value keys of a new process."""
     return vault.value_keys(vault.ring())
 
 
 def key_under(vault: FakeVault, arn: str) -> int:
-    """A data key of `ip` whose row names this KMS key, and which that one wrapped."""
+    """A data key of `ip` whose row names this KMS key, which wrapped it."""
     key_id = vault.leases().data_key(Field.IP, 1).key_id
     stored = vault.database.keys[key_id]
     wrapped = vault.kms.rewrap(stored, arn)
@@ -45,7 +45,7 @@ def key_under(vault: FakeVault, arn: str) -> int:
 
 
 def test_a_denial_under_another_kms_key_is_the_keys_fault(vault: FakeVault) -> None:
-    """Its row may name any that is trusted: it is passed, and KMS is asked about it once."""
+    """Its row may name any trusted KMS key: the key is passed, and KMS is asked about it once."""
     key_id = key_under(vault, OLDER)
     vault.kms.denied_arns = {OLDER}
     old = value_keys(vault)
@@ -57,7 +57,7 @@ def test_a_denial_under_another_kms_key_is_the_keys_fault(vault: FakeVault) -> N
 
 
 def test_a_denial_under_the_kms_key_of_new_keys_is_the_callers(vault: FakeVault) -> None:
-    """Of a field that it may not open, or of all: it is raised, and no key is stored for it."""
+    """The caller may not open one field, or all: the denial is raised, and no key is stored for it."""
     key_id = key_under(vault, arn_of(KeyPurpose.DATA))
     before = dict(vault.database.keys)
     vault.kms.denied = {Field.IP}
@@ -90,7 +90,7 @@ def test_a_kms_key_that_was_left_off_the_list_is_mended_by_the_list(vault: FakeV
 
 
 def test_a_list_without_the_kms_key_of_new_keys_is_refused(vault: FakeVault) -> None:
-    """With it nothing at all would open, honest or not."""
+    """With such a list no value would open, honest or not."""
     vault.kms.trusted[KeyPurpose.DATA].remove(arn_of(KeyPurpose.DATA))
     with pytest.raises(ConfigurationError, match="not trusted") as refused:
         value_keys(vault).must_trust(KeyPurpose.TOKEN, KeyPurpose.DATA)
@@ -98,7 +98,7 @@ def test_a_list_without_the_kms_key_of_new_keys_is_refused(vault: FakeVault) -> 
 
 
 def test_ten_keys_are_named_and_the_rest_are_counted() -> None:
-    """Those with the most values under them, with each thing to do about them once."""
+    """The keys with the most values are named, and each remedy is listed once."""
     error = DataError("3 values do not open", hint="as they were")
     faults = [KeyAtFault(n, n, UnusableKeyError(f"key {n} is destroyed")) for n in range(1, 14)]
     told = naming(error, faults)

@@ -1,4 +1,4 @@
-"""The watch asks how old the keys are, seldom, and disturbs nobody."""
+"""The watch asks for the ages of the keys, seldom, and holds up no other work."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ failures = pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(err
 
 
 def watch(vault: FakeVault, ages: KeyAges | None = None) -> tuple[KeyAgeWatch, FakeKeyAgeObserver]:
-    """A watch of this vault, and what it tells."""
+    """A watch of this vault, and the values that it reports."""
     observer = FakeKeyAgeObserver()
     return KeyAgeWatch(ages or vault.keys, LIMITS, vault.clock, observer), observer
 
 
 def run(vault: FakeVault, looking: KeyAgeWatch) -> int:
-    """Load the queue with the threads of an ingest and this watch; how many it stored."""
+    """Load the queue with the threads of an ingest and this watch; return how many messages it stored."""
     options = IngestOptions(wait=0, receivers=1, tick=0.005)
     steps = vault.steps(receivers=1, heartbeats=HEARTBEATS)
     return Process(Ingest(steps, vault.clock, options, looking.step)).end().stored
 
 
-def test_the_first_look_asks_and_tells(fake_vault: FakeVault) -> None:
-    """The limits, an age, and that there is no data key yet."""
+def test_the_first_check_asks_and_reports(fake_vault: FakeVault) -> None:
+    """The report has the limits, an age, and that there is no data key yet."""
     fake_vault.clock.advance(7)
     looking, told = watch(fake_vault)
     assert looking.step() is False
@@ -54,7 +54,7 @@ def test_the_first_look_asks_and_tells(fake_vault: FakeVault) -> None:
 
 
 def test_a_watch_asks_once_a_minute_however_often_it_is_called(fake_vault: FakeVault) -> None:
-    """Ten minutes of looks, four a second, are eleven questions."""
+    """Ten minutes of four calls a second are eleven queries."""
     recorder = Recorder()
     looking, _ = watch(fake_vault, recorder.tap(fake_vault.keys))
     for _ in range(4 * 600 + 1):
@@ -63,8 +63,8 @@ def test_a_watch_asks_once_a_minute_however_often_it_is_called(fake_vault: FakeV
     assert recorder.calls == ["oldest"] * 11
 
 
-def test_what_is_retired_has_no_age_any_more(fake_vault: FakeVault) -> None:
-    """After a rotation that leaves no active key behind, nothing is overdue for ever."""
+def test_a_retired_key_has_no_age_any_more(fake_vault: FakeVault) -> None:
+    """After a rotation that leaves no active key behind, no key is overdue for ever."""
     fake_vault.leases().data_key(Field.IP, 1)
     looking, told = watch(fake_vault)
     fake_vault.clock.advance(5)
@@ -80,7 +80,7 @@ def test_what_is_retired_has_no_age_any_more(fake_vault: FakeVault) -> None:
 def test_a_failure_leaves_the_last_answer_and_is_asked_again(
     fake_vault: FakeVault, error: VaultEtlError
 ) -> None:
-    """A minute later, not at once: who is away is not run over."""
+    """The next query is a minute later, not at once: a server that is away is not flooded."""
     switch = Switch("oldest")
     looking, told = watch(fake_vault, switch.tap(fake_vault.keys))
     switch.off(error)
@@ -94,7 +94,7 @@ def test_a_failure_leaves_the_last_answer_and_is_asked_again(
 
 
 @failures
-def test_an_ingest_whose_keys_cannot_be_looked_at_runs_as_any_other(error: VaultEtlError) -> None:
+def test_an_ingest_that_cannot_read_key_ages_runs_as_any_other(error: VaultEtlError) -> None:
     """Ingest loads every message, stays ready, and ends with success."""
     vault = FakeVault(RunningClock(200))
     switch = Switch("oldest")
@@ -106,7 +106,7 @@ def test_an_ingest_whose_keys_cannot_be_looked_at_runs_as_any_other(error: Vault
     assert {state.unavailable for state in vault.observer.states} == {None}
 
 
-def test_a_database_that_does_not_answer_the_watch_holds_up_nobody() -> None:
+def test_a_database_that_does_not_answer_the_watch_holds_up_no_run() -> None:
     """The run is over while the watch still waits."""
     vault = FakeVault(RunningClock(200))
     asked, answers = threading.Event(), threading.Event()

@@ -1,4 +1,4 @@
-"""WrappedKeys: new bytes take the place of those that were read, and of no others."""
+"""WrappedKeys: new bytes replace those that were read, and no others."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def stored(bench: Bench, key_id: int) -> StoredKey:
     return key
 
 
-def test_every_key_that_is_not_destroyed_is_there(bench: Bench) -> None:
-    """Retired ones too, grouped by purpose and field, the oldest first."""
+def test_every_key_that_is_not_destroyed_is_listed(bench: Bench) -> None:
+    """Retired keys are listed too, grouped by purpose and field, the oldest first."""
     tokens = bench.first_token_keys()
     keys = [bench.data_key(field).key_id for field in (Field.IP, Field.DEVICE_ID, Field.IP)]
     set_state(bench, KeyState.DECRYPT_ONLY, *keys)
@@ -41,7 +41,7 @@ def test_new_bytes_and_their_kms_key_take_the_place_of_the_old(bench: Bench) -> 
     assert stored(bench, key.key_id) == changed
 
 
-def test_whoever_was_faster_has_done_it(bench: Bench) -> None:
+def test_the_first_of_two_swaps_wins(bench: Bench) -> None:
     """The second swap of the same old bytes changes nothing; nor does one of another ARN."""
     key = stored(bench, bench.data_key(Field.IP).key_id)
     wrapped = ends(bench).wrapped
@@ -54,7 +54,7 @@ def test_whoever_was_faster_has_done_it(bench: Bench) -> None:
 
 
 def test_a_destroyed_key_stays_without_bytes(bench: Bench) -> None:
-    """Whatever was read of it before."""
+    """The bytes that were read before do not matter."""
     key = stored(bench, bench.data_key(Field.IP).key_id)
     set_state(bench, KeyState.DECRYPT_ONLY, key.key_id)
     set_state(bench, KeyState.DESTROYED, key.key_id)

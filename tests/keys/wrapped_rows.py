@@ -16,5 +16,5 @@ def wrapped(vault: Vault) -> dict[int, tuple[str, Any]]:
 
 
 def changed(vault: Vault, before: dict[int, tuple[str, Any]]) -> set[int]:
-    """The keys whose bytes are not those of before."""
+    """The ids of the keys whose bytes are not those of before."""
     return {key_id for key_id, (_, blob) in wrapped(vault).items() if blob != before[key_id][1]}

@@ -29,13 +29,13 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where the archive is to be."""
+    """The folder that the archive will be in."""
     return tmp_path / "to" / "month-0a1b2c3d"
 
 
 @pytest.fixture
 def store(folder: Path) -> FolderArchive:
-    """An archive, in a folder that is there."""
+    """An archive, in a folder that exists."""
     folder.parent.mkdir()
     return FolderArchive(folder)
 
@@ -43,7 +43,7 @@ def store(folder: Path) -> FolderArchive:
 def test_an_archive_is_readable_for_its_owner_alone(
     store: FolderArchive, folder: Path, source: Path
 ) -> None:
-    """Whatever the umask says."""
+    """The mode does not depend on the umask."""
     before = os.umask(0)
     try:
         store.put(NAME, source)
@@ -55,7 +55,7 @@ def test_an_archive_is_readable_for_its_owner_alone(
 
 
 def test_the_path_is_absolute() -> None:
-    """It is kept in the database, where other commands read it."""
+    """The path is kept in the database, where other commands read it."""
     with pytest.raises(UsageError):
         FolderArchive(Path("archives/month"))
 
@@ -63,7 +63,7 @@ def test_the_path_is_absolute() -> None:
 def test_a_put_that_fails_leaves_nothing(
     store: FolderArchive, folder: Path, tmp_path: Path
 ) -> None:
-    """The source is a folder: nothing can be read of it."""
+    """The source is a folder, of which no byte can be read."""
     with pytest.raises(VaultEtlError):
         store.put(NAME, tmp_path)
     assert list(folder.iterdir()) == []
@@ -73,7 +73,7 @@ def test_a_put_that_fails_leaves_nothing(
 def test_an_interrupted_file_is_not_in_the_archive(
     store: FolderArchive, folder: Path, source: Path
 ) -> None:
-    """It is written again by the next put, or deleted."""
+    """The next put writes an interrupted file again, or deletes it."""
     folder.mkdir()
     (folder / f"{NAME}.part").write_bytes(b"cut o")
     assert store.names() == []
@@ -87,7 +87,7 @@ def test_an_interrupted_file_is_not_in_the_archive(
 def test_links_and_devices_are_refused(
     store: FolderArchive, folder: Path, source: Path, tmp_path: Path
 ) -> None:
-    """In the archive, and in its place; where they lead to stays as it was."""
+    """Links are refused in the archive and in its place; their targets stay as they were."""
     folder.mkdir()
     target = tmp_path / "target"
     (folder / "link").symlink_to(source)
@@ -111,14 +111,14 @@ def test_links_and_devices_are_refused(
 
 
 def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path, source: Path) -> None:
-    """It may be a disk that is not mounted."""
+    """A missing folder may be a disk that is not mounted."""
     with pytest.raises(NotFoundError):
         FolderArchive(tmp_path / "missing" / "month").put(NAME, source)
     assert not (tmp_path / "missing").exists()
 
 
 def test_errors_of_the_system_are_reported(tmp_path: Path, source: Path) -> None:
-    """A file in the place of the folder's own folder; a name that is too long."""
+    """The cases are a file in the place of the parent folder, and a name that is too long."""
     with pytest.raises((UsageError, UnavailableError, DeniedError)):
         FolderArchive(source / "month").put(NAME, source)
     with pytest.raises(UnavailableError):

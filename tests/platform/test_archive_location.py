@@ -1,4 +1,4 @@
-"""Where archives are: a folder, or a prefix of a bucket, in one spelling."""
+"""Locations of archives: a folder, or a prefix of a bucket, in one spelling."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vault_etl.platform.store import ArchiveRoot, bucket_and_prefix, parse_locat
     ],
 )
 def test_a_location_has_one_spelling(text: str, location: str) -> None:
-    """Absolute, from wherever it was given, and without a slash at its end."""
+    """A location is absolute, from any working directory, and ends without a slash."""
     assert parse_location(text, "/home/ann") == location
 
 
@@ -41,13 +41,13 @@ def test_a_location_has_one_spelling(text: str, location: str) -> None:
     ],
 )
 def test_text_that_is_not_a_location_is_refused(text: str) -> None:
-    """Before anything is written; the log takes 300 characters of it."""
+    """The text is refused before a write; the log holds 300 characters of it."""
     with pytest.raises(UsageError):
         parse_location(text, "/")
 
 
 def test_an_archive_is_a_folder_of_its_own() -> None:
-    """Named after the partition, whatever characters that has; the next one goes beside it."""
+    """The folder is named after the partition, whatever its characters; the next archive goes beside it."""
     root = ArchiveRoot.parse("s3://cold/logins", "/")
     location = root.archive("a/b c", "0a1b2c3d")
     assert location == "s3://cold/logins/a_b_c-0a1b2c3d"

@@ -1,4 +1,4 @@
-"""What of an archive in S3 is S3's alone: checksums, answers that are lost, refusals."""
+"""Archives in S3: checksums, answers that are lost, and refusals, which only S3 has."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def cold(moto: tuple[str, Provisioned]) -> Any:  # noqa: ANN401 - a client of bo
 
 @pytest.fixture
 def archive(cold: Any, tmp_path: Path) -> Iterator[S3Archive]:  # noqa: ANN401
-    """One with a file in it."""
+    """An archive with a file in it."""
     source = tmp_path / "source"
     source.write_bytes(CONTENT)
     store = S3Archive(cold, LOCATION)
@@ -55,7 +55,7 @@ def archive(cold: Any, tmp_path: Path) -> Iterator[S3Archive]:  # noqa: ANN401
 
 @contextmanager
 def cutting(endpoint: str, times: int) -> Iterator[tuple[str, list[str]]]:
-    """A line to S3 that breaks in the middle of the first answers; its URL, and what was asked for."""
+    """A proxy of S3 that breaks in the middle of the first answers; its URL, and the requests that it got."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -84,7 +84,7 @@ def cutting(endpoint: str, times: int) -> Iterator[tuple[str, list[str]]]:
 
 
 def test_the_sha256_is_kept_beside_the_object(archive: S3Archive, cold: Any) -> None:  # noqa: ANN401
-    """S3 compared the checksum with the bytes that arrived, and every reader can ask for it."""
+    """S3 compares the checksum with the bytes that arrive, and every reader can ask for it."""
     del archive
     head = cold.head_object(
         Bucket="cold", Key=f"{LOCATION.removeprefix('s3://cold/')}/{NAME}", ChecksumMode="ENABLED"
@@ -93,7 +93,7 @@ def test_the_sha256_is_kept_beside_the_object(archive: S3Archive, cold: Any) -> 
 
 
 def test_a_put_whose_answer_was_lost_is_made_again(archive: S3Archive, tmp_path: Path) -> None:
-    """What is there is its own: the same file under the same name. Another file is refused."""
+    """The same file under the same name is accepted; another file is refused."""
     archive.put(NAME, tmp_path / "source")
     (tmp_path / "source").write_bytes(CONTENT[1:])
     with pytest.raises(IncompleteError, match=r"already \(PreconditionFailed\): s3://cold/vault/"):
@@ -104,7 +104,7 @@ def test_a_put_whose_answer_was_lost_is_made_again(archive: S3Archive, tmp_path:
 def test_an_incomplete_object_is_requested_again(
     archive: S3Archive, moto: tuple[str, Provisioned], tmp_path: Path, *, times: int, whole: bool
 ) -> None:
-    """In all three times; then it may pass another time. Half a file is never left."""
+    """The object is requested three times in all; then a later run may pass. Half a file is never left."""
     del archive
     endpoint, provisioned = moto
     target = tmp_path / "target"
@@ -137,8 +137,8 @@ def test_an_object_that_is_too_large_is_not_fetched(
     assert not (tmp_path / "target").exists()
 
 
-def test_a_bucket_that_is_not_there_is_said(cold: Any, tmp_path: Path) -> None:  # noqa: ANN401
-    """By its name, and as a wrong setting."""
+def test_a_missing_bucket_is_named(cold: Any, tmp_path: Path) -> None:  # noqa: ANN401
+    """A missing bucket is a wrong setting, and the error has its name."""
     store = S3Archive(cold, "s3://cold-too/vault")
     (tmp_path / "source").write_bytes(b"")
     for use in (store.names, lambda: store.put(NAME, tmp_path / "source")):
@@ -147,10 +147,10 @@ def test_a_bucket_that_is_not_there_is_said(cold: Any, tmp_path: Path) -> None: 
 
 
 @pytest.mark.iam
-def test_the_owner_needs_what_the_template_gives(
+def test_the_template_gives_the_owner_exactly_the_rights_it_needs(
     moto: tuple[str, Provisioned], tmp_path: Path
 ) -> None:
-    """In the emulator's bucket for archives: nothing more, and nothing less."""
+    """The rights are those in the emulator's bucket for archives, no more and no less."""
     endpoint, provisioned = moto
     client = EmulatorSession(endpoint, provisioned.credentials["owner"]).client("s3")
     store = S3Archive(client, f"s3://{ARCHIVE_BUCKET}/vault")
@@ -167,7 +167,7 @@ def test_the_owner_needs_what_the_template_gives(
 def test_a_role_without_the_right_is_denied(
     archive: S3Archive, moto: tuple[str, Provisioned], tmp_path: Path
 ) -> None:
-    """Ingest has nothing to do with archives."""
+    """The role ingest has no right to archives."""
     endpoint, provisioned = moto
     other = EmulatorSession(endpoint, provisioned.credentials["ingest"]).client("s3")
     store = S3Archive(other, LOCATION)
@@ -196,6 +196,6 @@ def test_a_role_without_the_right_is_denied(
     ],
 )
 def test_a_location_is_a_bucket_and_a_prefix(location: str) -> None:
-    """One that can be written down, and typed again."""
+    """A location can be written down, and typed again."""
     with pytest.raises(UsageError):
         S3Archive(None, location)  # type: ignore[arg-type]

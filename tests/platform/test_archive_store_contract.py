@@ -1,4 +1,4 @@
-"""ArchiveStore: what was put is there whole, under its name, and nothing is written over."""
+"""ArchiveStore: a stored file is complete under its name, and no file is overwritten."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def bucket(moto: tuple[str, Provisioned]) -> Any:  # noqa: ANN401 - a client of 
 
 @pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.emulator)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArchiveStore:
-    """An archive that is not there yet."""
+    """An archive that does not exist yet."""
     name = f"user_logins_2026_03-{uuid.uuid4().hex[:8]}"
     if request.param == "folder":
         return FolderArchive(tmp_path / name)
@@ -44,7 +44,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArchiveStore:
 
 
 def test_a_file_is_read_as_it_was_stored(store: ArchiveStore, source: Path, tmp_path: Path) -> None:
-    """Byte for byte, into a file for its owner alone, under the names that it was put under."""
+    """Its bytes go into a file for its owner alone, under the name that it was put under."""
     assert list(store.names()) == []
     store.put("part-00001.parquet", source)
     store.put("manifest.json", source)
@@ -59,7 +59,7 @@ def test_a_file_is_read_as_it_was_stored(store: ArchiveStore, source: Path, tmp_
 def test_no_more_bytes_are_read_than_allowed(
     store: ArchiveStore, source: Path, tmp_path: Path, size: int
 ) -> None:
-    """All of it, and not a byte more: who writes the archive does not fill the reader's disk."""
+    """The archive's writer cannot fill the reader's disk: the whole file is read, and not a byte more."""
     source.write_bytes(bytes(size))
     store.put("manifest.json", source)
     target = tmp_path / "target"
@@ -73,7 +73,7 @@ def test_no_more_bytes_are_read_than_allowed(
 
 
 def test_files_are_not_overwritten(store: ArchiveStore, source: Path, tmp_path: Path) -> None:
-    """Neither what is in the archive nor what is got."""
+    """Neither a file of the archive nor a fetched file is overwritten."""
     store.put("manifest.json", source)
     before = source.read_bytes()
     source.write_bytes(b"other")
@@ -90,7 +90,7 @@ def test_files_are_not_overwritten(store: ArchiveStore, source: Path, tmp_path: 
 
 
 def test_a_missing_file_is_reported(store: ArchiveStore, source: Path, tmp_path: Path) -> None:
-    """And leaves no file behind."""
+    """The failed read leaves no file behind."""
     target = tmp_path / "target"
     for _ in range(2):  # without the archive, and with it
         with pytest.raises(NotFoundError):
@@ -101,7 +101,7 @@ def test_a_missing_file_is_reported(store: ArchiveStore, source: Path, tmp_path:
 
 
 def test_a_deleted_file_is_gone(store: ArchiveStore, source: Path) -> None:
-    """Deleting it again is no error; and what is left stays."""
+    """To delete the file again is no error, and all other files stay."""
     for name in ("manifest.json", "manifest.sig"):
         store.put(name, source)
     for _ in range(2):
@@ -115,7 +115,7 @@ def test_a_deleted_file_is_gone(store: ArchiveStore, source: Path) -> None:
 
 
 def test_an_empty_file_is_a_file(store: ArchiveStore, source: Path, tmp_path: Path) -> None:
-    """It has no bytes, and is there."""
+    """An empty file exists, and has no bytes."""
     source.write_bytes(b"")
     store.put("manifest.sig", source)
     store.get("manifest.sig", tmp_path / "target", MOST)

@@ -28,7 +28,7 @@ class Source(CredentialProvider):
         self.renew: Callable[[], None] = lambda: None
 
     def load(self) -> RefreshableCredentials:
-        """See `CredentialProvider`."""
+        """Count the call, and return the credentials."""
         return RefreshableCredentials.create_from_metadata(self._ask(), self._ask, self.METHOD)
 
     def _ask(self) -> dict[str, Any]:
@@ -44,12 +44,12 @@ class Source(CredentialProvider):
 
 
 def away() -> None:
-    """What a container's endpoint that is away comes to."""
+    """The error of a container's endpoint that is away."""
     raise CredentialRetrievalError(provider="container-role", error_msg="203.0.113.7")
 
 
 def test_held_credentials_are_used_while_they_are_valid() -> None:
-    """In the last ten minutes too; the source is asked again after a pause, and not at each call."""
+    """They are used in the last ten minutes too; the source is asked after a pause, not at each call."""
     source = Source(540)
     now = [0.0]
     held = HeldCredentials(lambda: [source], lambda: now[0])
@@ -65,7 +65,7 @@ def test_held_credentials_are_used_while_they_are_valid() -> None:
 
 
 def test_expired_credentials_are_an_outage_until_there_are_others() -> None:
-    """Each call says so at once, without the source's text; the next attempt is after the pause."""
+    """Each call fails at once, without the source's text; the next attempt is after the pause."""
     source = Source(-60)
     now = [0.0]
     held = HeldCredentials(lambda: [source], lambda: now[0])
@@ -82,14 +82,14 @@ def test_expired_credentials_are_an_outage_until_there_are_others() -> None:
 
 
 def test_short_lived_credentials_are_renewed_in_time() -> None:
-    """A source that gives out what ends in moments is asked by each call."""
+    """A source whose credentials end in moments is asked by each call."""
     source = Source(3)
     held = HeldCredentials(lambda: [source], lambda: 0.0)
     assert held.get_frozen_credentials() != held.get_frozen_credentials()
 
 
 def test_a_silent_source_holds_up_one_thread_alone() -> None:
-    """The others sign with what is in hand meanwhile."""
+    """The other threads sign with the credentials in hand meanwhile."""
     source = Source(540)
     now = [0.0]
     held = HeldCredentials(lambda: [source], lambda: now[0])
@@ -112,7 +112,7 @@ def test_a_silent_source_holds_up_one_thread_alone() -> None:
 
 
 def test_missing_credentials_are_a_wrong_setting() -> None:
-    """What no provider has cannot come by waiting."""
+    """Credentials that no provider has do not come by waiting."""
     with pytest.raises(CredentialsError) as caught:
         HeldCredentials(list).get_frozen_credentials()
     assert isinstance(caught.value.error, ConfigurationError)

@@ -114,7 +114,7 @@ def codes() -> Iterator[str]:
 
 
 def answer(code: str, status: int = 400, text: str = "") -> raised.ClientError:
-    """What botocore raises for an answer."""
+    """The error that botocore raises for an answer."""
     return raised.ClientError(
         {"Error": {"Code": code, "Message": text}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
         "Operation",
@@ -123,12 +123,12 @@ def answer(code: str, status: int = 400, text: str = "") -> raised.ClientError:
 
 @pytest.mark.parametrize("code", sorted(set(codes())))
 def test_every_error_of_the_models_has_a_class(code: str) -> None:
-    """By its code, and not by the rule for codes that are not known."""
+    """The class follows from the code, not from the rule for unknown codes."""
     assert refusal_of(code, "", 400) not in {Refusal.UNKNOWN, Refusal.UNKNOWN_FAULT}
 
 
 def test_a_code_has_one_class() -> None:
-    """No code is in two of them."""
+    """No code is in two classes."""
     listed = [code for refusal in Refusal for code in refusal.value.codes]
     assert len(listed) == len(set(listed))
 
@@ -161,7 +161,7 @@ def test_only_temporary_errors_are_waited_for(
 
 
 def test_the_text_of_an_answer_goes_no_further() -> None:
-    """It may quote a parameter. What begins as AWS's word on a wrong clock changes the class alone."""
+    """The text may quote a parameter. A text that begins as AWS's word on a wrong clock changes the class alone."""
     error = answered("SQS", answer("SignatureDoesNotMatch", 403, "Signature expired: 203.0.113.7"))
     assert "(SignatureDoesNotMatch)" in str(error), "the code is AWS's own word, and does"
     assert isinstance(error, UnavailableError)
@@ -185,7 +185,7 @@ def test_a_call_that_a_keys_row_makes_not_valid_is_of_that_key() -> None:
 
 
 def exceptions() -> Iterator[type[Exception]]:
-    """What botocore's source raises where credentials and tokens are got."""
+    """The exceptions that botocore's source raises where it gets credentials and tokens."""
     for module in (
         inspect.getsource(botocore.credentials),
         inspect.getsource(botocore.tokens),
@@ -205,7 +205,7 @@ def exceptions() -> Iterator[type[Exception]]:
 
 @pytest.mark.parametrize("kind", sorted(set(exceptions()), key=str))
 def test_every_exception_on_the_way_to_credentials_has_a_class(kind: type[Exception]) -> None:
-    """By a row that is not for all of botocore's."""
+    """The class follows from a row that is not for all of botocore's exceptions."""
     rows = [row for row in FAILURES if issubclass(kind, row.kinds)]
     assert any(raised.BotoCoreError not in row.kinds for row in rows)
 
@@ -227,7 +227,7 @@ def test_a_message_names_no_class_of_python(row: AwsFailure) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 425, 429, 500, 503])
 def test_a_container_that_says_no_is_told_from_one_that_says_later(status: int) -> None:
-    """By the status, which botocore tells in its text alone."""
+    """The status tells them apart, which botocore gives in its text alone."""
     text = f"Received non 200 response {status} from container metadata: 203.0.113.7"
     error = raised.CredentialRetrievalError(provider="container-role", error_msg=text)
     ours = failed("AWS", error, "container-role")

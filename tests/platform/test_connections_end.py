@@ -1,4 +1,4 @@
-"""How long a connection lives, and when its password is asked for."""
+"""Connections: the length of their life, and when their password is asked for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOGIN = "test_ingest"
 
 
 class Passwords:
-    """Gives one after the other, and the last one for ever."""
+    """Gives the passwords in their order, and then the last password each time."""
 
     def __init__(self, *passwords: str) -> None:
         self._left = list(passwords)
@@ -30,7 +30,7 @@ class Passwords:
 
 
 def opened(scratch: Scratch, passwords: Passwords) -> Database:
-    """A connection that asks these."""
+    """A connection that asks these passwords."""
     url = scratch.url("ingest").replace(f":{right(scratch)}@", "@")
     return Database(url, password=passwords)
 
@@ -41,7 +41,7 @@ def right(scratch: Scratch) -> str:
 
 
 def session(database: Database) -> int:
-    """Its number, and a temporary table is left in it."""
+    """The number of the session, in which a temporary table is left."""
     with database.transaction() as cursor:
         cursor.execute("CREATE TEMP TABLE IF NOT EXISTS left_there ()")
         cursor.execute("SELECT pg_backend_pid()")
@@ -50,7 +50,7 @@ def session(database: Database) -> int:
 
 
 def test_a_password_that_is_refused_is_asked_for_once_more(shared: Scratch) -> None:
-    """Another one may be there by then. What is wrong twice is told, and not asked a third time."""
+    """Another password may be there by then. The second refusal is reported, without a third attempt."""
     changed = Passwords("wrong", right(shared))
     with closing(opened(shared, changed)) as database:
         session(database)
@@ -64,7 +64,7 @@ def test_a_password_that_is_refused_is_asked_for_once_more(shared: Scratch) -> N
 def test_a_connection_ends_between_two_transactions(
     shared: Scratch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When its time is over: with it the temporary table, which kept the cluster's oldest rows from being frozen."""
+    """Its temporary table, which kept the cluster's oldest rows from being frozen, ends with it."""
     passwords = Passwords(right(shared))
     with closing(opened(shared, passwords)) as database:
         first = session(database)

@@ -48,7 +48,7 @@ def _by_postgres(database: Scratch, batch: list[tuple[object, ...]]) -> bytes:
 def test_encoded_rows_are_the_output_of_copy(
     shared: Scratch, batch: list[tuple[object, ...]]
 ) -> None:
-    """Any rows of uuid, text, bytea, smallint, date and timestamptz: byte for byte the output of COPY TO."""
+    """Rows of uuid, text, bytea, smallint, date and timestamptz are byte for byte the output of COPY TO."""
     assert copy_binary(batch) == _by_postgres(shared, batch)
 
 
@@ -83,7 +83,7 @@ def test_no_rows_are_a_header_and_a_trailer() -> None:
     "value", [Pii.of_text("203.0.113.7"), KeyMaterial(bytes(32)), 1.5, bytearray(b"x"), ["x"], {}]
 )
 def test_types_that_cannot_be_stored_are_refused(value: object) -> None:
-    """Plaintext and keys above all: a TypeError that names the type and not the value."""
+    """Plaintext and keys above all are refused, by a TypeError that names the type and not the value."""
     with pytest.raises(TypeError, match="cannot be stored in a row") as refused:
         copy_binary([(value,)])
     assert "203.0.113.7" not in str(refused.value)
@@ -91,6 +91,6 @@ def test_types_that_cannot_be_stored_are_refused(value: object) -> None:
 
 @pytest.mark.parametrize("number", [2**15, -(2**15) - 1])
 def test_a_number_that_is_no_smallint_is_refused(number: int) -> None:
-    """It does not wrap round to another generation."""
+    """The number does not wrap round to another generation."""
     with pytest.raises(struct.error):
         copy_binary([(number,)])

@@ -108,7 +108,7 @@ OF_A_SERVER = {
 
 @pytest.mark.parametrize("text", OF_LIBPQ)
 def test_failures_of_libpq_are_classed_by_phrase(text: str) -> None:
-    """Its exit code, and the option that it is about."""
+    """A phrase decides the exit code, and the option that the error names."""
     failure, option = failure_of(f"{text}\n", None)
     assert (failure.kind.exit_code, option) == OF_LIBPQ[text]
     assert failure is not UNKNOWN
@@ -116,7 +116,7 @@ def test_failures_of_libpq_are_classed_by_phrase(text: str) -> None:
 
 
 def test_no_phrase_is_without_an_example() -> None:
-    """So none of them is dead, or shadowed by one before it."""
+    """So no phrase is unused, or shadowed by a phrase before it."""
     for failure in FAILURES:
         for phrase in failure.phrases if not failure.states else ():
             examples = [text for text in OF_LIBPQ if re.search(phrase, text)]
@@ -125,7 +125,7 @@ def test_no_phrase_is_without_an_example() -> None:
 
 @pytest.mark.parametrize("state", OF_A_SERVER)
 def test_refusals_of_a_server_are_classed_by_sqlstate(state: str) -> None:
-    """Whatever its text, even one that looks like libpq's."""
+    """The text does not count, even if it looks like libpq's."""
     for text in ("FATAL:  Connection refused", "ВАЖНО:  x", "ÖLÜMCÜL (FATAL):  x"):
         assert is_of_a_server(AT + text)
         failure, option = failure_of(AT + text, state)
@@ -133,7 +133,7 @@ def test_refusals_of_a_server_are_classed_by_sqlstate(state: str) -> None:
 
 
 def test_the_last_host_counts() -> None:
-    """One is away, the next one refuses: that is an answer. Nothing that has no class is taken for another."""
+    """If one host is away and the next refuses, the refusal counts. A text without a class gets no class."""
     text = f"{AT}Connection refused\n{AT}FATAL:  x\n"
     assert is_of_a_server(text)
     assert failure_of(text, "28P01")[0].kind.exit_code == 77

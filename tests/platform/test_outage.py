@@ -1,4 +1,4 @@
-"""Patience: when to try again, and when to give up."""
+"""Patience: the time of the next attempt, and the time to give up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOR_EVER = Patience(unavailable=None, denied=None)
 
 
 def test_the_wait_doubles_up_to_half_a_minute() -> None:
-    """With up to a second at random, so that not all come at once."""
+    """Up to a second is added at random, so that not all callers come at once."""
     outage = Outage(FOR_EVER)
     now = 0.0
     for least in (0.5, 1, 2, 4, 8, 16, 30, 30, 30):
@@ -24,15 +24,15 @@ def test_the_wait_doubles_up_to_half_a_minute() -> None:
 
 
 def test_calls_that_fail_together_are_one_try() -> None:
-    """Several receivers meet one outage: it does not wait longer because they are many."""
+    """Several receivers meet one outage: their number does not lengthen the wait."""
     outage = Outage(FOR_EVER)
     first = outage.failed(AWAY, 0)
     assert [outage.failed(AWAY, 0.1) for _ in range(3)] == [first - 0.1] * 3
     assert outage.failed(AWAY, outage.retry_at) <= 2
 
 
-def test_patience_zero_is_none_at_all() -> None:
-    """The first failure is raised."""
+def test_patience_zero_raises_the_first_failure() -> None:
+    """With a patience of 0 the first failure is raised."""
     outage = Outage(Patience(unavailable=0, denied=0))
     with pytest.raises(UnavailableError):
         outage.failed(AWAY, 100)
@@ -41,7 +41,7 @@ def test_patience_zero_is_none_at_all() -> None:
 
 
 def test_patience_counts_from_the_first_failure() -> None:
-    """The last try is made when it ends, not long before."""
+    """The last attempt is made at the end of the patience, not long before."""
     outage = Outage(Patience(unavailable=10, denied=None))
     now = 1_000.0
     while now < 1_010:
@@ -52,7 +52,7 @@ def test_patience_counts_from_the_first_failure() -> None:
 
 
 def test_a_success_resets_patience_and_waits() -> None:
-    """Its patience, and its waits."""
+    """After a success the next outage has the whole patience, and the shortest wait first."""
     outage = Outage(Patience(unavailable=10, denied=None))
     outage.failed(AWAY, 0)
     outage.failed(AWAY, 5)
@@ -62,7 +62,7 @@ def test_a_success_resets_patience_and_waits() -> None:
 
 
 def test_a_refusal_counts_from_the_first_refusal() -> None:
-    """Not from the outage before it."""
+    """The patience for a refusal does not count from the outage before it."""
     outage = Outage(Patience(unavailable=None, denied=10))
     outage.failed(AWAY, 0)
     assert outage.failed(NO, 1_000) <= 1.5

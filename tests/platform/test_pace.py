@@ -21,7 +21,7 @@ from vault_etl.platform.clock import Pace
     pages=st.lists(st.tuples(st.integers(0, 1_000), st.floats(0, 5)), max_size=30),
 )
 def test_rows_never_come_faster_than_the_limit(rate: float, pages: list[tuple[int, float]]) -> None:
-    """But for the page in hand: not even after a slow page is anything made up for."""
+    """The limit holds but for the page in hand: no time is made up for after a slow page."""
     clock = FakeClock()
     pace = Pace(clock, rate, FakeStop(clock))
     ends: list[tuple[float, int]] = []
@@ -44,8 +44,8 @@ def test_a_page_is_a_seconds_worth_at_the_most(rate: float, most: int) -> None:
     assert 1 <= rows <= max(1, min(most, rate))
 
 
-def test_there_is_no_wait_without_a_limit() -> None:
-    """Whatever was done."""
+def test_a_pace_without_a_limit_never_waits() -> None:
+    """The wait is 0 after any number of rows."""
     clock = FakeClock()
     pace = Pace(clock, None, FakeStop(clock))
     pace.wait(1_000_000)
@@ -53,7 +53,7 @@ def test_there_is_no_wait_without_a_limit() -> None:
 
 
 def test_several_workers_share_one_limit() -> None:
-    """Each waits for what the others did, too."""
+    """Each worker waits for the rows of the others too."""
     clock = FakeClock()
     waits: list[float] = []
 
@@ -69,7 +69,7 @@ def test_several_workers_share_one_limit() -> None:
 
 
 def test_a_stop_ends_a_wait() -> None:
-    """Nobody sleeps through it."""
+    """No worker sleeps through a stop."""
     stop = threading.Event()
     pace = Pace(FakeClock(), 1, stop)
     thread = threading.Thread(target=pace.wait, args=(3_600,))

@@ -1,4 +1,4 @@
-"""Through PgBouncer in transaction mode, many callers of one login get what each would get alone."""
+"""Through PgBouncer in transaction mode, many callers of one login get the answers that each would get alone."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def pooled(
 
 
 def together(call: Callable[[int], Any]) -> list[Any]:
-    """What each of the callers gets, all at once."""
+    """The results of all calls, which run at once."""
     with ThreadPoolExecutor(CALLERS) as callers:
         return list(callers.map(call, range(CALLERS)))
 
@@ -98,7 +98,7 @@ def test_every_list_is_whole(pooled: Vault) -> None:
 
 
 def test_the_commands_work_side_by_side(pooled: Vault) -> None:
-    """One of each kind at once, among them two that rotate and one that ingests."""
+    """One command of each kind runs at once, among them two that rotate and one that ingests."""
     ((record_id,),) = pooled.sql(
         "SELECT record_id::text FROM user_logins WHERE user_id = 'u0' LIMIT 1"
     )
@@ -124,7 +124,7 @@ def test_the_commands_work_side_by_side(pooled: Vault) -> None:
 
 
 def test_the_sessions_keep_no_state(pooled: Vault) -> None:
-    """Who gets one next, of the same login, finds it as it was made, but for empty temporary tables."""
+    """The next caller of the same login finds the session as it was made, but for empty temporary tables."""
     look = (
         "SELECT string_agg(name, ', ') FROM pg_settings WHERE source = 'session'"
         " AND name NOT LIKE 'transaction%' AND name NOT IN"
@@ -143,7 +143,7 @@ def test_the_sessions_keep_no_state(pooled: Vault) -> None:
 
 
 def test_doctor_tells_the_pooler(pooled: Vault, postgres: RunningPostgres) -> None:
-    """And that the audit log's addresses are its own; nothing is said of a direct connection."""
+    """Doctor also says that the log's addresses are the pooler's; of a direct connection it says nothing."""
     direct = dataclasses.replace(pooled, server=postgres)
     through, plain = (
         lines(vault, "reveal", code=0)["postgres"]["detail"] for vault in (pooled, direct)

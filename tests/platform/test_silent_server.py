@@ -1,4 +1,4 @@
-"""A server that takes everything and answers nothing: given up in time, and its locks are freed."""
+"""A server that takes all bytes and answers nothing is given up in time, and its locks are freed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def through(scratch: Scratch, line: TcpProxy) -> Iterator[Database]:
 
 @contextmanager
 def in_time(least: float = WITHIN_S) -> Iterator[None]:
-    """It is given up after `least` seconds, with the error that says why."""
+    """Assert that the call is given up after `least` seconds, with the error that says why."""
     began = time.monotonic()
     with pytest.raises(UnavailableError, match="Postgres did not answer in time"):
         yield
@@ -65,7 +65,7 @@ def in_time(least: float = WITHIN_S) -> Iterator[None]:
 
 
 def pid_of(database: Database) -> int:
-    """Of the server's process behind a connection."""
+    """The id of the server's process behind a connection."""
     with database.transaction() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         ((pid,),) = cursor.fetchall()
@@ -74,7 +74,7 @@ def pid_of(database: Database) -> int:
 
 
 def test_a_statement_without_an_answer_is_given_up(database: Database, line: TcpProxy) -> None:
-    """Over a connection that swallows it; the next transaction has a new one, and works."""
+    """The connection swallows the statement; the next transaction has a new connection, and works."""
     old = pid_of(database)
     with in_time(), line.broken(Fault.BLACKHOLE), database.transaction(within=WITHIN_S) as cursor:
         cursor.execute("SELECT 1")
@@ -83,7 +83,7 @@ def test_a_statement_without_an_answer_is_given_up(database: Database, line: Tcp
 
 
 def test_a_commit_without_an_answer_is_given_up(database: Database, line: TcpProxy) -> None:
-    """Nobody knows whether it was made: it is no success."""
+    """The outcome is unknown, so it is not reported as a success."""
     with in_time(), database.transaction(within=WITHIN_S) as cursor:
         cursor.execute("SELECT 1")
         with line.broken(Fault.BLACKHOLE):
@@ -91,7 +91,7 @@ def test_a_commit_without_an_answer_is_given_up(database: Database, line: TcpPro
 
 
 def test_a_rollback_without_an_answer_is_given_up(database: Database, line: TcpProxy) -> None:
-    """What the caller raised is what comes out, and the connection is not used again."""
+    """The caller's own error comes out, and the connection is not used again."""
     old = pid_of(database)
     began = time.monotonic()
     with ExitStack() as silence, pytest.raises(LookupError):
@@ -109,10 +109,10 @@ def fail_in_silence(database: Database, line: TcpProxy, silence: ExitStack) -> N
         raise LookupError
 
 
-def test_a_copy_that_nobody_takes_is_given_up(
+def test_a_copy_that_the_server_does_not_read_is_given_up(
     scratch: Scratch, line: TcpProxy, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The loader's own transaction, more than a socket's buffer: stored nowhere, then stored once."""
+    """The loader's COPY is more than a socket's buffer: it is stored nowhere, then stored once."""
     monkeypatch.setattr(postgres_records, "ANSWER_WITHIN_S", WITHIN_S)
     scratch.add_token_keys()
     keys = scratch.write_keys()
@@ -136,7 +136,7 @@ def test_a_copy_that_nobody_takes_is_given_up(
 
 
 def test_a_frozen_server_is_given_up(scratch: Scratch) -> None:
-    """One that the kernel still acknowledges for, but that runs no more: no time-out of TCP sees that."""
+    """The kernel still acknowledges for a frozen process, so no time-out of TCP ends the wait."""
     with scratch.database("ingest") as database:
         pid = pid_of(database)
         os.kill(pid, signal.SIGSTOP)
@@ -149,7 +149,7 @@ def test_a_frozen_server_is_given_up(scratch: Scratch) -> None:
 
 
 def test_a_timely_answer_is_not_cut_later(database: Database) -> None:
-    """The connection stays, and no thread or descriptor of the watch does."""
+    """The connection stays, and the watch leaves no thread or descriptor."""
     pid = pid_of(database)
     before = descriptors()
     threads = set(threading.enumerate())
@@ -162,12 +162,12 @@ def test_a_timely_answer_is_not_cut_later(database: Database) -> None:
     assert pid_of(database) == pid
 
 
-def test_a_long_transaction_may_be_one(database: Database) -> None:
-    """Without a bound nothing is cut: a migration may take hours."""
+def test_a_transaction_without_a_bound_is_not_cut(database: Database) -> None:
+    """A migration has no bound, and may take hours."""
     with database.transaction() as cursor:
         cursor.execute("SELECT pg_sleep(%s)", (2 * WITHIN_S,))
 
 
 def descriptors() -> int:
-    """How many this process has open."""
+    """The number of descriptors that this process has open."""
     return sum(1 for _ in Path("/dev/fd").iterdir())

@@ -20,7 +20,7 @@ IN_TRANSACTION = (
 
 
 def test_every_row_comes_once_and_in_order(shared: Scratch) -> None:
-    """Whatever the number of rows: none, one page's, one more."""
+    """The cases are no row, one page of rows, and one row more."""
     with shared.database("analyst") as database:
         for rows in (0, 1, 999, 1_000, 1_001, 2_500):
             numbers = [row[0] for row in stream(database, NUMBERS, {"rows": rows})]
@@ -72,7 +72,7 @@ def test_an_error_is_raised_before_the_first_row(shared: Scratch) -> None:
 
 
 def test_a_connection_that_is_lost_takes_no_row_away(shared: Scratch) -> None:
-    """All rows came before the first was read."""
+    """All rows came before the first row was read."""
     with shared.database("analyst") as database:
         rows = stream(database, NUMBERS, {"rows": 3_000})
         next(rows)
@@ -84,7 +84,7 @@ def test_a_connection_that_is_lost_takes_no_row_away(shared: Scratch) -> None:
 
 
 def test_a_reader_that_goes_away_leaves_nothing(shared: Scratch) -> None:
-    """Neither a cursor for the next one to meet, nor an open file of a long result."""
+    """The reader leaves no cursor in the connection, and no open file of a long result."""
     before = psutil.Process().num_fds()
     with shared.database("analyst") as database:
         for _ in range(2):

@@ -45,7 +45,7 @@ class Context:
         self._left_ms = left_ms
 
     def get_remaining_time_in_millis(self) -> int:
-        """One minute, in milliseconds."""
+        """The remaining time of the call, in milliseconds."""
         return self._left_ms
 
 
@@ -75,12 +75,12 @@ def _record(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def failures(answer: dict[str, Any]) -> list[str]:
-    """The ids in an answer, which holds nothing else."""
+    """The ids in an answer, which has no other content."""
     assert set(answer) == {"batchItemFailures"}
     assert all(set(failure) == {"itemIdentifier"} for failure in answer["batchItemFailures"])
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
 
 def frames(error: BaseException) -> list[str]:
-    """The functions whose locals hang on an error: tools that report errors may send them on."""
+    """The functions whose local variables an error holds: tools that report errors may send them on."""
     return [frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)]

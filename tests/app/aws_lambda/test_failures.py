@@ -33,7 +33,7 @@ def test_a_connection_that_was_lost_between_two_calls_is_made_again(function: Va
 
 
 def test_no_second_try_is_begun_without_time_for_it(function: Vault) -> None:
-    """All comes again then: nothing was committed, so the call fails as a whole."""
+    """The call commits no message then, so it fails as a whole, and all messages come again."""
     aws_lambda.handler(delivered(function, [login_event().decode()]), Context())
     event = delivered(function, [login_event().decode()])
     _cut_connections(function)
@@ -48,7 +48,7 @@ def test_no_second_try_is_begun_without_time_for_it(function: Vault) -> None:
 def test_a_cold_function_without_its_database_fails_and_recovers(
     function: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A writer that could not be made is not kept."""
+    """The function keeps no writer that could not be made."""
     right = function.database_url("ingest")
     event = delivered(function, [login_event().decode()])
     monkeypatch.setenv("VAULT_ETL_DATABASE_URL", "postgresql://u@127.0.0.1:1/nowhere")
@@ -78,7 +78,7 @@ def test_a_function_without_credentials_for_a_moment_fails_and_recovers(
 def test_an_unknown_setting_is_told_in_json(
     function: Vault, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever is wrong with the settings, its log can be read."""
+    """The log is JSON whatever is wrong with the settings."""
     monkeypatch.setenv("VAULT_ETL_QUEUE", "x")
     with pytest.raises(ConfigurationError, match=r"VAULT_ETL_QUEUE.* is not a setting"):
         aws_lambda.handler(DOCUMENTED, Context())
@@ -117,10 +117,10 @@ def test_an_event_of_something_else_is_refused(
     assert ADDRESS not in capsys.readouterr().err
 
 
-def test_an_error_that_nobody_thought_of_quotes_nothing(
+def test_an_unforeseen_error_quotes_nothing(
     function: Vault, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`int()` quotes what it cannot read: that text is in no log, no error, and no chain behind it."""
+    """The error of `int()` quotes its input: that text is in no log, no error, and no error behind them."""
     event = delivered(function, [login_event().decode()])
     event["Records"][0]["attributes"]["ApproximateReceiveCount"] = f"leak {ADDRESS}"
     with pytest.raises(

@@ -25,8 +25,8 @@ def record_ids(vault: Vault) -> set[Any]:
     return {record_id for (record_id,) in rows}
 
 
-def test_what_lambda_brings_is_stored_or_quarantined(function: Vault) -> None:
-    """Under the ids that ingest gives it; and once, however often it comes."""
+def test_messages_are_stored_or_quarantined(function: Vault) -> None:
+    """Records have the ids that ingest gives them, and are stored once, however often they come."""
     event = delivered(function, [login_event().decode(), login_event().decode(), "junk"])
     for _ in range(2):
         assert failures(aws_lambda.handler(event, Context())) == []
@@ -61,7 +61,7 @@ def test_a_function_and_a_worker_do_not_store_twice(function: Vault) -> None:
 def test_a_record_without_its_time_of_sending_fails_alone(
     function: Vault, sent: str | None
 ) -> None:
-    """The record id is made of that time, which no clock replaces: the message comes again, or dies."""
+    """The record id needs that time, which no clock replaces: the message comes again until it is dead-lettered."""
     event = delivered(function, [login_event().decode(), login_event().decode()])
     bad, good = event["Records"]
     bad["attributes"] = {} if sent is None else {"SentTimestamp": sent}
@@ -79,8 +79,8 @@ def test_a_warm_call_makes_no_new_keys(function: Vault) -> None:
     assert aws_lambda._writer.cache_info().misses == 1
 
 
-def test_no_records_is_no_work() -> None:
-    """An event without records makes not even a connection."""
+def test_an_event_without_records_is_no_work() -> None:
+    """An event without records does not even make a connection."""
     aws_lambda._writer.cache_clear()
     assert failures(aws_lambda.handler({"Records": []}, Context())) == []
     assert aws_lambda._writer.cache_info().misses == 0
@@ -100,8 +100,8 @@ for line in sys.stdin:
 """
 
 
-def test_a_process_of_its_own_with_the_rights_of_its_role(vault: Vault) -> None:
-    """The samples, in two warm calls: all stored but one, a line of JSON each, and nothing personal shown."""
+def test_the_samples_in_a_process_with_the_rights_of_the_role(vault: Vault) -> None:
+    """Two warm calls store all samples but one, log a line of JSON each, and show no personal value."""
     bodies = sample_events()
     bodies[-1] = bodies[-1].rstrip()[:-1] + ', "email": "ann@example.com"}'
     events = [delivered(vault, bodies[:50]), delivered(vault, bodies[50:])]

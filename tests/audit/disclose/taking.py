@@ -13,6 +13,6 @@ Denied = psycopg2.errors.InsufficientPrivilege
 
 
 def take(database: Scratch, seq: int, role: str = "reveal") -> dict[str, bytes]:
-    """Release in a new session."""
+    """Disclose in a new session."""
     with database.connect(role) as opened:
         return release(opened, seq)

@@ -24,16 +24,16 @@ from vault_etl.reveal.postgres import PostgresEntriesAboutRecord
 
 
 @pytest.mark.parametrize("fields", [["ip"], ["device_id"], ["device_id", "ip"], []])
-def test_a_committed_intent_releases_what_it_names(
+def test_a_committed_intent_discloses_the_fields_that_it_names(
     shared: Scratch, record: SealedRecord, fields: list[str]
 ) -> None:
-    """The ciphertexts of that record and of those fields, and of no other."""
+    """The ciphertexts are those of that record and of those fields, and no others."""
     seq = append_committed(shared, record_id=record.record_id, fields=fields)
     assert take(shared, seq) == {name: record.ciphertexts[Field(name)] for name in fields}
 
 
 def test_an_intent_discloses_once(shared: Scratch, record: SealedRecord) -> None:
-    """A second release of one intent is refused."""
+    """A second disclosure under one intent is refused."""
     seq = append_committed(shared, record_id=record.record_id)
     assert take(shared, seq)
     with pytest.raises(Denied, match="was used before"):
@@ -66,10 +66,10 @@ def colleague(shared: Scratch) -> Iterator[str]:
     shared.sql("DROP ROLE test_colleague")
 
 
-def test_another_logins_intent_releases_nothing(
+def test_an_intent_of_another_login_discloses_nothing(
     shared: Scratch, record: SealedRecord, colleague: str
 ) -> None:
-    """An intent is its login's own, whatever role both act as."""
+    """An intent is its login's own, whatever role both logins act as."""
     seq = append_committed(shared, record_id=record.record_id)
     with pytest.raises(Denied):
         take(shared, seq, colleague)
@@ -107,17 +107,17 @@ def test_a_forged_log_in_a_temporary_table_is_not_read(
         {"action": "erase"},
     ],
 )
-def test_only_an_allowed_intent_to_reveal_releases(
+def test_only_an_allowed_intent_to_reveal_discloses(
     shared: Scratch, record: SealedRecord, changes: dict[str, object]
 ) -> None:
-    """No denied intent, and no intent of another action."""
+    """A denied intent, and an intent of another action, disclose nothing."""
     seq = append_committed(shared, record_id=record.record_id, **changes)
     with pytest.raises(Denied):
         take(shared, seq)
 
 
-def test_an_outcome_releases_nothing(shared: Scratch, record: SealedRecord) -> None:
-    """Though it is about the same, and committed."""
+def test_an_outcome_discloses_nothing(shared: Scratch, record: SealedRecord) -> None:
+    """The outcome is about the same record and is committed, and is refused all the same."""
     with shared.connect("reveal") as opened, opened.cursor() as cursor:
         seq = append_both(cursor, record_id=record.record_id)
         opened.commit()
@@ -129,7 +129,7 @@ def test_an_outcome_releases_nothing(shared: Scratch, record: SealedRecord) -> N
 def test_an_intent_lasts_a_minute(
     shared: Scratch, record: SealedRecord, age: str, released: bool
 ) -> None:
-    """After 60 s an intent releases nothing, nor does one from the future."""
+    """An intent older than 60 s, or from the future, discloses nothing."""
     seq = append_committed(shared, record_id=record.record_id)
     shared.sql(
         "BEGIN; SET LOCAL session_replication_role = replica;"
@@ -145,16 +145,16 @@ def test_an_intent_lasts_a_minute(
 
 
 @pytest.mark.parametrize("seq", [0, -1, 10**12, None])
-def test_a_seq_that_is_none_releases_nothing(shared: Scratch, seq: int | None) -> None:
-    """Unknown numbers and NULL are refused with the same words as another's intent."""
+def test_a_seq_that_is_no_entry_discloses_nothing(shared: Scratch, seq: int | None) -> None:
+    """Unknown numbers and NULL are refused with the same words as the intent of another login."""
     with pytest.raises(Denied, match="no committed intent of this login"):
         shared.sql(RELEASE, seq, role="reveal")
 
 
 @pytest.mark.usefixtures("record", "rejection")
 @pytest.mark.parametrize("action", ["reveal", "quarantine show"])
-def test_an_intent_for_no_record_releases_nothing(shared: Scratch, action: str) -> None:
-    """NULL and an unknown id match no row, whatever fields are named."""
+def test_an_intent_for_no_record_discloses_nothing(shared: Scratch, action: str) -> None:
+    """NULL and an unknown id match no row, whatever fields the intent names."""
     for record_id in (None, uuid.uuid4()):
         seq = append_committed(
             shared, action=action, record_id=record_id, fields=["device_id", "ip", "quarantine"]
@@ -162,8 +162,8 @@ def test_an_intent_for_no_record_releases_nothing(shared: Scratch, action: str) 
         assert take(shared, seq) == {}
 
 
-def test_an_erased_value_is_released_as_null(shared: Scratch) -> None:
-    """After an erasure there is nothing to take, and the release says so."""
+def test_an_erased_value_is_disclosed_as_null(shared: Scratch) -> None:
+    """After an erasure the field has no ciphertext, and the disclosure says so."""
     record = stored_record(shared)
     shared.sql("UPDATE user_logins SET ip_ciphertext = NULL WHERE record_id = %s", record.record_id)
     seq = append_committed(shared, record_id=record.record_id, fields=["ip"])
@@ -171,7 +171,7 @@ def test_an_erased_value_is_released_as_null(shared: Scratch) -> None:
 
 
 def test_every_entry_about_a_record_is_handed_out(shared: Scratch, record: SealedRecord) -> None:
-    """However many other logins have put there: none pushes another out, and its own intent is the last."""
+    """Entries of other logins push no entry out, however many they are, and the own intent is the last."""
     shared.sql(
         "SET session_replication_role = replica; INSERT INTO audit_log SELECT 10000000 - i, now(),"
         " gen_random_uuid(), 'intent', 'test_rotate', NULL, 'a', 'h', 'keys rewrap', %s, '{}', NULL, NULL, 'r',"
@@ -188,8 +188,8 @@ def test_every_entry_about_a_record_is_handed_out(shared: Scratch, record: Seale
 
 
 @pytest.mark.parametrize("role", ["ingest", "rotate", "re-encrypt", "erase", "audit", "analyst"])
-def test_no_other_role_takes(shared: Scratch, record: SealedRecord, role: str) -> None:
-    """EXECUTE is reveal's alone."""
+def test_no_other_role_discloses(shared: Scratch, record: SealedRecord, role: str) -> None:
+    """Only the role reveal has EXECUTE."""
     seq = append_committed(shared, record_id=record.record_id)
     with pytest.raises(Denied, match="permission denied for function"):
         take(shared, seq, role)

@@ -18,15 +18,15 @@ from vault_etl.records.messages import SealedRecord, SealedRejection
 
 
 def show(shared: Scratch, record_id: uuid.UUID, **changes: object) -> int:
-    """An intent to show a quarantined message, changed as told; its seq."""
+    """Append an intent to show a quarantined message, with these changes; return its seq."""
     intent = {"action": "quarantine show", "fields": ["quarantine"], "record_id": record_id}
     return append_committed(shared, **{**intent, **changes})
 
 
-def test_an_intent_to_show_releases_the_body_once(
+def test_an_intent_to_show_discloses_the_body_once(
     shared: Scratch, rejection: SealedRejection
 ) -> None:
-    """Of the quarantined message that it names."""
+    """The body is that of the quarantined message that the intent names."""
     seq = show(shared, rejection.record_id)
     assert take(shared, seq) == {"quarantine": rejection.body_ciphertext}
     with pytest.raises(Denied, match="was used before"):
@@ -34,17 +34,17 @@ def test_an_intent_to_show_releases_the_body_once(
 
 
 @pytest.mark.parametrize("fields", [[], ["ip"], ["device_id", "ip"]])
-def test_an_intent_to_show_that_does_not_name_quarantine_releases_nothing(
+def test_an_intent_to_show_that_does_not_name_quarantine_discloses_nothing(
     shared: Scratch, rejection: SealedRejection, fields: list[str]
 ) -> None:
-    """The log would not show what was looked at."""
+    """Otherwise the log would not show what was disclosed."""
     assert take(shared, show(shared, rejection.record_id, fields=fields)) == {}
 
 
 def test_the_two_actions_do_not_stand_in_for_each_other(
     shared: Scratch, record: SealedRecord, rejection: SealedRejection
 ) -> None:
-    """A reveal releases no body, and a show no field of a record, even where one id has both rows."""
+    """A reveal discloses no body, and a show no field of a record, even where one id has both rows."""
     every = ["device_id", "ip", "quarantine"]
     body = ciphertext(1)
     shared.sql(
@@ -68,19 +68,19 @@ def test_the_two_actions_do_not_stand_in_for_each_other(
         {"action": "quarantine retry"},
     ],
 )
-def test_only_an_allowed_intent_to_show_releases_a_body(
+def test_only_an_allowed_intent_to_show_discloses_a_body(
     shared: Scratch, rejection: SealedRejection, changes: dict[str, object]
 ) -> None:
-    """No denied intent, and no intent of another action with quarantine."""
+    """A denied intent, and an intent of another action with quarantine, are refused."""
     seq = show(shared, rejection.record_id, **changes)
     with pytest.raises(Denied):
         take(shared, seq)
 
 
-def test_an_intent_to_show_of_the_same_transaction_releases_nothing(
+def test_an_intent_to_show_of_the_same_transaction_discloses_nothing(
     shared: Scratch, rejection: SealedRejection
 ) -> None:
-    """As with a reveal, it could be rolled back afterwards."""
+    """The transaction could be rolled back afterwards, as with a reveal."""
     with shared.connect("admin") as opened, opened.cursor() as cursor:
         seq = append_open(
             cursor,
@@ -92,8 +92,8 @@ def test_an_intent_to_show_of_the_same_transaction_releases_nothing(
             cursor.execute(RELEASE, (seq,))
 
 
-def test_an_erased_body_is_released_as_null(shared: Scratch) -> None:
-    """There is nothing to take, and the release says so."""
+def test_an_erased_body_is_disclosed_as_null(shared: Scratch) -> None:
+    """An erased body has no ciphertext, and the disclosure says so."""
     record_id = stored_rejection(shared).record_id
     shared.sql("UPDATE quarantine SET body_ciphertext = NULL WHERE record_id = %s", record_id)
     assert shared.sql(RELEASE, show(shared, record_id), role="reveal") == [("quarantine", None)]

@@ -17,10 +17,10 @@ from tests.kit.scratch import Scratch
 from vault_etl.records.messages import SealedRecord
 
 
-def test_a_release_rolled_back_gives_only_the_same_again(
+def test_a_disclosure_that_is_rolled_back_gives_only_the_same_again(
     shared: Scratch, record: SealedRecord
 ) -> None:
-    """Rolling the release back buys the same values under the same committed intent, and no others."""
+    """A rollback gives the same values under the same committed intent again, and no others."""
     seq = append_committed(shared, record_id=record.record_id, fields=["ip"])
     for _ in range(2):
         with shared.connect("reveal") as opened, opened.cursor() as cursor:
@@ -40,10 +40,10 @@ def test_a_release_rolled_back_gives_only_the_same_again(
         "SET LOCAL ROLE vault_etl_reveal",
     ],
 )
-def test_an_intent_of_the_same_transaction_releases_nothing(
+def test_an_intent_of_the_same_transaction_discloses_nothing(
     shared: Scratch, record: SealedRecord, between: str
 ) -> None:
-    """Append and take in one transaction, which could be rolled back after: refused."""
+    """A transaction that appends and discloses could be rolled back afterwards, so it is refused."""
     with shared.connect("admin") as opened, opened.cursor() as cursor:
         seq = append_open(cursor, record_id=record.record_id)
         cursor.execute(between)
@@ -51,10 +51,10 @@ def test_an_intent_of_the_same_transaction_releases_nothing(
             cursor.execute(RELEASE, (seq,))
 
 
-def test_an_intent_of_a_subtransaction_releases_nothing(
+def test_an_intent_of_a_subtransaction_discloses_nothing(
     shared: Scratch, record: SealedRecord
 ) -> None:
-    """A savepoint around the intent, released before, makes it no other transaction."""
+    """A savepoint around the intent, ended before, makes no other transaction."""
     with shared.connect("admin") as opened, opened.cursor() as cursor:
         cursor.execute("SAVEPOINT a")
         seq = append_open(cursor, record_id=record.record_id)
@@ -63,8 +63,10 @@ def test_an_intent_of_a_subtransaction_releases_nothing(
             cursor.execute(RELEASE, (seq,))
 
 
-def test_one_statement_is_one_transaction(shared: Scratch, record: SealedRecord) -> None:
-    """Append and release in one SELECT, by a LATERAL join, is refused."""
+def test_a_single_statement_that_appends_and_discloses_is_refused(
+    shared: Scratch, record: SealedRecord
+) -> None:
+    """A SELECT that appends and discloses by a LATERAL join is one transaction."""
     with shared.connect("admin") as opened, opened.cursor() as cursor, pytest.raises(Denied):
         cursor.execute(
             f"WITH a AS MATERIALIZED (SELECT seq FROM public.{APPEND}))"  # noqa: S608
@@ -85,7 +87,7 @@ def test_one_statement_is_one_transaction(shared: Scratch, record: SealedRecord)
 def test_a_cursor_opened_before_the_commit_gives_nothing(
     shared: Scratch, record: SealedRecord
 ) -> None:
-    """A holdable cursor over the release does not outlive the rule: it is materialised at the COMMIT."""
+    """A holdable cursor over the disclosure is materialised at the COMMIT, which is refused."""
     with shared.connect("admin") as opened, opened.cursor() as cursor:
         seq = append_open(cursor, record_id=record.record_id)
         cursor.execute(f"DECLARE held CURSOR WITH HOLD FOR {RELEASE}", (seq,))
@@ -93,7 +95,9 @@ def test_a_cursor_opened_before_the_commit_gives_nothing(
             opened.commit()
 
 
-def test_an_intent_rolled_back_releases_nothing(shared: Scratch, record: SealedRecord) -> None:
+def test_an_intent_that_is_rolled_back_discloses_nothing(
+    shared: Scratch, record: SealedRecord
+) -> None:
     """An entry that was rolled back is not an intent; the next entry gets its seq."""
     with shared.connect("admin") as opened, opened.cursor() as cursor:
         seq = append_open(cursor, record_id=record.record_id)
@@ -102,10 +106,8 @@ def test_an_intent_rolled_back_releases_nothing(shared: Scratch, record: SealedR
             cursor.execute(RELEASE, (seq,))
 
 
-def test_an_intent_not_yet_committed_releases_nothing(
-    shared: Scratch, record: SealedRecord
-) -> None:
-    """A second session cannot take against the open transaction of the first."""
+def test_an_uncommitted_intent_discloses_nothing(shared: Scratch, record: SealedRecord) -> None:
+    """A second session cannot use the intent of the open transaction of the first."""
     with shared.connect("admin") as opened, opened.cursor() as cursor:
         seq = append_open(cursor, record_id=record.record_id)
         with pytest.raises(Denied):

@@ -28,6 +28,6 @@ def records(shared: Scratch) -> list[SealedRecord]:
 
 @pytest.fixture
 def session(shared: Scratch) -> Iterator[connection]:
-    """The attacker's."""
+    """A session of the attacker."""
     with shared.connect("reveal") as opened:
         yield opened

@@ -17,10 +17,10 @@ from vault_etl.records.messages import SealedRecord
 from vault_etl.reveal.find import search_digest
 
 
-def test_one_intent_is_one_value_however_often_it_is_rolled_back(
+def test_an_intent_is_one_value_however_often_it_is_rolled_back(
     shared: Scratch, session: connection, records: list[SealedRecord]
 ) -> None:
-    """Look, roll back, look for others: the second set of tokens was never committed, and is refused."""
+    """After a find that is rolled back, other tokens are refused: they were never committed."""
     seq, mine, other = intent(shared), records[0].tokens[Field.IP], records[2].tokens[Field.IP]
     bind(session, seq, [mine])
     with session.cursor() as opened:
@@ -37,7 +37,7 @@ def test_one_intent_is_one_value_however_often_it_is_rolled_back(
         assert find(opened, seq, [mine]) == ["ann", "bob"]
 
 
-def test_an_intent_of_many_values_looks_for_so_many(
+def test_an_intent_of_many_values_finds_exactly_that_many(
     shared: Scratch, session: connection, records: list[SealedRecord]
 ) -> None:
     """An intent finds exactly as many values as it has counted for the quota."""
@@ -53,7 +53,7 @@ def test_an_intent_of_many_values_looks_for_so_many(
 def test_a_binding_that_could_be_rolled_back_finds_nothing(
     shared: Scratch, session: connection, records: list[SealedRecord]
 ) -> None:
-    """Bind and find in one transaction, a savepoint between or not; nor does an intent of it bind."""
+    """Bind and find in one transaction are refused, with a savepoint or not; an intent of it binds nothing either."""
     seq, token = intent(shared), records[0].tokens[Field.IP]
     with session.cursor() as opened:
         for between in ("SELECT 1", "SAVEPOINT a", "SET LOCAL ROLE vault_etl_reveal"):
@@ -71,10 +71,10 @@ def test_a_binding_that_could_be_rolled_back_finds_nothing(
 
 
 @pytest.mark.parametrize("count", [2, 10_000])
-def test_there_are_no_more_tokens_than_a_value_has(
+def test_a_value_has_one_token_for_each_token_key(
     shared: Scratch, session: connection, records: list[SealedRecord], count: int
 ) -> None:
-    """One a token key that is not destroyed: a list to try is refused, in one dimension or two."""
+    """Keys that are destroyed do not count: a list to try is refused, in one dimension or two."""
     tokens = [records[0].tokens[Field.IP], *(uuid.uuid4() for _ in range(count - 1))]
     seq = intent(shared)
     bind(session, seq, tokens)
@@ -88,8 +88,8 @@ def test_there_are_no_more_tokens_than_a_value_has(
             session.rollback()
 
 
-def test_a_second_generation_is_a_second_token(scratch: Scratch) -> None:
-    """While both have keys, and not when one is destroyed."""
+def test_two_generations_are_two_tokens(scratch: Scratch) -> None:
+    """A value has two tokens while both generations have keys, and one when one of them is destroyed."""
     scratch.add_token_keys()
     scratch.add_token_keys(2, "pending")
     tokens = [uuid.uuid4(), uuid.uuid4()]
@@ -112,7 +112,7 @@ def test_a_digest_has_32_bytes(shared: Scratch, session: connection, digest: byt
 def test_a_nonce_has_32_bytes(
     shared: Scratch, session: connection, records: list[SealedRecord]
 ) -> None:
-    """A longer one takes the first token's place: two lists would have one digest, and be two values."""
+    """A longer nonce takes the first token's place: two lists would have one digest, and be two values."""
     first, second = records[0].tokens[Field.IP], records[2].tokens[Field.IP]
     seq = intent(shared)
     bind(session, seq, [first, second])
@@ -123,10 +123,10 @@ def test_a_nonce_has_32_bytes(
             session.rollback()
 
 
-def test_what_a_look_is_bound_to_is_gone_with_its_answer(
+def test_a_binding_is_deleted_with_its_answer(
     shared: Scratch, session: connection, records: list[SealedRecord]
 ) -> None:
-    """Until then it is a digest that no token leads to without the nonce; afterwards it is nothing."""
+    """Until the answer the binding is a digest, which no token leads to without the nonce."""
     seq, token = intent(shared), records[0].tokens[Field.IP]
     bind(session, seq, [token])
     held = "SELECT search FROM audit_disclosed WHERE seq = %s"

@@ -16,10 +16,10 @@ from vault_etl.crypto.fields import Field
 from vault_etl.records.messages import SealedRecord
 
 
-def test_a_committed_intent_finds_who_holds_its_value(
+def test_a_committed_intent_finds_the_holders_of_its_value(
     shared: Scratch, session: connection, records: list[SealedRecord]
 ) -> None:
-    """By the token in the field that it names, and in no other field."""
+    """The search is by the token, in the field that the intent names and in no other."""
     token = records[0].tokens[Field.IP]
     assert look(session, intent(shared), [token]) == ["ann", "bob"]
     assert look(session, intent(shared, fields=["device_id"]), [token]) == []
@@ -41,7 +41,7 @@ def test_a_committed_intent_finds_who_holds_its_value(
     ],
 )
 def test_an_amount_is_of_a_search_or_of_tokens(shared: Scratch, changes: dict[str, object]) -> None:
-    """No entry is made of any other, so none counts for less than it releases."""
+    """No other entry has an amount, so no intent counts for less than it discloses."""
     with pytest.raises(psycopg2.errors.InvalidParameterValue, match="amount"):
         intent(shared, **{"amount": 2, **changes})
     seq = intent(shared, amount=65_536, reason="x" * 500)
@@ -53,7 +53,7 @@ def test_an_amount_is_of_a_search_or_of_tokens(shared: Scratch, changes: dict[st
 def test_an_answer_comes_once(
     shared: Scratch, session: connection, records: list[SealedRecord]
 ) -> None:
-    """A second is refused, and of ten sessions that ask at once one gets it."""
+    """A second answer is refused, and of ten sessions that ask at once, one gets the answer."""
     token, seq = records[0].tokens[Field.IP], intent(shared)
     assert look(session, seq, [token])
     with session.cursor() as opened, pytest.raises(Denied, match="not bound"):
@@ -85,7 +85,7 @@ def test_an_answer_comes_once(
 def test_only_an_allowed_intent_to_find_finds(
     shared: Scratch, session: connection, records: list[SealedRecord], changes: dict[str, object]
 ) -> None:
-    """No other action's, and no denied one."""
+    """An intent of another action, or a denied intent, finds nothing."""
     token = records[0].tokens[Field.IP]
     seq = intent(shared, **changes)
     with pytest.raises(Denied, match="no committed intent"):
@@ -108,30 +108,30 @@ def test_an_outcome_finds_nothing(session: connection, records: list[SealedRecor
 def test_an_intent_finds_in_one_personal_field(
     shared: Scratch, session: connection, records: list[SealedRecord], fields: list[str]
 ) -> None:
-    """The log names what was looked through: neither two fields nor none nor quarantine."""
+    """The log names the field that was searched: two fields, no field, and quarantine are refused."""
     with pytest.raises(Denied, match="do not fit the values"):
         look(session, intent(shared, fields=fields), [records[0].tokens[Field.IP]])
 
 
-def test_a_find_releases_no_record(
+def test_a_find_discloses_no_record(
     shared: Scratch, session: connection, records: list[SealedRecord]
 ) -> None:
-    """One that names a record is no way to its ciphertexts."""
+    """An intent to find that names a record gives no ciphertext of it."""
     seq = intent(shared, record_id=records[0].record_id)
     with session.cursor() as opened, pytest.raises(Denied, match="no committed intent"):
         opened.execute("SELECT * FROM public.audit_disclose(%s)", (seq,))
 
 
 @pytest.mark.parametrize("seq", [0, -1, 10**12, None])
-def test_without_an_intent_nothing_is_found(
+def test_a_find_without_an_intent_is_denied(
     session: connection, records: list[SealedRecord], seq: int | None
 ) -> None:
-    """A number that is no entry, and NULL."""
+    """A number that is not an entry, and NULL, are denied."""
     with session.cursor() as opened, pytest.raises(Denied, match="no committed intent"):
         find(opened, seq, [records[0].tokens[Field.IP]])  # type: ignore[arg-type]
 
 
-def test_another_logins_intent_is_its_own(
+def test_an_intent_is_of_its_login_alone(
     shared: Scratch, session: connection, records: list[SealedRecord]
 ) -> None:
     """A colleague with the same role can neither bind nor use the intent."""
@@ -157,7 +157,7 @@ def test_another_logins_intent_is_its_own(
 def test_an_intent_to_find_lasts_a_minute(
     shared: Scratch, session: connection, records: list[SealedRecord], age: str, found: bool
 ) -> None:
-    """Bound in time, it still finds nothing after 60 s."""
+    """An intent that was bound in time still finds nothing after 60 s."""
     token = records[0].tokens[Field.IP]
     seq = intent(shared)
     bind(session, seq, [token])
@@ -175,10 +175,10 @@ def test_an_intent_to_find_lasts_a_minute(
                 find(opened, seq, [token])
 
 
-def test_a_look_lists_a_thousand_and_counts_all(
+def test_a_find_lists_a_thousand_and_counts_all(
     shared: Scratch, session: connection, records: list[SealedRecord]
 ) -> None:
-    """Whatever the client asks for: NULL and 2³¹ - 1 are no way to all rows."""
+    """The client's limit does not matter: NULL and 2³¹ - 1 are no way to all rows."""
     many = uuid.uuid4()
     shared.sql(
         "INSERT INTO user_logins (record_id, user_id, device_type, masked_ip, token_generation, create_date)"
@@ -201,7 +201,7 @@ def test_a_look_lists_a_thousand_and_counts_all(
 @pytest.mark.parametrize("role", ["ingest", "rotate", "re-encrypt", "erase", "audit", "analyst"])
 @pytest.mark.parametrize("statement", [SEARCH.replace("%s", "1, ''", 1).replace(", %s", ""), FIND])
 def test_no_other_role_finds(shared: Scratch, role: str, statement: str) -> None:
-    """EXECUTE is reveal's alone."""
+    """Only the role reveal has EXECUTE."""
     values = (1, NONCE, [uuid.uuid4()], 1) if statement == FIND else ()
     with pytest.raises(Denied, match="permission denied for function"):
         shared.sql(statement, *values, role=role)

@@ -27,7 +27,7 @@ UNFINISHED = (
 
 @pytest.fixture(scope="package")
 def old(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Keys, a policy, looks at several values and an intent without an outcome are in a segment; a look is not."""
+    """A segment with keys, a policy, finds of several values and an unfinished intent; a later access is not in it."""
     home = tmp_path_factory.mktemp("old")
     with filled_vault(keyed, home, [event(ip=address) for address in ADDRESSES]) as vault:
         ((record_id,),) = vault.sql("SELECT min(record_id::text) FROM user_logins")
@@ -54,7 +54,7 @@ def old(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site
 
 @pytest.fixture(scope="package")
 def trimmed(old: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The same, trimmed."""
+    """The same vault, trimmed."""
     with copied(old.vault, tmp_path_factory.mktemp("trimmed")) as vault:
         site = dataclasses.replace(old, vault=vault)
         done = site.trim("--reason", "90 days", "--yes")

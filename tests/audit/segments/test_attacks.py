@@ -1,4 +1,4 @@
-"""What is done to a trimmed log, or to its segments, is found: by the record in the chain, and by the files."""
+"""Changes of a trimmed log, or of its segments, are found: by the record in the chain, and by the files."""
 # ruff: noqa: S608 - statements of ours
 
 from __future__ import annotations
@@ -96,12 +96,12 @@ def proof(
 
 
 def segments(place: Path) -> Sequence[StoredSegmentFiles]:
-    """Those in a folder."""
+    """The segments in a folder."""
     return SegmentFiles(FolderArchive(place)).segments()
 
 
-def test_what_was_not_changed_holds(trimmed: Site) -> None:
-    """The changes below are what is found, and not how they are made."""
+def test_an_unchanged_trimmed_log_holds(trimmed: Site) -> None:
+    """Only the changes of the other tests are found, not the way in which they are made."""
     assert proof(trimmed, "SELECT 1").ok
 
 
@@ -153,7 +153,7 @@ def test_no_more_is_fetched_than_was_written(trimmed: Site, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("suffix", ["entries.jsonl.gz", "checkpoints.jsonl.gz", "manifest.json"])
 def test_files_that_were_changed_are_refused(trimmed: Site, tmp_path: Path, suffix: str) -> None:
-    """By the database, which has the SHA-256 of the manifest; alone, by the manifest, and by the signature."""
+    """The database has the SHA-256 of the manifest; without it, the manifest and the signature refuse them."""
     place = tmp_path / "copy"
     shutil.copytree(trimmed.place, place)
     (file,) = place.glob(f"*.{suffix}")
@@ -170,7 +170,7 @@ def test_files_that_were_changed_are_refused(trimmed: Site, tmp_path: Path, suff
 def test_a_segment_written_again_is_not_the_one_on_the_record(
     trimmed: Site, tmp_path: Path
 ) -> None:
-    """Whatever its files say, and although the same key signed the end of both."""
+    """The record refuses the segment, although the same key signed the end of both."""
     place = tmp_path / "copy"
     shutil.copytree(trimmed.place, place)
     (file,) = place.glob("*.manifest.json")

@@ -1,4 +1,4 @@
-"""What others store in the place of segments, or as checkpoints, neither stops a trim nor silences an export."""
+"""Files and checkpoints that others store in the place of segments neither stop a trim nor silence an export."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BY_THE_OWNER = "BEGIN; SET LOCAL session_replication_role = replica; {}; COMMIT"
 
 
 def store(site: Site, seq: int, *, signed: bool) -> None:
-    """A checkpoint of an old entry, by the role reveal: rubbish, or one that the audit key has signed."""
+    """Store a checkpoint of an old entry, by the role reveal: rubbish, or one that the audit key has signed."""
     ((hash_,),) = site.vault.sql("SELECT hash FROM audit_log WHERE seq = %s", seq)
     made = RUBBISH
     if signed:
@@ -66,8 +66,8 @@ def test_checkpoints_that_came_after_the_export_stop_no_trim(untrimmed: Site) ->
     ],
     ids=["one is gone", "one is of another entry"],
 )
-def test_checkpoints_that_say_something_else_do(untrimmed: Site, change: str, problem: str) -> None:
-    """The owner alone can make that, and what signs another log is not deleted."""
+def test_checkpoints_of_another_log_stop_a_trim(untrimmed: Site, change: str, problem: str) -> None:
+    """Only the owner can make such a checkpoint, and a trim does not delete what signs another log."""
     store(untrimmed, 2, signed=True)
     place = untrimmed.vault.home / "again"
     untrimmed.vault.ok("audit", "audit", "export", "--to", str(place))
@@ -111,7 +111,7 @@ FORGED: dict[str, tuple[Change, str]] = {
 
 
 def signed_as(manifest: SegmentManifest, note: str) -> SegmentManifest:
-    """With the signature lines of another note."""
+    """The note with the signature lines of another note."""
     lines = Checkpoint.parse(note).signatures
     made = Checkpoint(manifest.vault_id, manifest.last, lines)
     return dataclasses.replace(manifest, checkpoint=made.note)
@@ -121,7 +121,7 @@ def signed_as(manifest: SegmentManifest, note: str) -> SegmentManifest:
 def test_a_forged_manifest_is_named(
     trimmed: Site, tmp_path: Path, change: Change, problem: str
 ) -> None:
-    """By an export, which writes nothing behind it, and by a trim, which it is not too young for."""
+    """An export names it and writes nothing behind it, and a trim names it, which it is not too young for."""
     place, more = tmp_path / "place", tmp_path / "more"
     shutil.copytree(trimmed.place, place)
     key = AuditKey(trimmed.key.read_bytes())
@@ -152,7 +152,7 @@ def test_a_forged_manifest_is_named(
 
 
 def test_the_timer_of_an_export_fails(trimmed: Site, tmp_path: Path) -> None:
-    """Exit 65, not "no entry of that age", for a file that anybody who writes the place can make."""
+    """Exit 65, not "no entry of that age", for a file that any writer of the place can make."""
     place = tmp_path / "place"
     shutil.copytree(trimmed.place, place)
     (recorded,) = SegmentFiles(FolderArchive(place)).segments()

@@ -21,12 +21,12 @@ NOWHERE = {"VAULT_ETL_DATABASE_URL": None, "AWS_ENDPOINT_URL": "http://127.0.0.1
 
 
 def request() -> AuditRequest:
-    """Of the owner's login."""
+    """A request of the owner's login."""
     return audit_request(FakeIdentity(), Action.AUDIT_TRIM, "retention")
 
 
 def test_a_segment_proves_itself(old: Site) -> None:
-    """Its files alone, without a database and without KMS, and beside a table that still has its entries."""
+    """Its files prove it alone, without a database and KMS, and beside a table that still has its entries."""
     (made,) = old.exported.lines
     assert (made["first_seq"], made["last_seq"]) == (1, old.end)
     alone = old.vault.ok(
@@ -69,8 +69,8 @@ def test_a_trimmed_log_holds_and_says_what_was_not_read(trimmed: Site) -> None:
     ]
 
 
-def test_with_its_segments_it_is_one_chain(trimmed: Site) -> None:
-    """From the first entry to the last, and any checkpoint that was kept is compared."""
+def test_a_log_with_its_segments_is_one_chain(trimmed: Site) -> None:
+    """The chain is proven from the first entry to the last, against any checkpoint that was kept."""
     receipt = ("--checkpoint", str(trimmed.receipt))
     found = trimmed.verify("--segments", str(trimmed.place), *receipt)
     assert found.code == 0, found.stdout
@@ -81,7 +81,7 @@ def test_with_its_segments_it_is_one_chain(trimmed: Site) -> None:
 def test_a_checkpoint_of_an_entry_that_is_not_read_proves_nothing(
     trimmed: Site, tmp_path: Path
 ) -> None:
-    """One of the segment's end does; one before it needs the segment."""
+    """A checkpoint of the segment's end proves the log; one before the end needs the segment."""
     assert trimmed.verify("--checkpoint", str(trimmed.receipt)).code == 0
     earlier = tmp_path / "earlier.txt"
     earlier.write_text(_signed(trimmed, 3), encoding="utf-8")
@@ -92,7 +92,7 @@ def test_a_checkpoint_of_an_entry_that_is_not_read_proves_nothing(
     assert whole.code == 0, whole.stdout
 
 
-def test_trimming_again_finds_nothing_to_do(trimmed: Site) -> None:
+def test_a_second_trim_deletes_nothing(trimmed: Site) -> None:
     """A deleted segment on the record is skipped, and an export continues after it."""
     again = trimmed.trim("--reason", "x", "--yes")
     assert (again.code, again.stdout) == (0, "")
@@ -102,7 +102,7 @@ def test_trimming_again_finds_nothing_to_do(trimmed: Site) -> None:
     assert more.stdout == ""
 
 
-def test_what_is_young_stays(untrimmed: Site) -> None:
+def test_young_entries_stay(untrimmed: Site) -> None:
     """An export may reach up to now; a trim does not, and never into the last day."""
     untrimmed.vault.ok("audit", "audit", "checkpoint")
     place = untrimmed.vault.home / "all"
@@ -117,8 +117,8 @@ def test_what_is_young_stays(untrimmed: Site) -> None:
     assert untrimmed.vault.run("admin", *asked, "--older-than", "1h").code == 2
 
 
-def test_an_interrupted_trim_is_gone_on_with(untrimmed: Site) -> None:
-    """On the record and not deleted yet, the log holds; another run deletes, without a second entry."""
+def test_an_interrupted_trim_is_continued(untrimmed: Site) -> None:
+    """A segment on the record that is not deleted yet holds; another run deletes it, without a second entry."""
     url = untrimmed.vault.database_url("admin")
     trimmer = PostgresTrimmer(Database(url))
     (stored,) = SegmentFiles(FolderArchive(untrimmed.place)).segments()
@@ -155,8 +155,8 @@ def _signed(site: Site, seq: int) -> str:
 
 
 @pytest.mark.parametrize(("place", "code"), [("missing", 66), ("gs://bucket/audit", 2)])
-def test_a_place_that_is_none_is_said(trimmed: Site, tmp_path: Path, place: str, code: int) -> None:
-    """A timer with a wrong name would trim nothing for ever, and say nothing."""
+def test_a_missing_place_is_named(trimmed: Site, tmp_path: Path, place: str, code: int) -> None:
+    """A timer with a wrong name would never trim, without a message."""
     given = place if ":" in place else str(tmp_path / place / "audit")
     for role, command in (
         ("admin", ("trim", "--segments", given, "--dry-run")),

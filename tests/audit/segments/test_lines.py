@@ -1,4 +1,4 @@
-"""Entries as JSON lines: what was written is read, and a file that anybody made is refused, or is entries."""
+"""Entries as JSON lines: written entries are read back, and a file of any other writer is refused, or holds entries."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ ENTRY: Final = LoggedEntry(
 STORED: Final = StoredCheckpoint(7, bytes(32), b"abcd", b"0" * 70, "ana")
 
 
-def test_what_was_written_is_read(tmp_path: Path) -> None:
-    """Column for column, and to the microsecond; the same rows make the same bytes."""
+def test_written_entries_are_read_back(tmp_path: Path) -> None:
+    """Every column agrees, to the microsecond; the same rows make the same bytes."""
     files = [write_lines(tmp_path / name, map(entry_object, [ENTRY] * 3)) for name in "ab"]
     assert files[0] == files[1]
     assert list(read_lines(tmp_path / "a", files[0], entry_from, "x")) == [ENTRY] * 3
@@ -76,8 +76,8 @@ def _stored(path: Path, content: bytes, rows: int) -> SegmentFile:
     ],
     ids=str,
 )
-def test_another_type_of_a_column_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
-    """By an error of ours, since a manifest that fits is quickly made."""
+def test_a_column_of_another_type_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    """The error is one of ours, since a manifest that fits is quickly made."""
     line = json.dumps({**entry_object(ENTRY), **change}).encode() + b"\n"
     file = _stored(tmp_path / "x", gzip.compress(line), 1)
     with pytest.raises(DataError, match="is not what its manifest says"):
@@ -98,8 +98,8 @@ def test_another_type_of_a_column_is_refused(tmp_path: Path, change: dict[str, A
     ],
     ids=["no gzip", "cut", "a list", "no UTF-8", "a long line", "empty", "two rows", "no deflate"],
 )
-def test_a_file_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
-    """Whatever its manifest says."""
+def test_a_file_that_differs_from_its_manifest_is_refused(tmp_path: Path, content: bytes) -> None:
+    """The manifest has the digest of the file, which is no file of entries."""
     file = _stored(tmp_path / "x", content, 1)
     with pytest.raises(DataError, match="is not what its manifest says"):
         list(read_lines(tmp_path / "x", file, entry_from, "x"))

@@ -30,7 +30,7 @@ MANIFEST: Final = SegmentManifest(
 
 
 def test_a_manifest_is_read_as_it_was_written() -> None:
-    """To the microsecond; its name says its entries."""
+    """Times agree to the microsecond; the name says the entries."""
     assert SegmentManifest.parse(MANIFEST.content) == MANIFEST
     assert MANIFEST.name == "audit-000000000003-000000000017"
     assert segment_of(f"{MANIFEST.name}.manifest.json") == MANIFEST.name
@@ -51,8 +51,8 @@ def test_a_manifest_is_read_as_it_was_written() -> None:
         (b"}\n", b'}, "more": 1}\n'),
     ],
 )
-def test_anything_else_is_none(old: bytes, new: bytes) -> None:
-    """Another member, form or spelling; and a checkpoint of another entry than the last."""
+def test_a_changed_manifest_is_refused(old: bytes, new: bytes) -> None:
+    """Refused are another member, form or spelling, and a checkpoint of another entry than the last."""
     changed = MANIFEST.content.replace(old, new)
     assert changed != MANIFEST.content
     with pytest.raises(ValueError, match="not a manifest of a segment"):
@@ -69,5 +69,5 @@ def test_anything_else_is_none(old: bytes, new: bytes) -> None:
     ],
 )
 def test_other_files_are_no_segments(name: str) -> None:
-    """A place may have others in it."""
+    """A place may have other files in it."""
     assert segment_of(name) is None

@@ -17,7 +17,7 @@ COMMANDS: Final = 8
 
 
 def test_the_page_was_executed(untrimmed: Site) -> None:
-    """Each exits 0, with a folder in the place of the bucket."""
+    """Each command exits 0, with a folder in the place of the bucket."""
     page = (DOCS / "operations" / "retention.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     lines = [
@@ -37,7 +37,7 @@ def test_the_page_was_executed(untrimmed: Site) -> None:
 
 
 def test_the_vector_of_a_record(old: Site) -> None:
-    """The text whose SHA-256 is the ticket, as the database makes it."""
+    """The database makes the text whose SHA-256 is the ticket."""
     found = {
         name: value.strip('"').replace(" ", "") for name, value in EXAMPLES["audit segment"].items()
     }

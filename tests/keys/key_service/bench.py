@@ -40,10 +40,7 @@ OTHER = "arn:aws:kms:eu-west-1:000000000000:key/other"
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
-    """A KMS as seen by who may do all, by who may not unwrap or rewrap, and by who cannot reach it.
-
-    `other` is a KMS key that `rewrapper` and `unwrapper` trust, and `rewrapper` may rewrap onto.
-    """
+    """A KMS for a caller who may do all, for one who may not unwrap or rewrap, and for one who cannot reach it."""
 
     generator: KeyGenerator
     unseen: UnseenKeyGenerator
@@ -93,5 +90,5 @@ CHANGES: dict[str, dict[str, Any]] = {
     "another id": {"key_id": 4711},
     "destroyed": {"wrapped_key": None},
     "damaged": {"wrapped_key": b"damaged" * 20},
-    "an ARN that nobody trusts": {"kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/other"},
+    "an untrusted ARN": {"kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/other"},
 }

@@ -56,7 +56,7 @@ def bench(request: pytest.FixtureRequest) -> Bench:
         return Bench(whole, whole, whole, denied, cut_off, whole, denied, cut_off, whole, OTHER)
     kms: Kms = request.getfixturevalue("kms")
     moto = request.getfixturevalue("moto")
-    nobody = EmulatorSession("http://127.0.0.1:1", Credentials("AKIAEXAMPLE", "secret"))
+    unreachable = EmulatorSession("http://127.0.0.1:1", Credentials("AKIAEXAMPLE", "secret"))
     other: str = kms("admin").create_key()["KeyMetadata"]["Arn"]
     listed = frozenset({*arns(moto).values(), other})
     return Bench(
@@ -64,10 +64,10 @@ def bench(request: pytest.FixtureRequest) -> Bench:
         KmsUnseenKeyGenerator(kms("re-encrypt"), ALIASES),
         unwrapper(kms("admin"), listed),
         unwrapper(kms("rotate"), listed),
-        unwrapper(nobody.client("kms"), listed),
+        unwrapper(unreachable.client("kms"), listed),
         rewrapper(kms("admin"), listed),
         rewrapper(kms("reveal"), listed),
-        rewrapper(nobody.client("kms"), listed),
+        rewrapper(unreachable.client("kms"), listed),
         KmsKeyFinder(kms("rotate"), TrustedKeys(kms("rotate"), ALIASES, listed)),
         other,
     )

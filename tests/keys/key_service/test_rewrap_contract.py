@@ -36,7 +36,7 @@ from vault_etl.local.provision import Provisioned
 
 @pytest.mark.parametrize("purpose", KeyPurpose)
 def test_a_rewrapped_key_is_the_same_key(bench: Bench, purpose: KeyPurpose) -> None:
-    """Other bytes, which open to it under the same context; the old ones still do too."""
+    """The bytes are new, and open to the key under the same context; the old bytes still do too."""
     key = new_key(bench, purpose=purpose)
     again = dataclasses.replace(key, wrapped_key=bench.rewrapper.rewrap(key, key.kms_key_arn))
     assert again.wrapped_key != key.wrapped_key
@@ -53,7 +53,7 @@ def test_a_key_is_not_rewrapped_as_anything_else(bench: Bench, changes: dict[str
 
 
 def test_a_rewrapped_key_opens_under_its_own_context_alone(bench: Bench) -> None:
-    """To wrap anew unbinds nothing."""
+    """A rewrap keeps the key bound to its context."""
     key = new_key(bench)
     again = dataclasses.replace(key, wrapped_key=bench.rewrapper.rewrap(key, key.kms_key_arn))
     assert fingerprint(prove_kms(again, bench.unwrapper), key.key_id) == key.fingerprint
@@ -79,7 +79,7 @@ def test_a_key_moves_to_another_kms_key_that_is_trusted(bench: Bench) -> None:
         bench.rewrapper.rewrap(moved, bench.other)
 
 
-def test_a_key_does_not_move_where_nobody_trusts_it(bench: Bench) -> None:
+def test_a_key_does_not_move_to_an_untrusted_kms_key(bench: Bench) -> None:
     """Every reader would refuse a key under a KMS key that is not trusted."""
     key = new_key(bench)
     with pytest.raises(NOT_THE_CALLERS):
@@ -87,24 +87,22 @@ def test_a_key_does_not_move_where_nobody_trusts_it(bench: Bench) -> None:
 
 
 @pytest.mark.iam
-def test_who_may_not_rewrap_is_told_so(bench: Bench) -> None:
-    """As denied to this caller, which says nothing about the key."""
+def test_a_caller_who_may_not_rewrap_is_denied(bench: Bench) -> None:
+    """The error is a denial of this caller, which says nothing about the key."""
     key = new_key(bench)
     with pytest.raises(KeyDeniedError):
         bench.denied_rewrapper.rewrap(key, key.kms_key_arn)
 
 
 def test_rewrapping_out_of_reach_is_unavailable(bench: Bench) -> None:
-    """Which is no refusal: it may be tried again."""
+    """An outage is no refusal: a later call may succeed."""
     key = new_key(bench)
     with pytest.raises(UnavailableError):
         bench.cut_off_rewrapper.rewrap(key, key.kms_key_arn)
 
 
-def test_neither_kms_key_is_used_for_rewrapping_unless_listed(
-    kms: Kms, moto: tuple[str, Provisioned]
-) -> None:
-    """Of the real adapter: the allow-list comes before the call, for where a key is and where it goes."""
+def test_rewrapping_uses_listed_kms_keys_alone(kms: Kms, moto: tuple[str, Provisioned]) -> None:
+    """With the real adapter: the allow-list comes before the call, for the old and the new KMS key."""
     key, _ = make_data_key(KmsKeyGenerator(kms("re-encrypt"), ALIASES), Field.IP)
     data, token = arns(moto)["data"], arns(moto)["token"]
     for listed, target in (({token}, data), ({data}, token), ({token}, token)):

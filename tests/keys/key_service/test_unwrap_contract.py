@@ -55,7 +55,7 @@ def test_a_key_opens_to_what_was_generated(bench: Bench, field: Field) -> None:
 
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
-def test_a_key_that_nobody_saw_opens_under_its_own_context(bench: Bench, field: Field) -> None:
+def test_an_unseen_key_opens_under_its_own_context(bench: Bench, field: Field) -> None:
     """32 bytes, wrapped under the KMS key of the purpose; the row has the fingerprint of the key."""
     key = new_key(bench, field, KeyPurpose.TOKEN)
     material = bench.unwrapper.unwrap(key)
@@ -66,8 +66,8 @@ def test_a_key_that_nobody_saw_opens_under_its_own_context(bench: Bench, field: 
         bench.unwrapper.unwrap(dataclasses.replace(key, key_id=key.key_id - 1))
 
 
-def test_every_key_is_another_one(bench: Bench) -> None:
-    """Also for the same purpose, field and id."""
+def test_two_generated_keys_differ(bench: Bench) -> None:
+    """They differ also for the same purpose, field and id."""
     made = [bench.generator.generate(KeyPurpose.DATA, Field.IP, 7) for _ in range(5)]
     assert len({key.material.expose() for key in made}) == 5
     assert len({key.wrapped_key for key in made}) == 5
@@ -93,15 +93,15 @@ def test_a_key_wrapped_for_the_other_purpose_does_not_open(bench: Bench) -> None
 
 
 @pytest.mark.iam
-def test_who_may_not_unwrap_is_told_so(bench: Bench) -> None:
-    """As a key that cannot be had, which is what it is to the caller; another one may."""
+def test_a_caller_who_may_not_unwrap_is_denied(bench: Bench) -> None:
+    """To this caller the key is not available; another caller may open it."""
     key = new_key(bench)
     with pytest.raises(KeyDeniedError):
         bench.denied.unwrap(key)
 
 
 def test_a_kms_out_of_reach_is_unavailable(bench: Bench) -> None:
-    """Which is no refusal: it may be tried again."""
+    """An outage is no refusal: a later call may succeed."""
     with pytest.raises(UnavailableError):
         bench.cut_off.unwrap(new_key(bench))
 
@@ -115,7 +115,7 @@ def test_a_kms_proves_itself(bench: Bench, field: Field) -> None:
 
 
 def test_a_listed_arn_is_trusted_and_no_other(kms: Kms, moto: tuple[str, Provisioned]) -> None:
-    """Of the real adapter: the explicit list takes the place of what the aliases point at."""
+    """With the real adapter: the explicit list takes the place of the KMS keys of the aliases."""
     key, _ = make_data_key(KmsKeyGenerator(kms("re-encrypt"), ALIASES), Field.IP)
     assert key.kms_key_arn == arns(moto)["data"]
     listed = unwrapper(kms("re-encrypt"), frozenset({arns(moto)["data"]}))
@@ -126,8 +126,8 @@ def test_a_listed_arn_is_trusted_and_no_other(kms: Kms, moto: tuple[str, Provisi
 
 
 @pytest.mark.iam
-def test_who_may_not_make_keys_is_told_so(kms: Kms) -> None:
-    """Of the real adapter: the role reveal has no GenerateDataKey."""
+def test_a_caller_who_may_not_make_keys_is_denied(kms: Kms) -> None:
+    """With the real adapter: the role reveal has no GenerateDataKey."""
     with pytest.raises(DeniedError):
         KmsKeyGenerator(kms("reveal"), ALIASES).generate(KeyPurpose.DATA, Field.IP, 7)
     with pytest.raises(DeniedError):
@@ -135,7 +135,7 @@ def test_who_may_not_make_keys_is_told_so(kms: Kms) -> None:
 
 
 def test_a_kms_key_is_looked_up_by_each_of_its_names(bench: Bench) -> None:
-    """Alias and ARN; one that is not there is a refusal. What is trusted is told by ARN."""
+    """Names are alias and ARN; an unknown name is a refusal. The trust in a KMS key is for its ARN."""
     arn = new_key(bench).kms_key_arn
     assert bench.kms_keys.arn(ALIASES[KeyPurpose.DATA]) == bench.kms_keys.arn(arn) == arn
     with pytest.raises(DeniedError):
