@@ -1,136 +1,40 @@
-"""`re-encrypt` gets rows of a detached month, and writes them, by claimed ranges alone: what it may try with SQL."""
+"""`re-encrypt` reads and writes rows of a detached month only by claims of ranges."""
 
 from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import psycopg2
 import pytest
 
-from tests.kit.cut_over import Ready, next_of, ready
+from tests.kit.cut_over import next_of
 from tests.kit.entries import append_committed
 from tests.kit.fakes.vault import rotate_request
-from tests.kit.months import name_of
 from tests.kit.rows import cut_over_request
 from tests.kit.scratch import Scratch
-from tests.rotation.claims import CLAIM, RELEASE, Denied
-from vault_etl.audit.entries import Action, AuditRequest
+from tests.rotation.claims import RELEASE, Denied
+from tests.rotation.retoken_site import EVERYTHING, Site, begun_site
+from vault_etl.audit.entries import Action
 from vault_etl.base.errors import ConfigurationError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.erase.erase import RecordTarget
 from vault_etl.erase.postgres import PostgresEraser
-from vault_etl.partitions.postgres import PostgresPartitions
-from vault_etl.records.partitions import choose
-from vault_etl.rotation.detached import DetachedMonth
-from vault_etl.rotation.next_tokens import NextTokens, TokenRow
 from vault_etl.rotation.postgres import PostgresDataRotations
-from vault_etl.rotation.postgres_detached import PostgresDetachedMonths, PostgresDetachedTokens
-from vault_etl.rotation.ranges import Range, RotationStep
+from vault_etl.rotation.postgres_detached import PostgresDetachedMonths
 
 PAGE: Final = "SELECT record_id FROM public.retoken_page(%s, NULL, 100, 1000000)"
+
 FILL: Final = (
     "SELECT public.retoken_fill(%s, 2::smallint, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')"
 )
-EVERYTHING: Final = Range(Table.USER_LOGINS, uuid.UUID(int=0), uuid.UUID(int=2**128 - 1))
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """Two records of generation 1 in a detached month; generation 2 is active. A retoken has begun, in two ranges."""
-
-    vault: Ready
-    month: DetachedMonth
-    run: uuid.UUID
-    rotation_id: uuid.UUID
-
-    @property
-    def scratch(self) -> Scratch:
-        """Its database."""
-        return self.vault.scratch
-
-    def claim(
-        self, rotation_id: uuid.UUID | None = None, run: uuid.UUID | None = None
-    ) -> uuid.UUID:
-        """A range that is claimed as it should be, or tried to."""
-        claim = uuid.uuid4()
-        values = (rotation_id or self.rotation_id, claim, run or self.run)
-        self.scratch.sql(CLAIM, *values, role="re-encrypt")
-        return claim
-
-    def rows(self, claim: uuid.UUID) -> Sequence[TokenRow]:
-        """What a claim gets."""
-        with self.scratch.database("re-encrypt") as database:
-            return PostgresDetachedTokens(database).page(claim, EVERYTHING, 100).rows
-
-    def fill(self, claim: uuid.UUID, rows: Sequence[TokenRow], generation: int = 2) -> int | None:
-        """New tokens, each a function of the old one."""
-        made = [
-            NextTokens(row, {field: next_of(token) for field, token in row.tokens.items()})
-            for row in rows
-        ]
-        step = RotationStep(claim, EVERYTHING, None, is_done=True)
-        with self.scratch.database("re-encrypt") as database:
-            return PostgresDetachedTokens(database).fill(made, generation, step)
-
-    def claim_with_rows(self) -> tuple[uuid.UUID, Sequence[TokenRow]]:
-        """The range that has them: the other one is empty."""
-        claims = [self.claim(), self.claim()]
-        return next((claim, rows) for claim in claims if (rows := self.rows(claim)))
-
-    def said(self, claim: uuid.UUID) -> tuple[list[str], str]:
-        """Fields and reason of its entry."""
-        ((fields, reason),) = self.scratch.sql(
-            "SELECT fields, reason FROM audit_log WHERE request_id = %s AND phase = 'intent'", claim
-        )
-        return fields, reason
-
-    def counts(self) -> dict[tuple[str, int], int]:
-        """Of generations, in closed months."""
-        return {
-            (field, generation): held
-            for field, generation, held in self.scratch.sql(
-                "SELECT field, id::int, sum(held)::int FROM detached_values"
-                " WHERE field LIKE '%%token' AND held <> 0 GROUP BY 1, 2"
-            )
-        }
-
-    def stored(self) -> list[tuple[Any, ...]]:
-        """Token, generations and next token of each row."""
-        return self.scratch.sql(
-            "SELECT masked_ip, token_generation, next_masked_ip, next_token_generation"  # noqa: S608
-            f" FROM vault_etl_detached.{self.month.name} ORDER BY record_id"
-        )
 
 
 @pytest.fixture
 def site(scratch: Scratch) -> Site:
-    """The next tokens stand beside the old ones, as in a month that was detached during a rotation."""
-    vault = ready(scratch)
-    with scratch.database("admin") as database:
-        partitions = PostgresPartitions(database, 5.0)
-        partitions.detach(
-            AuditRequest(
-                request_id=uuid.uuid4(),
-                action=Action.PARTITIONS_DETACH,
-                actor="a",
-                host="h",
-                reason="r",
-            ),
-            choose(partitions.partitions(), name_of(0)),
-        )
-    vault.swap()
-    run = uuid.uuid4()
-    append_committed(scratch, "re-encrypt", action="partitions retoken", request_id=run)
-    with scratch.database("re-encrypt") as database:
-        months = PostgresDetachedMonths(database)
-        month = months.find(name_of(0))
-        begun = months.begin(rotate_request(), month, 2, again=False)
-        assert months.generations(month) == {1: 2}
-    return Site(vault, month, run, begun.rotation_id)
+    """A retoken of a detached month has begun."""
+    return begun_site(scratch)
 
 
 def test_rows_take_their_new_tokens_and_are_counted(site: Site) -> None:

@@ -1,0 +1,60 @@
+"""Rotations that have begun over scattered rows, and claims of all their ranges."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import uuid
+from collections.abc import Sequence
+
+from tests.kit.bench import Bench
+from tests.kit.fakes.vault import rotate_request
+from tests.kit.new_keys import token_keys
+from tests.kit.rows import Writer
+from vault_etl.crypto.fields import Field, Table
+from vault_etl.crypto.keys import KeyState
+from vault_etl.crypto.record_id import record_id_of_message
+from vault_etl.rotation.ranges import OpenRotation, Range
+
+
+def begin_data(bench: Bench, *fields: Field, slices: int = 1) -> OpenRotation:
+    """Begin a rotation of these fields' data keys, or all."""
+    return bench.data_rotations.begin(rotate_request(), fields or tuple(Field), slices)
+
+
+def begin_tokens(bench: Bench, generation: int = 2, slices: int = 1) -> OpenRotation:
+    """Begin a rotation of the token keys."""
+    return bench.token_rotations.begin(rotate_request(), token_keys(generation), slices)
+
+
+def states(bench: Bench, key_ids: Sequence[int] | frozenset[int]) -> set[KeyState]:
+    """The states of these keys."""
+    return {key.state for key in bench.keys.keys(key_ids)}
+
+
+def generations(bench: Bench) -> set[tuple[int | None, KeyState]]:
+    """The token keys that stand in rows or will."""
+    return {(key.generation, key.state) for key in bench.keys.token_keys()}
+
+
+def scattered(process: Writer) -> dict[Table, set[uuid.UUID]]:
+    """Rows of three months, of one and the same millisecond, and without a date; and quarantine."""
+    now = process.bench.now()
+    moments = [now, now, now - dt.timedelta(days=32), now - dt.timedelta(days=33)]
+    moments += [dt.datetime.fromtimestamp(0, dt.UTC)] * 3
+    moments += [now - dt.timedelta(seconds=7**i) for i in range(6)]
+    ids = [
+        record_id_of_message(os.urandom(16).hex(), round(moment.timestamp() * 1000))
+        for moment in moments
+    ]
+    bodies = [process.rejection() for _ in range(4)]
+    process.load(*(process.record(record_id=i) for i in ids), *bodies)
+    return {Table.USER_LOGINS: set(ids), Table.QUARANTINE: {row.record_id for row in bodies}}
+
+
+def claimed(bench: Bench, rotation: OpenRotation) -> list[tuple[uuid.UUID, Range]]:
+    """Claim until nothing is left."""
+    found = []
+    while (held := bench.claims.claim(rotation.rotation_id, claim := uuid.uuid4())) is not None:
+        found.append((claim, held))
+    return found

@@ -1,0 +1,75 @@
+"""Rows that a rotation of the data keys reads, and replacements of their ciphertexts."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+from tests.kit.bench import Bench
+from tests.kit.rows import Writer, writer
+from tests.kit.scratch import ciphertext
+from tests.kit.swaps import everything
+from vault_etl.crypto.fields import Field, Table
+from vault_etl.crypto.keys import DataKey
+from vault_etl.rotation.ranges import OpenRotation
+from vault_etl.rotation.reencrypt import Replacement, SealedRow
+
+PLACE = {
+    Field.IP: Table.USER_LOGINS,
+    Field.DEVICE_ID: Table.USER_LOGINS,
+    Field.QUARANTINE: Table.QUARANTINE,
+}
+
+
+def loaded(bench: Bench) -> Writer:
+    """A process that has loaded five records and three rejections."""
+    made = writer(bench)
+    made.load(*(made.record() for _ in range(5)), *(made.rejection() for _ in range(3)))
+    return made
+
+
+def of_keys(
+    process: Writer, *keys: DataKey, fields: Sequence[Field] = tuple(Field)
+) -> OpenRotation:
+    """A rotation that takes the rows away from these keys, whatever their state."""
+    old = frozenset(key.key_id for key in keys)
+    rotation = OpenRotation(rotation_id=uuid.uuid4(), fields=tuple(fields), old_keys=old)
+    process.bench.open_rotation(rotation)
+    return rotation
+
+
+def old_rows(
+    process: Writer, *fields: Field, place: Table = Table.USER_LOGINS
+) -> Sequence[SealedRow]:
+    """What is under the process's keys of these fields, or all."""
+    rotation = of_keys(process, *process.keys, fields=fields or tuple(Field))
+    page = process.bench.reencrypter.page(rotation, everything(place), 100)
+    assert page.is_last
+    return page.rows
+
+
+def values(rows: Sequence[SealedRow]) -> set[tuple[uuid.UUID, Field]]:
+    """Which values a page has."""
+    return {(row.record_id, field) for row in rows for field in row.ciphertexts}
+
+
+def new(row: SealedRow, keys: Sequence[DataKey], *fields: Field) -> Replacement:
+    """Other bytes under these keys for these fields, or for all that were read."""
+    ids = {key.field: key.key_id for key in keys}
+    return Replacement(row, {f: ciphertext(ids[f]) for f in fields or row.ciphertexts})
+
+
+def sealed(process: Writer) -> dict[tuple[uuid.UUID, Field], object]:
+    """Every ciphertext that stands anywhere."""
+    found: dict[tuple[uuid.UUID, Field], object] = {}
+    for record_id, row in process.bench.records().items():
+        found |= {(record_id, Field.IP): row[6], (record_id, Field.DEVICE_ID): row[7]}
+    return found | {
+        (record_id, Field.QUARANTINE): row[2]
+        for record_id, row in process.bench.rejections().items()
+    }
+
+
+def key_of(process: Writer, field: Field) -> DataKey:
+    """The process's key of this field."""
+    return next(key for key in process.keys if key.field is field)
