@@ -39,6 +39,7 @@ PLACES: Final = (
     "tests/partitions/**/*.py",
     "tests/platform/**/*.py",
     "tests/quarantine/**/*.py",
+    "tests/records/**/*.py",
     "tests/reveal/**/*.py",
     "tests/schema/**/*.py",
     "tests/subject/**/*.py",

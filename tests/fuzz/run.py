@@ -1,10 +1,10 @@
-"""Looks for bytes that break a law of `targets.py`, guided by coverage (Atheris, on LLVM's libFuzzer).
+"""Searches for bytes that break a law of `targets.py`, guided by coverage (Atheris, on LLVM's libFuzzer).
 
-    python -m tests.fuzz.run SECONDS           every target, for so long altogether
+    python -m tests.fuzz.run SECONDS           every target, within this time in all
     python -m tests.fuzz.run --target NAME …   one target, with libFuzzer's own arguments
 
-What covers something new goes into `corpus/TARGET/`, and what breaks a law too, as `crash-…`: the
-tests replay both, so commit them.
+An input that covers new code goes into `corpus/TARGET/`, and so does an input that breaks a law, as
+`crash-…`: the tests replay both, so commit them.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ SLOW_SECONDS: Final = 5
 
 
 def main(arguments: list[str]) -> int:
-    """The exit code: 0, or 1 if a law was broken."""
+    """Return the exit code: 0, or 1 if a law was broken."""
     if arguments[:1] == ["--target"]:
         _fuzz(arguments[1], arguments[2:])
-        return 0  # never: libFuzzer exits by itself
+        return 0  # never reached: libFuzzer exits by itself
     if importlib.util.find_spec("atheris") is None:
         sys.stderr.write("error: the fuzzer, Atheris, has no build for this platform\n")
         sys.stderr.write("hint: Linux on x86_64 has one; `make test` replays the corpus anywhere\n")
         return 1
     seconds = int(arguments[0]) if arguments else 60
-    failed = [name for name in TARGETS if not _look(name, max(1, seconds // len(TARGETS)))]
+    failed = [name for name in TARGETS if not _search(name, max(1, seconds // len(TARGETS)))]
     for name in failed:
         sys.stderr.write(f"error: {name} breaks a law: see {CORPUS / name}/crash-*\n")
     return 1 if failed else 0
 
 
-def _look(name: str, seconds: int) -> bool:
-    """Whether no law was broken. New inputs are kept if they cover what the corpus does not."""
-    kept = (CORPUS / name).relative_to(ROOT)  # no spaces in it, wherever the clone is
+def _search(name: str, seconds: int) -> bool:
+    """Return True if no law was broken. New inputs are kept if they cover more than the corpus."""
+    kept = (CORPUS / name).relative_to(ROOT)  # without spaces, whatever the path of the clone
     with tempfile.TemporaryDirectory() as found:
         ended = _run(
             name,
@@ -69,13 +69,11 @@ def _run(name: str, *arguments: str) -> int:
 
 
 def _fuzz(name: str, arguments: list[str]) -> None:
-    atheris = importlib.import_module("atheris")  # has no types
-    sys.modules.pop(
-        "ipaddress", None
-    )  # another module has imported it, and coverage would not see into it
+    atheris = importlib.import_module("atheris")  # a module without types
+    sys.modules.pop("ipaddress", None)  # coverage sees no module that was imported before
     with atheris.instrument_imports(include=["ipaddress", "json", "vault_etl"]):
         targets = importlib.import_module("tests.fuzz.targets")
-    # To merge, libFuzzer runs "its program" in a shell, by the first argument, and quotes nothing.
+    # To merge, libFuzzer runs its first argument in a shell, without quotes.
     program = f"{shlex.quote(sys.executable)} -m tests.fuzz.run --target {name}"
     atheris.Setup([program, *arguments], targets.TARGETS[name])
     atheris.Fuzz()

@@ -1,4 +1,4 @@
-"""What holds for any bytes whatever: the parsers that read what others wrote.
+"""Laws that hold for any bytes, of the parsers of input that others wrote.
 
 A target takes bytes and returns, or a law is broken. `run.py` searches for such bytes, guided by
 coverage; `test_corpus.py` replays what it has found.
@@ -95,7 +95,7 @@ def event(data: bytes) -> None:
 
 
 def _given(data: bytes) -> Mapping[str, Any]:
-    """The object in the envelopes, read by the standard library alone; numbers as they are spelt."""
+    """The object in the envelopes, read by the standard library alone; numbers keep their spelling."""
     value: object = data.decode()
     for _ in range(2 * MAX_ENVELOPES + 1):
         if isinstance(value, dict) and not value.keys().isdisjoint(_NAMES):
@@ -111,7 +111,7 @@ def _given(data: bytes) -> Mapping[str, Any]:
 
 
 def _is_envelope(data: bytes) -> bool:
-    """Whether there is something in it that is judged in its place."""
+    """Return True if the object holds a message that is judged in its place."""
     try:
         value = json.loads(data.decode(), parse_int=str.encode, parse_float=str.encode)
     except UnicodeDecodeError:
@@ -134,7 +134,7 @@ def _is_json(data: bytes) -> bool:
 
 
 def enveloped(data: bytes) -> None:
-    """A message in an envelope is, or is refused as, what it would be without; but for one layer too many."""
+    """A message in an envelope gives the same result as without, except for one layer too many."""
     with contextlib.suppress(UnicodeDecodeError):
         alone, wrapped = parse_event(data), parse_event(sns_envelope(data.decode()))
         too_deep = Rejection(Reason.NESTED_TOO_DEEP)
@@ -153,7 +153,7 @@ def _no_constant(_: str) -> NoReturn:
 
 
 def fields(data: bytes) -> None:
-    """The lines are the values of one event: it is let through exactly if each of them is good."""
+    """The lines are the values of one event: the event is accepted exactly if each value is good."""
     texts = [line.decode("utf-8", "surrogateescape") for line in data.split(b"\n")]
     given = dict(zip(_NAMES, texts, strict=False))
     body = json.dumps(given).encode()
@@ -168,7 +168,7 @@ def fields(data: bytes) -> None:
 
 
 def _is_address(text: str) -> bool:
-    """By the C library: an oracle that has read none of Python's."""
+    """The C library decides: an oracle that shares no code with Python's."""
     for family in (socket.AF_INET, socket.AF_INET6):
         with contextlib.suppress(OSError, ValueError):
             socket.inet_pton(family, text)
@@ -177,7 +177,7 @@ def _is_address(text: str) -> bool:
 
 
 def _date(text: str) -> tuple[int, int | None] | None:
-    """The day and the second that it names, since 1970 in UTC; None if it names none that we take."""
+    """The day and the second that it names, since 1970 in UTC; None if the text names no accepted day."""
     parts = _DATE.fullmatch(text)
     if not parts:
         return None
@@ -218,7 +218,7 @@ def _texts(parsed: LoginEvent) -> dict[str, str]:
 
 
 def ciphertext(data: bytes) -> None:
-    """Only what was sealed for the place opens. The first byte says what the rest is."""
+    """Only a value that was sealed for the place opens. The first byte selects the meaning of the rest."""
     how, rest = data[:1], data[1:]
     (_stored_bytes, _damage, _padded_text)[how[0] % 3 if how else 0](rest)
 
@@ -232,14 +232,14 @@ def _stored_bytes(stored: bytes) -> None:
 
 
 def _damage(mask: bytes) -> None:
-    """The rest is laid over an authentic ciphertext, bit for bit, and what is left over behind it."""
+    """The rest is laid over an authentic ciphertext, bit for bit; surplus bytes are appended."""
     length = max(len(mask), len(STORED))
     both = zip(mask.ljust(length, b"\x00"), STORED.ljust(length, b"\x00"), strict=True)
     _stored_bytes(bytes(one ^ other for one, other in both))
 
 
 def _padded_text(padded: bytes) -> None:
-    """A party with the key sealed the rest: it opens exactly if `pad` makes it."""
+    """A party with the key sealed the rest: it opens exactly if `pad` makes the same bytes."""
     sealed = AESGCM(KEY.material.expose()).encrypt(NONCE, padded, PLACE.associated_data(KEY.key_id))
     opened = _opened(Ciphertext(KEY.key_id, NONCE, sealed).serialise(), PLACE, KEY)
     value = padded.rstrip(b"\x00")[:-1]
@@ -254,7 +254,7 @@ def _opened(stored: bytes, place: ValuePlace, key: DataKey) -> bytes | None:
 
 
 def content(data: bytes) -> None:
-    """A file of any bytes is refused, or its records are numbered upwards, however it comes in pieces.
+    """A file of any bytes is refused, or its records are numbered upwards, whatever the sizes of its pieces.
 
     The first byte says where it is cut. Except for rows of CSV, the content contains each record, in order.
     """
@@ -282,7 +282,7 @@ def _records(pieces: list[bytes], *, keep_going: bool) -> list[tuple[int, bytes]
 
 
 def manifest(data: bytes) -> None:
-    """What is read of an archive is written as it was, and nothing but our own error is raised."""
+    """A manifest that is read is written back unchanged, and only an error of our own is raised."""
     for kind in (ArchiveManifest, ManifestNote):
         with contextlib.suppress(DataError):
             assert kind.parse(data).encode() == data

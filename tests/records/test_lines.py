@@ -1,4 +1,4 @@
-"""Lines of a file, from messages to rows: whose time their ids have, and which days are none."""
+"""Lines of a file, from messages to rows: the time in an id, and the days that are out of range."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def parse(
     number: int = 7,
     ranges: tuple[RecordRange, ...] = EVERYTHING,
 ) -> Parsed:
-    """A line of a file, read."""
+    """Read a line of a file."""
     message = Message("line", "receipt", Pii(body), sent_ms, line=Line(SOURCE, number))
     return parse_message(message, ranges)
 
 
 def create_date(parsed: Parsed) -> dt.date:
-    """Of the row that a line becomes."""
+    """The date of the row that a line becomes."""
     assert isinstance(parsed.content, LoginEvent)
     sealer = Sealer(DataKey(1, field, KeyMaterial(bytes(32))) for field in Field)
     tokenizer = Tokenizer(TokenKey(1, f, 1, KeyMaterial(bytes(32))) for f in PERSONAL_FIELDS)
@@ -71,7 +71,7 @@ def create_date(parsed: Parsed) -> dt.date:
 def test_a_line_was_sent_on_its_own_day(
     changes: dict[str, object], sent_ms: int, day: dt.date
 ) -> None:
-    """Else on the day that somebody named, else at the time 0; its row has that day too."""
+    """Without a day of its own a line has the day that the caller named, else the time 0; its row has that day."""
     body = login_event(**changes)
     parsed = parse(body, sent_ms)
     assert parsed.record_id == record_id_of_line(SOURCE, 7, first_millisecond(day))
@@ -79,7 +79,7 @@ def test_a_line_was_sent_on_its_own_day(
 
 
 def test_a_message_of_the_queue_was_sent_when_the_queue_says() -> None:
-    """Whatever day its event names."""
+    """The day that its event names does not count."""
     body = login_event(create_date="2025-12-24")
     parsed = parse_message(Message("id", "receipt", Pii(body), SENT_MS), EVERYTHING)
     assert parsed.record_id == record_id_of_message("id", SENT_MS)
@@ -88,7 +88,7 @@ def test_a_message_of_the_queue_was_sent_when_the_queue_says() -> None:
 
 
 def test_the_day_of_an_event_in_an_envelope_counts() -> None:
-    """It is the event's; the line is the envelope."""
+    """The day belongs to the event; the line is the envelope."""
     body = sns_envelope(login_event(create_date="2025-12-24").decode())
     day = first_millisecond(dt.date(2025, 12, 24))
     assert parse(body).record_id == record_id_of_line(SOURCE, 7, day)
@@ -96,7 +96,7 @@ def test_the_day_of_an_event_in_an_envelope_counts() -> None:
 
 @pytest.mark.parametrize("sent_ms", [0, SENT_MS])
 def test_a_line_that_is_no_event_has_the_time_of_the_file(sent_ms: int) -> None:
-    """What its own day is, nobody knows."""
+    """The day of such a line is unknown."""
     for body in (b"junk", login_event(create_date="2025-12-24", ip="?")):
         parsed = parse(body, sent_ms)
         assert isinstance(parsed.content, Rejection)
@@ -104,7 +104,7 @@ def test_a_line_that_is_no_event_has_the_time_of_the_file(sent_ms: int) -> None:
 
 
 def test_strict_changes_no_id() -> None:
-    """Else a file that is loaded without it, after a load with it, would be other records."""
+    """Otherwise a file loaded with --strict and then without would become other records."""
     for body in (login_event(email="x", create_date="2025-12-24"), login_event(email="x")):
         message = Message("line", "receipt", Pii(body), SENT_MS, line=Line(SOURCE, 7))
         strict = parse_message(message, EVERYTHING, strict=True)
@@ -114,7 +114,7 @@ def test_strict_changes_no_id() -> None:
 
 @pytest.mark.parametrize("sent_ms", [0, SENT_MS])
 def test_a_day_before_1970_is_out_of_range(sent_ms: int) -> None:
-    """No record id has such a time, so it has that of the file, and no partition takes it."""
+    """No record id holds such a time, so the line has the time of the file, and no partition takes the line."""
     body = login_event(create_date=OLD)
     parsed = parse(body, sent_ms)
     assert parsed.content == Rejection(Reason.SENT_OUT_OF_RANGE, "$.create_date")
@@ -122,7 +122,7 @@ def test_a_day_before_1970_is_out_of_range(sent_ms: int) -> None:
 
 
 def test_a_line_outside_every_partition_keeps_its_own_time() -> None:
-    """So that it can become a record when its month is made, and loading the file again finds it."""
+    """The line becomes a record when its month is made, and loading the file again finds the line."""
     body = login_event(create_date="2001-09-09")
     parsed = parse(body, SENT_MS, ranges=())
     assert parsed.content == Rejection(Reason.SENT_OUT_OF_RANGE, "$.create_date")
@@ -133,13 +133,13 @@ def test_a_line_outside_every_partition_keeps_its_own_time() -> None:
 
 
 def test_two_equal_lines_are_two_events() -> None:
-    """Content is no identity."""
+    """Equal content does not make two lines the same event."""
     assert parse(login_event(), number=1).record_id != parse(login_event(), number=2).record_id
 
 
 @pytest.mark.parametrize("body", [login_event(create_date="2025-12-24"), b"junk"])
 def test_no_byte_of_a_line_is_in_its_id(body: bytes) -> None:
-    """Of an event its day is, and of anything else nothing: an id is kept when its record is erased."""
+    """An id holds the day of an event and nothing else, because an id is kept when its record is erased."""
     other = login_event(ip="198.51.100.9", user_id="another", create_date="2025-12-24")
     other = other if body != b"junk" else b"other junk"
     assert parse(body).record_id == parse(other).record_id

@@ -1,4 +1,4 @@
-"""The loader on PostgreSQL: what goes in comes out, once, and leaves nothing else behind."""
+"""The loader on PostgreSQL: rows come back as they were given, once, and the catalog does not grow."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_every_column_comes_back_as_it_was_sent(shared: Scratch, keys: WriteKeys
 def test_text_is_utf8_whatever_the_environment_says(
     shared: Scratch, keys: WriteKeys, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    """PGCLIENTENCODING, or the same in the URL, does not make mojibake of COPY's UTF-8."""
+    """PGCLIENTENCODING, or the same setting in the URL, does not corrupt the UTF-8 of COPY."""
     record = sealed_record(keys, user_id="Zoë 鍵")
     suffix = "?client_encoding=LATIN1" if how == "url" else ""
     if how == "environment":
@@ -123,8 +123,8 @@ def test_a_record_twice_in_a_batch_is_stored_once(shared: Scratch, keys: WriteKe
     assert len(loaded.record_ids) == len(_stored(shared)) == 2
 
 
-def test_a_record_that_is_there_stays_as_it_is(shared: Scratch, keys: WriteKeys) -> None:
-    """A redelivered message changes nothing and is reported as not new; the rest of its batch goes in."""
+def test_a_record_that_is_stored_already_stays_as_it_is(shared: Scratch, keys: WriteKeys) -> None:
+    """A redelivered message changes no row and is reported as not new; the rest of its batch is stored."""
     record, new = sealed_record(keys), sealed_record(keys)
     rejection = sealed_rejection(keys)
     with shared.loader() as loader:
@@ -134,8 +134,8 @@ def test_a_record_that_is_there_stays_as_it_is(shared: Scratch, keys: WriteKeys)
     assert _stored(shared)[record.record_id] == _row_of(record)
 
 
-def test_rows_go_in_in_the_order_of_their_ids(shared: Scratch, keys: WriteKeys) -> None:
-    """So two processes with the same messages wait for each other, and never in a circle."""
+def test_rows_are_inserted_in_the_order_of_their_ids(shared: Scratch, keys: WriteKeys) -> None:
+    """Two processes with the same messages therefore wait for each other without a deadlock."""
     low, high = sorted((sealed_record(keys) for _ in range(2)), key=lambda r: r.record_id)
     insert = "INSERT INTO public.user_logins (record_id, user_id, device_type, create_date)"
     with (
@@ -152,8 +152,8 @@ def test_rows_go_in_in_the_order_of_their_ids(shared: Scratch, keys: WriteKeys) 
         assert loading.result() == NOTHING
 
 
-def test_nothing_at_all_is_a_batch_too(shared: Scratch, keys: WriteKeys) -> None:
-    """An empty batch is loaded, and makes no staging table."""
+def test_an_empty_batch_is_loaded(shared: Scratch, keys: WriteKeys) -> None:
+    """An empty batch is loaded without a staging table."""
     with shared.loader() as loader:
         assert loader.load([], [], keys) == NOTHING
 
@@ -175,7 +175,7 @@ def test_bodies_of_a_megabyte_are_quarantined(
 
 
 def test_records_and_rejections_are_one_transaction(shared: Scratch, keys: WriteKeys) -> None:
-    """When the rejections cannot be stored, the records are not either."""
+    """When the rejections cannot be stored, no record of the batch is stored."""
     wrong = replace(sealed_rejection(keys), path="$" * 65)
     with shared.loader() as loader:
         loader.load([sealed_record(keys)], [wrong], keys)
@@ -190,7 +190,7 @@ SELECT (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_attribute),
 
 
 def test_two_hundred_batches_leave_the_catalog_as_it_was(shared: Scratch, keys: WriteKeys) -> None:
-    """The staging table is made once a connection: no row and no page more in the catalog."""
+    """The staging table is made once per connection: the catalog gains no row and no page."""
     with shared.loader() as loader:
         loader.load([sealed_record(keys)], [], keys)
         before = shared.sql(_CATALOG)
@@ -201,7 +201,7 @@ def test_two_hundred_batches_leave_the_catalog_as_it_was(shared: Scratch, keys: 
 
 
 def test_the_staging_table_has_no_toast_and_keeps_nothing(shared: Scratch, keys: WriteKeys) -> None:
-    """It stores inline, is empty after each COMMIT, and vanishes with the connection."""
+    """The table stores values inline, is empty after each COMMIT, and vanishes with the connection."""
     with shared.database("ingest") as database:
         PostgresRecordLoader(database).load([sealed_record(keys)], [], keys)
         stages = (
@@ -216,7 +216,7 @@ def test_the_staging_table_has_no_toast_and_keeps_nothing(shared: Scratch, keys:
 
 
 def test_a_stopped_batch_leaves_the_connection_ready(shared: Scratch, keys: WriteKeys) -> None:
-    """After keys that changed, or a value that was refused, the next batch goes through the same connection."""
+    """After changed keys or a refused value the next batch uses the same connection."""
     stale = replace(keys, generations=(7, None))
     with shared.loader() as loader:
         assert loader.load([sealed_record(keys)], [], stale) == KeysChanged()
@@ -226,7 +226,7 @@ def test_a_stopped_batch_leaves_the_connection_ready(shared: Scratch, keys: Writ
 
 
 def test_records_of_several_months_are_one_batch(shared: Scratch, keys: WriteKeys) -> None:
-    """A batch may touch every partition."""
+    """A batch may hold rows of every partition."""
     now = dt.datetime.now(dt.UTC)
     with shared.loader() as loader:
         firsts = [r.first for r in loader.prepare_partitions()[1:]]

@@ -1,4 +1,4 @@
-"""What the database says no to: which row errors are the data's, which are ours, and that none quotes a row."""
+"""Errors of the database: which errors are due to a row, which are due to us, and none quotes a row."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def planted(shared: Scratch) -> Iterator[Scratch]:
 
 
 def plant(database: Scratch, statement: str, when: str = "BEFORE INSERT") -> None:
-    """Have every insert of a record run a statement of PL/pgSQL."""
+    """Make every insert of a record run a statement of PL/pgSQL."""
     constraint = "CONSTRAINT" if "DEFERRABLE" in when else ""
     database.sql(
         "CREATE OR REPLACE FUNCTION public.planted() RETURNS trigger LANGUAGE plpgsql"
@@ -58,7 +58,7 @@ def raising(sqlstate: str) -> str:
 
 
 def assert_silent(error: BaseException | RowsRefused) -> None:
-    """Neither the error nor its traceback says anything about the row."""
+    """Neither the error nor its traceback contains a value of the row."""
     said = repr(error)
     if isinstance(error, BaseException):
         said += str(error) + str(error.__dict__) + "".join(traceback.format_exception(error))
@@ -66,10 +66,10 @@ def assert_silent(error: BaseException | RowsRefused) -> None:
 
 
 @pytest.mark.parametrize("sqlstate", ["22001", "22003", "22021", "22P02", "22P05", "23502"])
-def test_what_a_value_can_cause_is_the_rows_fault(
+def test_a_sqlstate_that_a_value_can_cause_is_the_rows_fault(
     planted: Scratch, keys: WriteKeys, sqlstate: str
 ) -> None:
-    """SQLSTATE 22xxx and 23502 come back as refused rows, and nothing is stored."""
+    """SQLSTATE 22xxx and 23502 come back as refused rows, and no row is stored."""
     plant(planted, raising(sqlstate))
     with planted.loader() as loader:
         result = loader.load([sealed_record(keys, user_id=CANARY)], [sealed_rejection(keys)], keys)
@@ -80,7 +80,7 @@ def test_what_a_value_can_cause_is_the_rows_fault(
 
 @pytest.mark.parametrize("table", ["user_logins", "quarantine"])
 def test_a_named_check_is_the_rows_fault(planted: Scratch, keys: WriteKeys, table: str) -> None:
-    """23514 with the name of a constraint: a value that the table does not take."""
+    """23514 with the name of a constraint means a value that the table refuses."""
     column = "record_id"
     planted.sql(f"ALTER TABLE {table} ADD CONSTRAINT planted CHECK ({column} IS NULL) NOT VALID")
     try:
@@ -99,12 +99,12 @@ def test_a_named_check_is_the_rows_fault(planted: Scratch, keys: WriteKeys, tabl
 def test_the_tables_own_limits_are_the_parsers(
     planted: Scratch, keys: WriteKeys, change: dict[str, object]
 ) -> None:
-    """What the parser should have kept out, the table refuses by a named check."""
+    """A value that the parser must keep out is also refused by a named check of the table."""
     with planted.loader() as loader:
         assert loader.load([sealed_record(keys, **change)], [], keys) == RowsRefused("23514")
 
 
-def test_text_that_copy_does_not_take_is_the_rows_fault(planted: Scratch, keys: WriteKeys) -> None:
+def test_text_that_copy_refuses_is_the_rows_fault(planted: Scratch, keys: WriteKeys) -> None:
     """One NUL fails the COPY of the whole batch with 22021."""
     batch = [sealed_record(keys), sealed_record(keys, user_id=f"{CANARY}\0")]
     with planted.loader() as loader:
@@ -112,8 +112,8 @@ def test_text_that_copy_does_not_take_is_the_rows_fault(planted: Scratch, keys: 
     assert result == RowsRefused("22021")
 
 
-def test_a_missing_partition_is_no_rows_fault(planted: Scratch, keys: WriteKeys) -> None:
-    """23514 without a constraint's name is a month without a table: the months are looked at again."""
+def test_a_missing_partition_is_not_the_rows_fault(planted: Scratch, keys: WriteKeys) -> None:
+    """23514 without a constraint's name is a month without a table: the loader reads the months again."""
     record_id = new_record_id(dt.datetime(2001, 1, 1, tzinfo=dt.UTC))
     with planted.loader() as loader:
         row = sealed_record(keys, record_id=record_id, user_id=CANARY)
@@ -141,10 +141,10 @@ def test_a_missing_partition_is_no_rows_fault(planted: Scratch, keys: WriteKeys)
         ("58030", UnavailableError),
     ],
 )
-def test_everything_else_is_not_the_rows_fault(
+def test_any_other_sqlstate_is_not_the_rows_fault(
     planted: Scratch, keys: WriteKeys, sqlstate: str, error: type[VaultEtlError]
 ) -> None:
-    """No other SQLSTATE leads to quarantine: each is an error of its own kind, and quotes nothing."""
+    """No other SQLSTATE leads to quarantine: each is an error of its own kind, and quotes no value."""
     plant(planted, raising(sqlstate))
     with planted.loader() as loader, pytest.raises(error) as raised:
         loader.load([sealed_record(keys, user_id=CANARY)], [sealed_rejection(keys)], keys)
@@ -162,10 +162,10 @@ def _kill(database: Scratch) -> None:
     )
 
 
-def test_a_connection_killed_in_a_transaction_is_made_anew(
+def test_a_connection_killed_in_a_transaction_is_replaced(
     planted: Scratch, keys: WriteKeys
 ) -> None:
-    """Killed while it waits for the fence: unavailable, nothing stored, and the next load works."""
+    """A connection killed while it waits for the fence is an outage, stores no row, and the next load works."""
     with planted.connect("rotate") as other, planted.loader() as loader:
         with other.cursor() as cursor:
             cursor.execute("LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE")
@@ -189,10 +189,8 @@ def _kill_when_it_waits(database: Scratch) -> None:
     _kill(database)
 
 
-def test_a_connection_killed_between_batches_is_made_anew(
-    planted: Scratch, keys: WriteKeys
-) -> None:
-    """The load that finds its connection dead says unavailable; the one after it works."""
+def test_a_connection_killed_between_batches_is_replaced(planted: Scratch, keys: WriteKeys) -> None:
+    """The load that finds its connection dead raises an outage; the next load works."""
     with planted.loader() as loader:
         loader.load([sealed_record(keys)], [], keys)
         _kill(planted)
@@ -202,7 +200,7 @@ def test_a_connection_killed_between_batches_is_made_anew(
 
 
 def test_a_commit_without_an_answer_is_a_failure(planted: Scratch, keys: WriteKeys) -> None:
-    """A connection that dies in COMMIT raises: nobody takes the batch for stored."""
+    """A connection that dies in COMMIT raises, so no caller takes the batch for stored."""
     plant(
         planted,
         "PERFORM pg_terminate_backend(pg_backend_pid())",
@@ -213,7 +211,7 @@ def test_a_commit_without_an_answer_is_a_failure(planted: Scratch, keys: WriteKe
 
 
 def test_a_commit_that_is_refused_is_not_a_load(planted: Scratch, keys: WriteKeys) -> None:
-    """What fails only at COMMIT is a failure of its own kind, and nothing is stored."""
+    """An error at COMMIT is a failure of its own kind, and no row is stored."""
     plant(planted, raising("23505"), "AFTER INSERT DEFERRABLE INITIALLY DEFERRED")
     with planted.loader() as loader, pytest.raises(VaultEtlError) as raised:
         loader.load([sealed_record(keys, user_id=CANARY)], [], keys)
@@ -222,7 +220,7 @@ def test_a_commit_that_is_refused_is_not_a_load(planted: Scratch, keys: WriteKey
 
 
 def test_a_login_without_the_role_is_denied(planted: Scratch, keys: WriteKeys) -> None:
-    """Another role's login cannot load."""
+    """A login of another role cannot load."""
     with planted.database("analyst") as database, pytest.raises(LoginDeniedError):
         PostgresRecordLoader(database).load([sealed_record(keys)], [], keys)
 
@@ -230,7 +228,7 @@ def test_a_login_without_the_role_is_denied(planted: Scratch, keys: WriteKeys) -
 def test_a_database_that_was_never_migrated_is_a_configuration_error(
     planted: Scratch, keys: WriteKeys
 ) -> None:
-    """Missing tables say: migrate."""
+    """The hint for missing tables says to migrate."""
     other = Scratch(planted.server, "postgres")
     with other.loader() as loader, pytest.raises(ConfigurationError) as raised:
         loader.load([sealed_record(keys)], [], keys)

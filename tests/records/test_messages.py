@@ -40,13 +40,13 @@ SEALER = Sealer(KEYS.values())
 
 
 def tokenizer(generation: int) -> Tokenizer:
-    """The tokenizer of a generation: other keys in each."""
+    """The tokenizer of a generation: each generation has its own keys."""
     material = KeyMaterial(bytes([generation]) * 32)
     return Tokenizer(TokenKey(1, field, generation, material) for field in PERSONAL_FIELDS)
 
 
 def message(body: bytes, sent_ms: int = SENT_MS) -> Message:
-    """One receive of this body."""
+    """One delivery of a message with this body."""
     return Message(MESSAGE_ID, "receipt", Pii(body), sent_ms)
 
 
@@ -58,13 +58,13 @@ def row(body: bytes, sent_ms: int = SENT_MS, pending: Tokenizer | None = None) -
 
 
 def opened(stored: bytes, place: ValuePlace) -> bytes:
-    """What was sealed."""
+    """The plaintext of a ciphertext."""
     return Opener(any_receipt()).open(stored, place, KEYS[place.field]).expose()
 
 
 @pytest.fixture(params=["Pacific/Kiritimati", "Pacific/Pago_Pago", "UTC"])
 def _time_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The machine stands somewhere else."""
+    """The machine is in another time zone."""
     monkeypatch.setenv("TZ", request.param)
     time.tzset()
     yield
@@ -81,26 +81,26 @@ def _time_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         ("2024-02-29T12:00:00.000+00:00", dt.date(2024, 2, 29)),
     ],
 )
-def test_without_a_date_an_event_is_of_the_day_it_was_sent(sent: str, day: dt.date) -> None:
-    """In UTC, wherever this machine stands, and never the day it was loaded."""
+def test_an_event_without_a_date_has_the_day_it_was_sent(sent: str, day: dt.date) -> None:
+    """The day is in UTC, whatever the time zone of the machine, and never the day of the load."""
     sent_ms = int(dt.datetime.fromisoformat(sent).timestamp() * 1000)
     assert row(login_event(), sent_ms).create_date == day
 
 
 def test_an_events_own_date_wins() -> None:
-    """Also over the day it was sent."""
+    """The date of the event takes precedence over the day it was sent."""
     assert row(login_event(create_date="2025-12-24")).create_date == dt.date(2025, 12, 24)
 
 
 def test_the_record_id_is_that_of_the_message() -> None:
-    """Not of its content: two equal logins are two events."""
+    """The id does not depend on the content: two equal logins are two events."""
     expected = record_id_of_message(MESSAGE_ID, SENT_MS)
     assert parse_message(message(login_event()), EVERYTHING).record_id == expected
     assert parse_message(message(b"junk"), EVERYTHING).record_id == expected
 
 
 def test_a_range_holds_its_first_id_and_not_its_end() -> None:
-    """As a partition does."""
+    """A range has the bounds of a partition."""
     record_id = record_id_of_message(MESSAGE_ID, SENT_MS)
     before, after = (uuid.UUID(int=record_id.int + step) for step in (-1, 1))
 
@@ -113,7 +113,7 @@ def test_a_range_holds_its_first_id_and_not_its_end() -> None:
 
 
 def test_a_message_sent_outside_every_partition_is_rejected() -> None:
-    """Before any SQL sees it; one partition among several is enough."""
+    """The message is rejected before any SQL; one partition among several is enough to accept a message."""
     none: tuple[RecordRange, ...] = ()
     parsed = parse_message(message(login_event()), none)
     assert parsed.content == Rejection(Reason.SENT_OUT_OF_RANGE, "$")
@@ -122,8 +122,8 @@ def test_a_message_sent_outside_every_partition_is_rejected() -> None:
     assert isinstance(parsed.content, LoginEvent)
 
 
-def test_a_closed_range_is_told_as_such_unless_it_is_open_too() -> None:
-    """A month that is on its way out still takes what it is given."""
+def test_a_closed_range_is_reported_unless_it_is_open_too() -> None:
+    """A month that is about to be detached still accepts rows."""
     closed = dataclasses.replace(EVERYTHING[0], closed=True)
     parsed = parse_message(message(login_event()), (closed,))
     assert parsed.content == Rejection(Reason.MONTH_CLOSED)
@@ -133,19 +133,19 @@ def test_a_closed_range_is_told_as_such_unless_it_is_open_too() -> None:
 
 
 def test_a_time_beyond_48_bits_is_out_of_range() -> None:
-    """It is quarantined like any other."""
+    """Such a message is quarantined like any other."""
     parsed = parse_message(message(login_event(), 2**60), EVERYTHING[:0])
     assert parsed.content == Rejection(Reason.SENT_OUT_OF_RANGE)
 
 
-def test_what_is_no_event_keeps_its_own_reason_out_of_range() -> None:
-    """The range says nothing about it."""
+def test_a_body_that_is_not_an_event_keeps_its_reason_out_of_range() -> None:
+    """The reason of the parser takes precedence over the range."""
     parsed = parse_message(message(b"junk"), EVERYTHING[:0])
     assert parsed.content == Rejection(Reason.NOT_JSON)
 
 
 def test_a_row_has_the_plain_columns_of_its_event() -> None:
-    """Nothing is lost and nothing added."""
+    """The row has each plain value of the event and no other."""
     made = row(login_event(locale=None))
     assert (made.user_id, made.device_type) == ("user-1", "android")
     assert (made.locale, made.app_version) == (None, "2.3.0")
@@ -153,7 +153,7 @@ def test_a_row_has_the_plain_columns_of_its_event() -> None:
 
 
 def test_the_ciphertexts_of_a_row_open_in_their_places() -> None:
-    """Each to the original, under its own field, row and person."""
+    """Each ciphertext opens to its original, under its own field, row and person."""
     made = row(login_event(ip=" ::ffff:198.51.100.7"))
     opens = {
         field: opened(stored, ValuePlace.in_record(field, made.record_id, "user-1"))
@@ -163,7 +163,7 @@ def test_the_ciphertexts_of_a_row_open_in_their_places() -> None:
 
 
 def test_the_tokens_of_a_row_are_of_the_active_generation() -> None:
-    """One a personal field, and no twins while nothing is pending."""
+    """A row has one token a personal field, and no next token while no generation is pending."""
     made = row(login_event())
     expected = {
         Field.IP: tokenizer(1).token(Field.IP, Pii(b"198.51.100.7")),
@@ -173,8 +173,8 @@ def test_the_tokens_of_a_row_are_of_the_active_generation() -> None:
     assert (made.next_tokens, made.next_token_generation) == (None, None)
 
 
-def test_while_a_generation_is_pending_a_row_has_its_tokens_too() -> None:
-    """At no moment is a duplicate missed."""
+def test_a_row_has_next_tokens_while_a_generation_is_pending() -> None:
+    """No duplicate is missed at any moment."""
     made = row(login_event(), pending=tokenizer(2))
     assert made.next_token_generation == 2
     assert made.next_tokens == {
@@ -185,7 +185,7 @@ def test_while_a_generation_is_pending_a_row_has_its_tokens_too() -> None:
 
 
 def test_a_rejected_body_is_sealed_whole() -> None:
-    """It may hold a personal value: it opens to every byte, in quarantine, and nowhere else."""
+    """A body may hold a personal value: the body opens to every byte in quarantine, and in no other place."""
     body = b'\xff{"ip": "198.51.100.7"'
     parsed = parse_message(message(body), EVERYTHING)
     assert isinstance(parsed.content, Rejection)
@@ -195,8 +195,8 @@ def test_a_rejected_body_is_sealed_whole() -> None:
     assert opened(made.body_ciphertext, ValuePlace.in_quarantine(made.record_id)) == body
 
 
-def test_nothing_that_is_printed_of_a_message_shows_its_body() -> None:
-    """Messages and what is parsed of them go through logs and tracebacks."""
+def test_no_printed_form_of_a_message_shows_its_body() -> None:
+    """Messages and their parsed parts may reach logs and tracebacks."""
     parsed: Parsed = parse_message(message(login_event()), EVERYTHING)
     for shown in (repr(parsed), repr(parsed.message), repr(parsed.content)):
         assert "198.51.100.7" not in shown

@@ -1,4 +1,4 @@
-"""RecordLoader: all or nothing behind the fence, and a conflict is no error."""
+"""RecordLoader: a batch is stored whole behind the fence or not at all, and a conflict is not an error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DAY_MS = 24 * 3600 * 1000
 
 
 def test_every_column_is_stored_as_it_was_given(bench: Bench) -> None:
-    """Text of every script, NULLs, the first and the last day, tokens and bytes."""
+    """Text of every script, NULLs, the first and the last day, tokens and bytes come back unchanged."""
     process = writer(bench)
     moment = dt.datetime(2026, 1, 31, 23, 59, 59, 999999, dt.UTC)
     rows = [
@@ -41,7 +41,7 @@ def test_every_column_is_stored_as_it_was_given(bench: Bench) -> None:
 
 
 def test_a_rejection_is_stored_as_it_was_given(bench: Bench) -> None:
-    """Its reason, its path, and its sealed body."""
+    """Its reason, its path and its sealed body come back unchanged."""
     process = writer(bench)
     row = process.rejection()
     assert process.load(row) == Loaded(frozenset(), frozenset({row.record_id}))
@@ -50,17 +50,17 @@ def test_a_rejection_is_stored_as_it_was_given(bench: Bench) -> None:
     }
 
 
-def test_nothing_is_a_batch_too(bench: Bench) -> None:
-    """It commits, and stores nothing."""
+def test_an_empty_batch_commits(bench: Bench) -> None:
+    """An empty batch commits and stores no row."""
     assert writer(bench).load() == Loaded(frozenset(), frozenset())
 
 
-def test_what_is_there_already_is_left_as_it_was(bench: Bench) -> None:
-    """A conflict on the record id is a duplicate: told by not being named, and nothing is written over."""
+def test_a_stored_record_is_left_as_it_was(bench: Bench) -> None:
+    """A conflict on the record id is a duplicate: its id is not among the stored ids, and no row is overwritten."""
     process = writer(bench)
     old, new, rejected = process.record(), process.record(), process.rejection()
     process.load(old, rejected)
-    again = dataclasses.replace(old, user_id="somebody else")
+    again = dataclasses.replace(old, user_id="another user")
     rejected_again = dataclasses.replace(rejected, path="$.other")
     assert process.load(again, new, rejected_again) == Loaded(
         frozenset({new.record_id}), frozenset()
@@ -70,7 +70,7 @@ def test_what_is_there_already_is_left_as_it_was(bench: Bench) -> None:
 
 
 def test_next_tokens_are_stored_while_a_generation_is_pending(bench: Bench) -> None:
-    """Beside the active ones."""
+    """Next tokens are stored beside the active tokens."""
     process = writer(bench)
     bench.pending(token_keys(2))
     tokens = {field: uuid.uuid4() for field in PERSONAL_FIELDS}
@@ -80,10 +80,10 @@ def test_next_tokens_are_stored_while_a_generation_is_pending(bench: Bench) -> N
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_the_fence_refuses_other_keys_than_those_of_now(
+def test_the_fence_refuses_keys_that_are_not_current(
     bench: Bench, change: Callable[[Writer], WriteKeys]
 ) -> None:
-    """Nothing of the batch is stored, and the loader can go on."""
+    """No row of the batch is stored, and the loader stays usable."""
     process = writer(bench)
     result = bench.loader.load([process.record()], [process.rejection()], change(process))
     assert result == KeysChanged()
@@ -91,8 +91,8 @@ def test_the_fence_refuses_other_keys_than_those_of_now(
     assert bench.rejections() == {}
 
 
-def test_after_keys_changed_the_next_batch_is_loaded(bench: Bench) -> None:
-    """Under new keys."""
+def test_the_next_batch_is_loaded_after_keys_changed(bench: Bench) -> None:
+    """The batch is loaded under new keys."""
     process = writer(bench)
     assert bench.loader.load([process.record()], [], retired(process)) == KeysChanged()
     renewed = writer(bench)
@@ -113,10 +113,10 @@ def test_after_keys_changed_the_next_batch_is_loaded(bench: Bench) -> None:
         ({"locale": "\x00"}, "22021"),
     ],
 )
-def test_a_value_that_the_database_refuses_is_told_by_its_sqlstate(
+def test_a_value_that_the_database_refuses_is_reported_by_its_sqlstate(
     bench: Bench, changes: dict[str, object], sqlstate: str
 ) -> None:
-    """No row is named, nothing of the batch is stored, and the loader can go on."""
+    """No row is named, no row of the batch is stored, and the loader stays usable."""
     process = writer(bench)
     good, rejected = process.record(), process.rejection()
     result = bench.loader.load([good, process.record(**changes)], [rejected], process.write_keys())
@@ -128,7 +128,7 @@ def test_a_value_that_the_database_refuses_is_told_by_its_sqlstate(
 
 
 def test_partitions_reach_from_two_months_back_to_three_ahead(bench: Bench) -> None:
-    """And hold the time 0; beyond them nothing can be stored. Safe to repeat."""
+    """The partitions also hold the time 0; no other time can be stored. A repeated call is safe."""
     ranges = bench.loader.prepare_partitions()
     assert bench.loader.prepare_partitions() == ranges
     assert all(one.end <= other.first for one, other in itertools.pairwise(ranges))
@@ -145,7 +145,7 @@ def test_partitions_reach_from_two_months_back_to_three_ahead(bench: Bench) -> N
 
 
 def test_a_row_at_each_end_of_a_partition_is_stored(bench: Bench) -> None:
-    """The ranges are those of the table itself."""
+    """The reported ranges are those of the table itself."""
     process = writer(bench)
     ends = [r.first for r in bench.loader.prepare_partitions()]
     ends += [uuid.UUID(int=r.end.int - 1) for r in bench.loader.prepare_partitions()]
@@ -154,7 +154,7 @@ def test_a_row_at_each_end_of_a_partition_is_stored(bench: Bench) -> None:
 
 
 def _day(bench: Bench, months_ahead: int) -> dt.date:
-    """The 17th of a month around the database's own."""
+    """The 17th of a month, counted from the month of the database's clock."""
     now = bench.now()
     years, month = divmod(now.month - 1 + months_ahead, 12)
     return dt.date(now.year + years, month + 1, 17)
@@ -167,7 +167,7 @@ def _holds(ranges: Iterable[RecordRange], day: dt.date) -> bool:
 
 @pytest.mark.parametrize("ahead", [-24, -23, -3])
 def test_a_month_is_made_when_it_is_asked_for(bench: Bench, ahead: int) -> None:
-    """By any day of it, besides those around now; and it stays."""
+    """Any day of a month makes that month, besides the months around now; the month stays."""
     day = _day(bench, ahead)
     before = bench.loader.prepare_partitions()
     assert not _holds(before, day)
@@ -183,7 +183,7 @@ def test_a_month_is_made_when_it_is_asked_for(bench: Bench, ahead: int) -> None:
     assert process.load(row).record_ids == {row.record_id}
 
 
-def test_a_month_out_of_bounds_is_left_out_quietly(bench: Bench) -> None:
+def test_a_month_out_of_bounds_is_skipped(bench: Bench) -> None:
     """A file may name any day; the months within bounds are made all the same."""
     before = bench.loader.prepare_partitions()
     outside = [_day(bench, -25), _day(bench, 4), dt.date(1, 1, 1), dt.date(1970, 1, 1), dt.date.max]

@@ -1,4 +1,4 @@
-"""A batch behind the fence: keys that change under it, and rows that the database refuses."""
+"""A batch behind the fence: keys that change during the batch, and rows that the database refuses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vault_etl.records.write_batch import MAX_REFUSED, REFUSED_WINDOW
 
 
 def events(vault: FakeVault, *users: str) -> list[Message]:
-    """A message a user, received."""
+    """One received message a user."""
     return vault.receive(*(login_event(user_id=user) for user in users))
 
 
@@ -33,8 +33,8 @@ def key_ids(vault: FakeVault) -> set[int]:
     return {Ciphertext.parse(stored).key_id for *_, stored in vault.database.ciphertexts()}
 
 
-def test_outcomes_stand_in_the_order_of_the_messages(fake_vault: FakeVault) -> None:
-    """One a message, and the extra fields of all of them."""
+def test_outcomes_are_in_the_order_of_the_messages(fake_vault: FakeVault) -> None:
+    """Each message has one outcome; the extra fields of all messages are reported."""
     batch = fake_vault.receive(
         login_event(), b"junk", login_event(extra=1, more=2, **{"203.0.113.7": 3})
     )
@@ -49,7 +49,7 @@ def test_outcomes_stand_in_the_order_of_the_messages(fake_vault: FakeVault) -> N
 
 
 def test_a_batch_makes_only_the_keys_that_it_needs(fake_vault: FakeVault) -> None:
-    """No quarantined body, no quarantine key."""
+    """A batch without a quarantined body makes no quarantine key."""
     fake_vault.writer().write(events(fake_vault, "a"))
     assert {key.field for key in fake_vault.database.keys.values() if not key.generation} == {
         Field.IP,
@@ -58,15 +58,15 @@ def test_a_batch_makes_only_the_keys_that_it_needs(fake_vault: FakeVault) -> Non
 
 
 def test_a_process_seals_all_its_batches_under_one_key_a_field(fake_vault: FakeVault) -> None:
-    """Until its lease ends."""
+    """The process uses the same key until the lease of the key ends."""
     writer = fake_vault.writer()
     for user in "abc":
         writer.write(events(fake_vault, user))
     assert len(key_ids(fake_vault)) == 2
 
 
-def test_when_the_keys_are_retired_the_batch_is_sealed_anew(fake_vault: FakeVault) -> None:
-    """The fence refuses it, the keys are reloaded, and nothing is left under the retired ones."""
+def test_a_batch_under_retired_keys_is_sealed_again(fake_vault: FakeVault) -> None:
+    """The fence refuses the batch, the keys are reloaded, and no value is stored under the retired keys."""
     writer = fake_vault.writer()
     writer.write(events(fake_vault, "a"))
     retired = set(fake_vault.keys.retire_data_keys(rotate_request(), Field))
@@ -80,8 +80,8 @@ def test_when_the_keys_are_retired_the_batch_is_sealed_anew(fake_vault: FakeVaul
     assert fake_vault.loader.batches == [1, 1, 1]
 
 
-def test_when_the_keys_have_expired_the_batch_is_sealed_anew(fake_vault: FakeVault) -> None:
-    """By the database's clock, which may run ahead of ours."""
+def test_a_batch_under_expired_keys_is_sealed_again(fake_vault: FakeVault) -> None:
+    """The database's clock decides, which may run ahead of ours."""
     writer = fake_vault.writer()
     writer.write(events(fake_vault, "a"))
     fake_vault.clock.jump(dt.timedelta(hours=24))
@@ -91,7 +91,7 @@ def test_when_the_keys_have_expired_the_batch_is_sealed_anew(fake_vault: FakeVau
 
 
 def test_a_pending_generation_fills_the_next_tokens(fake_vault: FakeVault) -> None:
-    """From the first batch after it is there, under a writer that started before."""
+    """A writer that started earlier fills next tokens from its first batch after the generation becomes pending."""
     writer = fake_vault.writer()
     writer.write(events(fake_vault, "a"))
     fake_vault.add_token_keys(2, KeyState.PENDING)
@@ -104,8 +104,8 @@ def test_a_pending_generation_fills_the_next_tokens(fake_vault: FakeVault) -> No
     assert by_user["b"].next_tokens != by_user["b"].tokens
 
 
-def test_a_generation_that_becomes_pending_under_a_batch_is_noticed(fake_vault: FakeVault) -> None:
-    """The fence looks at the generations themselves, after the tokens were made: none is missing."""
+def test_a_generation_that_becomes_pending_during_a_batch_is_noticed(fake_vault: FakeVault) -> None:
+    """The fence compares the generations after the tokens were made, so no next token is missing."""
 
     def just_before_the_fence(name: str, call: Callable[[], Any]) -> object:
         if name == "load" and len(fake_vault.keys.token_keys()) == len(PERSONAL_FIELDS):
@@ -120,8 +120,8 @@ def test_a_generation_that_becomes_pending_under_a_batch_is_noticed(fake_vault: 
     assert fake_vault.loader.batches == [1, 1]
 
 
-def test_after_the_cut_over_the_new_generation_is_the_active_one(fake_vault: FakeVault) -> None:
-    """Its tokens are those that were the next ones."""
+def test_the_new_generation_is_active_after_the_cut_over(fake_vault: FakeVault) -> None:
+    """The active tokens are those that were the next tokens."""
     writer = fake_vault.writer()
     fake_vault.add_token_keys(2, KeyState.PENDING)
     writer.write(events(fake_vault, "a"))
@@ -135,7 +135,7 @@ def test_after_the_cut_over_the_new_generation_is_the_active_one(fake_vault: Fak
 
 
 def test_keys_that_change_under_every_try_are_tried_again_later(fake_vault: FakeVault) -> None:
-    """Ten times in a row, and the batch waits as it does in an outage."""
+    """After ten refusals in a row the batch waits as in an outage."""
     tries = []
 
     def changing(name: str, call: Callable[[], Any]) -> object:
@@ -154,7 +154,7 @@ def test_keys_that_change_under_every_try_are_tried_again_later(fake_vault: Fake
 
 @given(st.lists(st.booleans(), min_size=1, max_size=40).filter(lambda bad: sum(bad) <= MAX_REFUSED))
 def test_exactly_the_refused_rows_are_quarantined(bad: list[bool]) -> None:
-    """The batch is split until each of them is alone; every other row is stored."""
+    """The batch is split until each refused row is alone; every other row is stored."""
     vault = FakeVault()
     users = [f"{'bad' if is_bad else 'good'}-{n}" for n, is_bad in enumerate(bad)]
     vault.loader.refused_users = frozenset(user for user in users if user.startswith("bad"))
@@ -168,7 +168,7 @@ def test_exactly_the_refused_rows_are_quarantined(bad: list[bool]) -> None:
 
 
 def test_a_refused_row_that_comes_again_is_already_quarantined(fake_vault: FakeVault) -> None:
-    """It is no new message."""
+    """A redelivered row is not a new message."""
     fake_vault.loader.refused_users = frozenset({"bad"})
     batch = events(fake_vault, "good", "bad")
     fake_vault.writer().write(batch)
@@ -177,7 +177,7 @@ def test_a_refused_row_that_comes_again_is_already_quarantined(fake_vault: FakeV
 
 
 def test_more_than_ten_refused_rows_are_our_fault(fake_vault: FakeVault) -> None:
-    """Nothing is quarantined for it; the error has the SQLSTATE and no value."""
+    """None of these rows is quarantined; the error has the SQLSTATE and no value."""
     fake_vault.loader.refused_users = frozenset(f"bad-{n}" for n in range(11))
     with pytest.raises(ConfigurationError, match=r"row after row \(SQLSTATE 23514\)"):
         fake_vault.writer().write(events(fake_vault, *(f"bad-{n}" for n in range(11))))
@@ -185,7 +185,7 @@ def test_more_than_ten_refused_rows_are_our_fault(fake_vault: FakeVault) -> None
 
 
 def test_ten_refused_rows_are_quarantined(fake_vault: FakeVault) -> None:
-    """The limit itself is allowed."""
+    """Exactly ten refused rows are within the limit."""
     fake_vault.loader.refused_users = frozenset(f"bad-{n}" for n in range(10))
     fake_vault.writer().write(events(fake_vault, *(f"bad-{n}" for n in range(10))))
     assert len(fake_vault.database.quarantine) == 10
@@ -202,12 +202,12 @@ def test_refused_rows_are_counted_over_batches(fake_vault: FakeVault) -> None:
 
 
 def test_the_limits_of_refusal_are_ten_rows_in_a_thousand() -> None:
-    """More, and the fault is ours: docs/design.md, Ingest."""
+    """More refused rows mean a fault of ours: docs/design.md, Ingest."""
     assert (MAX_REFUSED, REFUSED_WINDOW) == (10, 1_000)
 
 
 def test_refused_rows_are_forgotten_after_a_thousand_good_ones(fake_vault: FakeVault) -> None:
-    """One percent of the last thousand is what a run may meet."""
+    """A run may have one percent of refused rows among the last thousand."""
     fake_vault.loader.refused_users = frozenset(f"bad-{n}" for n in range(12))
     writer = fake_vault.writer()
     writer.write(events(fake_vault, *(f"bad-{n}" for n in range(6))))
@@ -217,7 +217,7 @@ def test_refused_rows_are_forgotten_after_a_thousand_good_ones(fake_vault: FakeV
 
 
 def test_a_database_that_refuses_quarantine_too_is_misconfigured(fake_vault: FakeVault) -> None:
-    """There is nowhere left to put a message: the run ends, and none is lost."""
+    """No place is left for the message: the run ends, and no message is lost."""
     fake_vault.loader.refuses_rejections = True
     with pytest.raises(ConfigurationError):
         fake_vault.writer().write(fake_vault.receive(b"junk"))
@@ -226,8 +226,8 @@ def test_a_database_that_refuses_quarantine_too_is_misconfigured(fake_vault: Fak
         fake_vault.writer().write(events(fake_vault, "bad"))
 
 
-def test_without_token_keys_nothing_is_written(fake_vault: FakeVault) -> None:
-    """The hint says what to run."""
+def test_a_batch_without_token_keys_writes_nothing(fake_vault: FakeVault) -> None:
+    """The hint names the command to run."""
     batch = events(fake_vault, "a")
     fake_vault.database.keys.clear()
     with pytest.raises(ConfigurationError, match="no token keys") as caught:

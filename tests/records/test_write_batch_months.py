@@ -1,4 +1,4 @@
-"""Months: made when a message needs one, looked at once a day, and hopeless ones not asked for again."""
+"""Months: made when a message needs one and read once a day; a month that cannot be made is not tried again soon."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NUMBERS = itertools.count()
 
 
 class AskedLoader(FakeRecordLoader):
-    """Remembers which months were asked for."""
+    """Remembers which months the writer asked for."""
 
     def __init__(self, vault: FakeVault) -> None:
         super().__init__(vault.database)
@@ -48,7 +48,7 @@ class AskedLoader(FakeRecordLoader):
         self.closed = False
 
     def lose(self, month: dt.date, *, can_be_made: bool) -> None:
-        """Detach the month, or drop it, whose range was found before."""
+        """Detach or drop the month whose range was found before."""
         first = int(dt.datetime(month.year, month.month, 1, tzinfo=dt.UTC).timestamp() * 1000)
         self.lost[first] = can_be_made
 
@@ -87,19 +87,19 @@ class AskedLoader(FakeRecordLoader):
 
 @pytest.fixture
 def loader(fake_vault: FakeVault) -> AskedLoader:
-    """In the place of the vault's own."""
+    """A loader in the place of the vault's own."""
     fake_vault.loader = AskedLoader(fake_vault)
     return fake_vault.loader
 
 
 def sent(moment: dt.datetime | int, body: bytes | None = None) -> Message:
-    """A message that was sent then."""
+    """A message that was sent at this time."""
     ms = moment if isinstance(moment, int) else int(moment.timestamp() * 1000)
     return Message(f"id-{next(NUMBERS)}", "handle", Pii(body or login_event()), ms)
 
 
 def months_ago(vault: FakeVault, months: int) -> dt.datetime:
-    """Some moment of that month."""
+    """A moment of that month."""
     now = vault.clock.now()
     number = now.year * 12 + now.month - 1 - months
     return dt.datetime(number // 12, number % 12 + 1, 17, 3, tzinfo=dt.UTC)
@@ -119,7 +119,7 @@ def test_a_month_is_made_when_a_message_needs_it(
 
 
 def test_all_months_of_a_batch_are_made_at_once(fake_vault: FakeVault, loader: AskedLoader) -> None:
-    """One question, however many messages there are."""
+    """One call makes the months of all messages."""
     moments = [months_ago(fake_vault, months) for months in (5, 6, 7, 5)]
     written = fake_vault.writer().write([sent(moment) for moment in moments])
     assert written.outcomes == [Outcome.STORED] * 4
@@ -130,7 +130,7 @@ def test_all_months_of_a_batch_are_made_at_once(fake_vault: FakeVault, loader: A
 def test_a_month_out_of_bounds_is_asked_for_once_a_minute(
     fake_vault: FakeVault, loader: AskedLoader, too_far: int
 ) -> None:
-    """Its messages are quarantined; the bounds move, and months are attached again."""
+    """Its messages are quarantined. The bounds move and months are attached again, so the writer asks again."""
     writer = fake_vault.writer()
     for _ in range(3):
         written = writer.write(
@@ -146,10 +146,10 @@ def test_a_month_out_of_bounds_is_asked_for_once_a_minute(
 
 
 @pytest.mark.parametrize(("made", "outcome"), [(True, "STORED"), (False, "QUARANTINED")])
-def test_a_month_that_goes_away_is_looked_for_again(
+def test_a_month_that_disappears_is_asked_for_again(
     fake_vault: FakeVault, loader: AskedLoader, made: bool, outcome: str
 ) -> None:
-    """Made again if it was dropped; while it cannot be, being only detached, its messages are quarantined."""
+    """A dropped month is made again; while a month is only detached, its messages are quarantined."""
     writer = fake_vault.writer()
     old, now = months_ago(fake_vault, 6), fake_vault.clock.now()
     assert writer.write([sent(old), sent(now)]).outcomes == [Outcome.STORED] * 2
@@ -160,10 +160,10 @@ def test_a_month_that_goes_away_is_looked_for_again(
     assert writer.write([sent(old)]).outcomes == [Outcome.STORED]
 
 
-def test_a_closed_month_is_told_as_what_it_is_and_asked_for_once_a_minute(
+def test_a_closed_month_is_reported_as_closed_and_asked_for_once_a_minute(
     fake_vault: FakeVault, loader: AskedLoader
 ) -> None:
-    """Under a running worker too; opened again, it takes rows within a minute."""
+    """A running worker notices a closed month too; a month that opens again accepts rows within a minute."""
     writer = fake_vault.writer()
     now = fake_vault.clock.now()
     assert writer.write([sent(now)]).outcomes == [Outcome.STORED]
@@ -179,10 +179,10 @@ def test_a_closed_month_is_told_as_what_it_is_and_asked_for_once_a_minute(
     assert writer.write([sent(now)]).outcomes == [Outcome.STORED]
 
 
-def test_a_month_that_goes_away_again_and_again_is_waited_for(
+def test_a_month_that_disappears_repeatedly_is_waited_for(
     fake_vault: FakeVault, loader: AskedLoader
 ) -> None:
-    """It is an error that names nothing of the batch, and after it all is stored."""
+    """The error names no value of the batch; afterwards all rows are stored."""
     writer, batch = fake_vault.writer(), [sent(fake_vault.clock.now())]
     loader.flickers = True
     written = writer.write(batch)
@@ -203,8 +203,8 @@ def test_a_time_that_no_calendar_has_is_quarantined(
     assert loader.asked == [[], [dt.date.max]]
 
 
-def test_the_months_are_looked_at_once_a_day(fake_vault: FakeVault, loader: AskedLoader) -> None:
-    """So that an ingest which runs for a year always has the months to come."""
+def test_the_months_are_read_once_a_day(fake_vault: FakeVault, loader: AskedLoader) -> None:
+    """An ingest that runs for a year therefore always has the months to come."""
     writer = fake_vault.writer()
     for _ in range(400):
         assert writer.write([sent(fake_vault.clock.now())]).outcomes == [Outcome.STORED]
@@ -215,7 +215,9 @@ def test_the_months_are_looked_at_once_a_day(fake_vault: FakeVault, loader: Aske
     assert len(loader.asked) == 400
 
 
-def test_what_is_no_event_needs_no_month(fake_vault: FakeVault, loader: AskedLoader) -> None:
+def test_a_body_that_is_not_an_event_needs_no_month(
+    fake_vault: FakeVault, loader: AskedLoader
+) -> None:
     """Quarantine is one table."""
     written = fake_vault.writer().write([sent(months_ago(fake_vault, 6), b"junk")])
     assert written.reasons == {Reason.NOT_JSON: 1}

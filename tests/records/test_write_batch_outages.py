@@ -1,4 +1,4 @@
-"""A batch that an outage cuts in two: what is committed is told as what it is, and the rest is tried again."""
+"""A batch that an outage interrupts: committed rows are reported as stored, and the rest is tried again."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ AWAY = UnavailableError("not there")
 
 
 def batch_with_two_bad_rows(vault: FakeVault) -> list[Message]:
-    """The database refuses the first and the last; the halves between are stored one by one."""
+    """The database refuses the first and the last row; the rows between are stored one by one."""
     vault.loader.refused_users = frozenset({"bad-0", "bad-1"})
     return vault.receive(*(login_event(user_id=user) for user in USERS), b"junk")
 
 
 def is_committed(vault: FakeVault, message: Message) -> bool:
-    """Whether it is a row of either table."""
+    """Return True if the message is a row of either table."""
     record_id = record_id_of_message(message.message_id, message.sent_ms)
     return record_id in vault.database.records or record_id in vault.database.quarantine
 
 
 def calls_of_a_good_run() -> int:
-    """How many calls of all ports such a batch takes."""
+    """The number of calls of all ports that such a batch makes."""
     vault, breaker = FakeVault(), Breaker(10**9, AWAY)
     vault.tapped(breaker.tap).writer().write(batch_with_two_bad_rows(vault))
     return breaker.calls
@@ -43,16 +43,16 @@ CALLS = calls_of_a_good_run()
 
 
 def test_there_are_calls_to_break() -> None:
-    """The sweep below is no empty claim."""
+    """The sweep below covers a real number of calls."""
     assert CALLS > 15
 
 
 @pytest.mark.parametrize("error", [AWAY, DeniedError("no")], ids=["away", "denied"])
 @pytest.mark.parametrize("at", range(CALLS))
-def test_what_was_committed_before_an_outage_is_told_and_the_rest_is_tried_again(
+def test_rows_committed_before_an_outage_are_reported_and_the_rest_is_tried_again(
     at: int, error: VaultEtlError
 ) -> None:
-    """Nothing that is stored is told as a duplicate later, and nothing is told that is not stored."""
+    """No stored row is reported as a duplicate later, and no row is reported that is not stored."""
     vault = FakeVault()
     batch = batch_with_two_bad_rows(vault)
     writer = vault.tapped(Breaker(at, error).tap).writer()
@@ -70,7 +70,7 @@ def test_what_was_committed_before_an_outage_is_told_and_the_rest_is_tried_again
 
 
 def test_a_commit_whose_answer_is_lost_is_found_again_as_duplicates(fake_vault: FakeVault) -> None:
-    """It is not known, so it is not told."""
+    """The outcome of such a commit is unknown, so its rows are not reported as stored."""
     answers_lost = iter([True])
 
     def losing(name: str, call: Callable[[], Any]) -> object:
@@ -89,11 +89,11 @@ def test_a_commit_whose_answer_is_lost_is_found_again_as_duplicates(fake_vault: 
 def test_a_refused_row_that_waits_for_an_outage_to_end_is_counted_once(
     fake_vault: FakeVault,
 ) -> None:
-    """However often it is refused meanwhile: one row is no fault of ours."""
+    """Repeated refusals of one row count once: one bad row is not a fault of ours."""
     writer = fake_vault.writer()
     writer.write(fake_vault.receive(login_event()))
     batch = batch_with_two_bad_rows(fake_vault)[:1]
-    fake_vault.kms.down = True  # which a quarantined body needs a key of
+    fake_vault.kms.down = True  # a quarantined body needs a key of KMS
     for _ in range(2 * MAX_REFUSED):
         assert writer.write(batch).outcomes == [Outcome.RETRY]
     fake_vault.kms.down = False
@@ -101,7 +101,7 @@ def test_a_refused_row_that_waits_for_an_outage_to_end_is_counted_once(
 
 
 def test_rows_refused_in_one_batch_and_in_those_before_it_add_up(fake_vault: FakeVault) -> None:
-    """The eleventh is one too many, wherever it stands; it is not quarantined."""
+    """The eleventh refused row exceeds the limit at any position, and is not quarantined."""
     fake_vault.loader.refused_users = frozenset({"bad"})
     writer = fake_vault.writer()
     for _ in range(MAX_REFUSED):
@@ -111,8 +111,8 @@ def test_rows_refused_in_one_batch_and_in_those_before_it_add_up(fake_vault: Fak
     assert len(fake_vault.database.quarantine) == MAX_REFUSED
 
 
-def test_what_time_does_not_mend_is_raised(fake_vault: FakeVault) -> None:
-    """A database without its tables is for somebody to look at."""
+def test_an_error_that_no_retry_mends_is_raised(fake_vault: FakeVault) -> None:
+    """A database without its tables needs an operator."""
 
     def broken(name: str, call: Callable[[], Any]) -> object:
         if name == "load":

@@ -1,4 +1,4 @@
-"""What no worker of ours writes, tried with the real logins of who might: each is refused, whatever is granted."""
+"""Rows that no worker of ours writes, tried with the real logins: each is refused, whatever is granted."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ NOT_SEALED = {
 
 @pytest.mark.parametrize("role", ["ingest", "admin"])
 @pytest.mark.parametrize("garbage", NOT_SEALED)
-def test_what_is_no_ciphertext_is_no_value(site: Site, garbage: str, role: str) -> None:
-    """Of another form or longer than any that we write: refused by a named CHECK, to the owner too."""
+def test_bytes_that_are_not_a_ciphertext_are_refused(site: Site, garbage: str, role: str) -> None:
+    """A named CHECK refuses another form, and more bytes than a worker writes, from the owner too."""
     value = NOT_SEALED[garbage]
     with pytest.raises(CheckViolation) as refused:
         site.insert(site.good(ip=value), role=role)
@@ -52,7 +52,7 @@ def test_what_is_no_ciphertext_is_no_value(site: Site, garbage: str, role: str) 
     assert refused.value.diag.constraint_name == "body_is_sealed"
 
 
-def test_the_longest_that_a_worker_writes_is_taken(site: Site) -> None:
+def test_the_longest_value_of_a_worker_is_accepted(site: Site) -> None:
     """64 bytes of address, 256 code points of four bytes, a body of 1 MiB: no value is refused for its length."""
     ip, device_id, body = (
         site.keys[field.value] for field in (Field.IP, Field.DEVICE_ID, Field.QUARANTINE)
@@ -83,7 +83,7 @@ def test_a_key_that_is_not_the_logins_own_is_refused(site: Site, key: str) -> No
 
 
 def test_one_bad_row_refuses_its_statement(site: Site) -> None:
-    """However many good ones are beside it, and through COPY too."""
+    """One bad row refuses all good rows of its statement, and of COPY too."""
     good, bad = site.good(), site.good(device_id=ciphertext(site.keys["ip"]))
     with site.scratch.connect("ingest") as connection, connection.cursor() as cursor:
         values = INSERT.format("public.user_logins").split(" VALUES ")[1]
@@ -119,7 +119,7 @@ def test_one_bad_row_refuses_its_statement(site: Site) -> None:
 def test_a_record_has_all_its_parts_of_the_generation_in_use(
     site: Site, changes: dict[str, Any]
 ) -> None:
-    """No NULL, no other generation, no next token that nobody asked for."""
+    """No NULL, no other generation, and no next token that is not asked for."""
     with pytest.raises(Denied):
         site.insert(site.good(**changes))
     with pytest.raises(Denied):
@@ -127,13 +127,13 @@ def test_a_record_has_all_its_parts_of_the_generation_in_use(
 
 
 def test_a_record_of_another_generation_is_refused_by_the_table(site: Site) -> None:
-    """Whoever writes it: the owner too."""
+    """The table refuses such a record from every login, the owner included."""
     with pytest.raises(psycopg2.errors.CheckViolation, match="tokens_of_one_generation"):
         site.insert(site.good(generation=2))
 
 
 def test_a_partition_is_no_way_around(site: Site) -> None:
-    """Its own name is granted to nobody: its rows come through the table, whose trigger sees them."""
+    """No role has a right on the name of a partition: its rows come through the table, whose trigger sees them."""
     partitions = site.scratch.sql(
         "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'user_logins'::regclass"
     )
@@ -144,7 +144,7 @@ def test_a_partition_is_no_way_around(site: Site) -> None:
 
 
 def test_an_old_snapshot_is_no_way_around(site: Site) -> None:
-    """In a stricter isolation level the look at the keys would be one from before the fence."""
+    """In a stricter isolation level the trigger would read the keys as they were before the fence."""
     for level in ("REPEATABLE READ", "SERIALIZABLE"):
         with site.scratch.connect("ingest") as connection, connection.cursor() as cursor:
             cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {level}")
@@ -154,7 +154,7 @@ def test_an_old_snapshot_is_no_way_around(site: Site) -> None:
                 )
 
 
-def test_who_may_update_changes_no_more_than_a_rotation(site: Site) -> None:
+def test_a_role_that_may_update_changes_no_more_than_a_rotation(site: Site) -> None:
     """A ciphertext gives way to one under an own key, never from or to NULL; a next token has a pending generation."""
     record_id = site.insert(site.good())
     erased = site.insert(site.good())
@@ -187,8 +187,8 @@ def test_who_may_update_changes_no_more_than_a_rotation(site: Site) -> None:
     site.scratch.sql(change, own_body, body, role="re-encrypt")
 
 
-def test_while_a_generation_is_pending_rows_have_both_tokens(scratch: Scratch) -> None:
-    """Twins of both tokens, and of that generation; rotate makes none, not even then."""
+def test_rows_have_both_tokens_while_a_generation_is_pending(scratch: Scratch) -> None:
+    """Next tokens are of the pending generation; the role rotate makes none, not even then."""
     scratch.add_token_keys()
     scratch.add_token_keys(2, "pending")
     site = Site(scratch, {field.value: scratch.add_data_key(field).key_id for field in Field})
