@@ -41,6 +41,7 @@ PLACES: Final = (
     "tests/quarantine/**/*.py",
     "tests/records/**/*.py",
     "tests/reveal/**/*.py",
+    "tests/rotation/**/*.py",
     "tests/schema/**/*.py",
     "tests/subject/**/*.py",
     "tests/vectors/**/*.py",

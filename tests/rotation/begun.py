@@ -18,7 +18,7 @@ from vault_etl.rotation.ranges import OpenRotation, Range
 
 
 def begin_data(bench: Bench, *fields: Field, slices: int = 1) -> OpenRotation:
-    """Begin a rotation of these fields' data keys, or all."""
+    """Begin a rotation of the data keys of these fields, or of all."""
     return bench.data_rotations.begin(rotate_request(), fields or tuple(Field), slices)
 
 
@@ -33,12 +33,12 @@ def states(bench: Bench, key_ids: Sequence[int] | frozenset[int]) -> set[KeyStat
 
 
 def generations(bench: Bench) -> set[tuple[int | None, KeyState]]:
-    """The token keys that stand in rows or will."""
+    """The generations and states of the token keys in use or pending."""
     return {(key.generation, key.state) for key in bench.keys.token_keys()}
 
 
 def scattered(process: Writer) -> dict[Table, set[uuid.UUID]]:
-    """Rows of three months, of one and the same millisecond, and without a date; and quarantine."""
+    """Store rows of three months, of the same millisecond, and without a date; and quarantined bodies."""
     now = process.bench.now()
     moments = [now, now, now - dt.timedelta(days=32), now - dt.timedelta(days=33)]
     moments += [dt.datetime.fromtimestamp(0, dt.UTC)] * 3
@@ -53,7 +53,7 @@ def scattered(process: Writer) -> dict[Table, set[uuid.UUID]]:
 
 
 def claimed(bench: Bench, rotation: OpenRotation) -> list[tuple[uuid.UUID, Range]]:
-    """Claim until nothing is left."""
+    """Claim ranges until no range is left."""
     found = []
     while (held := bench.claims.claim(rotation.rotation_id, claim := uuid.uuid4())) is not None:
         found.append((claim, held))

@@ -58,7 +58,7 @@ BLOCKERS = {
 
 @contextmanager
 def blocking(vault: Ready, blocker: tuple[str, str]) -> Iterator[connection]:
-    """Somebody who has done something, and does not end his transaction."""
+    """A session that has run a statement, and keeps its transaction open."""
     role, statement = blocker
     with vault.scratch.connect(role) as opened, opened.cursor() as cursor:
         cursor.execute(statement)
@@ -68,7 +68,7 @@ def blocking(vault: Ready, blocker: tuple[str, str]) -> Iterator[connection]:
 
 @contextmanager
 def seen_waiting(scratch: Scratch) -> Iterator[Callable[[], set[str]]]:
-    """Tells what the cut-over is waiting for: a relation, or a transaction that has locked a row."""
+    """Yield a function that names the locks the cut-over waits for: a relation, or a locked row."""
     with scratch.connect() as opened, opened.cursor() as cursor:
         opened.autocommit = True
 
@@ -85,6 +85,6 @@ def seen_waiting(scratch: Scratch) -> Iterator[Callable[[], set[str]]]:
 
 @contextmanager
 def attempted(vault: Ready) -> Iterator[Future[Swapped | Blocked]]:
-    """An attempt in another thread."""
+    """Attempt a cut-over in another thread."""
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(vault.cut_over)

@@ -1,4 +1,4 @@
-"""A worker in an attacker's hands: a login of its own with the role ingest, its access key, and its own SQL."""
+"""A worker under the control of an attacker: a login with the role ingest, its access key, and SQL of the attacker."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ PLANT = """
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """What the attacker holds. `login` is the worker's own."""
+    """The credentials that the attacker holds. `login` is the worker's own."""
 
     vault: Vault
     login: str
 
     def keys(self, count: int = 1) -> dict[Field, list[int]]:
-        """Data keys as any worker makes them: KMS wraps them for `ingest`, this login adds them."""
+        """Data keys as any worker makes them: KMS wraps the keys for `ingest`, this login adds them."""
         return {field: [self._key(field) for _ in range(count)] for field in PERSONAL_FIELDS}
 
     def plant(
@@ -63,7 +63,7 @@ class Worker:
         pending: int | None = None,
         masked_ip: uuid.UUID | None = None,
     ) -> None:
-        """Add so many rows, in turn under these keys; with this token of an address, or any."""
+        """Add this many rows, in turn under these keys, with this token of an address or any token."""
         self._sql(
             PLANT,
             {
@@ -79,7 +79,7 @@ class Worker:
         )
 
     def planted(self) -> set[uuid.UUID]:
-        """The ids of all rows that it added."""
+        """The ids of all rows that the worker added."""
         found = self.vault.sql("SELECT record_id FROM user_logins WHERE user_id = %s", self.login)
         return {record_id for (record_id,) in found}
 
@@ -108,7 +108,7 @@ class Worker:
 
 @contextmanager
 def worker(vault: Vault) -> Iterator[Worker]:
-    """A login that is granted the role ingest, for as long as the block runs."""
+    """A login with the role ingest, for as long as the block runs."""
     login = f"worker_{secrets.token_hex(4)}"
     password = vault.server.passwords.of(login)
     with admin(vault.server, vault.database) as cursor:

@@ -30,7 +30,7 @@ def rotation_keyed(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> It
 def rotation_loaded(
     rotation_keyed: Vault, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Vault]:
-    """With `RECORDS` records in it, and a quarantined message: to be copied."""
+    """A vault with `RECORDS` records and a quarantined message, to be copied."""
     with copied(rotation_keyed, tmp_path_factory.mktemp("loaded")) as vault:
         load_file(vault, [*dated_events(RECORDS, MONTHS), "not json"])
         yield vault
@@ -40,7 +40,7 @@ def rotation_loaded(
 def of_two_loads(
     rotation_keyed: Vault, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Vault]:
-    """With as many records of "old" users as of "new" ones, of later months, under other data keys: to be copied."""
+    """A vault with as many "new" records as "old" ones, in later months, under other keys: to be copied."""
     with copied(rotation_keyed, tmp_path_factory.mktemp("two")) as vault:
         load_file(vault, dated_events(RECORDS, MONTHS, prefix="old", back=MONTHS))
         load_file(vault, dated_events(RECORDS, MONTHS, prefix="new"))

@@ -1,4 +1,4 @@
-"""What a vault holds, opened in this process with the rights of re-encrypt: as digests, never as values."""
+"""The contents of a vault as digests, opened in this process with the rights of re-encrypt."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def contents(vault: Vault) -> Contents:
 
 @contextmanager
 def parts_of(vault: Vault, role: str, more: Mapping[str, str] | None = None) -> Iterator[Parts]:
-    """What a command of this role is built from; AWS's clients read the environment when they are made."""
+    """The parts of a command of this role; AWS's clients read the environment when they are made."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**vault.environment(role), **(more or {})}.items():
             patch.setenv(name, value)
@@ -90,7 +90,7 @@ class _Reader:
         self._tokenizers: dict[tuple[Field, int], FieldTokenizer] = {}
 
     def read(self) -> Contents:
-        """All of it."""
+        """Read and open all values."""
         self._tokenizers = {
             (field, tokenizer.generation): tokenizer
             for field in PERSONAL_FIELDS

@@ -37,42 +37,42 @@ def flipped_bit(vault: FakeVault, record_id: uuid.UUID) -> None:
 
 
 def unknown_key(vault: FakeVault, record_id: uuid.UUID) -> None:
-    """A ciphertext under a key that is not there."""
+    """A ciphertext under a key that does not exist."""
     ciphertexts = vault.database.records[record_id].ciphertexts
     ciphertexts[Field.IP] = ciphertexts[Field.IP][:1] + bytes(4) + ciphertexts[Field.IP][5:]
 
 
 def swapped_ciphertext(vault: FakeVault, record_id: uuid.UUID) -> None:
-    """Another row's ciphertext, which is good there."""
+    """Another row's ciphertext, which opens in that row."""
     other = vault.database.records[other_than(vault, record_id)].ciphertexts
     vault.database.records[record_id].ciphertexts[Field.IP] = other[Field.IP]
 
 
 def missing_ciphertext(vault: FakeVault, record_id: uuid.UUID) -> None:
-    """A token without the value that it is of."""
+    """A token without its value."""
     del vault.database.records[record_id].ciphertexts[Field.IP]
 
 
 def forged_token(vault: FakeVault, record_id: uuid.UUID) -> None:
-    """A token that is nobody's."""
+    """A token of no value."""
     tokens = vault.database.records[record_id].tokens
     forge(vault, record_id, tokens=tokens | {Field.DEVICE_ID: uuid.uuid4()})
 
 
 def another_rows_token(vault: FakeVault, record_id: uuid.UUID) -> None:
-    """A token that is another value's: a duplicate that is none."""
+    """The token of another value: a false duplicate."""
     other = vault.database.records[other_than(vault, record_id)].tokens
     tokens = vault.database.records[record_id].tokens
     forge(vault, record_id, tokens=tokens | {Field.IP: other[Field.IP]})
 
 
 def missing_token(vault: FakeVault, record_id: uuid.UUID) -> None:
-    """One token of two."""
+    """Only one token of two."""
     forge(vault, record_id, tokens={Field.IP: vault.database.records[record_id].tokens[Field.IP]})
 
 
 def other_generation(vault: FakeVault, record_id: uuid.UUID) -> None:
-    """A row that says that it is of a generation which there is not."""
+    """A row that claims a generation which does not exist."""
     forge(vault, record_id, token_generation=7)
 
 
@@ -89,26 +89,26 @@ BEFORE: list[Damage] = [
 
 
 def forged_next_token(vault: FakeVault, record_id: uuid.UUID) -> None:
-    """A next token that is nobody's, of a row that shares its values."""
+    """A next token of no value, in a row that shares its values."""
     made = vault.database.records[record_id].next_tokens or {}
     forge(vault, record_id, next_tokens=made | {Field.IP: uuid.uuid4()})
 
 
 def another_rows_next_token(vault: FakeVault, record_id: uuid.UUID) -> None:
-    """A next token that is another value's."""
+    """The next token of another value."""
     other = vault.database.records[other_than(vault, record_id)].next_tokens or {}
     made = vault.database.records[record_id].next_tokens or {}
     forge(vault, record_id, next_tokens=made | {Field.IP: other[Field.IP]})
 
 
 def missing_next_token(vault: FakeVault, record_id: uuid.UUID) -> None:
-    """One next token of two."""
+    """Only one next token of two."""
     made = vault.database.records[record_id].next_tokens or {}
     forge(vault, record_id, next_tokens={Field.IP: made[Field.IP]})
 
 
 def next_token_without_an_old_one(vault: FakeVault, record_id: uuid.UUID) -> None:
-    """The old one was taken away behind the backfill's back."""
+    """The old token was removed after the backfill."""
     forge(vault, record_id, tokens={})
 
 

@@ -1,4 +1,4 @@
-"""Login events in several months, each of another user, and how they get into a vault."""
+"""Login events in several months, each of another user, and ways to load them into a vault."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SETTINGS = {
 
 
 def dated_events(count: int, months: int, *, prefix: str = "u", back: int = 0) -> list[str]:
-    """`count` events, as many in each of `months` months, the last of which is `back` months ago.
+    """Make `count` events, equally many in each of `months` months, the last `back` months ago.
 
     The users are called `prefix`-0 and so on. Two of them share an address, and three a device.
     """
@@ -38,14 +38,14 @@ def dated_events(count: int, months: int, *, prefix: str = "u", back: int = 0) -
 
 
 def month(back: int) -> dt.date:
-    """The first day of the month so many months ago."""
+    """The first day of the month, this many months ago."""
     today = dt.datetime.now(dt.UTC).date()
     months = today.year * 12 + today.month - 1 - back
     return dt.date(months // 12, months % 12 + 1, 1)
 
 
 def load_file(vault: Vault, bodies: Iterable[str], seconds: float = 120) -> None:
-    """Load bodies as lines of a file, whatever they are."""
+    """Load bodies as lines of a file, valid or not."""
     lines = vault.home / "events.jsonl"
     lines.write_text("\n".join(bodies), encoding="utf-8")
     vault.ok("ingest", "ingest", "--file", lines.name, "--keep-going", seconds=seconds)

@@ -1,4 +1,4 @@
-"""Login events that keep coming while something else happens."""
+"""Login events that keep arriving while another operation runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECONDS = 60
 
 
 class Feed:
-    """Sends events, and a message that is none among each fifty, `per_second` at most.
+    """Sends events at `per_second` at most, and an invalid message among each fifty.
 
     It waits while `most` are on the queue and not settled: moto gets slow where many wait.
     """
@@ -47,7 +47,7 @@ class Feed:
 
     @property
     def sent(self) -> int:
-        """How many messages are out."""
+        """The number of messages sent."""
         return len(self.events) + len(self.others)
 
     def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""A proxy before Postgres that holds back the statement which takes the fence: tokens are made by then."""
+"""A proxy before Postgres that holds back the statement that takes the fence, after tokens were made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FENCE = blocks("records/records.sql")["lock_fence"].encode()
 
 
 class Gate(TcpProxy):
-    """Open until it is shut. `held` says how many transactions wait before it, or did."""
+    """Open until it is shut. `held` counts the transactions that have waited before the gate."""
 
     def __init__(self, upstream_port: int) -> None:
         super().__init__(upstream_port)
@@ -21,11 +21,11 @@ class Gate(TcpProxy):
         self._way.set()
 
     def shut(self) -> None:
-        """From now on nobody takes the fence."""
+        """From now on no transaction takes the fence."""
         self._loop.call_soon_threadsafe(self._way.clear)
 
     def open(self) -> None:
-        """Who waits goes on."""
+        """Waiting transactions continue."""
         self._loop.call_soon_threadsafe(self._way.set)
 
     async def _pump(

@@ -1,4 +1,4 @@
-"""Rotations that are killed with -9 at points of their work that a seed draws."""
+"""Rotations that are killed with -9 at points of their work that a seed selects."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WORK_LEFT = {
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """How far it was when it was killed. `ended`: it was done before that, with this exit code."""
+    """The progress at the kill. `ended`: the rotation ended before the kill, with this exit code."""
 
     share: float
     done: int
@@ -35,7 +35,7 @@ class Kill:
 
     @property
     def in_the_middle(self) -> bool:
-        """Ranges were done, and others not."""
+        """Return True if some ranges were done and others not."""
         return self.ended is None and self.done > 0 and self.left > 0
 
 
@@ -45,12 +45,12 @@ def rotating(vault: Vault, *args: str) -> subprocess.Popen[str]:
 
 
 def rotate(vault: Vault, *args: str, extra: Mapping[str, str] | None = None) -> Result:
-    """Run it to its end."""
+    """Run `keys rotate` to its end."""
     return vault.run("re-encrypt", "keys", "rotate", "--yes", "--quiet", *args, extra=extra)
 
 
 class Killer:
-    """Kills rotations of one purpose, `rows` rows in all, when a share of these was done."""
+    """Kills rotations of one purpose, `rows` rows in all, after these shares of the work."""
 
     def __init__(self, watch: Watch, purpose: str, rows: int, draw: random.Random) -> None:
         self._watch = watch
@@ -59,11 +59,11 @@ class Killer:
         self._draw = draw
 
     def shares(self, count: int) -> list[float]:
-        """When to kill: spread over the work, at a point drawn of each of so many equal parts."""
+        """The points of the kills: one drawn from each of this many equal parts of the work."""
         return [(n + self._draw.random()) / count for n in range(count)]
 
     def kill(self, process: subprocess.Popen[str], share: float) -> Kill:
-        """Wait until so much is done, and a moment; then kill it."""
+        """Wait until this share is done, and a moment longer; then kill the rotation."""
         while process.poll() is None and not self._is_done(share):
             time.sleep(LOOK_S)
         time.sleep(self._draw.uniform(0, JITTER_S))

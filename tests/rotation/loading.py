@@ -1,4 +1,4 @@
-"""Small loads one after another in this process, by the real writer, and how long each waits for the fence."""
+"""Small loads one after another in this process, by the real writer, and the time each waits for the fence."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WAITED = re.compile(
 
 
 class Loading:
-    """Loads until it is told to end. Times are seconds."""
+    """Loads until it is told to end. Times are in seconds."""
 
     def __init__(self, vault: Vault) -> None:
         self.bodies: list[str] = []
@@ -50,7 +50,7 @@ class Loading:
         data_keys: Sequence[DataKey],
         generations: tuple[int, int | None] | None,
     ) -> bool:
-        """The real one, timed."""
+        """Take the real fence, timed."""
         began = time.monotonic()
         holds = fence_holds(cursor, data_keys, generations)
         self.fences.append(time.monotonic() - began)
@@ -58,7 +58,7 @@ class Loading:
 
     @contextmanager
     def going_on(self) -> Iterator[Self]:
-        """While the block runs."""
+        """Load while the block runs."""
         self._have_waits_logged()
         with parts_of(self._vault, "ingest") as parts:
             writer = batch_writer(parts)
@@ -76,7 +76,7 @@ class Loading:
             raise self._failure
 
     def server_waits(self) -> list[float]:
-        """All waits for the fence of more than a millisecond, as the server has seen them."""
+        """All waits for the fence of more than a millisecond, as the server logged them."""
         fence = str(self._vault.sql("SELECT 'public.key_fence'::regclass::oid")[0][0])
         database = str(
             self._vault.sql("SELECT oid FROM pg_database WHERE datname = current_database()")[0][0]
@@ -87,7 +87,7 @@ class Loading:
         return [float(ms) / 1000 for *where, ms in found if where == [fence, database]]
 
     def _have_waits_logged(self) -> None:
-        """A wait is logged when it is over, if it was longer than deadlock_timeout."""
+        """The server logs a wait when it is over, if it was longer than deadlock_timeout."""
         for setting in ("deadlock_timeout = '1ms'", "log_lock_waits = on"):
             self._vault.sql(
                 f'ALTER ROLE test_ingest IN DATABASE "{self._vault.database}" SET {setting}'

@@ -1,4 +1,4 @@
-"""Those who read for long, and do not get out of the way of a cut-over."""
+"""Sessions that read for long, and do not give way to a cut-over."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECONDS = 120
 
 @contextmanager
 def analyst(vault: Vault, seconds: float) -> Iterator[int]:
-    """A query on the view that takes so long, in a transaction that stays; the pid of its session."""
+    """A query of this length on the view, in a transaction that stays open; the pid of its session."""
     gone = threading.Event()
     with closing(psycopg2.connect(vault.database_url("analyst"))) as connection:
         pid = connection.info.backend_pid
@@ -42,13 +42,13 @@ def analyst(vault: Vault, seconds: float) -> Iterator[int]:
 
 
 class Dump:
-    """A real pg_dump, which hangs on its reader until `finish`."""
+    """A real pg_dump, which waits for its reader until `finish`."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
 
     def finish(self) -> bytes:
-        """Read all of it."""
+        """Read all of the dump."""
         stdout, stderr = self._process.communicate(timeout=SECONDS)
         assert self._process.returncode == 0, stderr
         return stdout

@@ -1,4 +1,4 @@
-"""What a stolen `ingest` stores to stand in the way: keys that nothing opens, and rows under them.
+"""Keys that no key of ours opens, and rows under them, as a stolen `ingest` stores them to block a rotation.
 
 Everything is done with the login and the access key of `ingest`, past every guard of the database.
 """
@@ -42,14 +42,14 @@ ADD_BODY: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """A record, or a body, and the keys that its values are under."""
+    """A record, or a body, and the keys of its values."""
 
     record_id: uuid.UUID
     key_ids: tuple[int, ...]
 
 
 def plant_record(vault: Vault, kind: str) -> Planted:
-    """Both values under keys of this kind."""
+    """Store a record with both values under keys of this kind."""
     keys = tuple(_plant_key(vault, kind, field) for field in ("ip", "device_id"))
     planted = Planted(_new_id(vault), keys)
     vault.sql(ADD_RECORD, planted.record_id, *map(_sealed, keys), role="ingest")
@@ -57,7 +57,7 @@ def plant_record(vault: Vault, kind: str) -> Planted:
 
 
 def plant_body(vault: Vault, kind: str) -> Planted:
-    """In quarantine, under a key of this kind."""
+    """Store a body in quarantine, under a key of this kind."""
     key_id = _plant_key(vault, kind, "quarantine")
     planted = Planted(_new_id(vault), (key_id,))
     vault.sql(ADD_BODY, planted.record_id, _sealed(key_id), role="ingest")
@@ -89,11 +89,11 @@ def _made(kms: Any, key: StolenKey) -> bytes:  # noqa: ANN401 - boto3's own
 
 
 def _sealed(key_id: int) -> bytes:
-    """Of the right form: format 1, the key's id, a nonce, a block and a tag of nothing."""
+    """Bytes of the right form: format 1, the key's id, a nonce, an empty block and an empty tag."""
     return b"\x01" + key_id.to_bytes(4, "big") + os.urandom(12 + 16 + 16)
 
 
 def _new_id(vault: Vault) -> uuid.UUID:
-    """Of now, as the ids of messages are."""
+    """A record id of now, like the ids of messages."""
     ((now,),) = vault.sql("SELECT (extract(epoch FROM now()) * 1000)::bigint")
     return record_id_of_message(str(uuid.uuid4()), now)

@@ -72,7 +72,7 @@ DESTROY_OLD = """
 
 
 class Race:
-    """Loaders against rotations. What was committed too late is counted."""
+    """Loaders against rotations. Rows that were committed too late are counted."""
 
     def __init__(self, scratch: Scratch) -> None:
         self.loaded = 0
@@ -97,7 +97,7 @@ class Race:
         )
 
     def run(self, *, until_lost: bool = False) -> None:
-        """`ROUNDS` rotations, and more until it is lost, if it is to be lost."""
+        """Run `ROUNDS` rotations, and more until the race is lost, if a loss is expected."""
         with ThreadPoolExecutor(LOADERS) as pool:
             loaders = [pool.submit(self._load) for _ in range(LOADERS)]
             try:
@@ -125,7 +125,7 @@ class Race:
         self._scratch.sql(DESTROY_OLD)
 
     def _let_load(self) -> None:
-        """A moment, and at least one batch that is committed after it."""
+        """Wait a moment, and for at least one batch that is committed after that."""
         time.sleep(BETWEEN_S)
         while self._batches.acquire(blocking=False):
             pass
@@ -155,7 +155,7 @@ class Race:
                     batches += 1
                     self._batches.release()
                 if not isinstance(result, Loaded) or batches % 10 == 0:
-                    keys = None  # even a loader that never looks takes new keys now and then
+                    keys = None  # a loader without a fence takes new keys at times too
         return batches, deadlocks
 
     def _write_keys(self) -> WriteKeys:

@@ -27,7 +27,7 @@ EVERYTHING: Final = Range(Table.USER_LOGINS, uuid.UUID(int=0), uuid.UUID(int=2**
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Two records of generation 1 in a detached month; generation 2 is active. A retoken has begun, in two ranges."""
+    """A begun retoken in two ranges: a detached month with two records of generation 1; generation 2 is active."""
 
     vault: Ready
     month: DetachedMonth
@@ -36,25 +36,25 @@ class Site:
 
     @property
     def scratch(self) -> Scratch:
-        """Its database."""
+        """The database of the site."""
         return self.vault.scratch
 
     def claim(
         self, rotation_id: uuid.UUID | None = None, run: uuid.UUID | None = None
     ) -> uuid.UUID:
-        """A range that is claimed as it should be, or tried to."""
+        """Claim a range, with other values if given."""
         claim = uuid.uuid4()
         values = (rotation_id or self.rotation_id, claim, run or self.run)
         self.scratch.sql(CLAIM, *values, role="re-encrypt")
         return claim
 
     def rows(self, claim: uuid.UUID) -> Sequence[TokenRow]:
-        """What a claim gets."""
+        """The rows that a claim gets."""
         with self.scratch.database("re-encrypt") as database:
             return PostgresDetachedTokens(database).page(claim, EVERYTHING, 100).rows
 
     def fill(self, claim: uuid.UUID, rows: Sequence[TokenRow], generation: int = 2) -> int | None:
-        """New tokens, each a function of the old one."""
+        """Write new tokens, each a function of the old token."""
         made = [
             NextTokens(row, {field: next_of(token) for field, token in row.tokens.items()})
             for row in rows
@@ -64,19 +64,19 @@ class Site:
             return PostgresDetachedTokens(database).fill(made, generation, step)
 
     def claim_with_rows(self) -> tuple[uuid.UUID, Sequence[TokenRow]]:
-        """The range that has them: the other one is empty."""
+        """Claim both ranges; return the claim that has rows, since the other range is empty."""
         claims = [self.claim(), self.claim()]
         return next((claim, rows) for claim in claims if (rows := self.rows(claim)))
 
     def said(self, claim: uuid.UUID) -> tuple[list[str], str]:
-        """Fields and reason of its entry."""
+        """The fields and the reason of its entry."""
         ((fields, reason),) = self.scratch.sql(
             "SELECT fields, reason FROM audit_log WHERE request_id = %s AND phase = 'intent'", claim
         )
         return fields, reason
 
     def counts(self) -> dict[tuple[str, int], int]:
-        """Of generations, in closed months."""
+        """The counts of generations in closed months."""
         return {
             (field, generation): held
             for field, generation, held in self.scratch.sql(
@@ -86,7 +86,7 @@ class Site:
         }
 
     def stored(self) -> list[tuple[Any, ...]]:
-        """Token, generations and next token of each row."""
+        """The token, generations and next token of each row."""
         return self.scratch.sql(
             "SELECT masked_ip, token_generation, next_masked_ip, next_token_generation"  # noqa: S608
             f" FROM vault_etl_detached.{self.month.name} ORDER BY record_id"
@@ -94,7 +94,7 @@ class Site:
 
 
 def begun_site(scratch: Scratch) -> Site:
-    """The next tokens stand beside the old ones, as in a month that was detached during a rotation."""
+    """Next tokens are beside the old tokens, as in a month that was detached during a rotation."""
     vault = ready(scratch)
     with scratch.database("admin") as database:
         partitions = PostgresPartitions(database, 5.0)

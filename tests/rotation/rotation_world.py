@@ -1,4 +1,4 @@
-"""What tests of rotations look at in a vault, after each call of a port as well as at the end."""
+"""The invariants of a vault that tests of rotations check after each call of a port and at the end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EVERY_ADDRESS = {f"198.51.100.{n}".encode() for n in range(7)}
 
 
 def filled_vault(monkeypatch: pytest.MonkeyPatch, clock: object = None) -> FakeVault:
-    """Seven records in two ranges and a quarantined body in one, to be gone through three at a time."""
+    """Seven records in two ranges and a quarantined body in one range, three rows a page."""
     monkeypatch.setattr(workers, "PAGE_ROWS", 3)
     monkeypatch.setattr(rotate_keys, "ROWS_A_RANGE", 7)
     vault = FakeVault(clock)
@@ -33,7 +33,7 @@ def filled_vault(monkeypatch: pytest.MonkeyPatch, clock: object = None) -> FakeV
 
 
 class KilledError(BaseException):
-    """What no process survives, nor tidies up after."""
+    """Ends a process without any clean-up."""
 
 
 class Versions:
@@ -45,22 +45,22 @@ class Versions:
         self.look()
 
     def look(self) -> None:
-        """Now."""
+        """Record the ciphertexts of now."""
         for field, record_id, _, ciphertext in self._vault.database.ciphertexts():
             seen = self._seen.setdefault((field, record_id), [])
             if not seen or seen[-1] != ciphertext:
                 seen.append(ciphertext)
 
     def around(self, _: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - as the call
-        """Look after each call."""
+        """Check after each call."""
         try:
             return call()
         finally:
             self.look()
 
     @property
-    def sealed_anew(self) -> set[int]:
-        """How often values were sealed anew since then: {1} if each was once."""
+    def times_reencrypted(self) -> set[int]:
+        """How often each value was re-encrypted since then: {1} if each was once."""
         return {len(seen) - 1 for seen in self._seen.values()}
 
 
@@ -79,12 +79,12 @@ def key_ids(vault: FakeVault, *fields: Field) -> set[int]:
 
 
 def active_ids(vault: FakeVault) -> set[int]:
-    """The keys that may be written under."""
+    """The keys that may seal new values."""
     return {k.key_id for k in vault.database.keys.values() if k.state is KeyState.ACTIVE}
 
 
 def addresses(vault: FakeVault) -> set[bytes]:
-    """Every address, revealed."""
+    """Reveal every address."""
     revealed = [
         vault.reveal()(reveal_request(record_id, Field.IP)).fields[Field.IP]
         for record_id in vault.database.records

@@ -1,4 +1,4 @@
-"""Rows of a vault, by the user whose they are, byte for byte."""
+"""Rows of a vault by their user, byte for byte."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ def rows(vault: Vault) -> dict[str, Row]:
 
 
 def put(vault: Vault, user_id: str, **columns: object) -> None:
-    """Write into a row what nobody should: a column's name is that of the table."""
+    """Write a value into a row behind the program's back: the column has its name in the table."""
     for name, value in columns.items():
         vault.sql(f"UPDATE user_logins SET {name} = %s WHERE user_id = %s", value, user_id)  # noqa: S608

@@ -31,7 +31,7 @@ def loaded(bench: Bench) -> Writer:
 def of_keys(
     process: Writer, *keys: DataKey, fields: Sequence[Field] = tuple(Field)
 ) -> OpenRotation:
-    """A rotation that takes the rows away from these keys, whatever their state."""
+    """A rotation that replaces these keys, whatever their state."""
     old = frozenset(key.key_id for key in keys)
     rotation = OpenRotation(rotation_id=uuid.uuid4(), fields=tuple(fields), old_keys=old)
     process.bench.open_rotation(rotation)
@@ -41,7 +41,7 @@ def of_keys(
 def old_rows(
     process: Writer, *fields: Field, place: Table = Table.USER_LOGINS
 ) -> Sequence[SealedRow]:
-    """What is under the process's keys of these fields, or all."""
+    """The rows under the process's keys of these fields, or of all."""
     rotation = of_keys(process, *process.keys, fields=fields or tuple(Field))
     page = process.bench.reencrypter.page(rotation, everything(place), 100)
     assert page.is_last
@@ -49,18 +49,18 @@ def old_rows(
 
 
 def values(rows: Sequence[SealedRow]) -> set[tuple[uuid.UUID, Field]]:
-    """Which values a page has."""
+    """The values that a page has."""
     return {(row.record_id, field) for row in rows for field in row.ciphertexts}
 
 
 def new(row: SealedRow, keys: Sequence[DataKey], *fields: Field) -> Replacement:
-    """Other bytes under these keys for these fields, or for all that were read."""
+    """Other bytes under these keys for these fields, or for all fields that were read."""
     ids = {key.field: key.key_id for key in keys}
     return Replacement(row, {f: ciphertext(ids[f]) for f in fields or row.ciphertexts})
 
 
 def sealed(process: Writer) -> dict[tuple[uuid.UUID, Field], object]:
-    """Every ciphertext that stands anywhere."""
+    """Every stored ciphertext."""
     found: dict[tuple[uuid.UUID, Field], object] = {}
     for record_id, row in process.bench.records().items():
         found |= {(record_id, Field.IP): row[6], (record_id, Field.DEVICE_ID): row[7]}

@@ -1,4 +1,4 @@
-"""Ingests that are stopped with SIGSTOP when they have made tokens, and before they take the fence."""
+"""Ingests that are stopped with SIGSTOP after they made tokens, and before they take the fence."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from tests.rotation.watch import SECONDS
 
 
 class Stopped:
-    """An ingest that stands still until `goes_on`."""
+    """An ingest that is stopped until `goes_on`."""
 
     def __init__(self, process: subprocess.Popen[str], gate: Gate) -> None:
         self._process = process
         self._gate = gate
 
     def goes_on(self) -> None:
-        """SIGCONT, and its statement reaches the server."""
+        """Send SIGCONT, and wait until its statement reaches the server."""
         self._gate.open()
         self._process.send_signal(signal.SIGCONT)
 
     def ends(self) -> Result:
-        """Wait for its end, if it ends by itself; a worker that follows is told to."""
+        """Wait for its end, if the ingest ends by itself; a worker that follows a queue is told to end."""
         stdout, stderr = self._process.communicate(timeout=SECONDS)
         return Result(self._process.returncode, stdout, stderr)
 
     def is_told_to_end(self) -> Result:
-        """SIGTERM."""
+        """Send SIGTERM."""
         self._process.send_signal(signal.SIGTERM)
         return self.ends()
 

@@ -1,4 +1,4 @@
-"""KMS or the disk that fails half way through: the run says so, and the next one finishes."""
+"""An outage of KMS or a full disk half way through: the run reports it, and the next run finishes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FULL = """
 def test_a_kms_that_fails_half_way(
     two: Vault, purpose: str, fault: Verdict, code: int, said: str
 ) -> None:
-    """It opens the keys of the older records, and then no more: no key that is made now either."""
+    """KMS opens the keys of the older records, and then no key, not even a new one."""
     later = int.from_bytes(rows(two)["new-0"]["ip"][1:5], "big")
     failing = []
 
@@ -52,7 +52,7 @@ def test_a_kms_that_fails_half_way(
 
 @pytest.mark.parametrize("purpose", OPTIONS)
 def test_a_disk_that_is_full_half_way(two: Vault, purpose: str) -> None:
-    """Exit 69, and no cursor has passed a record that is not done."""
+    """The exit code is 69, and no cursor has passed a record that is not done."""
     two.sql(FULL)
     result = rotate(two, *OPTIONS[purpose])
     fails(result, 69, "53100")
@@ -62,7 +62,7 @@ def test_a_disk_that_is_full_half_way(two: Vault, purpose: str) -> None:
 
 
 def half_way(vault: Vault, purpose: str) -> None:
-    """Some records are done and some not, and the cursors say so."""
+    """Some records are done and others not, and the cursors agree."""
     with Watch(vault) as watch:
         assert 0 < watch.value(WORK_LEFT[purpose]) < 2 * RECORDS
         done, left = watch.ranges(purpose)
@@ -72,7 +72,7 @@ def half_way(vault: Vault, purpose: str) -> None:
 
 
 def finishes(vault: Vault, purpose: str) -> None:
-    """Run again it does the rest, at once: claims were let go of."""
+    """Another run does the rest at once, because all claims were freed."""
     old = {int.from_bytes(row[f][1:5], "big") for row in rows(vault).values() for f in ("ip",)}
     result = rotate(vault, *OPTIONS[purpose])
     assert result.code == 0, result.stderr

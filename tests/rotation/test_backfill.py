@@ -1,4 +1,4 @@
-"""The backfill: a next token for every row, by compare-and-swap on what was read."""
+"""The backfill: a next token for every row, by compare-and-swap on the values that were read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
 
 
 def at_first(name: str, do: Callable[[], Any]) -> Callable[[str, Callable[[], Any]], Any]:
-    """`do` once, before the first call of this name."""
+    """Run `do` once, before the first call of this name."""
     done: list[str] = []
 
     def around(called: str, call: Callable[[], Any]) -> object:
@@ -44,7 +44,7 @@ def at_first(name: str, do: Callable[[], Any]) -> Callable[[str, Callable[[], An
 
 
 def test_an_erasure_between_page_and_fill_wins(vault: FakeVault) -> None:
-    """Nothing comes back of what was erased, and the other rows of the page are filled in."""
+    """No erased value comes back, and the other rows of the page are filled in."""
     erased = min(vault.database.records)
     eraser = FakeEraser(vault.database)
     watch = Watch(vault)
@@ -59,8 +59,8 @@ def test_an_erasure_between_page_and_fill_wins(vault: FakeVault) -> None:
     assert generations(vault) == CUT_OVER
 
 
-def test_rows_that_are_sealed_anew_meanwhile_are_read_again(vault: FakeVault) -> None:
-    """A rotation of the data keys changes every ciphertext under the first page."""
+def test_rows_that_are_reencrypted_meanwhile_are_read_again(vault: FakeVault) -> None:
+    """A rotation of the data keys changes every ciphertext of the first page."""
     watch = Watch(vault)
     calls: list[str] = []
     filled: list[int] = []
@@ -80,8 +80,8 @@ def test_rows_that_are_sealed_anew_meanwhile_are_read_again(vault: FakeVault) ->
     assert generations(vault) == CUT_OVER
 
 
-def test_a_token_that_changes_meanwhile_is_looked_at_again(vault: FakeVault) -> None:
-    """What stands there then is forged: no next token is made of what stood there before."""
+def test_a_token_that_changes_meanwhile_is_read_again(vault: FakeVault) -> None:
+    """The changed token is forged: no next token is made of the values that were read before."""
     forged = min(vault.database.records)
     tokens = vault.database.records[forged].tokens | {Field.IP: uuid.uuid4()}
     around = at_first("fill", lambda: forge(vault, forged, tokens=tokens))
@@ -90,8 +90,8 @@ def test_a_token_that_changes_meanwhile_is_looked_at_again(vault: FakeVault) -> 
     assert vault.database.records[forged].next_tokens is None
 
 
-def test_an_abort_in_the_middle_ends_it(vault: FakeVault) -> None:
-    """The fence finds other generations, and nothing is written of one that is gone."""
+def test_an_abort_in_the_middle_ends_the_backfill(vault: FakeVault) -> None:
+    """The fence finds other generations, and no token of an aborted generation is written."""
     around = at_first("fill", lambda: vault.token_rotations.abort(rotate_request()))
     with pytest.raises(IncompleteError):
         seen_by(vault, around).rotate_tokens()
@@ -99,8 +99,8 @@ def test_an_abort_in_the_middle_ends_it(vault: FakeVault) -> None:
 
 
 def test_a_row_is_filled_in_once(vault: FakeVault) -> None:
-    """What a writer, or another process, has filled in is passed."""
-    vault.tokens.blocked = [("somebody",)] * 100
+    """A row that a writer, or another process, has filled in is skipped."""
+    vault.tokens.blocked = [("another process",)] * 100
     with pytest.raises(IncompleteError):
         vault.rotate_tokens(wait=0.0)
     vault.tokens.blocked = []
@@ -110,7 +110,7 @@ def test_a_row_is_filled_in_once(vault: FakeVault) -> None:
 
 
 def test_a_row_that_does_not_open_is_passed_once_a_run(vault: FakeVault) -> None:
-    """A page of them is no endless loop."""
+    """A page of such rows causes no endless loop."""
     for record_id in sorted(vault.database.records)[:4]:
         ciphertexts = vault.database.records[record_id].ciphertexts
         ciphertexts[Field.IP] = ciphertexts[Field.IP][:-16] + bytes(16)

@@ -18,12 +18,12 @@ from vault_etl.rotation.pending_generation import BeginTokens
 
 
 def begin(vault: FakeVault) -> BeginTokens:
-    """What begins, in a new process."""
+    """Begin in a new process."""
     return BeginTokens(vault.keys, vault.token_rotations, vault.kms, vault.kms)
 
 
 def test_a_generation_is_pending_with_one_key_a_field(fake_vault: FakeVault) -> None:
-    """Of the next number; the active one stays active."""
+    """The generation has the next number; the active generation stays active."""
     rotation = begin(fake_vault)(rotate_request(), 1)
     pending = [k for k in fake_vault.keys.token_keys() if k.state is KeyState.PENDING]
     assert {k.field for k in pending} == set(PERSONAL_FIELDS)
@@ -32,8 +32,8 @@ def test_a_generation_is_pending_with_one_key_a_field(fake_vault: FakeVault) -> 
     assert (rotation.resumed, rotation.fields) == (False, PERSONAL_FIELDS)
 
 
-def test_what_has_begun_is_gone_on_with(fake_vault: FakeVault) -> None:
-    """The same rotation, the same keys, and KMS is not asked for others."""
+def test_a_begun_rotation_is_continued(fake_vault: FakeVault) -> None:
+    """The second run has the same rotation and the same keys, and asks KMS for no key."""
     first = begin(fake_vault)(rotate_request(), 1)
     before, generated = dict(fake_vault.database.keys), list(fake_vault.kms.generated)
     second = begin(fake_vault)(rotate_request(), 1)
@@ -41,8 +41,8 @@ def test_what_has_begun_is_gone_on_with(fake_vault: FakeVault) -> None:
     assert (fake_vault.database.keys, fake_vault.kms.generated) == (before, generated)
 
 
-def test_two_that_begin_at_once_begin_one(fake_vault: FakeVault) -> None:
-    """Who comes second stores no key of its own."""
+def test_two_beginnings_at_once_begin_one_rotation(fake_vault: FakeVault) -> None:
+    """The second process stores no key of its own."""
     began = []
 
     def overtaking(name: str, call: Callable[[], Any]) -> object:
@@ -55,8 +55,8 @@ def test_two_that_begin_at_once_begin_one(fake_vault: FakeVault) -> None:
     assert len(begin(fake_vault).pending_ids()) == len(PERSONAL_FIELDS)
 
 
-def test_what_was_aborted_meanwhile_is_not_begun_without_keys(fake_vault: FakeVault) -> None:
-    """A rotation without a pending generation would stand in everybody's way."""
+def test_a_generation_aborted_meanwhile_is_not_begun_without_keys(fake_vault: FakeVault) -> None:
+    """A rotation without a pending generation would block every other rotation."""
     begin(fake_vault)(rotate_request(), 1)
 
     def aborting(name: str, call: Callable[[], Any]) -> object:
@@ -71,16 +71,16 @@ def test_what_was_aborted_meanwhile_is_not_begun_without_keys(fake_vault: FakeVa
     assert generations(fake_vault)[KeyState.PENDING] == {3}
 
 
-def test_the_number_of_an_aborted_generation_does_not_come_again(fake_vault: FakeVault) -> None:
-    """Rows may still hold its tokens."""
+def test_the_number_of_an_aborted_generation_is_not_used_again(fake_vault: FakeVault) -> None:
+    """Rows may still hold tokens of the aborted generation."""
     begin(fake_vault)(rotate_request(), 1)
     fake_vault.token_rotations.abort(rotate_request())
     begin(fake_vault)(rotate_request(), 1)
     assert generations(fake_vault)[KeyState.PENDING] == {3}
 
 
-def test_a_kms_that_ignores_contexts_gets_nothing_stored(fake_vault: FakeVault) -> None:
-    """A key from it would not be bound to its field."""
+def test_no_key_is_stored_if_kms_ignores_contexts(fake_vault: FakeVault) -> None:
+    """A key from such a KMS would not be bound to its field."""
     fake_vault.kms = FakeKms(ignores_context=True)
     before = dict(fake_vault.database.keys)
     with pytest.raises(ConfigurationError):
@@ -89,8 +89,8 @@ def test_a_kms_that_ignores_contexts_gets_nothing_stored(fake_vault: FakeVault) 
     assert fake_vault.rotations.open(KeyPurpose.TOKEN) is None
 
 
-def test_a_kms_that_is_away_gets_nothing_stored(fake_vault: FakeVault) -> None:
-    """No generation with half of its keys."""
+def test_no_key_is_stored_in_an_outage_of_kms(fake_vault: FakeVault) -> None:
+    """No generation is stored with only some of its keys."""
     before = dict(fake_vault.database.keys)
     for at in range(2):
         asked: list[str] = []

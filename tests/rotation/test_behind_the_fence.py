@@ -1,4 +1,4 @@
-"""Whatever changes keys for a rotation waits for who is behind the fence, and is not seen half done."""
+"""A change of keys waits for all transactions behind the fence, and is never visible in part."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def scratch(postgres: RunningPostgres) -> Iterator[Scratch]:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_waits_for_who_writes(scratch: Scratch, change: str) -> None:
-    """It is made when the writer has committed, and not before."""
+def test_a_change_of_keys_waits_for_a_writer(scratch: Scratch, change: str) -> None:
+    """The change is made after the writer has committed, and not before."""
     with scratch.connect("ingest") as writer, scratch.database("re-encrypt") as database:
         with writer.cursor() as cursor:
             cursor.execute(LOCK_FENCE)

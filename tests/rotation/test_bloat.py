@@ -9,7 +9,7 @@ SIZE = "SELECT sum(pg_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent 
 
 
 def test_a_rotation_needs_the_room_that_was_left(rotation_empty: Vault) -> None:
-    """Rows get their new version on their own page, a fifth of them at a time (HOT)."""
+    """Rows get their new version on their own page, a fifth of the rows at a time (HOT)."""
     load_file(rotation_empty, dated_events(500, 1))
     ((before,),) = rotation_empty.sql(SIZE)
     rotation_empty.ok("re-encrypt", "keys", "rotate", "--yes")

@@ -22,23 +22,23 @@ def process(bench: Bench) -> Writer:
 
 @pytest.fixture
 def rotation(bench: Bench, process: Writer) -> OpenRotation:
-    """One with a few ranges."""
+    """A rotation with a few ranges."""
     scattered(process)
     return begin_data(bench, slices=4)
 
 
 def test_no_range_is_claimed_twice(bench: Bench, rotation: OpenRotation) -> None:
-    """Each is somebody's, in their order, until none is left; what is claimed is not finished."""
+    """Each range has one claim, in their order, until no range is left; a claimed range is not finished."""
     ranges = [held for held, _ in bench.ranges(rotation.rotation_id)]
     assert len(ranges) > 3
     assert [held for _, held in claimed(bench, rotation)] == ranges
     assert bench.claims.unfinished(rotation.rotation_id).ranges == len(ranges)
 
 
-def test_a_claim_that_nobody_renews_is_free_after_ten_seconds(
+def test_a_claim_without_renewal_is_free_after_ten_seconds(
     bench: Bench, rotation: OpenRotation
 ) -> None:
-    """And not before."""
+    """The claim is not free earlier."""
     (_, first), *_ = claimed(bench, rotation)
     bench.pass_lease(9)
     assert bench.claims.claim(rotation.rotation_id, uuid.uuid4()) is None
@@ -46,8 +46,8 @@ def test_a_claim_that_nobody_renews_is_free_after_ten_seconds(
     assert bench.claims.claim(rotation.rotation_id, uuid.uuid4()) == first
 
 
-def test_what_is_let_go_of_is_free_at_once(bench: Bench, rotation: OpenRotation) -> None:
-    """And nothing else is."""
+def test_a_freed_claim_is_free_at_once(bench: Bench, rotation: OpenRotation) -> None:
+    """No other claim is freed."""
     ours, *_ = claimed(bench, rotation)
     bench.claims.free(uuid.uuid4())
     assert bench.claims.claim(rotation.rotation_id, uuid.uuid4()) is None
@@ -56,8 +56,8 @@ def test_what_is_let_go_of_is_free_at_once(bench: Bench, rotation: OpenRotation)
     assert bench.claims.claim(rotation.rotation_id, uuid.uuid4()) is None
 
 
-def test_a_range_is_gone_on_with_where_it_was_left(bench: Bench, rotation: OpenRotation) -> None:
-    """Whoever claims it next begins behind what is done."""
+def test_a_range_is_continued_where_it_was_left(bench: Bench, rotation: OpenRotation) -> None:
+    """The next worker begins behind the rows that are done."""
     (claim, held), *_ = claimed(bench, rotation)
     after = uuid.UUID(int=held.first.int + 1)
     bench.reencrypter.replace([], [], RotationStep(claim, held, after, is_done=False))
@@ -66,8 +66,8 @@ def test_a_range_is_gone_on_with_where_it_was_left(bench: Bench, rotation: OpenR
     assert next_claim == dataclasses.replace(held, after=after)
 
 
-def test_a_range_that_is_done_is_claimed_by_nobody(bench: Bench, rotation: OpenRotation) -> None:
-    """It counts as finished, and stays so when its claim ends."""
+def test_a_range_that_is_done_is_not_claimed_again(bench: Bench, rotation: OpenRotation) -> None:
+    """The range counts as finished, and stays so when its claim ends."""
     everything = claimed(bench, rotation)
     (claim, held), *_ = everything
     bench.reencrypter.replace([], [], RotationStep(claim, held, held.last, is_done=True))
@@ -77,8 +77,10 @@ def test_a_range_that_is_done_is_claimed_by_nobody(bench: Bench, rotation: OpenR
     assert held.first not in {r.first for _, r in claimed(bench, rotation)}
 
 
-def test_a_step_outside_of_every_claim_moves_nothing(bench: Bench, rotation: OpenRotation) -> None:
-    """Neither does one of a rotation that is over."""
+def test_a_step_outside_of_every_claim_moves_no_cursor(
+    bench: Bench, rotation: OpenRotation
+) -> None:
+    """A step of an ended rotation moves no cursor either."""
     (claim, held), *_ = claimed(bench, rotation)
     before = bench.ranges(rotation.rotation_id)
     bench.reencrypter.replace([], [], outside())
@@ -89,7 +91,7 @@ def test_a_step_outside_of_every_claim_moves_nothing(bench: Bench, rotation: Ope
 
 
 def test_a_step_moves_the_range_of_its_claim(bench: Bench, rotation: OpenRotation) -> None:
-    """And no other of the same worker's."""
+    """The step moves no other range of the same worker."""
     (_, first), (claim, second), (_, third), *_ = claimed(bench, rotation)
     bench.reencrypter.replace([], [], RotationStep(claim, second, second.last, is_done=True))
     there = {r.first: (r.after, is_done) for r, is_done in bench.ranges(rotation.rotation_id)}

@@ -1,4 +1,4 @@
-"""The check before a cut-over: what is wrong, and with which rows."""
+"""The check before a cut-over names the faults and their rows."""
 
 from __future__ import annotations
 
@@ -43,15 +43,13 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
 
 @pytest.fixture
 def damaged(vault: FakeVault) -> uuid.UUID:
-    """The record that something is wrong with."""
+    """The record whose values are damaged."""
     return sorted(vault.database.records)[3]
 
 
 @pytest.mark.parametrize("damage", BEFORE)
-def test_a_row_that_does_not_hold_together_is_named(
-    vault: FakeVault, damaged: uuid.UUID, damage: Damage
-) -> None:
-    """And is left as it is; everything else is filled in, and nothing is cut over."""
+def test_an_inconsistent_row_is_named(vault: FakeVault, damaged: uuid.UUID, damage: Damage) -> None:
+    """The row is left as it is; every other row is filled in, and no cut-over is made."""
     damage(vault, damaged)
     row = vault.database.records[damaged]
     old = {r.record_id: dict(r.tokens) for r in vault.database.records.values()}
@@ -66,10 +64,10 @@ def test_a_row_that_does_not_hold_together_is_named(
 
 
 @pytest.mark.parametrize("damage", AFTER)
-def test_a_next_token_that_somebody_changed_is_named(
+def test_a_changed_next_token_is_named(
     vault: FakeVault, damaged: uuid.UUID, damage: Damage
 ) -> None:
-    """Whatever it was changed to; nothing is cut over."""
+    """Any change of a next token is found, and no cut-over is made."""
     with pytest.raises(DataError, match=str(damaged)):
         rotate_with(vault, damage, damaged)
     assert generations(vault) == NOT_CUT_OVER
@@ -79,10 +77,10 @@ def test_a_next_token_that_somebody_changed_is_named(
 
 
 @pytest.mark.parametrize("damage", AFTER)
-def test_what_no_sample_shows_is_counted(
+def test_a_fault_outside_the_sample_is_counted(
     vault: FakeVault, damaged: uuid.UUID, damage: Damage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of many rows the sample has few: a token that stands for two is found in all of them."""
+    """The sample has few of many rows: a token of two values is found by a count over all rows."""
     monkeypatch.setattr("vault_etl.rotation.compare_tokens.SAMPLE_ROWS", 0)
     with pytest.raises(DataError, match=str(damaged)):
         rotate_with(vault, damage, damaged)
@@ -101,7 +99,7 @@ def test_what_no_sample_shows_is_counted(
     ],
 )
 def test_a_check_holds_if_all_numbers_agree(mapped: Mapped, missing: int, holds: bool) -> None:
-    """As many old tokens as new ones and as pairs, in each field, and no row without."""
+    """Each field has as many old tokens as new tokens and as pairs, and no row lacks a token."""
     good = Mapped(1, 1, 1)
     for fields in ((mapped, good), (good, mapped)):
         found = dict(zip(PERSONAL_FIELDS, fields, strict=True))
@@ -112,7 +110,7 @@ def test_a_check_holds_if_all_numbers_agree(mapped: Mapped, missing: int, holds:
 def test_a_row_that_was_mended_is_filled_in_by_the_next_run(
     vault: FakeVault, damaged: uuid.UUID, damage: Damage
 ) -> None:
-    """Though its range was gone through by then."""
+    """The next run fills in the row although its range was done."""
     good = vault.database.records[damaged]
     good_tokens, good_ciphertexts = dict(good.tokens), dict(good.ciphertexts)
     damage(vault, damaged)
@@ -124,8 +122,8 @@ def test_a_row_that_was_mended_is_filled_in_by_the_next_run(
     assert generations(vault) == CUT_OVER
 
 
-def test_a_sample_finds_what_maps_one_to_one_and_is_wrong(vault: FakeVault) -> None:
-    """All next tokens of a field change places, value by value: no count shows that."""
+def test_a_sample_finds_wrong_tokens_that_map_one_to_one(vault: FakeVault) -> None:
+    """All next tokens of a field change places, value by value: no count shows this."""
 
     def permuting(name: str, call: Callable[[], Any]) -> object:
         if name == "compare":
@@ -150,15 +148,15 @@ def test_a_sample_finds_what_maps_one_to_one_and_is_wrong(vault: FakeVault) -> N
 def test_a_row_that_was_damaged_after_its_backfill_is_found_in_the_sample(
     vault: FakeVault, damaged: uuid.UUID
 ) -> None:
-    """Its tokens are right, and what it holds opens no more."""
+    """Its tokens are right, and its values do not open any more."""
     with pytest.raises(DataError, match=str(damaged)):
         rotate_with(vault, flipped_bit, damaged)
     assert generations(vault) == NOT_CUT_OVER
 
 
 @pytest.mark.parametrize("at", ["compare", "sample"])
-def test_rows_are_not_blamed_for_somebody_elses_cut_over(vault: FakeVault, at: str) -> None:
-    """What the check sees then is of other generations."""
+def test_rows_are_not_blamed_for_a_cut_over_by_another_process(vault: FakeVault, at: str) -> None:
+    """After that cut-over the check reads rows of other generations."""
 
     def overtaken(name: str, call: Callable[[], Any]) -> object:
         if name == at and generations(vault) == NOT_CUT_OVER:
@@ -170,8 +168,8 @@ def test_rows_are_not_blamed_for_somebody_elses_cut_over(vault: FakeVault, at: s
     assert generations(vault) == CUT_OVER
 
 
-def test_rows_are_not_blamed_for_somebody_elses_abort(vault: FakeVault) -> None:
-    """A range that is gone is not done."""
+def test_rows_are_not_blamed_for_an_abort_by_another_process(vault: FakeVault) -> None:
+    """A range that no longer exists is not done."""
 
     def aborted(name: str, call: Callable[[], Any]) -> object:
         if name == "claim":
@@ -183,8 +181,8 @@ def test_rows_are_not_blamed_for_somebody_elses_abort(vault: FakeVault) -> None:
     assert generations(vault) == {KeyState.ACTIVE: {1}, KeyState.DESTROYED: {2}}
 
 
-def test_what_was_erased_is_no_hindrance(vault: FakeVault) -> None:
-    """A row without a token has nothing to map."""
+def test_an_erased_row_does_not_block_the_cut_over(vault: FakeVault) -> None:
+    """A row without a token has no pair to compare."""
     erased = min(vault.database.records)
     forge(vault, erased, tokens={}, ciphertexts={}, token_generation=None)
     assert vault.rotate_tokens().rows == 6

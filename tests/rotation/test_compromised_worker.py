@@ -1,4 +1,4 @@
-"""A compromised worker stores thousands of rows of noise: one command recovers, and no honest row loses its tokens."""
+"""A compromised worker stores thousands of rows of noise: one command recovers, and no honest row loses tokens."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MARKED = (
 
 @pytest.fixture(scope="module")
 def attacked(rotation_loaded: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    """A vault whose worker has stored noise under two keys a field, before anybody rotates: to be copied."""
+    """A vault whose worker has stored noise under two keys a field, before any rotation: to be copied."""
     with (
         copied(rotation_loaded, tmp_path_factory.mktemp("attacked")) as vault,
         worker(vault) as mallory,
@@ -54,7 +54,7 @@ def mallory(attacked: Worker, tmp_path: Path) -> Iterator[Worker]:
 
 
 def hinted(result: Result) -> list[str]:
-    """What the hint of a refused rotation says to add."""
+    """The addition that the hint of a refused rotation names."""
     (hint,) = [line for line in result.stderr.splitlines() if "hint: " in line]
     return shlex.split(hint[hint.index("--leave-out") :])
 
@@ -74,7 +74,7 @@ def recovers(mallory: Worker, *leave_out: str, left_out: int = ROWS) -> None:
 
 
 def is_honest(vault: Vault, login: str) -> None:
-    """Without the rows of noise, which do not open, everything holds what its tokens say."""
+    """Without the rows of noise, which do not open, all values agree with their tokens."""
     vault.sql("DELETE FROM user_logins WHERE user_id = %s", login)
     found = contents(vault)
     assert found.wrong_tokens == ()
@@ -83,14 +83,14 @@ def is_honest(vault: Vault, login: str) -> None:
 
 
 def reasons(vault: Vault) -> list[tuple[str, str, str]]:
-    """The entries about what is left out."""
+    """The entries about rows that are left out."""
     return vault.sql(
         "SELECT phase, decision, reason FROM audit_log WHERE reason LIKE 'leave out%' ORDER BY seq"
     )
 
 
 def test_rows_of_noise_do_not_stop_the_recovery(mallory: Worker) -> None:
-    """Exit 65 says whose rows these are and what takes them. The next rotation ends with 0."""
+    """Exit 65 names the owner of these rows and the option for them. The next rotation exits with 0."""
     vault = mallory.vault
     assert f"{2 * ROWS} values do not open" in rotate(vault).stderr
     result = rotate(vault, "--tokens")
@@ -143,7 +143,7 @@ def test_rows_of_noise_do_not_stop_the_recovery(mallory: Worker) -> None:
 
 
 def test_honest_rows_of_the_same_time_keep_their_tokens(mallory: Worker) -> None:
-    """By time: the keys of the honest load are named too, and its rows are opened, and stay."""
+    """A criterion by time names the keys of the honest load too: its rows are opened, and keep their tokens."""
     vault = mallory.vault
     now = dt.datetime.now(dt.UTC)
     since = (now - dt.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -155,19 +155,19 @@ def test_honest_rows_of_the_same_time_keep_their_tokens(mallory: Worker) -> None
     assert reasons(vault)[-1][-1].endswith(f": {ROWS} of {ROWS + RECORDS} records")
 
 
-def test_what_names_no_row_is_not_found(mallory: Worker) -> None:
-    """Exit 66 before anything begins: another login's keys, another time, a key that is not there, a record."""
+def test_a_name_of_no_row_is_not_found(mallory: Worker) -> None:
+    """Exit 66 before any change: another login's keys, another time, an unknown key, an unknown record."""
     vault = mallory.vault
-    nobody = uuid.uuid4()
-    for what in ("login=nobody", "until=2020-01-01T00:00:00Z", "key=1", str(nobody)):
+    unknown = uuid.uuid4()
+    for what in ("login=unknown", "until=2020-01-01T00:00:00Z", "key=1", str(unknown)):
         result = rotate(vault, "--tokens", "--leave-out", what)
         fails(result, 66, what)
     assert vault.sql("SELECT count(*) FROM data_keys WHERE state = 'pending'") == [(0,)]
     assert reasons(vault) == []
 
 
-def test_rows_that_are_planted_while_it_runs_are_named_and_left_out(mallory: Worker) -> None:
-    """With a real record's token among theirs: that record is not named. One name takes them all."""
+def test_rows_planted_during_the_rotation_are_named_and_left_out(mallory: Worker) -> None:
+    """A real record whose token the planted rows copy is not named. One criterion takes all planted rows."""
     vault = mallory.vault
     fails(rotate(vault, "--tokens"), 65, f"no next token in {ROWS} records")
     honest = {user: row for user, row in rows(vault).items() if user != mallory.login}
@@ -186,7 +186,7 @@ def test_rows_that_are_planted_while_it_runs_are_named_and_left_out(mallory: Wor
 
 
 def ids_of_keys(mallory: Worker, condition: str) -> list[int]:
-    """Of the addresses of its rows of which this holds."""
+    """The keys of the addresses in the rows that meet this condition."""
     found = mallory.vault.sql(
         f"SELECT DISTINCT ciphertext_key_id(ip_ciphertext) FROM user_logins WHERE user_id = %s AND {condition}",  # noqa: S608
         mallory.login,
@@ -195,7 +195,7 @@ def ids_of_keys(mallory: Worker, condition: str) -> list[int]:
 
 
 def test_a_rotation_that_is_killed_half_way_is_finished(mallory: Worker) -> None:
-    """With `kill -9` in its last page: run again without the name it exits 65, with it it is done."""
+    """After `kill -9` in its last page a run without the name exits with 65, and a run with it finishes."""
     vault = mallory.vault
     fails(rotate(vault, "--tokens"), 65, f"no next token in {ROWS} records")
     what = ("--leave-out", f"login={mallory.login}")

@@ -1,4 +1,4 @@
-"""The cut-over: tried again until nobody is in its way, or the time is up."""
+"""The cut-over is tried again until no session blocks it, or the time is up."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HOLDER = "pid 7 (analyst, psql)"
 
 
 class Waits(FakeStop):
-    """Lets time pass, and notes how much."""
+    """Lets time pass, and adds it up."""
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(clock)
@@ -40,7 +40,7 @@ class Waits(FakeStop):
 
 
 class Locked:
-    """`TokenCutOver` that somebody is in the way of until a time; each try takes 0.2 s."""
+    """`TokenCutOver` that a session blocks until a time; each try takes 0.2 s."""
 
     def __init__(self, clock: FakeClock, until: float) -> None:
         self._clock = clock
@@ -59,8 +59,8 @@ class Locked:
         return Blocked((HOLDER,) if len(self.requests) % 2 else ())
 
 
-def test_it_is_tried_again_until_the_locks_are_free() -> None:
-    """Under one request, waiting ever longer, up to five seconds, and telling for whom."""
+def test_a_cut_over_is_tried_again_until_the_locks_are_free() -> None:
+    """All tries have one request; the waits grow up to five seconds, and progress names the sessions."""
     clock, progress = FakeClock(), FakeProgress()
     waits, locked = Waits(clock), Locked(clock, until=60)
     request = rotate_request()
@@ -79,8 +79,8 @@ def test_it_is_tried_again_until_the_locks_are_free() -> None:
 
 
 @pytest.mark.parametrize("wait", [0.0, 1.0, 30.0])
-def test_when_the_time_is_up_it_says_who_is_in_the_way(wait: float) -> None:
-    """Not before, and the last try is made then, not long before."""
+def test_a_cut_over_names_the_blocking_sessions_when_the_time_is_up(wait: float) -> None:
+    """The last try is made when the time is up, and not long before."""
     clock = FakeClock()
     waits, locked = Waits(clock), Locked(clock, until=10_000)
     with pytest.raises(IncompleteError) as caught:
@@ -98,7 +98,7 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
 
 
 def test_a_cut_over_that_is_blocked_changes_nothing(vault: FakeVault) -> None:
-    """All is filled in and stays so; the next run has nothing to fill in, and cuts over."""
+    """All rows stay filled in; the next run has no row to fill in, and cuts over."""
     watch = Watch(vault)
     vault.tokens.blocked = [(HOLDER,)] * 1_000
     with pytest.raises(IncompleteError, match="pid 7"):
@@ -112,8 +112,8 @@ def test_a_cut_over_that_is_blocked_changes_nothing(vault: FakeVault) -> None:
     assert generations(vault) == CUT_OVER
 
 
-def test_what_depends_on_the_columns_ends_it_at_once(vault: FakeVault) -> None:
-    """No waiting helps; everything stays for the next run."""
+def test_an_object_that_depends_on_the_columns_ends_the_cut_over_at_once(vault: FakeVault) -> None:
+    """Waiting does not help; all rows stay filled in for the next run."""
 
     class Depended(Locked):
         def cut_over(

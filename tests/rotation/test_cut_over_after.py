@@ -1,4 +1,4 @@
-"""Right after a cut-over everything goes on: open sessions, new months, forgetting, looking up, a dump."""
+"""After a cut-over open sessions, new months, erasures, look-ups and dumps work as before."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ JOIN pg_attribute AS pa ON pa.attrelid = p.indrelid AND pa.attnum = p.indkey[0]
 
 @pytest.fixture
 def vault(scratch: Scratch) -> Ready:
-    """Everything is ready."""
+    """A vault that is ready for a cut-over."""
     return ready(scratch)
 
 
-def test_loaders_go_on_in_their_sessions(vault: Ready) -> None:
-    """The same connections, with the staging tables that they have: refused once, then stored."""
+def test_loaders_continue_in_their_sessions(vault: Ready) -> None:
+    """The same connections, with their staging tables: the batch is refused once, then stored."""
     with vault.scratch.loader() as one, vault.scratch.loader() as other:
         made = {"next_tokens": vault.records[0].tokens, "next_token_generation": 2}
         for loader in (one, other):
@@ -57,15 +57,15 @@ def test_loaders_go_on_in_their_sessions(vault: Ready) -> None:
         for loader in (one, other):
             row = sealed_record(vault.keys, **made)
             assert loader.load([row], [], vault.both) == KeysChanged()
-            anew = sealed_record(vault.keys, record_id=row.record_id, token_generation=2)
-            assert loader.load([anew], [], vault.after) == Loaded(
+            remade = sealed_record(vault.keys, record_id=row.record_id, token_generation=2)
+            assert loader.load([remade], [], vault.after) == Loaded(
                 frozenset({row.record_id}), frozenset()
             )
             shown = vault.scratch.sql(
                 "SELECT masked_ip, masked_device_id FROM user_logins_masked WHERE record_id = %s",
                 row.record_id,
             )
-            assert shown == [tuple(anew.tokens[field] for field in PERSONAL_FIELDS)]
+            assert shown == [tuple(remade.tokens[field] for field in PERSONAL_FIELDS)]
 
 
 @pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
@@ -78,8 +78,8 @@ def test_loaders_go_on_in_their_sessions(vault: Ready) -> None:
         "SELECT (v).masked_ip, (v).masked_device_id FROM public.user_logins_masked AS v WHERE record_id = $1",
     ],
 )
-def test_prepared_statements_go_on(vault: Ready, statement: str, mode: str) -> None:
-    """Made and used by an analyst before, and used after: the new tokens, under the same names."""
+def test_prepared_statements_keep_working(vault: Ready, statement: str, mode: str) -> None:
+    """A statement that an analyst prepared before returns the new tokens under the same names."""
     record, scratch = vault.records[0], vault.scratch
     old = {record.tokens[field] for field in PERSONAL_FIELDS}
     with scratch.connect("analyst") as connection, connection.cursor() as cursor:
@@ -119,8 +119,8 @@ def months(scratch: Scratch, generation: int, ahead: int, keys: WriteKeys) -> No
     assert {mine for name, mine, _, _ in indexes if name == name_of(ahead)} == INDEXED
 
 
-def test_new_months_are_made_after_one_and_after_two(vault: Ready) -> None:
-    """With their columns, their rows and every index, attached to the parent's of the same column."""
+def test_new_months_are_made_after_one_and_two_cut_overs(vault: Ready) -> None:
+    """A new month has its columns, its rows and every index, attached to the parent's index of the same column."""
     scratch = vault.scratch
     vault.swap()
     months(scratch, 2, -5, vault.after)
@@ -129,7 +129,7 @@ def test_new_months_are_made_after_one_and_after_two(vault: Ready) -> None:
 
 
 def test_a_look_up_uses_the_indexes(vault: Ready) -> None:
-    """Of both columns, in every partition, made before the cut-over or after it."""
+    """Both columns have indexes in every partition, made before the cut-over or after it."""
     scratch = vault.scratch
     vault.swap()
     ensure(scratch, month_start(-5).date())
@@ -148,8 +148,8 @@ def test_a_look_up_uses_the_indexes(vault: Ready) -> None:
         assert plan.count(f"Index Cond: ({column} = ") == partitions
 
 
-def test_forgetting_takes_tokens_of_both_generations(vault: Ready) -> None:
-    """Of the record alone, and of its old tokens too."""
+def test_an_erasure_removes_tokens_of_both_generations(vault: Ready) -> None:
+    """The erasure removes the tokens of this record alone, its old tokens included."""
     vault.swap()
     forgotten, *others = vault.records
     with vault.scratch.database("erase") as database:
@@ -167,7 +167,7 @@ def test_forgetting_takes_tokens_of_both_generations(vault: Ready) -> None:
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
 def test_duplicates_are_the_same_and_are_found_by_both_tokens(vault: Ready, field: Field) -> None:
-    """As many rows of as many users; under the new token for analysts, under either for `find`."""
+    """The counts of rows and users are equal; analysts use the new token, and `find` uses either."""
     old, query = vault.records[0].tokens[field], SharedTokenQuery(field=field, limit=10)
     with vault.scratch.database("analyst") as analyst, vault.scratch.database("reveal") as reveal:
         duplicates, finder = PostgresDuplicateFinder(analyst), PostgresRecordFinder(reveal)
@@ -184,7 +184,7 @@ def test_duplicates_are_the_same_and_are_found_by_both_tokens(vault: Ready, fiel
 
 @pytest.fixture
 def restored(vault: Ready) -> Iterator[Scratch]:
-    """A dump from after the cut-over, in a new database."""
+    """A dump from after the cut-over, restored into a new database."""
     vault.swap()
     with empty(vault.scratch.server, "template0") as database:
         dump = program(vault.scratch, "pg_dump")
@@ -193,8 +193,8 @@ def restored(vault: Ready) -> Iterator[Scratch]:
         yield database
 
 
-def test_a_dump_from_after_it_is_the_same_vault(vault: Ready, restored: Scratch) -> None:
-    """Definitions, rows, rights, log; it loads, makes months, and cuts over again."""
+def test_a_dump_from_after_a_cut_over_is_the_same_vault(vault: Ready, restored: Scratch) -> None:
+    """Definitions, rows, rights and log are equal; the copy loads, makes months, and cuts over again."""
     scratch = vault.scratch
     for statement in (
         DEFINITIONS,

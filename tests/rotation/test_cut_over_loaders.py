@@ -30,7 +30,7 @@ from vault_etl.records.fenced_writes import KeysChanged, Loaded
 
 @pytest.fixture
 def vault(scratch: Scratch) -> Ready:
-    """Everything is ready."""
+    """A vault that is ready for a cut-over."""
     return ready(scratch)
 
 
@@ -65,7 +65,7 @@ def loading(vault: Ready) -> Iterator[list[Loaded | KeysChanged]]:
 
 @pytest.fixture
 def watched(vault: Ready) -> Ready:
-    """The server writes to its log how long each lock was waited for, if it was for 10 ms."""
+    """A server that logs each wait for a lock of 10 ms or more."""
     vault.scratch.sql(
         f'ALTER DATABASE "{vault.scratch.name}" SET log_lock_waits = on;'
         f"ALTER DATABASE \"{vault.scratch.name}\" SET deadlock_timeout = '10ms'"
@@ -74,13 +74,13 @@ def watched(vault: Ready) -> Ready:
 
 
 def log_from(scratch: Scratch, offset: int) -> str:
-    """What the server has written since."""
+    """The lines that the server has logged since this offset."""
     return scratch.server.log.read_bytes()[offset:].decode()
 
 
 @pytest.mark.parametrize("blocker", [QUERY, TABLE, PARTITION, DUMP], ids=lambda b: b[1][:30])
 def test_no_loader_waits_more_than_300_ms(watched: Ready, blocker: tuple[str, str]) -> None:
-    """For an attempt that somebody blocks: by the server's log, the longest wait in the best of three."""
+    """During a blocked attempt: the longest wait in the server's log, in the best of three attempts."""
     scratch = watched.scratch
     relation = scratch.value("SELECT 'key_fence'::regclass::oid")
     acquired = (
@@ -99,8 +99,8 @@ def test_no_loader_waits_more_than_300_ms(watched: Ready, blocker: tuple[str, st
     assert 100 < min(longest) < 300, longest
 
 
-def test_a_loader_that_waits_for_the_cut_over_writes_nothing_old(watched: Ready) -> None:
-    """It finds the keys changed, makes its tokens anew, and goes on at once; no row is of two minds."""
+def test_a_loader_that_waits_for_the_cut_over_writes_no_old_token(watched: Ready) -> None:
+    """The loader finds the keys changed, makes its tokens again, and continues; each row has one generation."""
     with loading(watched) as results:
         swapped = watched.cut_over()
         while isinstance(swapped, Blocked):
@@ -114,5 +114,5 @@ def test_a_loader_that_waits_for_the_cut_over_writes_nothing_old(watched: Ready)
 
 
 def test_locks_are_held_for_less_than_a_second(vault: Ready) -> None:
-    """From the fence to the commit, by the database's clock."""
+    """The time from the fence to the commit, by the database's clock."""
     assert 0 < vault.swap().held_ms < 1000

@@ -38,13 +38,13 @@ from vault_etl.rotation.tokens import Swapped
 
 @pytest.fixture
 def vault(scratch: Scratch) -> Ready:
-    """Everything is ready."""
+    """A vault that is ready for a cut-over."""
     return ready(scratch)
 
 
 @pytest.mark.parametrize("blocker", BLOCKERS.values(), ids=BLOCKERS)
-def test_who_is_in_the_way_is_named(vault: Ready, blocker: tuple[str, str]) -> None:
-    """By process id and login; nothing is changed, and when they are gone it goes on."""
+def test_a_blocking_session_is_named(vault: Ready, blocker: tuple[str, str]) -> None:
+    """The outcome has its process id and login; no state changes, and the next attempt succeeds."""
     before = state(vault.scratch)
     with blocking(vault, blocker) as opened:
         outcome = vault.cut_over()
@@ -56,7 +56,7 @@ def test_who_is_in_the_way_is_named(vault: Ready, blocker: tuple[str, str]) -> N
 
 
 def test_a_blocked_attempt_ends_after_200_ms(vault: Ready) -> None:
-    """The quickest of five takes no less, and no more than 100 ms on top for a rollback and a look."""
+    """The quickest of five takes 200 ms at least, and at most 100 ms more for a rollback and a query."""
     taken = []
     with blocking(vault, DUMP):
         for _ in range(5):
@@ -81,7 +81,7 @@ def test_a_blocked_attempt_ends_after_200_ms(vault: Ready) -> None:
 def test_all_locks_together_are_waited_for_200_ms(
     vault: Ready, blockers: Sequence[tuple[str, str]]
 ) -> None:
-    """Two that are in the way for 120 ms each, one after the other, are too much."""
+    """Two sessions that block for 120 ms each, one after the other, exceed the limit."""
     before, passed = state(vault.scratch), set[str]()
     with ExitStack() as stack:
         waiting = stack.enter_context(seen_waiting(vault.scratch))
@@ -97,8 +97,8 @@ def test_all_locks_together_are_waited_for_200_ms(
     vault.swap()
 
 
-def test_who_ends_in_time_is_not_in_the_way(vault: Ready) -> None:
-    """A lock that is given back while it is waited for is taken; one of ten attempts gets that far."""
+def test_a_session_that_ends_in_time_blocks_no_attempt(vault: Ready) -> None:
+    """A lock that becomes free during the wait is taken; one of ten attempts gets that far."""
     for _ in range(10):
         with ExitStack() as stack:
             waiting = stack.enter_context(seen_waiting(vault.scratch))
@@ -111,8 +111,8 @@ def test_who_ends_in_time_is_not_in_the_way(vault: Ready) -> None:
     pytest.fail("it never waited")
 
 
-def test_an_analyst_who_comes_the_other_way_round_goes_on(vault: Ready) -> None:
-    """Who has read the table and now asks for the view meets the attempt half way: that gives up."""
+def test_an_analyst_who_locks_in_the_opposite_order_continues(vault: Ready) -> None:
+    """An analyst who has read the table and now queries the view meets the attempt half way: the attempt gives up."""
     read_the_table = ("analyst", "SELECT count(user_id) FROM public.user_logins")
     with seen_waiting(vault.scratch) as waiting, blocking(vault, read_the_table) as opened:
         with attempted(vault) as outcome:
@@ -124,7 +124,7 @@ def test_an_analyst_who_comes_the_other_way_round_goes_on(vault: Ready) -> None:
 
 
 def test_analysts_wait_in_front_of_the_view(vault: Ready) -> None:
-    """With nothing in hand that the attempt still needs: one of ten is seen doing so."""
+    """A waiting analyst holds no lock that the attempt still needs: one of ten is seen waiting."""
     held = (
         "SELECT l.relation::regclass::text, l.granted FROM pg_locks AS l"
         " JOIN pg_stat_activity AS a USING (pid) WHERE a.usename = 'test_analyst'"

@@ -1,4 +1,4 @@
-"""The cut-over in the database: columns, generation, states and log change together, or nothing does."""
+"""The cut-over in the database: columns, generation, states and log change together, or not at all."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ RENAMED = SWAP | {after: before for before, after in SWAP.items()}
 
 @pytest.fixture
 def vault(scratch: Scratch) -> Ready:
-    """Everything is ready."""
+    """A vault that is ready for a cut-over."""
     return ready(scratch)
 
 
-def test_everything_changes_at_once(vault: Ready) -> None:
+def test_a_cut_over_changes_everything_at_once(vault: Ready) -> None:
     """Columns by name, in the table and in each partition; states, rotation and ranges; two entries."""
     before = state(vault.scratch)
     swapped = vault.swap()
@@ -59,7 +59,7 @@ def test_everything_changes_at_once(vault: Ready) -> None:
 
 
 def test_the_same_indexes_serve_the_same_names(vault: Ready) -> None:
-    """Of the partitioned table: each definition is what it was, over the other column."""
+    """Each index of the partitioned table keeps its definition, over the other column."""
     definitions = (
         "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'user_logins'::regclass"
         " ORDER BY 1"
@@ -70,7 +70,7 @@ def test_the_same_indexes_serve_the_same_names(vault: Ready) -> None:
 
 
 def test_a_caller_that_rolls_back_has_changed_nothing(vault: Ready) -> None:
-    """Not behind a savepoint either."""
+    """A rollback to a savepoint undoes the cut-over too."""
     before = state(vault.scratch)
     with vault.scratch.connect() as connection, connection.cursor() as cursor:
         for _ in range(2):
@@ -91,8 +91,8 @@ def test_a_caller_that_rolls_back_has_changed_nothing(vault: Ready) -> None:
         "DROP INDEX user_logins_next_masked_device_id",
     ],
 )
-def test_what_fails_on_the_way_has_changed_nothing(vault: Ready, fault: str) -> None:
-    """An entry that is not taken, a state that is not changed, an object that somebody dropped."""
+def test_a_failure_on_the_way_changes_nothing(vault: Ready, fault: str) -> None:
+    """A refused entry, a state that is not changed, a dropped object."""
     vault.scratch.sql(fault)
     before = state(vault.scratch)
     with pytest.raises(VaultEtlError):
@@ -101,8 +101,8 @@ def test_what_fails_on_the_way_has_changed_nothing(vault: Ready, fault: str) -> 
 
 
 @pytest.mark.parametrize("generation", [1, 3])
-def test_what_is_not_pending_is_not_cut_over_to(vault: Ready, generation: int) -> None:
-    """Nor is anything else changed."""
+def test_a_generation_that_is_not_pending_is_not_cut_over_to(vault: Ready, generation: int) -> None:
+    """No other state changes either."""
     before = state(vault.scratch)
     with vault.scratch.database("re-encrypt") as database:
         with pytest.raises(IncompleteError):
@@ -112,7 +112,7 @@ def test_what_is_not_pending_is_not_cut_over_to(vault: Ready, generation: int) -
 
 
 def test_half_a_generation_is_not_cut_over_to(vault: Ready) -> None:
-    """The key of one field is pending, and the other's was destroyed."""
+    """The key of one field is pending, and the key of the other field was destroyed."""
     vault.scratch.sql(
         "UPDATE data_keys SET state = 'destroyed', wrapped_key = NULL"
         " WHERE state = 'pending' AND field = 'ip'"
@@ -124,8 +124,8 @@ def test_half_a_generation_is_not_cut_over_to(vault: Ready) -> None:
 
 
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
-def test_it_is_read_committed_or_nothing(vault: Ready, level: str) -> None:
-    """In a stricter level it would not see what it waited for."""
+def test_a_cut_over_needs_read_committed(vault: Ready, level: str) -> None:
+    """In a stricter level the cut-over would not see the changes that it waited for."""
     with vault.scratch.connect() as connection, connection.cursor() as cursor:
         cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {level}")
         with pytest.raises(psycopg2.errors.InvalidTransactionState):
@@ -133,16 +133,16 @@ def test_it_is_read_committed_or_nothing(vault: Ready, level: str) -> None:
 
 
 @pytest.mark.parametrize("role", ["ingest", "reveal", "rotate", "erase", "audit", "analyst"])
-def test_only_who_re_encrypts_may_cut_over(vault: Ready, role: str) -> None:
-    """Everybody else is denied, and nothing changes."""
+def test_only_re_encrypt_may_cut_over(vault: Ready, role: str) -> None:
+    """Every other role is denied, and no state changes."""
     before = state(vault.scratch)
     with vault.scratch.database(role) as database, pytest.raises(DeniedError):
         PostgresTokenCutOver(database).cut_over(cut_over_request(), 2)
     assert state(vault.scratch) == before
 
 
-def test_tables_of_the_caller_do_not_stand_in_for_ours(vault: Ready) -> None:
-    """Whatever is in its pg_temp and on its search path."""
+def test_tables_of_the_caller_do_not_replace_ours(vault: Ready) -> None:
+    """The pg_temp schema and the search path of the caller have no effect."""
     with vault.scratch.connect() as connection, connection.cursor() as cursor:
         for table in ("data_keys", "user_logins", "key_fence", "audit_head", "pg_attribute"):
             cursor.execute(f"CREATE TEMP TABLE {table} (trap integer)")
@@ -154,8 +154,8 @@ def test_tables_of_the_caller_do_not_stand_in_for_ours(vault: Ready) -> None:
     assert row["token_generation"] == 2
 
 
-def test_settings_of_the_caller_are_as_before(vault: Ready) -> None:
-    """What it waits for locks is set for its transaction alone."""
+def test_settings_of_the_caller_stay_unchanged(vault: Ready) -> None:
+    """The lock timeout of the cut-over is set for its transaction alone."""
     settings = (
         "SELECT name, setting FROM pg_settings WHERE name IN ('lock_timeout', 'deadlock_timeout')"
     )
@@ -170,8 +170,8 @@ def test_settings_of_the_caller_are_as_before(vault: Ready) -> None:
         assert cursor.fetchall() == before
 
 
-def test_it_can_be_done_again(vault: Ready) -> None:
-    """The next generation takes the place of this one; every name means what it meant."""
+def test_a_second_cut_over_works(vault: Ready) -> None:
+    """The next generation takes the place of this one; every name keeps its meaning."""
     scratch = vault.scratch
     first = state(scratch)
     vault.swap()

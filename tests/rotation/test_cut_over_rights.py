@@ -1,4 +1,4 @@
-"""After a cut-over rights and views are by name what they were, whoever gave or made them; or it is refused."""
+"""A cut-over keeps the rights and views of every name, from any grantor; or the cut-over is refused."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ FROM pg_class AS c WHERE c.oid = 'public.user_logins_masked'::regclass
 
 @pytest.fixture
 def vault(scratch: Scratch) -> Ready:
-    """Everything is ready."""
+    """A vault that is ready for a cut-over."""
     return ready(scratch)
 
 
 @pytest.fixture
 def people(scratch: Scratch) -> Iterator[Scratch]:
-    """Two roles of a DBA's own, whose names have to be quoted."""
+    """Two roles of a DBA, whose names need quotes."""
     scratch.sql('CREATE ROLE "test DBA"; CREATE ROLE "test ""guest"""')
     yield scratch
     scratch.sql(
@@ -47,8 +47,8 @@ def people(scratch: Scratch) -> Iterator[Scratch]:
 
 
 @pytest.mark.parametrize("role", [*RIGHTS, "PUBLIC"])
-def test_our_roles_may_what_they_might(vault: Ready, role: str) -> None:
-    """By name, on every object, and no more."""
+def test_our_roles_keep_their_rights(vault: Ready, role: str) -> None:
+    """The rights by name, on every object, are the same as before."""
     name = "public" if role == "PUBLIC" else f"vault_etl_{role}"
     before = rights(vault.scratch, name)
     vault.swap()
@@ -75,7 +75,7 @@ GRANTS = {
         'GRANT SELECT (masked_ip) ON user_logins TO "test DBA", "test ""guest""" WITH GRANT OPTION;'
         'SET ROLE "test DBA"; GRANT SELECT (masked_ip) ON user_logins TO "test ""guest""", PUBLIC'
     ),
-    "everybody": "GRANT SELECT (masked_ip, next_masked_device_id) ON user_logins TO PUBLIC",
+    "public": "GRANT SELECT (masked_ip, next_masked_device_id) ON user_logins TO PUBLIC",
     "the table": 'GRANT SELECT ON user_logins TO "test DBA"',
     "a partition": (
         f'GRANT SELECT (masked_ip), UPDATE (next_masked_ip) ON {name_of(0)} TO "test DBA";'
@@ -89,8 +89,10 @@ GRANTS = {
 
 
 @pytest.mark.parametrize("grant", GRANTS.values(), ids=GRANTS)
-def test_other_peoples_rights_stay_with_the_name(vault: Ready, people: Scratch, grant: str) -> None:
-    """With and without the grant option, to everybody, on partitions, handed on to others."""
+def test_rights_of_other_roles_stay_with_the_name(
+    vault: Ready, people: Scratch, grant: str
+) -> None:
+    """With and without the grant option, to PUBLIC, on partitions, and passed on to others."""
     assert people is vault.scratch
     vault.scratch.sql(grant)
     before = vault.scratch.sql(COLUMN_RIGHTS)
@@ -99,7 +101,7 @@ def test_other_peoples_rights_stay_with_the_name(vault: Ready, people: Scratch, 
 
 
 def test_rights_of_the_view_stay(vault: Ready, people: Scratch) -> None:
-    """On the view and on columns of it, with its options, comments, names and their order."""
+    """Rights on the view and on its columns stay, with its options, comments, names and their order."""
     people.sql(
         'GRANT SELECT ON user_logins_masked TO "test DBA" WITH GRANT OPTION;'
         'GRANT SELECT (masked_ip) ON user_logins_masked TO "test ""guest""";'
@@ -124,8 +126,8 @@ def test_the_view_shows_the_new_tokens(vault: Ready) -> None:
     ]
 
 
-def test_a_view_that_somebody_narrowed_stays_narrow(vault: Ready) -> None:
-    """What a DBA put into the analysts' view is not taken out of it again."""
+def test_a_narrowed_view_stays_narrow(vault: Ready) -> None:
+    """A condition that a DBA added to the analysts' view stays."""
     scratch, narrow = vault.scratch, "SELECT count(*), min(tag) FROM user_logins_masked"
     scratch.sql(
         "CREATE OR REPLACE VIEW user_logins_masked AS SELECT record_id, user_id, device_type, masked_ip,"
@@ -139,8 +141,8 @@ def test_a_view_that_somebody_narrowed_stays_narrow(vault: Ready) -> None:
     assert scratch.sql(narrow, role="analyst") == [(3, "x")]
 
 
-def test_what_depends_on_the_view_goes_on(vault: Ready) -> None:
-    """A view on it shows the new tokens; so does a function that names its columns."""
+def test_objects_that_depend_on_the_view_keep_working(vault: Ready) -> None:
+    """A view on the view shows the new tokens; so does a function that names its columns."""
     scratch = vault.scratch
     scratch.sql(
         "CREATE VIEW shared_devices AS SELECT masked_device_id, masked_ip, count(*) AS logins"
@@ -155,8 +157,8 @@ def test_what_depends_on_the_view_goes_on(vault: Ready) -> None:
     assert scratch.sql("SELECT * FROM ips()") == [(ip,)]
 
 
-def test_what_names_columns_when_it_runs_goes_on(vault: Ready) -> None:
-    """Functions with their body in a string, and what takes the whole row."""
+def test_functions_that_name_columns_at_run_time_keep_working(vault: Ready) -> None:
+    """Functions with their body in a string, and functions that take the whole row."""
     scratch = vault.scratch
     scratch.sql(
         "CREATE FUNCTION ips() RETURNS SETOF uuid LANGUAGE sql"
@@ -242,8 +244,10 @@ DEPENDENTS = [
 
 
 @pytest.mark.parametrize(("made", "named"), DEPENDENTS)
-def test_what_depends_on_the_columns_is_named(vault: Ready, made: str, named: str) -> None:
-    """It would go on with the old tokens: nothing is changed until it is dropped, whatever its kind."""
+def test_an_object_that_depends_on_the_columns_is_named(
+    vault: Ready, made: str, named: str
+) -> None:
+    """An object of any kind would keep the old tokens: no state changes until the object is dropped."""
     scratch = vault.scratch
     scratch.sql(made)
     before = state(scratch)
@@ -253,8 +257,8 @@ def test_what_depends_on_the_columns_is_named(vault: Ready, made: str, named: st
     assert state(scratch) == before
 
 
-def test_all_that_depend_are_named(vault: Ready) -> None:
-    """So that one needs to come back once only; when they are gone, it goes on."""
+def test_all_dependent_objects_are_named(vault: Ready) -> None:
+    """An operator can drop all of them in one step; then the cut-over succeeds."""
     scratch = vault.scratch
     scratch.sql(
         "CREATE VIEW one AS SELECT masked_ip FROM user_logins;"
@@ -266,8 +270,8 @@ def test_all_that_depend_are_named(vault: Ready) -> None:
     vault.swap()
 
 
-def test_an_index_of_somebody_is_no_reason(vault: Ready) -> None:
-    """It stays with its column."""
+def test_an_index_of_another_role_does_not_block(vault: Ready) -> None:
+    """The index stays with its column."""
     vault.scratch.sql("CREATE INDEX mine ON user_logins (masked_ip, create_date)")
     vault.swap()
     definition = vault.scratch.value("SELECT indexdef FROM pg_indexes WHERE indexname = 'mine'")

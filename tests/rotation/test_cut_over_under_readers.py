@@ -1,4 +1,4 @@
-"""A cut-over while a long query and a pg_dump read: they are not disturbed, and loaders hardly wait."""
+"""A cut-over during a long query and a pg_dump: the readers are not disturbed, and loaders hardly wait."""
 
 from __future__ import annotations
 
@@ -60,21 +60,21 @@ LONG = Form(60, 20_000, most_s=1.5)
 
 
 @pytest.mark.timeout(180)
-def test_a_cut_over_disturbs_nobody(rotation_filled: Vault) -> None:
-    """A query of a few seconds."""
+def test_a_cut_over_disturbs_no_reader(rotation_filled: Vault) -> None:
+    """The query takes a few seconds."""
     under_readers(rotation_filled, SHORT)
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(600)
-def test_a_cut_over_disturbs_nobody_for_a_minute(large: Vault) -> None:
-    """A query of a minute, of 20,000 records."""
+def test_a_cut_over_disturbs_no_reader_for_a_minute(large: Vault) -> None:
+    """The query takes a minute, over 20,000 records."""
     load_file(large, dated_events(LONG.records, 4))
     under_readers(large, LONG)
 
 
 def under_readers(vault: Vault, form: Form) -> None:
-    """Try with a --wait that is too short, and again with one that is not, while loads go on."""
+    """Try with a --wait that is too short, and again with a sufficient one, while loads continue."""
     tokens, grants = vault.sql(TOKENS), vault.sql(GRANTS)
     with Watch(vault) as watch, Loading(vault).going_on() as loading, dumping(vault) as dump:
         with analyst(vault, form.busy_s) as reader:
@@ -107,7 +107,7 @@ def under_readers(vault: Vault, form: Form) -> None:
 
 
 def analysts_see_the_new_tokens(vault: Vault, old: dict[object, tuple[object, ...]]) -> None:
-    """With the rights that they had, all columns of the view, and none of the old tokens."""
+    """Analysts keep their rights and all columns of the view, and see no old token."""
     shown = {
         row[0]: row[3:5] for row in vault.sql("SELECT * FROM user_logins_masked", role="analyst")
     }
@@ -119,12 +119,12 @@ def analysts_see_the_new_tokens(vault: Vault, old: dict[object, tuple[object, ..
 
 
 def dict_of(rows: list[tuple[object, ...]]) -> dict[object, tuple[object, ...]]:
-    """By their first column."""
+    """The rows by their first column."""
     return {row[0]: row[1:] for row in rows}
 
 
 def told(loading: Loading) -> str:
-    """The figures."""
+    """Print the figures."""
     waits = loading.server_waits()
     return (
         f"{len(loading.loads)} loads, the longest {max(loading.loads) * 1000:.0f} ms, of which for the"

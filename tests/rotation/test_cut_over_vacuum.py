@@ -22,12 +22,12 @@ from vault_etl.platform.waiting import Blocked
 
 @pytest.fixture
 def vault(scratch: Scratch) -> Ready:
-    """Everything is ready."""
+    """A vault that is ready for a cut-over."""
     return ready(scratch)
 
 
 def test_no_loader_waits_for_an_attempt_that_waits_for_a_vacuum(vault: Ready) -> None:
-    """Which may take a second: it holds nothing then but locks like that of a vacuum itself."""
+    """The wait may take a second: the attempt then holds only locks like those of a vacuum."""
     held = (
         "SELECT DISTINCT l.mode FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)"
         " WHERE l.granted AND a.usename = 'test_re_encrypt' AND a.datname = current_database()"
@@ -40,7 +40,7 @@ def test_no_loader_waits_for_an_attempt_that_waits_for_a_vacuum(vault: Ready) ->
         outcome = stack.enter_context(attempted(vault))
         until(lambda: waiting() == {name_of(0)})
         modes = {mode for (mode,) in vault.scratch.sql(held)}
-        with opened.cursor() as cursor:  # the attempt waits still, or the modes say nothing
+        with opened.cursor() as cursor:  # the modes count only while the attempt still waits
             cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
             assert cursor.fetchall() == [(1,)]
         assert modes == {"ShareUpdateExclusiveLock"}
@@ -50,7 +50,7 @@ def test_no_loader_waits_for_an_attempt_that_waits_for_a_vacuum(vault: Ready) ->
 
 @pytest.fixture
 def vacuuming(vault: Ready) -> Iterator[Ready]:
-    """An autovacuum that is at work in a partition, and takes its time."""
+    """An autovacuum that works in a partition for many seconds."""
     scratch = vault.scratch
     with admin(scratch.server, "postgres") as cursor:
         cursor.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'")
@@ -77,7 +77,7 @@ def vacuuming(vault: Ready) -> Iterator[Ready]:
 
 
 def is_vacuumed(scratch: Scratch) -> bool:
-    """Whether an autovacuum holds a lock on the partition."""
+    """Return True if an autovacuum holds a lock on the partition."""
     locks = (
         "SELECT count(*) FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)"
         " WHERE a.backend_type = 'autovacuum worker' AND l.relation = %s::regclass AND l.granted"
@@ -86,7 +86,7 @@ def is_vacuumed(scratch: Scratch) -> bool:
 
 
 def test_an_autovacuum_gives_way(vacuuming: Ready) -> None:
-    """At the first attempt, and with no right of a superuser's; it would hold its lock for many seconds."""
+    """The first attempt succeeds, without a superuser's right; the autovacuum would hold its lock for many seconds."""
     scratch = vacuuming.scratch
     may = "SELECT has_parameter_privilege('vault_etl_owner', 'deadlock_timeout', 'SET')"
     assert not scratch.value(may)

@@ -1,4 +1,4 @@
-"""Rows that do not open, or hold another's token: named, left as they are, and nothing else is held up."""
+"""Rows that do not open, or hold another row's token: named, left as they are, and without effect on others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DESTROY = (
 
 
 def damage(vault: Vault) -> dict[str, Row]:
-    """A flipped bit, a value cut short, two swapped, a token that is gone; the rows as they were."""
+    """Flip a bit, cut a value, swap two, remove a token; return the rows as they were."""
     vault.drop_form_checks()
     whole = rows(vault)
     flipped = bytearray(whole["u-0"]["ip"])
@@ -34,13 +34,13 @@ def damage(vault: Vault) -> dict[str, Row]:
 
 
 def names(result: Result, whole: dict[str, Row], users: Iterable[str]) -> None:
-    """The error is about the records of these users, and no others."""
+    """The error names the records of these users, and no others."""
     for user_id, row in whole.items():
         assert (str(row["id"]) in result.stderr) is (user_id in users), user_id
 
 
-def test_a_rotation_of_data_keys_leaves_what_does_not_open(rotation_filled: Vault) -> None:
-    """Exit 65, each record named, its value byte for byte as it was; all others are sealed anew."""
+def test_a_rotation_of_data_keys_leaves_values_that_do_not_open(rotation_filled: Vault) -> None:
+    """Exit 65, each record named, its value byte for byte as it was; all other values are re-encrypted."""
     whole = damage(rotation_filled)
     damaged = rows(rotation_filled)
     result = rotate(rotation_filled)
@@ -55,10 +55,10 @@ def test_a_rotation_of_data_keys_leaves_what_does_not_open(rotation_filled: Vaul
             assert (row[field] == damaged[user_id][field]) is ((user_id, field) in kept)
 
 
-def test_a_rotation_of_token_keys_refuses_and_goes_on_when_they_are_mended(
+def test_a_rotation_of_token_keys_refuses_damaged_rows_until_they_are_mended(
     rotation_filled: Vault,
 ) -> None:
-    """Exit 65 and nothing is cut over; mended, or left out on the record, the same rotation is finished."""
+    """Exit 65 without a cut-over; once the rows are mended, or left out on the record, the same rotation finishes."""
     whole = damage(rotation_filled)
     damaged = rows(rotation_filled)
     bad = {"u-0", "u-1", "u-2", "u-3", "u-4"}
@@ -85,7 +85,7 @@ def test_a_rotation_of_token_keys_refuses_and_goes_on_when_they_are_mended(
 
 
 def test_records_under_a_destroyed_key_are_named(two: Vault) -> None:
-    """For either rotation: exit 65, these records as they were, and everything else is done."""
+    """Either rotation exits with 65, leaves these records as they were, and does all others."""
     whole = rows(two)
     lost = {user for user in whole if user.startswith("new")}
     key_id = int.from_bytes(whole["new-0"]["ip"][1:5], "big")
@@ -106,7 +106,7 @@ def test_records_under_a_destroyed_key_are_named(two: Vault) -> None:
 
 
 def test_a_forged_token_is_named_and_made_again_on_the_record(rotation_filled: Vault) -> None:
-    """Planted before the backfill, or behind it: exit 65. The row still opens to its own tokens, so it keeps them."""
+    """Planted before or after the backfill: exit 65. The row still agrees with its own tokens and keeps them."""
     whole = rows(rotation_filled)
     put(rotation_filled, "u-2", masked_ip=uuid.uuid4())
     result = rotate(rotation_filled, "--tokens")
@@ -138,8 +138,8 @@ def test_a_forged_token_is_named_and_made_again_on_the_record(rotation_filled: V
     assert {row["generation"] for row in rows(rotation_filled).values()} == {2}
 
 
-def test_a_row_of_a_generation_that_is_not_there_is_left_out(rotation_filled: Vault) -> None:
-    """Whatever number somebody put there: it is opened, refused, and swapped as it was read."""
+def test_a_row_of_an_unknown_generation_is_left_out(rotation_filled: Vault) -> None:
+    """Any such number: the row is opened, refused, and swapped as it was read."""
     whole = rows(rotation_filled)
     rotation_filled.drop_form_checks()
     put(rotation_filled, "u-0", token_generation=7)

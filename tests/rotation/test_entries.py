@@ -1,4 +1,4 @@
-"""What a real rotation opened is in the log: an entry a range, and its outcome, unless it was killed."""
+"""The log records the rows that a real rotation opened: an entry a range, with an outcome unless it was killed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UNION SELECT ciphertext_key_id(body_ciphertext) FROM quarantine
 
 
 def opened(watch: Watch) -> list[tuple[Any, ...]]:
-    """Of each entry: its ticket and place, whether it is done, how many rows, and their keys."""
+    """The ticket and place of each entry, its completion, its number of rows, and their keys."""
     found = []
     for ticket, reason, fields, decision, code, outcome in watch.rows(INTENTS):
         about = re.fullmatch(r"rows of (\w+) from \S{36} to \S{36}(, behind \S{36})?", reason)
@@ -51,7 +51,7 @@ def opened(watch: Watch) -> list[tuple[Any, ...]]:
 def test_each_range_of_a_rotation_is_an_entry(
     rotation_filled: Vault, options: tuple[str, ...]
 ) -> None:
-    """Of its run, with the number of its rows and their keys; the log is proven, and nothing is unsigned."""
+    """The entry belongs to its run and has the rows and their keys; the log is proven, and each entry is signed."""
     with Watch(rotation_filled) as watch:
         keys = {key for (key,) in watch.rows(SEALED_UNDER)}
         assert rotate(rotation_filled, *options).code == 0
@@ -84,10 +84,10 @@ def test_each_range_of_a_rotation_is_an_entry(
 @pytest.mark.parametrize(
     ("options", "purpose"), [((), "data"), (("--tokens",), "token")], ids=["data", "tokens"]
 )
-def test_a_kill_leaves_intents_alone(
+def test_a_kill_leaves_intents_without_outcomes(
     rotation_filled: Vault, options: tuple[str, ...], purpose: str
 ) -> None:
-    """They read as "possibly opened". The next run has entries of its own for the same ranges."""
+    """Such an intent reads as "possibly opened". The next run has its own entries for the same ranges."""
     with Watch(rotation_filled) as watch:
         process = rotating(rotation_filled, *options, "--rate", "1")
         watch.until(lambda: 0 < watch.value(WORK_LEFT[purpose]) < RECORDS)
@@ -114,7 +114,7 @@ def test_a_kill_leaves_intents_alone(
     assert len(left_open) == len(open_ones) + 1
 
 
-def test_a_stop_says_what_was_opened_until_then(rotation_filled: Vault) -> None:
+def test_a_stop_records_the_rows_opened_until_then(rotation_filled: Vault) -> None:
     """Its outcome is `failed`, `released`."""
     with Watch(rotation_filled) as watch:
         process = rotating(rotation_filled, "--rate", "1")

@@ -1,4 +1,4 @@
-"""Whatever else one does with a vault, in every phase of a rotation: it works, and the rotation is finished."""
+"""Every command works in every phase of a rotation, and the rotation finishes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HOLDERS = {"u-3", "u-4", "u-5"}
 
 
 class Context:
-    """Of a call of Lambda that may run for a minute."""
+    """The context of a call of Lambda that may run for a minute."""
 
     aws_request_id = "8c5f8d9a-0000-4000-8000-000000000000"
 
@@ -37,7 +37,7 @@ class Context:
 
 
 class Day:
-    """All that is done with a vault in one phase; `phase` is in the names of those who log in."""
+    """All operations on a vault in one phase; `phase` is in the names of the users who log in."""
 
     def __init__(self, vault: Vault) -> None:
         self.loaded: list[str] = []
@@ -46,7 +46,7 @@ class Day:
         self._holders = set(HOLDERS)
 
     def passes(self, phase: str, active: int, pending: int | None = None) -> None:
-        """Retry, Lambda, find, reveal, erase: each by its role, in a vault where something is half done."""
+        """Retry, Lambda, find, reveal, erase: each by its role, in a vault with an unfinished rotation."""
         retried, called = self._event(f"retried-{phase}"), self._event(f"lambda-{phase}")
         quarantine(self._vault, retried.encode(), generations=(active, pending))
         moved = self._vault.ok("re-encrypt", "quarantine", "retry", "--all", "--yes").json
@@ -110,7 +110,7 @@ def test_everything_works_in_every_phase(function: Vault) -> None:
 
 
 def half_way(vault: Vault, purpose: str, *options: str) -> None:
-    """A rotation that was told to stop when some of it was done."""
+    """A rotation that was told to stop after a part of its work."""
     with Watch(vault) as watch:
         process = rotating(vault, *options, "--rate", "1")
         watch.until(lambda: 0 < watch.value(WORK_LEFT[purpose]) < RECORDS)
@@ -120,7 +120,7 @@ def half_way(vault: Vault, purpose: str, *options: str) -> None:
 
 
 def _delivered(body: str) -> dict[str, Any]:
-    """What Lambda is called with."""
+    """The event of a call of Lambda."""
     record = {
         "messageId": str(uuid.uuid4()),
         "receiptHandle": "a receipt handle",

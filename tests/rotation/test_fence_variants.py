@@ -41,16 +41,16 @@ Insert = Callable[[psycopg2.extensions.cursor, Sequence[SealedRecord]], frozense
 def no_fence(
     cursor: psycopg2.extensions.cursor, keys: Sequence[DataKey], generations: Generations | None
 ) -> bool:
-    """Tokens that were made before `pending` was committed are written whenever they are ready."""
+    """Write tokens that were made before `pending` was committed at any later time."""
     del cursor, keys, generations
     return True
 
 
-def look_only(
+def read_unlocked(
     cursor: psycopg2.extensions.cursor, keys: Sequence[DataKey], generations: Generations | None
 ) -> bool:
-    """A look without a lock: for a fence that is taken last."""
-    holds = _looks_good(cursor, READ_FENCE, keys, generations)
+    """Read without a lock, for a fence that is taken last."""
+    holds = _reads_good(cursor, READ_FENCE, keys, generations)
     time.sleep(NARROW_S)
     return holds
 
@@ -58,7 +58,7 @@ def look_only(
 def insert_then_lock(
     cursor: psycopg2.extensions.cursor, records: Sequence[SealedRecord]
 ) -> frozenset[uuid.UUID]:
-    """The fence after the INSERT."""
+    """Take the fence after the INSERT."""
     stored = insert_records(cursor, records)
     time.sleep(NARROW_S)
     cursor.execute(LOCK_FENCE)
@@ -69,10 +69,10 @@ def lock_and_read_at_once(
     cursor: psycopg2.extensions.cursor, keys: Sequence[DataKey], generations: Generations | None
 ) -> bool:
     """Lock and read in one statement, whose snapshot is older than the lock."""
-    return _looks_good(cursor, LOCK_AND_READ, keys, generations)
+    return _reads_good(cursor, LOCK_AND_READ, keys, generations)
 
 
-def _looks_good(
+def _reads_good(
     cursor: psycopg2.extensions.cursor,
     statement: str,
     keys: Sequence[DataKey],
@@ -88,7 +88,7 @@ def _looks_good(
 
 VARIANTS: dict[str, tuple[Fence, Insert]] = {
     "no fence": (no_fence, insert_records),
-    "the fence last": (look_only, insert_then_lock),
+    "the fence last": (read_unlocked, insert_then_lock),
     "lock and read in one statement": (lock_and_read_at_once, insert_records),
 }
 
@@ -104,7 +104,7 @@ def scratch(postgres: RunningPostgres) -> Iterator[Scratch]:
 
 
 def test_no_row_misses_a_generation(scratch: Scratch) -> None:
-    """Five beginnings and five cut-overs under two loaders: every row has the tokens of its time."""
+    """Five beginnings and five cut-overs during two loaders: every row has the tokens of its time."""
     race = Race(scratch)
     race.run()
     assert race.loaded >= 2 * ROUNDS
@@ -115,7 +115,7 @@ def test_no_row_misses_a_generation(scratch: Scratch) -> None:
 def test_the_race_is_lost_with_another_fence(
     scratch: Scratch, monkeypatch: pytest.MonkeyPatch, variant: str
 ) -> None:
-    """Without the trigger: rows without their next token, or with an old one, which the CHECK alone keeps out."""
+    """Without the trigger: rows lack their next token, or have an old one, which only the CHECK refuses."""
     scratch.sql("ALTER TABLE user_logins DISABLE TRIGGER user_logins_inserted")
     fence, insert = VARIANTS[variant]
     monkeypatch.setattr(postgres_records, "fence_holds", fence)
@@ -126,8 +126,8 @@ def test_the_race_is_lost_with_another_fence(
     assert race.without_next + race.with_old + race.refused > 0
 
 
-def test_the_loader_uses_what_this_file_replaces() -> None:
-    """And the variant with one statement reads what the fence reads."""
+def test_the_loader_uses_the_functions_that_this_file_replaces() -> None:
+    """The variant with one statement runs the same query as the fence."""
     names = PostgresRecordLoader.load.__code__.co_names
     assert {"fence_holds", "insert_records"} <= set(names)
     assert "fence_holds" in postgres_records.__dict__

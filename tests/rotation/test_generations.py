@@ -1,4 +1,4 @@
-"""Generations of tokens do not mix: neither by a month that comes back, nor by replication."""
+"""Generations of tokens do not mix, neither by a month that is attached again nor by replication."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from vault_etl.rotation.tokens import Swapped
 
 @pytest.fixture
 def vault(scratch: Scratch) -> Ready:
-    """Four records with the tokens of generation 1, and those of generation 2 beside them, which is pending."""
+    """Four records with the tokens of generation 1, and with those of the pending generation 2 beside them."""
     return ready(scratch)
 
 
 def detach(vault: Ready) -> str:
-    """This month, by hand; its name."""
+    """Detach this month by hand; return its name."""
     vault.scratch.sql(f"ALTER TABLE user_logins DETACH PARTITION {name_of(0)}")
     return name_of(0)
 
 
 def attach(vault: Ready, name: str) -> None:
-    """As the command does, but for what it asks first."""
+    """Attach as the command does, without its checks."""
     with vault.scratch.database("admin") as database:
         partitions = PostgresPartitions(database, 1.0)
         partitions.attach(request(), choose(partitions.partitions(), name))
 
 
 def misfits(vault: Ready, name: str) -> list[str]:
-    """What the command would refuse it for."""
+    """The reasons for which the command would refuse the month."""
     with vault.scratch.database("admin") as database:
         partitions = PostgresPartitions(database, 1.0)
         return list(partitions.misfits(choose(partitions.partitions(), name)))
 
 
 def test_a_month_that_was_ready_for_the_cut_over_is_refused_too(vault: Ready) -> None:
-    """Its next tokens were in no check, and a loader may have written any: they are made from what is sealed."""
+    """No check covered its next tokens, and a loader may have written any; they are made from the sealed values."""
     name = detach(vault)
     vault.swap()
     assert [line for line in misfits(vault, name) if "generation" in line] == [
@@ -58,7 +58,7 @@ def test_a_month_that_was_ready_for_the_cut_over_is_refused_too(vault: Ready) ->
 
 
 def test_a_month_whose_tokens_are_old_is_refused_by_the_database(vault: Ready) -> None:
-    """Whoever tries it, and whatever was said before: PostgreSQL compares the constraints, or reads the rows."""
+    """PostgreSQL compares the constraints, or reads the rows, for every caller and after every check."""
     name = detach(vault)
     vault.scratch.sql(f"UPDATE {name} SET next_token_generation = NULL")  # noqa: S608
     vault.swap()
@@ -69,7 +69,7 @@ def test_a_month_whose_tokens_are_old_is_refused_by_the_database(vault: Ready) -
 
 
 def test_a_month_that_came_after_the_check_is_not_cut_over(vault: Ready) -> None:
-    """Attached by hand, with rows that no check saw: nothing is changed, and the next run checks it. Empty, it may."""
+    """Attached by hand with unchecked rows: no cut-over, and the next run checks the month. An empty month passes."""
     name = detach(vault)
     vault.scratch.sql(f"ALTER TABLE user_logins DETACH PARTITION {name_of(3)}")
     bounds = "SELECT format('FROM (%%L) TO (%%L)', first_record_id(%s), first_record_id(%s))"
@@ -89,7 +89,7 @@ def test_a_month_that_came_after_the_check_is_not_cut_over(vault: Ready) -> None
 
 
 def test_rows_of_another_generation_are_counted(vault: Ready) -> None:
-    """By a sample in each `doctor`, and among all rows with --deep; and so is a constraint of yesterday's."""
+    """`doctor` counts in a sample, with --deep in all rows, and reports a constraint of an earlier generation."""
     vault.swap()
     with vault.scratch.database("audit") as database:
 
@@ -112,15 +112,15 @@ def test_rows_of_another_generation_are_counted(vault: Ready) -> None:
 
 
 def test_a_month_is_not_attached_under_a_rotation(vault: Ready) -> None:
-    """Its ranges are set, so it would be cut over without next tokens."""
+    """The ranges are set, so the month would be cut over without next tokens."""
     name = detach(vault)
     assert "a rotation of the token keys is under way" in misfits(vault, name)[0]
     with pytest.raises(IncompleteError):
         attach(vault, name)
 
 
-def test_a_row_of_another_generation_does_not_come_in(vault: Ready) -> None:
-    """As the apply of a subscription would bring it, which is no client of ours: before the cut-over and after it."""
+def test_a_row_of_another_generation_is_refused(vault: Ready) -> None:
+    """As a subscription applies rows, which is no client of ours: before the cut-over and after it."""
     statement = (
         "INSERT INTO user_logins (record_id, user_id, device_type, create_date, masked_ip, token_generation)"
         " VALUES (%s, 'u', 'd', '2026-01-01', gen_random_uuid(), %s)"
@@ -136,7 +136,7 @@ def test_a_row_of_another_generation_does_not_come_in(vault: Ready) -> None:
 
 @pytest.mark.parametrize("of", ["TABLE user_logins", "ALL TABLES", "TABLES IN SCHEMA public"])
 def test_a_cut_over_names_the_publication_that_it_would_break(vault: Ready, of: str) -> None:
-    """By itself, or through a partition; with the caller's word it is done."""
+    """A publication of the table or of a partition; with the caller's consent the cut-over is made."""
     vault.scratch.sql(f"CREATE PUBLICATION elsewhere FOR {of}")
     with vault.scratch.database("re-encrypt") as database:
         with pytest.raises(ConfigurationError, match="publication elsewhere"):
@@ -146,7 +146,7 @@ def test_a_cut_over_names_the_publication_that_it_would_break(vault: Ready, of: 
 
 
 def test_a_publication_of_a_partition_counts(vault: Ready) -> None:
-    """What it names is a part of the table; one of another table does not."""
+    """A publication of a part of the table counts; a publication of another table does not."""
     vault.scratch.sql("CREATE PUBLICATION other FOR TABLE quarantine")
     assert vault.scratch.sql("SELECT token_publications()", role="re-encrypt") == []
     vault.scratch.sql(f"CREATE PUBLICATION part FOR TABLE {name_of(0)}")

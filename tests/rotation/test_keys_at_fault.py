@@ -1,4 +1,4 @@
-"""Keys that nothing here opens, stored by a stolen `ingest`: passed and named, and in the way of nothing."""
+"""Keys that no key of ours opens, stored by a stolen `ingest`, are skipped and named, and block no command."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def listed(rotation_filled: Vault) -> Vault:
 
 
 def names(result: Result, planted: list[Planted]) -> None:
-    """Ten of the keys, with how many values are under each, how many more, and what to do about them."""
+    """The error names ten of the keys, the number of values under each, the number of further keys, and a remedy."""
     key_ids = [key_id for each in planted for key_id in each.key_ids]
     named = [key_id for key_id in key_ids if f"key {key_id}" in result.stderr]
     assert len(named) == result.stderr.count("with 1 values under it") == min(10, len(key_ids))
@@ -41,8 +41,8 @@ def names(result: Result, planted: list[Planted]) -> None:
     assert "`vault-etl erase`" in hint
 
 
-def test_neither_rotation_is_stopped_by_keys_that_nothing_opens(listed: Vault) -> None:
-    """All honest rows are done, the others are as they were; left out on the record, it cuts over."""
+def test_both_rotations_pass_keys_that_do_not_open(listed: Vault) -> None:
+    """All honest rows are done, the others stay; once they are left out on the record, the cut-over is made."""
     honest = rows(listed)
     planted = [plant_record(listed, kind) for kind in KINDS]
     forged = {each.record_id: _stored(listed, each) for each in planted}
@@ -75,8 +75,8 @@ def test_neither_rotation_is_stopped_by_keys_that_nothing_opens(listed: Vault) -
     assert {row["generation"] for user, row in rows(listed).items() if user in honest} == {2}
 
 
-def test_a_retry_is_not_stopped_by_them_either(listed: Vault) -> None:
-    """Bodies under such keys are named, and so are the keys. What is honest is tried."""
+def test_a_retry_passes_keys_that_do_not_open(listed: Vault) -> None:
+    """Bodies under such keys are named, and so are the keys. Honest bodies are tried."""
     planted = [plant_body(listed, kind) for kind in KINDS]
     result = listed.run("re-encrypt", "quarantine", "retry", "--all", "--yes", "--quiet")
     assert result.code == 65, result.stderr
@@ -86,8 +86,8 @@ def test_a_retry_is_not_stopped_by_them_either(listed: Vault) -> None:
     names(result, planted)
 
 
-def test_a_list_that_is_wrong_stops_a_rotation_before_anything_is_changed(listed: Vault) -> None:
-    """Exit 78: else every key would look as if it was at fault. Of data keys, and of token keys."""
+def test_a_wrong_list_of_keys_stops_a_rotation_before_any_change(listed: Vault) -> None:
+    """Exit 78: otherwise every data key and token key would seem to be at fault."""
     arns, before = listed.provisioned.key_arns, listed.sql(STATES)
     for trusted, commands in {
         arns["token"]: (("keys", "rotate"), ("keys", "rotate", "--tokens"), RETRY),
@@ -102,8 +102,8 @@ def test_a_list_that_is_wrong_stops_a_rotation_before_anything_is_changed(listed
     assert rotate(listed).json["rows_remaining"] == 0
 
 
-def test_the_hints_lead_to_the_end_of_such_a_key(listed: Vault) -> None:
-    """`destroy` names the rotation, this one the records, each look `erase`; and then it is destroyed."""
+def test_the_hints_lead_to_the_destruction_of_such_a_key(listed: Vault) -> None:
+    """`destroy` names the rotation, the rotation its records, each access `erase`; then the key is destroyed."""
     planted = plant_record(listed, "foreign ARN")
     key_id = str(planted.key_ids[0])
     rotate(listed)
@@ -125,7 +125,7 @@ def test_the_hints_lead_to_the_end_of_such_a_key(listed: Vault) -> None:
 
 
 def test_a_key_without_its_fingerprint_stops_no_rewrap(rotation_empty: Vault) -> None:
-    """Though it is the oldest one, and so the one that is proven: it is named and left as it is."""
+    """The key is the oldest, so the rewrap proves it first: the key is named and left as it is."""
     planted = plant_record(rotation_empty, "fingerprint")
     load_file(rotation_empty, dated_events(3, 1))
     before = dict(rotation_empty.sql(WRAPPED))

@@ -1,4 +1,4 @@
-"""The keys of a page take no longer than the claim of its range lasts, whatever rows a loader stored."""
+"""Unwrapping the keys of a page takes no longer than the claim of its range lasts, whatever a loader stored."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SlowKms:
 
 
 def test_a_page_ends_where_its_keys_take_too_long() -> None:
-    """Each row is under another key: some are done, the next pages do the others, and no claim lapses."""
+    """Each row is under another key: the first page does some rows, later pages do the rest, and no claim lapses."""
     vault = FakeVault()
     key_ids = [vault.leases().data_key(Field.IP, 1).key_id for _ in range(ROWS)]
     rows = [Row({Field.IP: b"\x01" + key_id.to_bytes(4, "big")}) for key_id in key_ids]
@@ -56,7 +56,7 @@ def test_a_page_ends_where_its_keys_take_too_long() -> None:
 
 
 def test_a_row_under_a_slow_key_is_done_all_the_same() -> None:
-    """A page has one row at least, however long its key takes."""
+    """A page has at least one row, even under a slow key."""
     vault = FakeVault()
     key_id = vault.leases().data_key(Field.IP, 1).key_id
     ring = KeyRing(vault.keys, SlowKms(vault))

@@ -67,10 +67,10 @@ def rotate(*fields: Field, dry_run: bool = False, quiet: bool = True) -> None:
     reencrypt(cast("Parts", FakeParts()), options)
 
 
-def test_values_that_do_not_open_are_the_exit_code(
+def test_values_that_do_not_open_set_the_exit_code(
     vault: FakeVault, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """65, after a report that says that all else is done; the error names the records."""
+    """The exit code is 65, after a report that all other values are done; the error names the records."""
     damaged = sorted(vault.database.records)[4]
     vault.database.records[damaged].ciphertexts[Field.IP] = b"\x01" + bytes(60)
     with pytest.raises(DataError, match=f"1 values do not open.*{damaged}") as caught:
@@ -80,10 +80,10 @@ def test_values_that_do_not_open_are_the_exit_code(
     assert (report["rows_reencrypted"], report["rows_remaining"]) == (14, 1)
 
 
-def test_a_rotation_is_gone_on_with_under_an_entry_that_names_its_fields(
+def test_a_continued_rotation_has_an_entry_that_names_its_fields(
     vault: FakeVault, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whichever were asked for: the log says what was opened."""
+    """The log names the fields that were opened, whatever fields the caller asked for."""
 
     def stopping(name: str, call: Callable[[], Any]) -> object:
         if name == "remaining":
@@ -101,7 +101,7 @@ def test_a_rotation_is_gone_on_with_under_an_entry_that_names_its_fields(
 
 
 def test_a_dry_run_writes_nothing(vault: FakeVault, capsys: pytest.CaptureFixture[str]) -> None:
-    """No key, no row, no entry."""
+    """A dry run writes no key, no row and no entry."""
     before = (dict(vault.database.keys), vault.database.ciphertexts(), list(vault.database.audit))
     rotate(dry_run=True)
     assert before == (
@@ -126,6 +126,6 @@ def test_a_dry_run_writes_nothing(vault: FakeVault, capsys: pytest.CaptureFixtur
     ids=str,
 )
 def test_options_that_contradict_each_other_are_refused(options: dict[str, Any]) -> None:
-    """Before anything is looked for."""
+    """The refusal comes before any query."""
     with pytest.raises(UsageError):
         keys_rotate.rotate(**options)

@@ -1,4 +1,4 @@
-"""Rotations that are killed again and again while ingest runs: in the end nothing shows of it."""
+"""Rotations that are killed repeatedly while ingest runs leave no trace in the end."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ LONG = Form(40_000, 24, kills=10, rate=0, per_second=1_500, backlog=3_000, look_
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("purpose", ["data", "token"])
 def test_a_rotation_survives_kills(rotation_empty: Vault, purpose: str) -> None:
-    """Three kills while two workers ingest, then two rotations at once; always the same draw."""
+    """Three kills beside two workers that ingest, then two rotations at once; the draw is always the same."""
     storm(rotation_empty, SHORT, purpose, int(os.environ.get(SEED_VARIABLE, "6")))
 
 
@@ -65,7 +65,7 @@ def test_a_rotation_survives_many_kills(large: Vault, purpose: str) -> None:
 
 
 def storm(vault: Vault, form: Form, purpose: str, seed: int) -> None:
-    """Load, rotate and kill, rotate twice at once, and look at everything."""
+    """Load, rotate and kill, rotate twice at once, and check all invariants."""
     print(f"\nrotation: {SEED_VARIABLE}={seed}")  # noqa: T201 - to run the same again
     bulk = dated_events(form.rows, form.months)
     load_file(vault, bulk, END_S)
@@ -96,14 +96,14 @@ def storm(vault: Vault, form: Form, purpose: str, seed: int) -> None:
 
 
 def kill(vault: Vault, watch: Watch, killer: Killer, form: Form, purpose: str) -> list[Kill]:
-    """Begin or go on, and be killed: so often. No cut-over is made: an analyst is in its way."""
+    """Begin or continue, and be killed, this many times. No cut-over is made, because an analyst blocks it."""
     killed = []
     with holding(vault, "SELECT count(*) FROM user_logins_masked", "analyst"):
-        for share in killer.shares(form.kills + 1)[:-1]:  # the last part is done by two at once
+        for share in killer.shares(form.kills + 1)[:-1]:  # two processes do the last part at once
             killed.append(killer.kill(rotating(vault, *options(form, purpose)), share))
             if form.lapse:
                 watch.let_claims_lapse()
-        if purpose == "token":  # and once more, somewhere in the tries of the cut-over
+        if purpose == "token":  # another kill during the tries of the cut-over
             process = rotating(vault, *options(form, "token"))
             watch.until(lambda: watch.is_filled() or process.poll() is not None, END_S)
             killed.append(killer.kill(process, 0))
@@ -111,7 +111,7 @@ def kill(vault: Vault, watch: Watch, killer: Killer, form: Form, purpose: str) -
 
 
 def two_at_once(vault: Vault, form: Form, purpose: str) -> list[int]:
-    """Two go on together. One is done; so is the other, or it says that somebody else was faster."""
+    """Two processes continue together. One finishes; the other finishes too, or says that another was faster."""
     both = [rotating(vault, *options(form, purpose)) for _ in range(2)]
     results = [finish(each, END_S) for each in both]
     codes = sorted(result.code for result in results)
@@ -121,25 +121,25 @@ def two_at_once(vault: Vault, form: Form, purpose: str) -> list[int]:
 
 
 def options(form: Form, purpose: str) -> list[str]:
-    """Of the command."""
+    """The options of the command."""
     rate = ["--rate", str(form.rate)] if form.rate else []
     return [*rate, *(["--tokens"] if purpose == "token" else [])]
 
 
 def new_data_keys(watch: Watch, found: Contents, since: object, growth: Growth) -> None:
-    """Everything is sealed under keys that were made since, and those of before were seen retired."""
+    """Every value is sealed under a key made since, and the old keys were seen retired."""
     old = {
         key for (key,) in watch.rows("SELECT key_id FROM data_keys WHERE created_at < %s", since)
     }
     active = {key for (key,) in watch.rows("SELECT key_id FROM data_keys WHERE state = 'active'")}
     assert not old & found.key_ids
-    assert found.key_ids <= active  # none that a run has made, and the next one has retired
+    assert found.key_ids <= active  # no key that one run made and the next run retired
     assert growth.retired
     assert watch.rows("SELECT * FROM key_rotations") == []
 
 
 def new_tokens(watch: Watch, found: Contents, since: object, growth: Growth) -> None:
-    """Every record's token is of the new generation; old ones are kept beside it where there were any."""
+    """Every record's token is of the new generation; old tokens are kept beside it where there were any."""
     del since, growth
     assert {active for active, _ in found.generations} == {2}
     assert {kept for _, kept in found.generations} <= {1, None}
@@ -155,7 +155,7 @@ EXPECTED: dict[str, Callable[[Watch, Contents, object, Growth], None]] = {
 def report(
     form: Form, killed: list[Kill], codes: list[int], sent: int, took: float, growth: Growth
 ) -> None:
-    """What is printed of a run."""
+    """Print the figures of a run."""
     where = ", ".join(
         f"{each.share:.0%} ({each.done} of {each.done + each.left} ranges)" for each in killed
     )

@@ -1,4 +1,4 @@
-"""Rows that are named to be left out: opened once more, and left out if they do not hold what their tokens say."""
+"""Rows named to be left out: opened once more, and left out if they do not agree with their tokens."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
 
 @pytest.fixture
 def damaged(vault: FakeVault) -> uuid.UUID:
-    """The record that something is wrong with."""
+    """The record whose values are damaged."""
     return sorted(vault.database.records)[3]
 
 
 @pytest.fixture
 def workers(vault: FakeVault) -> Sequence[uuid.UUID]:
-    """Five records more, under keys of the login `worker`."""
+    """Five more records, under keys of the login `worker`."""
     return store_of_worker(vault)
 
 
 @pytest.mark.parametrize("damage", BEFORE)
-def test_what_is_left_out_is_no_hindrance(
+def test_a_row_that_is_left_out_does_not_block(
     vault: FakeVault, damaged: uuid.UUID, damage: Damage
 ) -> None:
     """The row has no token of the new generation; all others are watched, and `find` finds them."""
@@ -75,7 +75,7 @@ def test_what_is_left_out_is_no_hindrance(
 def test_a_next_token_that_was_changed_is_made_again(
     vault: FakeVault, damaged: uuid.UUID, damage: Damage
 ) -> None:
-    """The row holds what its own tokens say, so it is not left out: it must not become a duplicate that is none."""
+    """The row agrees with its own tokens, so it is not left out and does not become a false duplicate."""
     with pytest.raises(DataError):
         rotate_with(vault, damage, damaged)
     assert vault.rotate_tokens(damaged).left_out == 0
@@ -83,10 +83,10 @@ def test_a_next_token_that_was_changed_is_made_again(
     Watch(vault).look()
 
 
-def test_a_whole_login_is_left_out_but_for_what_opens(
+def test_a_whole_login_is_left_out_except_rows_that_open(
     vault: FakeVault, workers: Sequence[uuid.UUID], damaged: uuid.UUID
 ) -> None:
-    """Bad rows under the worker's keys go, good ones stay; the error told how to name them all."""
+    """Bad rows under the worker's keys go, good rows stay; the error named the criterion for all of them."""
     bad = set(workers[:3])
     for record_id in bad:
         flipped_bit(vault, record_id)
@@ -104,10 +104,10 @@ def test_a_whole_login_is_left_out_but_for_what_opens(
     assert "which leaves out 3 records" in cut_over[-1]
 
 
-def test_bad_rows_elsewhere_are_not_taken_along(
+def test_bad_rows_outside_the_criterion_stay(
     vault: FakeVault, workers: Sequence[uuid.UUID], damaged: uuid.UUID
 ) -> None:
-    """They are named as before, and nothing is cut over."""
+    """They are named as before, and no cut-over is made."""
     for record_id in (workers[0], damaged):
         flipped_bit(vault, record_id)
     with pytest.raises(DataError, match=str(damaged)) as caught:
@@ -120,7 +120,7 @@ def test_bad_rows_elsewhere_are_not_taken_along(
 def test_several_logins_are_all_in_the_hint(
     vault: FakeVault, workers: Sequence[uuid.UUID], damaged: uuid.UUID
 ) -> None:
-    """No one key takes them all."""
+    """No single key covers all rows."""
     for record_id in (*workers[:2], damaged):
         flipped_bit(vault, record_id)
     with pytest.raises(DataError) as caught:
@@ -129,10 +129,10 @@ def test_several_logins_are_all_in_the_hint(
     assert vault.rotate_tokens(WORKER, LeaveOut(login="fake")).left_out == 3
 
 
-def test_one_login_that_takes_all_is_enough(
+def test_one_login_that_covers_all_rows_is_named(
     vault: FakeVault, workers: Sequence[uuid.UUID], damaged: uuid.UUID
 ) -> None:
-    """One of three rows has a field under another login's key, as `keys rotate` leaves it; no key takes all."""
+    """One of three rows has a field under another login's key, as `keys rotate` leaves it; no key covers all."""
     good = vault.database.records[damaged].ciphertexts
     for record_id in workers[:3]:
         flipped_bit(vault, record_id)
@@ -144,10 +144,10 @@ def test_one_login_that_takes_all_is_enough(
     assert hinted(caught.value) == WORKER
 
 
-def test_rows_under_no_key_that_is_there_are_named_by_their_ids(
+def test_rows_under_unknown_keys_are_named_by_their_ids(
     vault: FakeVault, damaged: uuid.UUID
 ) -> None:
-    """No criterion takes a row both of whose keys are unknown."""
+    """No criterion covers a row whose two keys are unknown."""
     unknown_key(vault, damaged)
     ciphertexts = vault.database.records[damaged].ciphertexts
     device = ciphertexts[Field.DEVICE_ID]
@@ -157,10 +157,10 @@ def test_rows_under_no_key_that_is_there_are_named_by_their_ids(
     assert (caught.value.hint or "").endswith("--leave-out ID")
 
 
-def test_each_name_is_an_entry_of_its_own(
+def test_each_criterion_is_an_entry_of_its_own(
     vault: FakeVault, workers: Sequence[uuid.UUID], damaged: uuid.UUID
 ) -> None:
-    """Intent and outcome, the criterion in both reasons; in the outcome's the data keys, and how many were left out."""
+    """Intent and outcome have the criterion in their reasons; the outcome has the data keys and the number of rows."""
     flipped_bit(vault, damaged)
     flipped_bit(vault, workers[0])
     vault.rotate_tokens(damaged, WORKER)
@@ -198,8 +198,8 @@ def test_no_row_is_changed_without_its_intent(
     assert vault.database.records == before
 
 
-def test_what_names_no_record_is_not_found(vault: FakeVault) -> None:
-    """A mistyped id, or a login without rows, is told before anything begins."""
+def test_a_name_of_no_record_is_not_found(vault: FakeVault) -> None:
+    """A mistyped id, or a login without rows, is reported before any change."""
     for what in (LeaveOut(record_id=uuid.uuid4()), WORKER):
         with pytest.raises(NotFoundError, match=str(what)):
             vault.rotate_tokens(min(vault.database.records), what)
@@ -207,10 +207,10 @@ def test_what_names_no_record_is_not_found(vault: FakeVault) -> None:
     assert not vault.database.audit
 
 
-def test_a_plan_counts_what_is_named_and_changes_nothing(
+def test_a_plan_counts_the_named_rows_and_changes_nothing(
     vault: FakeVault, workers: Sequence[uuid.UUID]
 ) -> None:
-    """Keys, logins and rows."""
+    """The plan has the keys, logins and rows."""
     flipped_bit(vault, workers[0])
     before = dict(vault.database.records)
     (named,) = plan_tokens(vault.keys, vault.tokens, vault.tokens, [WORKER]).named

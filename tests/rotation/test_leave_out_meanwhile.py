@@ -1,4 +1,4 @@
-"""What happens while rows are left out of a rotation of the token keys, and after it."""
+"""Concurrent changes while rows are left out of a rotation of the token keys, and the rotations after it."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
 
 @pytest.fixture
 def damaged(vault: FakeVault) -> uuid.UUID:
-    """The record that something is wrong with."""
+    """The record whose values are damaged."""
     return sorted(vault.database.records)[3]
 
 
 @pytest.fixture
 def workers(vault: FakeVault) -> Sequence[uuid.UUID]:
-    """Five records more, under keys of the login `worker`."""
+    """Five more records, under keys of the login `worker`."""
     return store_of_worker(vault)
 
 
-def test_what_was_left_out_stays_so_when_it_is_gone_on_with(
+def test_rows_left_out_stay_out_when_the_rotation_is_continued(
     vault: FakeVault, workers: Sequence[uuid.UUID]
 ) -> None:
-    """Killed behind the first page: the rest is named again, and what is marked is not opened again."""
+    """Killed after the first page: the other rows are named again, and marked rows are not opened again."""
     for record_id in workers:
         flipped_bit(vault, record_id)
     marked = 0
@@ -65,8 +65,10 @@ def test_what_was_left_out_stays_so_when_it_is_gone_on_with(
     assert [e[-1] for e in entries(vault, "leave out")][-1].endswith("5 of 5 records")
 
 
-def test_it_stops_when_it_is_told_to(vault: FakeVault, workers: Sequence[uuid.UUID]) -> None:
-    """Between two pages; that is no success, and its outcome says so."""
+def test_leaving_out_stops_when_it_is_told_to(
+    vault: FakeVault, workers: Sequence[uuid.UUID]
+) -> None:
+    """The stop comes between two pages; that is not a success, and its outcome says so."""
     flipped_bit(vault, workers[0])
     stop = FakeStop(vault.clock)
 
@@ -84,7 +86,7 @@ def test_it_stops_when_it_is_told_to(vault: FakeVault, workers: Sequence[uuid.UU
 def test_a_row_that_is_erased_meanwhile_is_passed_over(
     vault: FakeVault, workers: Sequence[uuid.UUID]
 ) -> None:
-    """The page is read again, without it."""
+    """The page is read again, without the erased row."""
     for record_id in workers:
         flipped_bit(vault, record_id)
     erased = workers[1]
@@ -99,10 +101,10 @@ def test_a_row_that_is_erased_meanwhile_is_passed_over(
     assert vault.database.records[erased].token_generation is None
 
 
-def test_rows_planted_while_it_is_pending_are_named_and_not_the_honest_one(
+def test_rows_planted_during_a_rotation_are_named_and_the_honest_row_is_not(
     vault: FakeVault, workers: Sequence[uuid.UUID], damaged: uuid.UUID
 ) -> None:
-    """They share its old token and have next ones of their own making, or the other way round."""
+    """Planted rows share the old token of the honest row and have other next tokens, or the other way round."""
     honest = vault.database.records[damaged]
     others = vault.database.records[other_than(vault, damaged)]
 
@@ -137,7 +139,7 @@ def test_rows_planted_while_it_is_pending_are_named_and_not_the_honest_one(
 
 
 def test_a_mark_that_no_run_made_is_counted(vault: FakeVault, damaged: uuid.UUID) -> None:
-    """Who may update rows may take next tokens away: the report and the cut-over's entry have the number."""
+    """A role that may update rows may remove next tokens: the report and the cut-over's entry have the number."""
 
     def taking_away(name: str, call: Callable[[], Any]) -> object:
         if name == "compare":
@@ -148,10 +150,10 @@ def test_a_mark_that_no_run_made_is_counted(vault: FakeVault, damaged: uuid.UUID
     assert "which leaves out 1 records" in entries(vault, "cut over")[0][-1]
 
 
-def test_the_next_rotation_passes_over_what_was_left_out(
+def test_the_next_rotation_skips_rows_that_were_left_out(
     vault: FakeVault, damaged: uuid.UUID
 ) -> None:
-    """It does not open, and nobody is told again."""
+    """Such a row does not open, and is not reported again."""
     flipped_bit(vault, damaged)
     vault.rotate_tokens(damaged)
     for key_id, key in list(vault.database.keys.items()):

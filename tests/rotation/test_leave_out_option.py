@@ -1,4 +1,4 @@
-"""What `--leave-out` may say."""
+"""The syntax of `--leave-out`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EIGHT = dt.datetime(2026, 11, 29, 8, tzinfo=dt.UTC)
     ],
 )
 def test_a_record_or_criteria_are_read(text: str, means: LeaveOut) -> None:
-    """In any order; what is written again is read as the same."""
+    """Criteria may have any order; the written form reads as the same value."""
     assert LeaveOut.parse(text) == means
     assert LeaveOut.parse(str(means)) == means
 
@@ -66,15 +66,15 @@ def test_a_record_or_criteria_are_read(text: str, means: LeaveOut) -> None:
         "all",
     ],
 )
-def test_anything_else_is_refused(text: str) -> None:
-    """Nothing is guessed: above all, no criterion is left away."""
+def test_any_other_text_is_refused(text: str) -> None:
+    """No value is guessed: above all, no criterion is dropped."""
     with pytest.raises(UsageError) as refused:
         LeaveOut.parse(text)
     assert "login=NAME" in (refused.value.hint or "")
 
 
-def test_what_is_written_is_plain() -> None:
-    """As an entry of the log has it: criteria in one order, times in UTC."""
+def test_the_written_form_is_plain() -> None:
+    """The form of an entry of the log: criteria in one order, times in UTC."""
     what = LeaveOut(login="worker3", since=EIGHT, key_id=7)
     assert str(what) == "key=7,login=worker3,since=2026-11-29T08:00:00Z"
 
@@ -104,7 +104,7 @@ RECORD = uuid.UUID(int=7)
 def test_a_row_is_named_by_its_id_or_by_a_key_that_meets_all_criteria(
     what: LeaveOut, named: bool
 ) -> None:
-    """The lease of the key is from noon on, for an hour; both moments are of it."""
+    """The lease of the key is from noon on, for an hour; both its ends belong to it."""
     key = StoredKey(
         key_id=5,
         purpose=KeyPurpose.DATA,

@@ -1,4 +1,4 @@
-"""Rows that are left out of a new generation of tokens: named by their keys, marked, and looked at no more."""
+"""Rows that are left out of a new generation of tokens: named by their keys, marked, and not read again."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def other(process: Writer) -> Writer:
 
 @pytest.fixture
 def rows(process: Writer, other: Writer) -> list[SealedRecord]:
-    """Six records, every other one of the other process, while generation 2 is pending."""
+    """Six records, every second one of the other process, while generation 2 is pending."""
     made = [(process, other)[n % 2].record() for n in range(6)]
     process.load(*made[::2])
     other.load(*made[1::2])
@@ -69,27 +69,27 @@ def named(bench: Bench, what: LeaveOut, limit: int = 100) -> list[uuid.UUID]:
 
 
 def of(*rows: SealedRecord) -> list[uuid.UUID]:
-    """Their ids, in their order."""
+    """The ids of these rows, in their order."""
     return sorted(row.record_id for row in rows)
 
 
 def test_a_record_is_named_by_its_id(bench: Bench, rows: list[SealedRecord]) -> None:
-    """With its two keys, of one login."""
+    """The count includes its two keys, of one login."""
     what = LeaveOut(record_id=rows[1].record_id)
     assert named(bench, what) == [rows[1].record_id]
     found = bench.named.count_named(what)
     assert (found.what, found.keys, len(found.logins), found.rows) == (what, 2, 1, 1)
     keys = [int.from_bytes(sealed[1:5], "big") for sealed in rows[1].ciphertexts.values()]
     assert found.kms_key_arns == tuple({key.kms_key_arn for key in bench.keys.keys(keys)})
-    nobody = bench.named.count_named(LeaveOut(record_id=uuid.uuid4()))
-    assert (nobody.keys, nobody.logins, nobody.rows) == (0, (), 0)
+    unknown = bench.named.count_named(LeaveOut(record_id=uuid.uuid4()))
+    assert (unknown.keys, unknown.logins, unknown.rows) == (0, (), 0)
 
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
 def test_rows_are_named_by_either_key(
     bench: Bench, other: Writer, rows: list[SealedRecord], field: Field
 ) -> None:
-    """One field under the key is enough: the other one may be sealed again by now."""
+    """One field under the key is enough, because the other field may have been re-encrypted."""
     key = next(key for key in other.keys if key.field is field)
     what = LeaveOut(key_id=key.key_id)
     bench.plant(rows[3].record_id, field, ciphertext(bench.new_key(field).key_id))
@@ -105,7 +105,7 @@ def test_rows_are_named_by_either_key(
 def test_rows_are_named_by_the_login_that_made_the_keys(
     bench: Bench, process: Writer, rows: list[SealedRecord]
 ) -> None:
-    """Of both processes, which are one login here; nobody else made one."""
+    """Both processes use one login here; no other login made keys."""
     (login,) = {key.created_by for key in bench.keys.keys([k.key_id for k in process.keys])}
     what = LeaveOut(login=login)
     assert named(bench, what) == of(*rows)
@@ -116,7 +116,7 @@ def test_rows_are_named_by_the_login_that_made_the_keys(
 
 
 def test_rows_are_named_by_the_time_of_the_lease(bench: Bench, rows: list[SealedRecord]) -> None:
-    """A moment of it is enough: the keys here are leased for an hour from about now."""
+    """One common moment is enough: the keys here are leased for an hour from about now."""
     now = bench.now()
     inside: list[tuple[dt.datetime | None, dt.datetime | None]] = [
         (now - 2 * HOUR, None),
@@ -134,13 +134,13 @@ def test_rows_are_named_by_the_time_of_the_lease(bench: Bench, rows: list[Sealed
 def test_all_criteria_must_hold(
     bench: Bench, process: Writer, other: Writer, rows: list[SealedRecord]
 ) -> None:
-    """A key of another time, or of another login, is not meant."""
+    """A key of another time, or of another login, does not match."""
     key = next(key for key in other.keys if key.field is IP)
     (login,) = {stored.created_by for stored in bench.keys.keys([key.key_id])}
     now = bench.now()
     both = LeaveOut(key_id=key.key_id, login=login, since=now, until=now + HOUR / 2)
     assert named(bench, both) == of(*rows[1::2])
-    assert named(bench, LeaveOut(key_id=key.key_id, login="nobody")) == []
+    assert named(bench, LeaveOut(key_id=key.key_id, login="unknown")) == []
     assert named(bench, LeaveOut(key_id=key.key_id, since=now + 3 * HOUR)) == []
     assert process.keys
 
@@ -149,7 +149,7 @@ def test_all_criteria_must_hold(
 def test_named_rows_come_in_pages(
     bench: Bench, other: Writer, rows: list[SealedRecord], limit: int
 ) -> None:
-    """In their order, done with or not, until a page says that it is the last; forgotten ones are not there."""
+    """Rows come in their order, done or not, until a page says that it is the last; erased rows are absent."""
     fill(bench, read(bench)[:3])
     bench.eraser.erase(cut_over_request(), RecordTarget(rows[5].record_id))
     what = LeaveOut(key_id=other.keys[0].key_id)
@@ -161,8 +161,8 @@ def test_named_rows_come_in_pages(
     assert seen == of(rows[1], rows[3])
 
 
-def test_what_is_left_out_is_marked(bench: Bench, rows: list[SealedRecord]) -> None:
-    """It loses the next tokens that it had and keeps the others; it is read no more, and not counted."""
+def test_a_row_that_is_left_out_is_marked(bench: Bench, rows: list[SealedRecord]) -> None:
+    """The row loses its next tokens and keeps the others; it is read no more, and not counted."""
     fill(bench, read(bench)[:3])
     first, *_, last = sorted(rows, key=lambda row: row.record_id)
     assert leave_out(bench, first.record_id, last.record_id) == 2
@@ -177,7 +177,7 @@ def test_what_is_left_out_is_marked(bench: Bench, rows: list[SealedRecord]) -> N
 def test_a_row_that_was_erased_since_it_was_read_is_not_marked(
     bench: Bench, rows: list[SealedRecord]
 ) -> None:
-    """The erasure wins, and what was sealed again meanwhile is read again too."""
+    """The erasure wins; a row that was re-encrypted meanwhile is read again too."""
     page = bench.backfill.named(LeaveOut(since=bench.now()), everything(), 100).rows
     erased, sealed, *others = page
     bench.eraser.erase(cut_over_request(), RecordTarget(erased.record_id))
@@ -194,8 +194,8 @@ def test_a_row_that_was_erased_since_it_was_read_is_not_marked(
     assert after[erased.record_id] == after[sealed.record_id] == NOTHING
 
 
-def test_what_was_left_out_is_not_looked_at(bench: Bench, process: Writer) -> None:
-    """It is neither missing nor unequal, and no token of it counts; how many there are is told."""
+def test_rows_left_out_are_not_checked(bench: Bench, process: Writer) -> None:
+    """Such a row is neither missing nor unequal, and its tokens do not count; the number of such rows is reported."""
     rows = pending_behind(process, [process.record() for _ in range(4)])
     fill(bench)
     bench.change_token(rows[3].record_id, IP, next_of(rows[0].tokens[IP]), is_next=True)
@@ -211,7 +211,7 @@ def test_what_was_left_out_is_not_looked_at(bench: Bench, process: Writer) -> No
 def test_chance_draws_which_unequal_pairs_are_read(
     bench: Bench, process: Writer, field: Field
 ) -> None:
-    """However rare the honest pairs are made: 120 real rows, each beside two planted ones with its token."""
+    """Honest pairs are drawn however rare they are: 120 real rows, each beside two planted rows with its token."""
     honest = [process.record() for _ in range(120)]
     planted = [process.record(tokens=dict(row.tokens)) for row in honest for _ in range(2)]
     pending_behind(process, [*honest, *planted])
@@ -253,10 +253,10 @@ def test_missing_rows_are_blamed_on_logins_and_keys(
         assert (each.login, each.rows) == (login, keys[each.key_id])
 
 
-def test_the_next_rotation_passes_over_what_was_left_out(
+def test_the_next_rotation_skips_rows_that_were_left_out(
     bench: Bench, rows: list[SealedRecord]
 ) -> None:
-    """It has no token that could be carried on: not read, not missing, and out after that cut-over too."""
+    """The row has no token to replace: it is not read, not missing, and still out after that cut-over."""
     fill(bench)
     out = rows[2].record_id
     assert leave_out(bench, out) == 1

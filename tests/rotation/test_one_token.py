@@ -1,4 +1,4 @@
-"""One value in rows of every phase of a rotation of the token keys: they share one token at any time."""
+"""One value in rows of every phase of a rotation of the token keys: its rows share one token at any time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEVICE = "planted-device"
 
 
 def test_a_value_has_one_token_at_any_time(rotation_filled: Vault) -> None:
-    """Before, meanwhile and after; by a worker that stood still across the beginning, and one across all."""
+    """Before, during and after; by a worker that was stopped across the beginning, and one across all phases."""
     plant(rotation_filled, "before")
     share_a_token(rotation_filled, ["before"])
     (rotation_filled.home / "paused.jsonl").write_text(planted("paused"), encoding="utf-8")
@@ -59,17 +59,17 @@ def planted(user_id: str) -> str:
 
 
 def plant(vault: Vault, user_id: str) -> None:
-    """One more row that holds it."""
+    """Store one more row with the value."""
     load_file(vault, [planted(user_id)])
 
 
 def rows(vault: Vault, user_id: str) -> bool:
-    """Whether a user has one."""
+    """Return True if the user has a row."""
     return bool(vault.sql("SELECT 1 FROM user_logins WHERE user_id = %s", user_id))
 
 
 def share_a_token(vault: Vault, users: Sequence[str]) -> None:
-    """In the table, for an analyst in the view and in `duplicates`, and for `find`."""
+    """The rows share a token in the table, for an analyst in the view and in `duplicates`, and for `find`."""
     tokens = "SELECT masked_ip, masked_device_id FROM user_logins WHERE user_id = ANY (%s)"
     found = vault.sql(tokens, list(users))
     assert len(found) == len(users)

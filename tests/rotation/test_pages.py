@@ -1,4 +1,4 @@
-"""What a reader of rows brings into memory at once: bounded by bytes, however long the rows are."""
+"""The memory of a reader of rows: bounded in bytes, however long the rows are."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ Read = Callable[[Database, uuid.UUID | None, int], tuple[Rows, bool | None]]
 def old_records(
     database: Database, after: uuid.UUID | None, limit: int
 ) -> tuple[Rows, bool | None]:
-    """As a rotation of data keys reads records."""
+    """Read records as a rotation of data keys does."""
     return _old(database, Table.USER_LOGINS, after, limit)
 
 
 def old_bodies(database: Database, after: uuid.UUID | None, limit: int) -> tuple[Rows, bool | None]:
-    """As it reads quarantine."""
+    """Read quarantine as a rotation of data keys does."""
     return _old(database, Table.QUARANTINE, after, limit)
 
 
 def without_tokens(
     database: Database, after: uuid.UUID | None, limit: int
 ) -> tuple[Rows, bool | None]:
-    """As a rotation of token keys reads records."""
+    """Read records as a rotation of token keys does."""
     at = Range(Table.USER_LOGINS, uuid.UUID(int=0), ALL, after)
     page = PostgresTokenBackfill(database).page(Generations(1, 2), at, limit)
     return [(row.record_id, _bytes(row.ciphertexts.values(), row.user_id)) for row in page.rows], (
@@ -57,7 +57,7 @@ def without_tokens(
 
 
 def left_out(database: Database, after: uuid.UUID | None, limit: int) -> tuple[Rows, bool | None]:
-    """As it reads those of a login, to leave them out."""
+    """Read the records of a login as a rotation of token keys does, to leave them out."""
     at = Range(Table.USER_LOGINS, uuid.UUID(int=0), ALL, after)
     page = PostgresTokenBackfill(database).named(LeaveOut(login="test_ingest"), at, limit)
     return [(row.record_id, _bytes(row.ciphertexts.values(), row.user_id)) for row in page.rows], (
@@ -66,7 +66,7 @@ def left_out(database: Database, after: uuid.UUID | None, limit: int) -> tuple[R
 
 
 def retried(database: Database, after: uuid.UUID | None, limit: int) -> tuple[Rows, bool | None]:
-    """As a retry reads quarantine, which goes on until there is nothing more."""
+    """Read quarantine as a retry does, until no body is left."""
     bodies = PostgresQuarantineMover(database).bodies(EVERY_BODY, after, limit)
     return [(body.record_id, len(body.ciphertext)) for body in bodies], None
 
@@ -77,12 +77,12 @@ BODY_READERS: Final = [old_bodies, retried]
 
 @pytest.fixture
 def database(rotation_filled: Vault) -> Database:
-    """As re-encrypt."""
+    """A connection of re-encrypt."""
     return Database(rotation_filled.database_url("re-encrypt"))
 
 
 def walk(database: Database, read: Read, limit: int = ROWS) -> list[Rows]:
-    """All pages, one after the other. None but the last says that it is the last."""
+    """All pages, one after the other. Only the last page says that it is the last."""
     pages: list[Rows] = []
     after = None
     while True:
@@ -99,7 +99,7 @@ def walk(database: Database, read: Read, limit: int = ROWS) -> list[Rows]:
 def test_a_page_of_records_is_bounded(
     database: Database, read: Read, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By rows, and by bytes where these come first; each row is read once."""
+    """A page is bounded by rows, and by bytes where these come first; each row is read once."""
     whole = [row for rows in walk(database, read) for row in rows]
     assert len(whole) == RECORDS
     for bound in (1, 700, 1_500, PAGE_BYTES):
@@ -109,7 +109,7 @@ def test_a_page_of_records_is_bounded(
         for rows, following in zip(pages, [*pages[1:], []], strict=True):
             size = sum(size for _, size in rows)
             assert len(rows) == 1 or (len(rows) <= limit and size <= bound)
-            # It is no shorter than it has to be.
+            # The page is as long as the bounds allow.
             assert not following or len(rows) == limit or size + following[0][1] > bound
 
 
@@ -117,7 +117,7 @@ def test_a_page_of_records_is_bounded(
 def test_a_page_of_long_bodies_is_bounded_too(
     rotation_filled: Vault, database: Database, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 1 MiB each, as ingest seals them, with short ones between them: 4 MiB at a time, or one body."""
+    """Bodies of 1 MiB, as ingest seals them, with short bodies between: a page has 4 MiB at most, or one body."""
     short = "x" * 300
     load_file(
         rotation_filled, [line for _ in range(LONG) for line in ("y" * (MIB - 1), short, short)]

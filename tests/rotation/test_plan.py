@@ -1,4 +1,4 @@
-"""What `keys rotate --tokens --dry-run` counts."""
+"""The counts of `keys rotate --tokens --dry-run`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vault_etl.rotation.postgres_tokens import PostgresTokenComparer
 
 
 def test_a_plan_counts_every_record_that_gets_a_token(rotation_filled: Vault) -> None:
-    """All of them before a rotation begins; as many ranges are cut as the plan has rows for."""
+    """Before a rotation begins all records count; the number of ranges follows from the rows of the plan."""
     plan = rotation_filled.ok("re-encrypt", "keys", "rotate", "--tokens", "--dry-run").json
     assert plan["rows_remaining"] == RECORDS
     rotation_filled.sql("UPDATE user_logins SET next_token_generation = 2 WHERE user_id = 'u-1'")

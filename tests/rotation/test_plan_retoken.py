@@ -1,4 +1,4 @@
-"""What a retoken of a detached month would do, and when it is refused before a row is opened."""
+"""The plan for the retoken of a detached month, and the refusals before any row is opened."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MONTH = DetachedMonth("user_logins_2024_03", uuid.UUID(int=0), uuid.UUID(int=1))
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """`DetachedMonths` of one month with so many rows of each generation, in which nothing is begun."""
+    """`DetachedMonths` of one month with this many rows of each generation, without a begun retoken."""
 
     rows: Mapping[int, int]
 
@@ -41,7 +41,7 @@ class Counted:
 
 
 def vault_with(states: Mapping[int, KeyState]) -> FakeVault:
-    """Token keys of these generations, beside the first one, which has the state that is said of it."""
+    """Token keys of these generations, beside the first generation in the given state."""
     vault = FakeVault()
     for generation, state in states.items():
         if generation > 1:
@@ -53,7 +53,7 @@ def vault_with(states: Mapping[int, KeyState]) -> FakeVault:
 
 
 def test_rows_of_all_old_generations_are_counted() -> None:
-    """Those of the active one have nothing to get."""
+    """Rows of the active generation need no new token."""
     old, active = KeyState.DECRYPT_ONLY, KeyState.ACTIVE
     vault = vault_with({1: old, 2: old, 3: active})
     plan = plan_retoken(Counted({3: 7, 2: 5, 1: 4}), vault.keys, MONTH)
@@ -61,15 +61,15 @@ def test_rows_of_all_old_generations_are_counted() -> None:
     assert plan.total == 9
 
 
-def test_nothing_is_opened_while_a_generation_is_pending() -> None:
-    """The tokens would be old again after its cut-over."""
+def test_no_row_is_opened_while_a_generation_is_pending() -> None:
+    """The new tokens would be old again after the cut-over."""
     vault = vault_with({1: KeyState.ACTIVE, 2: KeyState.PENDING})
     with pytest.raises(ConfigurationError, match="under way"):
         plan_retoken(Counted({1: 1}), vault.keys, MONTH)
 
 
 def test_tokens_of_a_destroyed_generation_are_not_replaced() -> None:
-    """Nothing can compare them with what the rows hold; where no row has any, nothing is in the way."""
+    """No key can compare such tokens with their values; a month without such rows is accepted."""
     vault = vault_with({1: KeyState.DESTROYED, 2: KeyState.ACTIVE})
     with pytest.raises(ConfigurationError, match="generation 1 of the token keys was destroyed"):
         plan_retoken(Counted({1: 1, 2: 1}), vault.keys, MONTH)

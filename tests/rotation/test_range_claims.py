@@ -1,4 +1,4 @@
-"""No range is claimed without its entry: what `re-encrypt` may try, with SQL of its own."""
+"""No range is claimed without its entry, whatever SQL `re-encrypt` runs."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ class Site:
     run: uuid.UUID
 
     def sql(self, statement: str, *values: object, role: str = "re-encrypt") -> Any:  # noqa: ANN401
-        """As a client of the database."""
+        """Run SQL as a client of the database."""
         return self.scratch.sql(statement, *values, role=role)
 
     def claim(self) -> uuid.UUID:
-        """A range that is claimed as it should be."""
+        """Claim a range correctly."""
         claim = uuid.uuid4()
         ((place, *_),) = self.sql(CLAIM, self.rotation_id, claim, self.run)
         assert place == "user_logins"
         return claim
 
     def entries(self) -> list[tuple[Any, ...]]:
-        """Of ranges."""
+        """The entries of ranges."""
         return self.scratch.sql(
             "SELECT phase, decision, error_code, reason FROM audit_log WHERE action = 'keys range' ORDER BY seq"
         )
 
     def claimed(self) -> int:
-        """How many ranges are claimed."""
+        """The number of claimed ranges."""
         count = self.scratch.value(
             "SELECT count(*) FROM rotation_ranges WHERE claim IS NOT NULL OR claimed_until IS NOT NULL"
         )
@@ -62,7 +62,7 @@ class Site:
 
 @pytest.fixture
 def site(scratch: Scratch) -> Site:
-    """Three ranges, and an entry that says that a rotation is run."""
+    """Three ranges, and an entry of a running rotation."""
     scratch.add_token_keys()
     keys = scratch.write_keys()
     with scratch.loader() as loader:
@@ -75,7 +75,7 @@ def site(scratch: Scratch) -> Site:
 
 
 def test_a_range_is_claimed_by_the_function_alone(site: Site) -> None:
-    """By `UPDATE` or `INSERT` it is not."""
+    """`UPDATE` and `INSERT` are denied."""
     for attack in (
         "UPDATE public.rotation_ranges SET claim = gen_random_uuid()",
         "UPDATE public.rotation_ranges SET claimed_until = now() + interval '1 hour'",
@@ -87,7 +87,7 @@ def test_a_range_is_claimed_by_the_function_alone(site: Site) -> None:
 
 
 def test_a_claim_belongs_to_a_run_of_the_login(site: Site) -> None:
-    """That is on the record as allowed, and goes on: not one that is over, another login's or another action's."""
+    """The run is recorded as allowed and not over: no ended run, no other login's run, no other action."""
     over, others, denied, another = (uuid.uuid4() for _ in range(4))
     append_committed(site.scratch, "re-encrypt", action="keys rotate", request_id=over)
     ended = {"request_id": over, "phase": "outcome", "decision": "done"}
@@ -120,7 +120,7 @@ def test_a_claim_is_committed_with_its_entry_or_not_at_all(site: Site) -> None:
 
 
 def test_a_claim_is_of_one_range_whatever_the_planner_takes_the_table_for(site: Site) -> None:
-    """As ANALYZE finds it between two rotations, empty: one statement would be a join that claims several."""
+    """ANALYZE finds the table empty between two rotations: a single statement would join and claim several ranges."""
     site.scratch.sql(
         "UPDATE pg_class SET relpages = 1, reltuples = 0 WHERE oid = 'rotation_ranges'::regclass"
     )
@@ -130,7 +130,7 @@ def test_a_claim_is_of_one_range_whatever_the_planner_takes_the_table_for(site: 
 
 
 def test_a_rotation_stays_until_the_entry_of_its_claim_is_committed(site: Site) -> None:
-    """Else another one takes its id while the claim waits, and the entry has the fields and the place of the first."""
+    """Otherwise another rotation takes its id while the claim waits, and the entry has the fields of the first."""
     with ThreadPoolExecutor(1) as pool, site.scratch.connect() as held, held.cursor() as cursor:
         cursor.execute("LOCK TABLE rotation_ranges IN EXCLUSIVE MODE")
         claimed = pool.submit(site.claim)
@@ -145,13 +145,13 @@ def test_a_rotation_stays_until_the_entry_of_its_claim_is_committed(site: Site) 
 
 
 def test_no_role_appends_an_entry_of_a_range(site: Site) -> None:
-    """Not even re-encrypt: what it appends is a denial."""
+    """Not even re-encrypt does; its only direct entries are denials."""
     append_committed(site.scratch, "re-encrypt", action="keys range")
     assert [entry[1:3] for entry in site.entries()] == [("denied", "role")]
 
 
 def test_an_outcome_is_written_once(site: Site) -> None:
-    """With the release, of a range that is done or not, and says what the client has opened."""
+    """The release writes the outcome of a range, done or not, with the rows that the client has opened."""
     done, released = site.claim(), site.claim()
     site.sql(MOVE, done, False)
     site.sql(MOVE, done, True)
@@ -168,8 +168,8 @@ def test_an_outcome_is_written_once(site: Site) -> None:
     assert site.claimed() == 0
 
 
-def test_a_worker_that_has_lost_its_range_says_so(site: Site) -> None:
-    """Another one has claimed it since, under an entry of its own, and still has it."""
+def test_a_worker_that_has_lost_its_range_is_told(site: Site) -> None:
+    """Another worker has claimed the range since, under its own entry, and still has it."""
     lost = site.claim()
     site.scratch.sql("UPDATE rotation_ranges SET claimed_until = now() - interval '1 second'")
     ((_, range_, *_),) = site.sql(CLAIM, site.rotation_id, claim := uuid.uuid4(), site.run)
@@ -185,7 +185,7 @@ def test_a_worker_that_has_lost_its_range_says_so(site: Site) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 32, 33, 500])
 def test_many_keys_are_a_digest(site: Site, count: int) -> None:
-    """As docs/formats.md has it; the entry of a sample names them alike."""
+    """The digest follows docs/formats.md; the entry of a sample names its keys in the same way."""
     keys = [4_294_967_295 - 3 * i for i in range(count)]
     site.sql(RELEASE, site.claim(), 1, keys)
     said = site.entries()[-1][3]

@@ -1,4 +1,4 @@
-"""How a stretch of record ids is cut into ranges."""
+"""An interval of record ids is cut into ranges."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ BOUNDS = st.one_of(NEAR, st.tuples(IDS, IDS).map(lambda n: (min(n), max(n))))
 @example(bounds=(0, 2**128 - 1), parts=16)
 @example(bounds=(0, 0), parts=16)
 @example(bounds=(2**128 - 1, 2**128 - 1), parts=1)
-def test_ranges_cover_the_stretch_once(bounds: tuple[int, int], parts: int) -> None:
-    """In order, without a gap and without an overlap, from the first id to the last."""
+def test_ranges_cover_the_interval_once(bounds: tuple[int, int], parts: int) -> None:
+    """The ranges are in order, without a gap or an overlap, from the first id to the last."""
     first, last = (uuid.UUID(int=n) for n in bounds)
     ranges = list(split(Table.USER_LOGINS, first, last, parts))
     assert ranges[0].first == first
@@ -36,10 +36,10 @@ def test_ranges_cover_the_stretch_once(bounds: tuple[int, int], parts: int) -> N
 
 
 @given(bounds=BOUNDS, parts=st.integers(1, 64))
-def test_there_are_no_more_than_asked_for_and_all_are_of_one_width(
+def test_ranges_are_at_most_as_many_as_asked_for_and_of_one_width(
     bounds: tuple[int, int], parts: int
 ) -> None:
-    """But for the last one, which may be narrower."""
+    """Only the last range may be narrower."""
     first, last = (uuid.UUID(int=n) for n in bounds)
     ranges = list(split(Table.USER_LOGINS, first, last, parts))
     assert 1 <= len(ranges) <= parts
@@ -51,11 +51,11 @@ def test_there_are_no_more_than_asked_for_and_all_are_of_one_width(
 
 @pytest.mark.parametrize("only", [ZERO, uuid.UUID(int=7), LAST])
 def test_one_record_is_one_range(only: uuid.UUID) -> None:
-    """However many were asked for."""
+    """The requested number of ranges has no effect."""
     assert list(split(Table.QUARANTINE, only, only, 16)) == [Range(Table.QUARANTINE, only, only)]
 
 
-def test_all_ids_there_are_can_be_cut() -> None:
+def test_the_interval_of_all_ids_can_be_cut() -> None:
     """The first bits of an id decide."""
     ranges = list(split(Table.USER_LOGINS, ZERO, LAST, 16))
     assert [r.first.int >> 124 for r in ranges] == list(range(16))

@@ -1,4 +1,4 @@
-"""Counting what a key still seals, and sealing it anew without losing what happens meanwhile."""
+"""Counts of the values under a key, and re-encryption that loses no concurrent change."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def keys(scratch: Scratch) -> WriteKeys:
 
 
 def load(scratch: Scratch, keys: WriteKeys, count: int, **changes: object) -> list[SealedRecord]:
-    """Store records; in the order of their ids."""
+    """Store records; return them in the order of their ids."""
     records = [sealed_record(keys, **changes) for _ in range(count)]
     with scratch.loader() as loader:
         loader.load(records, [], keys)
@@ -35,7 +35,7 @@ def load(scratch: Scratch, keys: WriteKeys, count: int, **changes: object) -> li
 
 
 def usage(scratch: Scratch, role: str = "audit") -> dict[int, int]:
-    """How many values each key still has."""
+    """The number of values under each key."""
     with scratch.database(role) as database:
         return {used.key.key_id: used.rows for used in PostgresKeyStore(database).usage()}
 
@@ -47,10 +47,10 @@ def stored(scratch: Scratch, field: Field = Field.IP) -> dict[uuid.UUID, bytes |
 
 
 @pytest.mark.parametrize("role", ["audit", "rotate", "re-encrypt"])
-def test_usage_counts_what_each_key_is_needed_for(
+def test_usage_counts_the_values_under_each_key(
     scratch: Scratch, keys: WriteKeys, role: str
 ) -> None:
-    """Data keys by value, in both tables; token keys by row of their generation; keys of no use: 0."""
+    """Data keys by value, in both tables; token keys by row of their generation; unused keys: 0."""
     load(scratch, keys, 3)
     with scratch.loader() as loader:
         loader.load([], [sealed_rejection(keys), sealed_rejection(keys)], keys)
@@ -80,21 +80,23 @@ def test_the_key_of_a_ciphertext_is_its_uint32(shared: Scratch, key_id: int) -> 
 
 
 @pytest.mark.parametrize("damaged", [b"", b"\x01", b"\x01\x02\x03"])
-def test_what_is_too_short_to_name_a_key_stops_no_count(shared: Scratch, damaged: bytes) -> None:
-    """A damaged ciphertext is counted under no real key, and raises nothing."""
+def test_a_ciphertext_too_short_to_name_a_key_stops_no_count(
+    shared: Scratch, damaged: bytes
+) -> None:
+    """A damaged ciphertext is counted under no real key, and raises no error."""
     assert shared.value("SELECT public.ciphertext_key_id(%s)", damaged) < 2**16
 
 
 def rotation_of(scratch: Scratch, keys: WriteKeys) -> OpenRotation:
-    """A rotation that takes the rows away from these keys."""
+    """A rotation that replaces these keys."""
     old = frozenset(key.key_id for key in keys.data_keys)
     rotation = OpenRotation(rotation_id=uuid.uuid4(), fields=tuple(Field), old_keys=old)
     open_data_rotation(scratch.sql, rotation)
     return rotation
 
 
-def test_pages_come_in_order_and_leave_nothing_out(scratch: Scratch, keys: WriteKeys) -> None:
-    """Keyset pages of the values under old keys only, each once, in the order of record ids."""
+def test_pages_come_in_order_and_leave_no_value_out(scratch: Scratch, keys: WriteKeys) -> None:
+    """Keyset pages of the values under old keys only, each value once, in the order of record ids."""
     records = load(scratch, keys, 25)
     others = load(scratch, scratch.write_keys(), 25)
     assert others
@@ -111,7 +113,7 @@ def test_pages_come_in_order_and_leave_nothing_out(scratch: Scratch, keys: Write
 
 
 def test_quarantined_bodies_come_a_few_at_a_time(scratch: Scratch, keys: WriteKeys) -> None:
-    """A page is 4 MiB at most: bodies can be a megabyte each, and a statement carries a gigabyte."""
+    """A page is 4 MiB at most: a body can be a megabyte, and a statement carries a gigabyte."""
     rejections = [sealed_rejection(keys, 2**18 + 1) for _ in range(20)]
     with scratch.loader() as loader:
         loader.load([], rejections, keys)
@@ -127,10 +129,8 @@ def test_quarantined_bodies_come_a_few_at_a_time(scratch: Scratch, keys: WriteKe
 
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
-def test_a_swap_changes_its_field_and_nothing_else(
-    scratch: Scratch, keys: WriteKeys, field: Field
-) -> None:
-    """The new bytes stand where the old ones stood; every other column is as it was."""
+def test_a_swap_changes_its_field_alone(scratch: Scratch, keys: WriteKeys, field: Field) -> None:
+    """The new bytes replace the old bytes; every other column is as it was."""
     records = load(scratch, keys, 5)
     rest = f"SELECT to_jsonb(r) - '{field}_ciphertext' FROM user_logins AS r ORDER BY record_id"  # noqa: S608
     before = scratch.sql(rest)
@@ -142,7 +142,7 @@ def test_a_swap_changes_its_field_and_nothing_else(
 
 
 def test_a_value_that_changed_meanwhile_is_left_alone(scratch: Scratch, keys: WriteKeys) -> None:
-    """Compare-and-swap: what is no longer the old bytes, by one bit, is not overwritten."""
+    """Compare-and-swap: a value that differs from the read bytes by one bit is not overwritten."""
     changed, same = load(scratch, keys, 2)
     newer = ciphertext(keys.data_keys[0].key_id)
     scratch.sql(
@@ -156,7 +156,7 @@ def test_a_value_that_changed_meanwhile_is_left_alone(scratch: Scratch, keys: Wr
 
 
 def test_an_erased_value_stays_erased(scratch: Scratch, keys: WriteKeys) -> None:
-    """A NULL that came between reading and swapping wins."""
+    """A NULL written between the read and the swap wins."""
     erased, same = load(scratch, keys, 2)
     scratch.sql(
         "UPDATE user_logins SET ip_ciphertext = NULL WHERE record_id = %s", erased.record_id
@@ -167,7 +167,7 @@ def test_an_erased_value_stays_erased(scratch: Scratch, keys: WriteKeys) -> None
 
 
 def test_an_erasure_in_progress_wins_too(scratch: Scratch, keys: WriteKeys) -> None:
-    """The swap waits for the open erasure, looks again at the row, and leaves it NULL."""
+    """The swap waits for the open erasure, reads the row again, and leaves the NULL."""
     (record,) = load(scratch, keys, 1)
     key = scratch.add_data_key(Field.IP, role="re-encrypt")
     with scratch.connect() as erasing, erasing.cursor() as cursor:
@@ -180,7 +180,7 @@ def test_an_erasure_in_progress_wins_too(scratch: Scratch, keys: WriteKeys) -> N
 
 
 def test_a_deadlock_is_tried_again(scratch: Scratch, keys: WriteKeys) -> None:
-    """When another writer locks the same rows the other way round, the swap is made in the end."""
+    """When another writer locks the same rows in the opposite order, the swap succeeds in the end."""
     first, second = load(scratch, keys, 2)
     key = scratch.add_data_key(Field.IP, role="re-encrypt")
     lock = "SELECT FROM public.user_logins WHERE record_id = %s FOR UPDATE"

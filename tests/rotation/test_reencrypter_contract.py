@@ -28,7 +28,7 @@ def process(bench: Bench) -> Writer:
 def test_old_values_are_read_in_the_order_of_their_rows(
     process: Writer, place: Table, count: int
 ) -> None:
-    """Each row once, with its person, and with all its old values."""
+    """Each row is read once, with its person, and with all its old values."""
     rows = old_rows(process, place=place)
     assert [row.record_id for row in rows] == sorted({row.record_id for row in rows})
     assert len(rows) == count
@@ -42,7 +42,7 @@ def test_old_values_are_read_in_the_order_of_their_rows(
 
 @pytest.mark.parametrize("field", Field)
 def test_only_the_fields_that_are_asked_for_are_read(process: Writer, field: Field) -> None:
-    """The others of the same row stay out, in their own place and in the other one."""
+    """The other fields of the row are absent, in either table."""
     assert {f for _, f in values(old_rows(process, field, place=PLACE[field]))} == {field}
     (elsewhere,) = set(Table) - {PLACE[field]}
     assert old_rows(process, field, place=elsewhere) == []
@@ -51,7 +51,7 @@ def test_only_the_fields_that_are_asked_for_are_read(process: Writer, field: Fie
 @pytest.mark.parametrize("limit", [1, 2, 3, 5, 6])
 @pytest.mark.parametrize("place", Table)
 def test_pages_follow_each_other(process: Writer, place: Table, limit: int) -> None:
-    """Each after the last row of the page before, until one says that it is the last."""
+    """Each page starts after the last row of the page before, until one says that it is the last."""
     rotation, at = of_keys(process, *process.keys), everything(place)
     seen: list[SealedRow] = []
     while True:
@@ -66,7 +66,7 @@ def test_pages_follow_each_other(process: Writer, place: Table, limit: int) -> N
 
 
 def test_a_page_keeps_to_its_range(process: Writer) -> None:
-    """Both ends are in it, and what is done already is not."""
+    """Both ends belong to the range; rows that are done do not."""
     ids = [row.record_id for row in old_rows(process)]
     rotation = of_keys(process, *process.keys)
 
@@ -82,7 +82,7 @@ def test_a_page_keeps_to_its_range(process: Writer) -> None:
 
 
 def test_values_under_keys_that_stay_are_left_out(process: Writer) -> None:
-    """Another process's, active or retired since: a rotation takes rows away from its own keys alone."""
+    """A rotation replaces its own keys alone, not another process's, active or retired since."""
     other = writer(process.bench)
     other.load(other.record(), other.rejection())
     before = [old_rows(process, place=place) for place in Table]
@@ -91,8 +91,8 @@ def test_values_under_keys_that_stay_are_left_out(process: Writer) -> None:
     assert [old_rows(process, place=place) for place in Table] == before
 
 
-def test_a_row_shows_only_those_of_its_values_that_are_old(process: Writer) -> None:
-    """One field under an old key and one under a new: the old one is read, and no more."""
+def test_a_row_shows_only_its_old_values(process: Writer) -> None:
+    """One field is under an old key and one under a new key: only the old value is read."""
     rotation = of_keys(process, key_of(process, Field.IP))
     page = process.bench.reencrypter.page(rotation, everything(), 100)
     assert {frozenset(row.ciphertexts) for row in page.rows} == {frozenset({Field.IP})}
@@ -100,13 +100,13 @@ def test_a_row_shows_only_those_of_its_values_that_are_old(process: Writer) -> N
 
 
 def unknown(process: Writer, field: Field) -> bytes:
-    """No such key."""
+    """A key that does not exist."""
     del process, field
     return ciphertext(7)
 
 
 def destroyed(process: Writer, field: Field) -> bytes:
-    """A key that was, of this field."""
+    """A destroyed key of this field."""
     key = process.bench.data_key(field)
     process.bench.keys.retire_data_keys(rotate_request(), [field])
     process.bench.destroy(key.key_id)
@@ -114,13 +114,13 @@ def destroyed(process: Writer, field: Field) -> bytes:
 
 
 def of_another_field(process: Writer, field: Field) -> bytes:
-    """A good key, of another field."""
+    """A good key of another field."""
     other = next(f for f in Field if f is not field)
     return ciphertext(key_of(process, other).key_id)
 
 
 def a_token_key(process: Writer, field: Field) -> bytes:
-    """A key of the same field, and of another purpose."""
+    """A key of the same field, with another purpose."""
     key = next((k for k in process.bench.keys.token_keys() if k.field is field), None)
     return ciphertext(key.key_id if key else 9)
 
@@ -131,10 +131,10 @@ def a_token_key(process: Writer, field: Field) -> bytes:
     [unknown, destroyed, of_another_field, a_token_key],
     ids=lambda f: f.__name__,
 )
-def test_what_no_key_opens_is_old_in_every_rotation_of_its_field(
+def test_a_value_that_no_key_opens_is_old_in_every_rotation_of_its_field(
     process: Writer, field: Field, forged: object
 ) -> None:
-    """So that a rotation finds it and names it, even one that retires no key that it is under."""
+    """Each rotation therefore finds and names the value, even a rotation that retires no such key."""
     reencrypter, place = process.bench.reencrypter, PLACE[field]
     row = old_rows(process, field, place=place)[1]
     bad = forged(process, field)  # type: ignore[operator]
@@ -151,7 +151,7 @@ def test_what_no_key_opens_is_old_in_every_rotation_of_its_field(
 
 
 def test_values_that_were_erased_are_left_out(process: Writer) -> None:
-    """There is nothing to seal anew."""
+    """An erased value cannot be re-encrypted."""
     rows, bodies = old_rows(process), old_rows(process, place=Table.QUARANTINE)
     process.bench.erase(rows[0].record_id, Field.IP)
     process.bench.erase(bodies[0].record_id, Field.QUARANTINE)
@@ -159,8 +159,8 @@ def test_values_that_were_erased_are_left_out(process: Writer) -> None:
     assert list(old_rows(process, place=Table.QUARANTINE)) == list(bodies[1:])
 
 
-def test_what_is_left_is_counted_in_both_places_and_named(process: Writer) -> None:
-    """Values are counted, records are named, ten at the most, those of user_logins first."""
+def test_remaining_values_are_counted_in_both_tables_and_named(process: Writer) -> None:
+    """Values are counted, and records are named, ten at the most, those of user_logins first."""
     reencrypter, rotation = process.bench.reencrypter, of_keys(process, *process.keys)
     rows, bodies = old_rows(process), old_rows(process, place=Table.QUARANTINE)
     ids = [row.record_id for row in (*rows, *bodies)]

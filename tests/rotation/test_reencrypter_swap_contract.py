@@ -26,10 +26,8 @@ def process(bench: Bench) -> Writer:
 
 
 @pytest.mark.parametrize("fields", [(f,) for f in Field] + [PERSONAL_FIELDS])
-def test_a_swap_changes_the_ciphertexts_and_nothing_else(
-    process: Writer, fields: tuple[Field, ...]
-) -> None:
-    """Of these rows and these fields alone, counted by row and by value."""
+def test_a_swap_changes_the_ciphertexts_alone(process: Writer, fields: tuple[Field, ...]) -> None:
+    """The swap changes these rows and these fields, and counts them by row and by value."""
     place = PLACE[fields[0]]
     rows = old_rows(process, place=place)
     keys = [process.bench.new_key(field) for field in fields]
@@ -51,8 +49,10 @@ def test_a_swap_changes_the_ciphertexts_and_nothing_else(
 
 
 @pytest.mark.parametrize("place", Table)
-def test_what_changed_since_it_was_read_is_not_swapped(process: Writer, place: Table) -> None:
-    """An erase in between wins, and so does another rotation; only the others count."""
+def test_a_value_that_changed_since_it_was_read_is_not_swapped(
+    process: Writer, place: Table
+) -> None:
+    """An erasure in between wins, and so does another rotation; only the other values count."""
     reencrypter = process.bench.reencrypter
     field = Field.QUARANTINE if place is Table.QUARANTINE else Field.IP
     erased, moved, same = old_rows(process, field, place=place)[:3]
@@ -67,7 +67,7 @@ def test_what_changed_since_it_was_read_is_not_swapped(process: Writer, place: T
 
 
 def test_a_row_is_swapped_as_a_whole(process: Writer) -> None:
-    """If one of two values changed since, neither is swapped: the row is to be read again."""
+    """If one of two values changed since, neither is swapped, and the row is read again."""
     reencrypter = process.bench.reencrypter
     row = old_rows(process)[0]
     keys = [process.bench.new_key(field) for field in PERSONAL_FIELDS]
@@ -78,8 +78,8 @@ def test_a_row_is_swapped_as_a_whole(process: Writer) -> None:
 
 
 @pytest.mark.parametrize("place", Table)
-def test_nothing_is_written_under_a_key_that_is_not_active(process: Writer, place: Table) -> None:
-    """One of the keys was retired: the fence says None, and every old byte stays."""
+def test_no_value_is_written_under_a_key_that_is_not_active(process: Writer, place: Table) -> None:
+    """One of the keys was retired: the fence returns None, and every old byte stays."""
     rows = old_rows(process, place=place)
     fields = tuple(rows[0].ciphertexts)
     keys = [process.bench.new_key(field) for field in fields]
@@ -102,12 +102,12 @@ class Claimed:
     keys: Sequence[DataKey]
 
     def replace(self, batch: Sequence[Replacement], *, is_done: bool = False) -> Swap | None:
-        """Swap, and move on behind the second row."""
+        """Swap, and move the cursor behind the second row."""
         step = RotationStep(self.claim, self.range, self.rows[1].record_id, is_done)
         return self.process.bench.reencrypter.replace(batch, self.keys, step)
 
     def cursor(self) -> tuple[uuid.UUID | None, bool]:
-        """Where the range is, and whether it is done."""
+        """The cursor of the range, and True if the range is done."""
         ((held, is_done),) = self.process.bench.ranges(self.rotation.rotation_id)
         return held.after, is_done
 
@@ -125,8 +125,8 @@ def claimed(bench: Bench, process: Writer) -> Claimed:
 
 
 @pytest.mark.parametrize("is_done", [False, True])
-def test_the_range_moves_on_with_the_swap(claimed: Claimed, is_done: bool) -> None:
-    """A whole page: the cursor stands where the step says, and the range is done if that says so."""
+def test_the_cursor_moves_with_the_swap(claimed: Claimed, is_done: bool) -> None:
+    """After a whole page the cursor is where the step says, and the range is done if the step says so."""
     assert claimed.cursor() == (None, False)
     assert claimed.replace(
         [new(r, claimed.keys) for r in claimed.rows[:2]], is_done=is_done
@@ -134,22 +134,22 @@ def test_the_range_moves_on_with_the_swap(claimed: Claimed, is_done: bool) -> No
     assert claimed.cursor() == (claimed.rows[1].record_id, is_done)
 
 
-def test_a_page_of_which_nothing_opened_moves_the_range_too(claimed: Claimed) -> None:
-    """There is nothing to swap, and nothing to come back for."""
+def test_a_page_without_a_value_that_opens_moves_the_cursor_too(claimed: Claimed) -> None:
+    """The page has no value to swap, and no reason to be read again."""
     assert claimed.replace([]) == Swap(0, 0)
     assert claimed.cursor() == (claimed.rows[1].record_id, False)
 
 
 def test_a_step_without_a_row_keeps_the_cursor(claimed: Claimed) -> None:
-    """A last page that is empty ends the range, and forgets nothing."""
+    """An empty last page ends the range and keeps its cursor."""
     claimed.replace([])
     step = RotationStep(claimed.claim, claimed.range, None, is_done=True)
     assert claimed.process.bench.reencrypter.replace([], [], step) == Swap(0, 0)
     assert claimed.cursor() == (claimed.rows[1].record_id, True)
 
 
-def test_a_page_that_was_swapped_in_part_does_not_move_the_range(claimed: Claimed) -> None:
-    """What somebody changed since it was read is to be read again."""
+def test_a_page_that_was_swapped_in_part_does_not_move_the_cursor(claimed: Claimed) -> None:
+    """A row that changed since it was read is read again."""
     claimed.process.bench.erase(claimed.rows[0].record_id, Field.IP)
     assert claimed.replace([new(r, claimed.keys) for r in claimed.rows[:2]], is_done=True) == Swap(
         1, 2
@@ -157,8 +157,8 @@ def test_a_page_that_was_swapped_in_part_does_not_move_the_range(claimed: Claime
     assert claimed.cursor() == (None, False)
 
 
-def test_a_page_that_the_fence_refuses_does_not_move_the_range(claimed: Claimed) -> None:
-    """None: neither rows nor cursor are written."""
+def test_a_page_that_the_fence_refuses_does_not_move_the_cursor(claimed: Claimed) -> None:
+    """The result is None: neither rows nor cursor are written."""
     claimed.process.bench.keys.retire_data_keys(rotate_request(), [Field.IP])
     before = sealed(claimed.process)
     assert claimed.replace([new(r, claimed.keys) for r in claimed.rows[:2]], is_done=True) is None
@@ -166,8 +166,8 @@ def test_a_page_that_the_fence_refuses_does_not_move_the_range(claimed: Claimed)
     assert sealed(claimed.process) == before
 
 
-def test_who_has_lost_a_range_does_not_move_it(claimed: Claimed) -> None:
-    """Another worker has claimed it since: what is swapped stays, and the cursor is the other's."""
+def test_a_worker_that_has_lost_a_range_does_not_move_its_cursor(claimed: Claimed) -> None:
+    """Another worker has claimed the range since: swapped values stay, and the cursor belongs to the other."""
     bench = claimed.process.bench
     bench.claims.free(claimed.claim)
     other = uuid.uuid4()
@@ -179,7 +179,7 @@ def test_who_has_lost_a_range_does_not_move_it(claimed: Claimed) -> None:
 
 
 def test_a_page_renews_the_claim(claimed: Claimed) -> None:
-    """Whole or not: whoever works on a range keeps it."""
+    """A whole or a partial page renews the claim: a worker that makes progress keeps its range."""
     bench, other = claimed.process.bench, uuid.uuid4()
     bench.erase(claimed.rows[0].record_id, Field.IP)
     for batch in ([], [new(claimed.rows[0], claimed.keys)]):

@@ -1,4 +1,4 @@
-"""`vault-etl partitions retoken`: a month that was detached before a cut-over gets the tokens of today."""
+"""`vault-etl partitions retoken`: a month that was detached before a cut-over gets current tokens."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RETOKEN = ("partitions", "retoken")
 
 @pytest.fixture(scope="module")
 def vault(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
-    """A month of records that share addresses, detached; others stay, and the tokens are rotated. Each test goes on."""
+    """A detached month of records that share addresses, beside attached months, after a rotation of the token keys."""
     home = tmp_path_factory.mktemp("retoken")
     bodies = [
         event(user_id=f"u-{n}", ip=f"198.51.100.{n // 2}", device_id=f"dev-{n // 3}")
@@ -39,7 +39,7 @@ def detached(vault: Vault) -> str:
 
 
 def counts(vault: Vault) -> dict[int, int]:
-    """How many rows of closed months are counted for each generation of tokens."""
+    """The counts of rows of closed months for each generation of tokens."""
     return dict(
         vault.sql(
             "SELECT id::int, sum(held)::int FROM detached_values WHERE field = 'token' AND held <> 0 GROUP BY 1"
@@ -48,7 +48,7 @@ def counts(vault: Vault) -> dict[int, int]:
 
 
 def damage(vault: Vault, user: str) -> uuid.UUID:
-    """Give a row of this user another's token."""
+    """Give a row of this user the token of another value."""
     ((record_id,),) = vault.sql(
         f"UPDATE {detached(vault)} SET masked_ip = gen_random_uuid() WHERE user_id = %s RETURNING record_id",  # noqa: S608
         user,
@@ -64,7 +64,7 @@ def old_key(vault: Vault) -> str:
 
 
 def test_the_refusal_to_attach_names_the_command(vault: Vault) -> None:
-    """And `keys destroy` of the generation that the month has: there is a way in, and it stays open."""
+    """`keys destroy` of the month's generation names the command too, so the month can still be attached."""
     month = this_month(vault)
     refused = vault.run("admin", "partitions", "attach", month, *WHY)
     assert (refused.code, "partitions retoken" in refused.stderr) == (78, True)
@@ -76,8 +76,8 @@ def test_the_refusal_to_attach_names_the_command(vault: Vault) -> None:
         assert "partitions retoken" in kept.stderr
 
 
-def test_a_month_that_is_away_is_in_no_rotations_way(vault: Vault) -> None:
-    """Old tokens go out of the table, their keys stay for the month, and the tokens are rotated again: two ahead."""
+def test_a_detached_month_blocks_no_rotation(vault: Vault) -> None:
+    """Old tokens leave the table, their keys stay for the month, and the tokens are rotated again: two ahead."""
     kept = "SELECT count(*) FROM user_logins WHERE next_token_generation = 1"
     assert vault.sql(kept) == [(0,)], "by the command that was refused"
     vault.ok("re-encrypt", "keys", "rotate", "--tokens", "--yes")
@@ -95,7 +95,7 @@ def test_a_month_that_is_away_is_in_no_rotations_way(vault: Vault) -> None:
 
 
 def test_a_dry_run_counts_and_changes_nothing(vault: Vault) -> None:
-    """Rows and their generations; by the role that opens values alone."""
+    """The count has rows and their generations; only the role that opens values may run it."""
     month = this_month(vault)
     before = vault.sql("SELECT count(*) FROM audit_log")
     plan = vault.ok("re-encrypt", *RETOKEN, month, "--dry-run").json
@@ -118,7 +118,7 @@ def test_a_dry_run_counts_and_changes_nothing(vault: Vault) -> None:
 
 
 def test_rows_that_do_not_agree_are_left_and_named(vault: Vault) -> None:
-    """All others are done, and counted, and the entry of each range says how many rows and which keys."""
+    """All other rows are done and counted, and the entry of each range has its number of rows and their keys."""
     planted = [damage(vault, user) for user in ("u-1", "u-2")]
     done = vault.run("re-encrypt", *RETOKEN, this_month(vault), *WHY)
     assert done.code == 65
@@ -142,8 +142,8 @@ def test_rows_that_do_not_agree_are_left_and_named(vault: Vault) -> None:
     assert vault.sql("SELECT count(*) FROM key_rotations") == [(0,)]
 
 
-def test_what_a_name_leaves_out_has_no_token(vault: Vault) -> None:
-    """On the record, with the number of rows; a name of rows that agree changes nothing of them."""
+def test_a_row_that_is_left_out_has_no_token(vault: Vault) -> None:
+    """The log has the number of rows; a name of rows that agree with their tokens changes no row."""
     ((record_id,),) = vault.sql(f"SELECT record_id FROM {detached(vault)} WHERE user_id = 'u-1'")  # noqa: S608
     again = vault.run(
         "re-encrypt", *RETOKEN, this_month(vault), *WHY, "--leave-out", str(record_id)

@@ -37,8 +37,8 @@ def site(scratch: Scratch) -> Site:
     return begun_site(scratch)
 
 
-def test_rows_take_their_new_tokens_and_are_counted(site: Site) -> None:
-    """In the transaction that writes them: what a kill leaves is counted right. Old tokens are gone, next ones too."""
+def test_rows_get_their_new_tokens_and_are_counted(site: Site) -> None:
+    """One transaction writes and counts, so the count is right after a kill. Old and next tokens are gone."""
     assert site.counts() == {("token", 1): 2, ("next_token", 2): 2}
     claim, rows = site.claim_with_rows()
     assert len(rows) == 2
@@ -50,11 +50,11 @@ def test_rows_take_their_new_tokens_and_are_counted(site: Site) -> None:
     assert site.stored() == [(new, 2, None, None)] * 2
     assert site.counts() == {("token", 2): 2}
     changed = site.scratch.value("SELECT count(*) FROM detached_changes")
-    assert changed == 2, "an archive from before is none of these rows"
+    assert changed == 2, "the rows must not include the older archive"
 
 
-def test_another_run_goes_on_where_one_was_killed(site: Site) -> None:
-    """With its ranges, those that are done too, until all are done, or rows are to be left out."""
+def test_another_run_continues_where_one_was_killed(site: Site) -> None:
+    """The run has the same ranges, done ranges included, until all are done, or rows are to be left out."""
     claim, rows = site.claim_with_rows()
     site.fill(claim, rows)
     done = "SELECT count(*) FROM rotation_ranges WHERE done"
@@ -68,21 +68,21 @@ def test_another_run_goes_on_where_one_was_killed(site: Site) -> None:
 
 
 @pytest.mark.parametrize("statement", [PAGE, FILL])
-def test_no_row_without_a_claim_of_ones_own(site: Site, statement: str) -> None:
-    """Of an invented claim, of another login's, and of one that has its outcome."""
+def test_no_row_is_read_without_an_own_claim(site: Site, statement: str) -> None:
+    """An invented claim, another login's claim, and a claim with an outcome are refused."""
     claim = site.claim()
     site.scratch.sql(statement, claim, role="re-encrypt")
     with pytest.raises(Denied):
         site.scratch.sql(statement, uuid.uuid4(), role="re-encrypt")
     with pytest.raises(Denied):
-        site.scratch.sql(statement, claim)  # as another login, which is a superuser
+        site.scratch.sql(statement, claim)  # by another login, a superuser
     site.scratch.sql(RELEASE, claim, 0, [], role="re-encrypt")
     with pytest.raises(Denied):
         site.scratch.sql(statement, claim, role="re-encrypt")
 
 
-def test_a_claim_is_of_the_run_that_its_entry_says(site: Site) -> None:
-    """A rotation's run claims no month, and a month's run no rotation's range: and none is made."""
+def test_a_claim_belongs_to_the_run_of_its_entry(site: Site) -> None:
+    """A rotation's run claims no month, and a month's run claims no range of a rotation."""
     rotation = uuid.uuid4()
     append_committed(site.scratch, "re-encrypt", action="keys rotate", request_id=rotation)
     with site.scratch.database("re-encrypt") as database:
@@ -94,14 +94,14 @@ def test_a_claim_is_of_the_run_that_its_entry_says(site: Site) -> None:
     assert site.scratch.value(entries) == 0
     claim = site.claim(data.rotation_id, rotation)
     assert site.rows(claim) == [], (
-        "a claim of the attached months' rows is none of a detached month's"
+        "a claim of the attached months must not be a claim of a detached month"
     )
     reason = site.said(site.claim())[1]
     assert reason.startswith(f"rows of {site.month.name} from {site.month.first} to ")
 
 
 def test_a_claim_gets_the_rows_of_its_range_alone(site: Site) -> None:
-    """And writes no other; one that lapsed and was claimed again gets none, and writes none."""
+    """The claim writes no other row; a lapsed claim whose range was claimed again reads and writes no row."""
     claims = {claim: site.rows(claim) for claim in (site.claim(), site.claim())}
     (empty,) = (claim for claim, rows in claims.items() if not rows)
     ((full, rows),) = ((claim, rows) for claim, rows in claims.items() if rows)
@@ -122,7 +122,7 @@ def test_a_claim_gets_the_rows_of_its_range_alone(site: Site) -> None:
     ],
 )
 def test_a_claim_gets_no_row_that_its_entry_leaves_out(site: Site, back: str) -> None:
-    """What an earlier claim has passed, wherever the range is moved back to once the entry says `behind`."""
+    """An earlier claim's rows stay out, wherever the range is moved back to, once the entry says `behind`."""
     _, rows = site.claim_with_rows()
     site.scratch.sql("UPDATE rotation_ranges SET claimed_until = NULL")
     behind = "UPDATE rotation_ranges SET after = %s"
@@ -135,7 +135,7 @@ def test_a_claim_gets_no_row_that_its_entry_leaves_out(site: Site, back: str) ->
 
 
 def test_a_claim_of_other_fields_gets_no_row(site: Site) -> None:
-    """Each row has both fields: an entry that names neither is of a range of the quarantine, which a month has not."""
+    """Each row has both fields: an entry without either belongs to a range of quarantine, which no month has."""
     _, rows = site.claim_with_rows()
     mine = {"role": "re-encrypt"}
     site.scratch.sql("DELETE FROM key_rotations", **mine)
@@ -158,7 +158,7 @@ def test_a_claim_of_other_fields_gets_no_row(site: Site) -> None:
 
 
 def test_an_erasure_wins(site: Site) -> None:
-    """What was read before it is written nowhere after it."""
+    """A value read before the erasure is not written after it."""
     claim, rows = site.claim_with_rows()
     with site.scratch.database("erase") as database:
         erase = dataclasses.replace(cut_over_request(), action=Action.ERASE, fields=())
@@ -169,7 +169,7 @@ def test_an_erasure_wins(site: Site) -> None:
 
 
 def test_the_active_generation_alone_is_written(site: Site) -> None:
-    """As of the commit: a cut-over that came in between ends the run. And in READ COMMITTED, which sees it."""
+    """The generation at the commit counts: a cut-over in between ends the run; READ COMMITTED sees it."""
     claim, rows = site.claim_with_rows()
     assert site.fill(claim, rows, generation=3) is None
     assert site.counts()[("token", 1)] == 2
@@ -180,7 +180,7 @@ def test_the_active_generation_alone_is_written(site: Site) -> None:
 
 
 def test_a_month_that_is_not_detached_any_more_has_no_rows(site: Site) -> None:
-    """Dropped under a run: nothing is read or written, and the next run says where the rows are not."""
+    """Dropped during a run: no row is read or written, and the next run names the place of the rows."""
     claim, rows = site.claim_with_rows()
     site.scratch.sql(f"DROP TABLE vault_etl_detached.{site.month.name}")
     assert site.rows(claim) == []
@@ -189,8 +189,8 @@ def test_a_month_that_is_not_detached_any_more_has_no_rows(site: Site) -> None:
         PostgresDetachedMonths(database).generations(site.month)
 
 
-def test_an_attach_that_failed_is_not_in_the_way(site: Site) -> None:
-    """It leaves a constraint of the generation that was active then."""
+def test_a_failed_attach_does_not_block(site: Site) -> None:
+    """The failed attach leaves a constraint of the generation that was active then."""
     site.scratch.sql(
         f"ALTER TABLE vault_etl_detached.{site.month.name}"
         " ADD CONSTRAINT tokens_of_one_generation CHECK (token_generation = 1)"
@@ -213,7 +213,7 @@ def test_an_attach_that_failed_is_not_in_the_way(site: Site) -> None:
         "SELECT partition FROM public.closed_months",
     ],
 )
-def test_nothing_leads_around_the_claims(site: Site, statement: str) -> None:
-    """The table, the functions behind, and the owner's locks."""
+def test_no_other_way_leads_to_the_rows(site: Site, statement: str) -> None:
+    """The table, the functions behind the claims, and the owner's locks are denied."""
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         site.scratch.sql(statement.format(site.month.name), role="re-encrypt")

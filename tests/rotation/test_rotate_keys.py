@@ -38,8 +38,8 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
     return filled_vault(monkeypatch)
 
 
-def test_everything_is_sealed_anew_under_new_keys(vault: FakeVault) -> None:
-    """The old ones are retired, nothing needs them any more, and every value still opens."""
+def test_every_value_is_reencrypted_under_new_keys(vault: FakeVault) -> None:
+    """The old keys are retired, no value needs them any more, and every value still opens."""
     old = key_ids(vault)
     report = vault.rotate()
     assert set(report.retired) == old
@@ -50,8 +50,8 @@ def test_everything_is_sealed_anew_under_new_keys(vault: FakeVault) -> None:
     assert addresses(vault) == EVERY_ADDRESS
 
 
-def test_a_quarantined_body_is_sealed_anew_too(vault: FakeVault) -> None:
-    """It holds personal values as well as a row does."""
+def test_a_quarantined_body_is_reencrypted_too(vault: FakeVault) -> None:
+    """A body holds personal values as a row does."""
     old = key_ids(vault, Field.QUARANTINE)
     vault.rotate(Field.QUARANTINE)
     assert not old & key_ids(vault, Field.QUARANTINE)
@@ -74,8 +74,8 @@ def test_tokens_and_token_keys_are_left_alone(vault: FakeVault) -> None:
     assert states == {KeyState.ACTIVE}
 
 
-def test_to_retire_is_to_retire_alone(vault: FakeVault) -> None:
-    """Old rows keep their keys for now; new messages get new ones."""
+def test_retiring_leaves_the_rows_alone(vault: FakeVault) -> None:
+    """Old rows keep their keys for now; new messages get new keys."""
     old = key_ids(vault)
     assert set(retire_data_keys(vault.audit, vault.keys, rotate_request())) == old
     assert key_ids(vault) == old
@@ -84,15 +84,15 @@ def test_to_retire_is_to_retire_alone(vault: FakeVault) -> None:
     assert not old & {Ciphertext.parse(stored).key_id for stored in sealed}
 
 
-def test_what_was_only_retired_is_sealed_anew_by_the_next_run(vault: FakeVault) -> None:
-    """It looks for retired keys with rows, not for those that it retired itself."""
+def test_values_under_retired_keys_are_reencrypted_by_the_next_run(vault: FakeVault) -> None:
+    """The run searches for retired keys with rows, not for the keys that it retired itself."""
     retire_data_keys(vault.audit, vault.keys, rotate_request())
     report = vault.rotate()
     assert (report.retired, report.rows_reencrypted, report.rows_remaining) == ((), 15, 0)
 
 
-def test_a_second_rotation_has_nothing_old_to_seal(vault: FakeVault) -> None:
-    """Only what the first one sealed."""
+def test_a_second_rotation_reencrypts_only_the_values_of_the_first(vault: FakeVault) -> None:
+    """Every other value was re-encrypted by the first rotation."""
     first = vault.rotate()
     second = vault.rotate()
     assert set(second.retired) == set(first.created)
@@ -100,7 +100,7 @@ def test_a_second_rotation_has_nothing_old_to_seal(vault: FakeVault) -> None:
 
 
 def test_a_plan_counts_and_changes_nothing(vault: FakeVault) -> None:
-    """What a rotation would retire, and how many values it would seal anew."""
+    """The plan has the keys to retire, and the number of values to re-encrypt."""
     before = dict(vault.database.keys)
     plan = plan_rotation(vault.keys, vault.rotations, tuple(Field))
     assert (set(plan.retire), plan.rows) == (key_ids(vault), 15)
@@ -109,7 +109,7 @@ def test_a_plan_counts_and_changes_nothing(vault: FakeVault) -> None:
 
 
 def test_a_key_that_kms_refuses_ends_the_run(vault: FakeVault) -> None:
-    """Nor does it open a key that is made now: that is no damage, and KMS is not asked for each value."""
+    """KMS refuses a new key too: the values are not damaged, and KMS is not asked for each value."""
     vault.kms.denied = {Field.IP}
     vault.kms.unwrapped.clear()
     with pytest.raises(KeyUnavailableError):
@@ -121,7 +121,7 @@ def test_a_key_that_kms_refuses_ends_the_run(vault: FakeVault) -> None:
 
 
 def test_a_value_that_was_erased_in_between_stays_erased(vault: FakeVault) -> None:
-    """Compare-and-swap: what changed since it was read is not written over, and not counted."""
+    """Compare-and-swap: a value that changed since it was read is not overwritten, and not counted."""
     erased = min(vault.database.records)
 
     def erasing(name: str, call: Callable[[], Any]) -> object:
@@ -136,7 +136,7 @@ def test_a_value_that_was_erased_in_between_stays_erased(vault: FakeVault) -> No
 
 
 def test_a_row_that_changes_under_a_page_is_read_again(vault: FakeVault) -> None:
-    """Twice sealed by somebody else, under an old key, between the look and the swap; and then no more."""
+    """Another process seals the row twice under an old key, between the read and the swap, and then no more."""
     changing = vault.database.records[min(vault.database.records)]
     place = ValuePlace.in_record(Field.IP, changing.record_id, changing.user_id)
     value = Pii(b"198.51.100." + changing.user_id.removeprefix("user-").encode())
@@ -157,8 +157,8 @@ def test_a_row_that_changes_under_a_page_is_read_again(vault: FakeVault) -> None
     assert addresses(vault) == EVERY_ADDRESS
 
 
-def test_keys_that_another_rotation_retires_are_not_written_under(vault: FakeVault) -> None:
-    """The fence says so, and the batch is sealed anew under a third key."""
+def test_no_value_is_written_under_keys_that_another_rotation_retires(vault: FakeVault) -> None:
+    """The fence refuses the batch, and the batch is sealed again under a third key."""
     retired: list[int] = []
 
     def retiring(name: str, call: Callable[[], Any]) -> object:
@@ -175,7 +175,7 @@ def test_keys_that_another_rotation_retires_are_not_written_under(vault: FakeVau
 
 
 def test_keys_that_change_under_every_try_end_the_run(vault: FakeVault) -> None:
-    """Safe to run again, when the other rotation is over."""
+    """Another run is safe when the other rotation is over."""
     tries = []
 
     def retiring(name: str, call: Callable[[], Any]) -> object:
@@ -190,8 +190,8 @@ def test_keys_that_change_under_every_try_end_the_run(vault: FakeVault) -> None:
     assert addresses(vault) == EVERY_ADDRESS
 
 
-def test_without_an_intent_nothing_is_retired(vault: FakeVault) -> None:
-    """Neither by a rotation nor by its lazy form."""
+def test_no_key_is_retired_without_an_intent(vault: FakeVault) -> None:
+    """Both a rotation and its lazy form need the intent."""
     vault.audit.broken = {Phase.INTENT}
     before = dict(vault.database.keys)
     with pytest.raises(AuditError):
@@ -202,7 +202,7 @@ def test_without_an_intent_nothing_is_retired(vault: FakeVault) -> None:
 
 
 def test_a_rotation_is_one_entry_with_its_outcome(vault: FakeVault) -> None:
-    """Of all fields that it was asked for."""
+    """The entry has all fields that were asked for."""
     vault.rotate(Field.IP, Field.QUARANTINE)
     intent, outcome = vault.database.audit[-2:]
     assert (intent.action, intent.fields) == ("keys rotate", ("ip", "quarantine"))
@@ -210,20 +210,20 @@ def test_a_rotation_is_one_entry_with_its_outcome(vault: FakeVault) -> None:
 
 
 def test_progress_counts_every_value(vault: FakeVault) -> None:
-    """Of two fields, three rows at a time."""
+    """Two fields, three rows at a time."""
     vault.rotate()
     assert sum(done for done, _ in vault.progress.steps) == 15
     assert max(done for done, _ in vault.progress.steps) == 6
 
 
-def test_an_empty_vault_has_nothing_to_rotate() -> None:
-    """No key is made for nothing."""
+def test_an_empty_vault_gets_no_key_from_a_rotation() -> None:
+    """A key is made only for a value."""
     report = FakeVault().rotate()
     assert (report.retired, report.created, report.rows_reencrypted) == ((), (), 0)
 
 
 def test_records_that_are_loaded_meanwhile_are_not_touched(vault: FakeVault) -> None:
-    """They are under keys of their own, which are active."""
+    """Such records are under keys of their own, which are active."""
     loaded: list[uuid.UUID] = []
 
     def loading(name: str, call: Callable[[], Any]) -> object:

@@ -23,7 +23,7 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
 
 
 def test_a_value_that_does_not_open_is_left_and_named(vault: FakeVault) -> None:
-    """Byte for byte as it was, while everything else is done."""
+    """The value stays byte for byte as it was, and every other value is done."""
     damaged = sorted(vault.database.records)[2]
     stored = bytearray(vault.database.records[damaged].ciphertexts[Field.IP])
     stored[-1] ^= 1
@@ -35,7 +35,7 @@ def test_a_value_that_does_not_open_is_left_and_named(vault: FakeVault) -> None:
 
 
 def test_a_page_of_values_that_do_not_open_does_not_stop_the_rest(vault: FakeVault) -> None:
-    """Three at a time, and the first three are damaged."""
+    """A page has three rows, and the first three are damaged."""
     damaged = sorted(vault.database.records)[:3]
     for record_id in damaged:
         ciphertexts = vault.database.records[record_id].ciphertexts
@@ -52,7 +52,7 @@ def _other_fields_key(vault: FakeVault, sealed: bytes) -> bytes:
 
 
 def _destroyed_key(vault: FakeVault, sealed: bytes) -> bytes:
-    """The ciphertext, under a key that was destroyed."""
+    """The ciphertext, under a destroyed key."""
     key = vault.leases().data_key(Field.IP, 1)
     vault.database.keys[key.key_id] = dataclasses.replace(
         vault.database.keys[key.key_id], state=KeyState.DESTROYED, wrapped_key=None
@@ -81,7 +81,7 @@ def _token_key(vault: FakeVault, sealed: bytes) -> bytes:
 def test_a_value_under_no_key_of_its_field_is_left_and_named(
     vault: FakeVault, break_it: Callable[[FakeVault, bytes], bytes]
 ) -> None:
-    """Every time, and the rest is done every time."""
+    """Each run names the value, and does all others."""
     broken = sorted(vault.database.records)[4]
     ciphertexts = vault.database.records[broken].ciphertexts
     stored = ciphertexts[Field.IP] = break_it(vault, ciphertexts[Field.IP])
@@ -93,7 +93,7 @@ def test_a_value_under_no_key_of_its_field_is_left_and_named(
 
 
 def test_a_value_that_was_moved_to_another_row_is_left_and_named(vault: FakeVault) -> None:
-    """Both of two that were swapped: sealed anew, they would open where they do not belong."""
+    """Both swapped values stay: re-encrypted, they would open in the wrong places."""
     first, second = sorted(vault.database.records)[2:4]
     a, b = vault.database.records[first].ciphertexts, vault.database.records[second].ciphertexts
     a[Field.IP], b[Field.IP] = b[Field.IP], a[Field.IP]

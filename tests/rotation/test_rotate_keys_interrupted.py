@@ -1,4 +1,4 @@
-"""A rotation of the data keys that stopped half way is gone on with, wherever it stopped."""
+"""A rotation of the data keys that was interrupted at any point is continued."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
 
 
 def stop_at_replace(vault: FakeVault, number: int, *fields: Field) -> None:
-    """A rotation that Postgres leaves alone at the swap with this number, counted from 0."""
+    """A rotation in which Postgres fails at the swap with this number, counted from 0."""
     swaps: list[None] = []
 
     def stopping(name: str, call: Callable[[], Any]) -> object:
@@ -50,7 +50,7 @@ def stop_at_replace(vault: FakeVault, number: int, *fields: Field) -> None:
 
 
 def test_the_sweep_breaks_every_call(vault: FakeVault) -> None:
-    """The claim of the next tests is no smaller than it looks."""
+    """The next tests cover as many calls as they claim."""
     breaker = Breaker(10**9, UnavailableError("away"))
     vault.tapped(breaker.tap).rotate()
     assert breaker.calls == CALLS
@@ -58,35 +58,35 @@ def test_the_sweep_breaks_every_call(vault: FakeVault) -> None:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", range(CALLS))
-def test_a_rotation_that_was_interrupted_goes_on(vault: FakeVault, at: int, after: bool) -> None:
-    """Wherever it stopped: no value is lost, and the next run seals what is left, once, and finishes."""
+def test_an_interrupted_rotation_is_continued(vault: FakeVault, at: int, after: bool) -> None:
+    """At any point: no value is lost, and the next run re-encrypts the remaining values once, and finishes."""
     versions = Versions(vault)
     breaker = Breaker(at, UnavailableError("away"), after=after)
     try:
         vault.tapped(breaker.tap).rotate()
     except (UnavailableError, AuditError):
         pass
-    else:  # all was done by then, but for letting go of a range that was done too
+    else:  # all work was done by then, and only the claim of a done range was held
         assert breaker.broken == "free"
     assert addresses(vault) == EVERY_ADDRESS
     is_open = vault.rotations.open(KeyPurpose.DATA) is not None
     versions.look()
-    first = versions.sealed_anew
+    first = versions.times_reencrypted
     report = vault.rotate()
     versions.look()
     assert report.rows_remaining == 0
     assert addresses(vault) == EVERY_ADDRESS
     assert key_ids(vault) <= active_ids(vault)
-    if is_open:  # else the first run had ended, or never begun
+    if is_open:  # otherwise the first run had ended, or never begun
         assert report.retired == ()
-        assert versions.sealed_anew == {1}
+        assert versions.times_reencrypted == {1}
         assert first <= {0, 1}
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", range(CALLS))
-def test_a_rotation_that_was_killed_goes_on(vault: FakeVault, at: int, after: bool) -> None:
-    """A dead process lets go of nothing, and writes no outcome: its ranges come free by themselves."""
+def test_a_killed_rotation_is_continued(vault: FakeVault, at: int, after: bool) -> None:
+    """A killed process frees no claim and writes no outcome: its ranges become free by themselves."""
     breaker = Breaker(at, KilledError(), after=after, for_good=True)
     with pytest.raises(KilledError):
         vault.tapped(breaker.tap).rotate()
@@ -99,8 +99,8 @@ def test_a_rotation_that_was_killed_goes_on(vault: FakeVault, at: int, after: bo
     assert not vault.database.ranges
 
 
-def test_a_rotation_that_is_gone_on_with_retires_nothing(vault: FakeVault) -> None:
-    """What the interrupted run sealed stays as it is, under that run's keys, which stay in use."""
+def test_a_continued_rotation_retires_no_key(vault: FakeVault) -> None:
+    """Values that the interrupted run sealed stay as they are, under that run's keys, which stay in use."""
     stop_at_replace(vault, 2)
     made, sealed = active_ids(vault), dict(enumerate(vault.database.ciphertexts()))
     new = [entry for entry in sealed.values() if int.from_bytes(entry[3][1:5], "big") in made]
@@ -111,8 +111,8 @@ def test_a_rotation_that_is_gone_on_with_retires_nothing(vault: FakeVault) -> No
     assert made <= active_ids(vault)
 
 
-def test_a_plan_tells_of_a_rotation_that_was_interrupted(vault: FakeVault) -> None:
-    """Of whose fields it is, that nothing is to be retired, and how many values are left; nothing changes."""
+def test_a_plan_reports_an_interrupted_rotation(vault: FakeVault) -> None:
+    """The plan has its fields, no key to retire, and the number of remaining values; no state changes."""
     stop_at_replace(vault, 1, Field.IP)
     before = dict(vault.database.keys)
     plan = plan_rotation(vault.keys, vault.rotations, tuple(Field))
@@ -125,7 +125,7 @@ def test_a_plan_tells_of_a_rotation_that_was_interrupted(vault: FakeVault) -> No
 
 
 def test_fields_are_not_opened_under_an_entry_that_does_not_name_them(vault: FakeVault) -> None:
-    """What was interrupted was of all fields, and who goes on says `ip` in the log: nothing is touched."""
+    """The interrupted rotation has all fields, and the entry of the next run names only `ip`: no value is touched."""
     stop_at_replace(vault, 1)
     before = vault.database.ciphertexts()
     with pytest.raises(IncompleteError) as caught:
@@ -136,7 +136,7 @@ def test_fields_are_not_opened_under_an_entry_that_does_not_name_them(vault: Fak
 
 
 def test_more_fields_than_were_interrupted_are_left_for_the_next_run(vault: FakeVault) -> None:
-    """The rotation that was begun is finished, of its own fields alone."""
+    """The begun rotation is finished, with its own fields alone."""
     stop_at_replace(vault, 1, Field.IP)
     others = key_ids(vault, Field.DEVICE_ID, Field.QUARANTINE)
     assert vault.rotate().rows_remaining == 0
@@ -144,8 +144,8 @@ def test_more_fields_than_were_interrupted_are_left_for_the_next_run(vault: Fake
     assert set(vault.rotate().retired) >= others
 
 
-def test_what_a_killed_process_claimed_is_free_after_a_while(vault: FakeVault) -> None:
-    """Not sooner, since it may be alive, and not later."""
+def test_the_claims_of_a_killed_process_become_free_after_a_while(vault: FakeVault) -> None:
+    """Not sooner, since the process may be alive, and not later."""
     breaker = Breaker(11, KilledError(), for_good=True)
     with pytest.raises(KilledError):
         vault.tapped(breaker.tap).rotate()
@@ -160,12 +160,12 @@ def test_what_a_killed_process_claimed_is_free_after_a_while(vault: FakeVault) -
         return answer
 
     assert seen_by(vault, watching).rotate().rows_remaining == 0
-    assert claimed_at[:2] == [0, 0]  # the two ranges that nobody works on
+    assert claimed_at[:2] == [0, 0]  # the two ranges without a worker
     assert claimed_at[2] == pytest.approx(CLAIM_SECONDS, abs=0.3)
 
 
-def test_a_process_that_fails_lets_go_at_once(vault: FakeVault) -> None:
-    """The next one waits for nothing."""
+def test_a_process_that_fails_frees_its_claims_at_once(vault: FakeVault) -> None:
+    """The next process does not wait."""
     stop_at_replace(vault, 1)
     before = vault.clock.monotonic()
     vault.rotate()
@@ -179,5 +179,5 @@ def active_ids_of(vault: FakeVault, field: Field) -> set[int]:
 
 
 def _four_bytes(vault: FakeVault) -> set[bytes]:
-    """How the ciphertexts under the active keys of the field `ip` say so."""
+    """The key ids of the active keys of the field `ip`, as the ciphertexts have them."""
     return {key_id.to_bytes(4, "big") for key_id in active_ids_of(vault, Field.IP)}

@@ -1,4 +1,4 @@
-"""Two rotations of the data keys at once, in processes that change places at any call, and beside writers."""
+"""Two rotations of the data keys at once, in processes that alternate at any call, and beside writers."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ ORDERS = st.lists(st.integers(0, 2), max_size=150)
 
 @settings(max_examples=60)
 @given(order=st.lists(st.integers(0, 1), max_size=100))
-def test_two_at_once_seal_each_value_once(order: list[int]) -> None:
-    """Whoever's turn it is: both end, nothing is left, and no value is sealed anew a second time."""
+def test_two_rotations_at_once_reencrypt_each_value_once(order: list[int]) -> None:
+    """In every order of their calls both end, no value is left, and no value is re-encrypted twice."""
     with pytest.MonkeyPatch.context() as patch:
         vault = filled_vault(patch)
         versions = Versions(vault)
@@ -35,7 +35,7 @@ def test_two_at_once_seal_each_value_once(order: list[int]) -> None:
         is_one_rotation = sum(bool(report.retired) for report in done) == 1
         rotations = 1 if is_one_rotation else 2  # the second began when the first had ended
         assert sum(report.rows_reencrypted for report in done) == 15 * rotations
-        assert versions.sealed_anew == {rotations}
+        assert versions.times_reencrypted == {rotations}
         assert {report.rows_remaining for report in done} == {0}
         assert key_ids(vault) <= active_ids(vault)
         assert addresses(vault) == EVERY_ADDRESS
@@ -45,8 +45,8 @@ def test_two_at_once_seal_each_value_once(order: list[int]) -> None:
 
 @settings(max_examples=60)
 @given(order=ORDERS)
-def test_a_writer_beside_two_rotations_loses_nothing(order: list[int]) -> None:
-    """No row under a retired key is committed after the fence: all are under active ones in the end."""
+def test_a_writer_beside_two_rotations_loses_no_row(order: list[int]) -> None:
+    """No row under a retired key is committed after the fence: all rows are under active keys in the end."""
     with pytest.MonkeyPatch.context() as patch:
         vault = filled_vault(patch)
         turns = Turns(order)

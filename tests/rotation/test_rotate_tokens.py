@@ -15,7 +15,7 @@ from tests.rotation.token_world import (
     Watch,
     event,
     generations,
-    stands_in_rows,
+    generations_in_rows,
     token_vault,
     watched,
 )
@@ -33,8 +33,8 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
     return token_vault(monkeypatch)
 
 
-def test_every_row_has_new_tokens_and_keeps_the_old_ones(vault: FakeVault) -> None:
-    """Made with new keys; the old generation's are kept beside them, and its keys are retired."""
+def test_every_row_has_new_tokens_and_keeps_its_old_tokens(vault: FakeVault) -> None:
+    """New keys made the new tokens; the old tokens are kept beside them, and their keys are retired."""
     before = {r.record_id: dict(r.tokens) for r in vault.database.records.values()}
     old = {key.key_id for key in vault.keys.token_keys()}
     report = vault.rotate_tokens()
@@ -44,11 +44,11 @@ def test_every_row_has_new_tokens_and_keeps_the_old_ones(vault: FakeVault) -> No
     for record in vault.database.records.values():
         assert record.next_tokens == before[record.record_id]
         assert not set(record.tokens.values()) & set(record.next_tokens.values())
-    assert stands_in_rows(vault) == {(2, 1)}
+    assert generations_in_rows(vault) == {(2, 1)}
 
 
-def test_records_still_open_and_their_tokens_are_theirs(vault: FakeVault) -> None:
-    """A reveal makes the token anew, with the new key."""
+def test_records_still_open_and_agree_with_their_tokens(vault: FakeVault) -> None:
+    """A reveal makes the token again, with the new key."""
     vault.rotate_tokens()
     for record in vault.database.records.values():
         revealed = vault.reveal()(reveal_request(record.record_id)).fields
@@ -57,7 +57,7 @@ def test_records_still_open_and_their_tokens_are_theirs(vault: FakeVault) -> Non
 
 
 def test_a_writer_in_each_phase_misses_no_duplicate(vault: FakeVault) -> None:
-    """Before `pending`, while both are written, in the backfill, before and after the cut-over."""
+    """Before `pending`, while both tokens are written, in the backfill, before and after the cut-over."""
     watch = Watch(vault)
     writer, numbers = vault.writer(), iter(range(7, 1_000))
     pairs = set()
@@ -76,7 +76,7 @@ def test_a_writer_in_each_phase_misses_no_duplicate(vault: FakeVault) -> None:
     assert watch.looks > 40
 
 
-def test_whoever_holds_tokenizers_from_before_makes_tokens_anew(vault: FakeVault) -> None:
+def test_a_writer_with_old_tokenizers_makes_its_tokens_again(vault: FakeVault) -> None:
     """Across `pending`, and across `pending` and the cut-over: the fence finds other generations."""
     watch = Watch(vault)
     batches: list[int] = []
@@ -98,7 +98,7 @@ def test_whoever_holds_tokenizers_from_before_makes_tokens_anew(vault: FakeVault
 
 
 def test_a_second_rotation_waits_for_room(vault: FakeVault) -> None:
-    """There are two sets of tokens in a row: the old generation has to go first. No key is stored."""
+    """A row holds two sets of tokens: the old generation must be destroyed first. No key is stored."""
     vault.rotate_tokens()
     before = dict(vault.database.keys)
     with pytest.raises(ConfigurationError):
@@ -111,7 +111,7 @@ def test_a_second_rotation_waits_for_room(vault: FakeVault) -> None:
 
 
 def test_a_plan_counts_and_changes_nothing(vault: FakeVault) -> None:
-    """Which keys go, and how many rows get a new token; of an interrupted one, how many are left."""
+    """The plan has the keys to replace and the rows that get a new token; for an interrupted rotation, the rest."""
     active = tuple(sorted(key.key_id for key in vault.keys.token_keys()))
     before = dict(vault.database.keys)
     assert plan_tokens(vault.keys, vault.tokens, vault.tokens) == TokenPlan(active, None, 7)
@@ -131,16 +131,16 @@ def test_a_plan_counts_and_changes_nothing(vault: FakeVault) -> None:
     assert 0 < plan.rows < 7
 
 
-def test_without_token_keys_the_hint_says_what_to_run(vault: FakeVault) -> None:
-    """Keys init."""
+def test_the_hint_without_token_keys_names_the_command(vault: FakeVault) -> None:
+    """The hint names `keys init`."""
     vault.database.keys.clear()
     with pytest.raises(ConfigurationError) as caught:
         plan_tokens(vault.keys, vault.tokens, vault.tokens)
     assert "keys init" in (caught.value.hint or "")
 
 
-def test_without_an_intent_nothing_begins(vault: FakeVault) -> None:
-    """No key is asked for, none stored, and no row touched."""
+def test_no_rotation_begins_without_an_intent(vault: FakeVault) -> None:
+    """No key is made or stored, and no row is touched."""
     vault.audit.broken = {Phase.INTENT}
     keys, rows = dict(vault.database.keys), dict(vault.database.records)
     recorder = Recorder()
@@ -150,8 +150,8 @@ def test_without_an_intent_nothing_begins(vault: FakeVault) -> None:
     assert set(recorder.calls) <= {"token_keys", "count", "intend"}
 
 
-def test_without_its_own_entries_there_is_no_cut_over(vault: FakeVault) -> None:
-    """They are of the same transaction; the next run cuts over."""
+def test_no_cut_over_is_made_without_its_own_entries(vault: FakeVault) -> None:
+    """The entries belong to the same transaction; the next run cuts over."""
 
     def breaking(name: str, call: Callable[[], Any]) -> object:
         if name == "cut_over":
@@ -166,7 +166,7 @@ def test_without_its_own_entries_there_is_no_cut_over(vault: FakeVault) -> None:
 
 
 def test_a_rotation_is_three_entries_with_their_outcomes(vault: FakeVault) -> None:
-    """The sample names its run and its keys; the cut-over names the generation. The ranges' are not here."""
+    """The sample names its run and its keys; the cut-over names the generation. Ranges have entries elsewhere."""
     vault.rotate_tokens()
     entries = vault.database.audit[-6:]
     assert [(e.action, e.phase, e.decision) for e in entries] == [
@@ -184,7 +184,7 @@ def test_a_rotation_is_three_entries_with_their_outcomes(vault: FakeVault) -> No
 
 
 def test_the_head_that_the_cut_over_wrote_is_signed(vault: FakeVault) -> None:
-    """By itself: the last entry of the command is another's head, and an auditor misses none."""
+    """The head has its own signature: the last entry of the command is another head, and an auditor misses no head."""
     vault.rotate_tokens()
     (done,) = (
         e for e in vault.database.audit if (e.action, e.phase) == ("keys cut-over", "outcome")
@@ -193,7 +193,7 @@ def test_the_head_that_the_cut_over_wrote_is_signed(vault: FakeVault) -> None:
 
 
 def test_a_key_that_kms_refuses_ends_the_run(vault: FakeVault) -> None:
-    """No row under it would open: none is named for that, and nothing is cut over."""
+    """No row under that key would open: no row is named for that, and no cut-over is made."""
     watch = Watch(vault)
 
     def denying(name: str, call: Callable[[], Any]) -> object:
@@ -212,13 +212,13 @@ def test_a_key_that_kms_refuses_ends_the_run(vault: FakeVault) -> None:
 
 
 def test_progress_counts_every_row(vault: FakeVault) -> None:
-    """Three at a time."""
+    """Three rows at a time."""
     vault.rotate_tokens()
     assert sum(done for done, _ in vault.progress.steps) == 7
     assert max(done for done, _ in vault.progress.steps) == 3
 
 
 def test_an_empty_vault_gets_new_keys_at_once() -> None:
-    """There is nothing to fill in, and nothing to check."""
+    """An empty vault has no row to fill in or check."""
     report = FakeVault().rotate_tokens()
     assert (report.generation, report.rows, len(report.created)) == (2, 0, 2)

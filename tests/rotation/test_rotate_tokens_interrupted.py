@@ -1,4 +1,4 @@
-"""A rotation of the token keys that stopped half way is gone on with, and no duplicate is missed meanwhile."""
+"""A rotation of the token keys that was interrupted is continued, and no duplicate is missed meanwhile."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.rotation.token_world import (
     Watch,
     event,
     generations,
-    stands_in_rows,
+    generations_in_rows,
     token_vault,
     watched,
 )
@@ -33,7 +33,7 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
 
 
 def go_on(vault: FakeVault, watch: Watch) -> None:
-    """Write, run it again, write again; all the while it is watched."""
+    """Write, run the rotation again, write again, under watch."""
     was_cut_over = generations(vault).get(KeyState.ACTIVE) == {2}
     vault.store(event(7), event(8))
     watch.look()
@@ -44,13 +44,13 @@ def go_on(vault: FakeVault, watch: Watch) -> None:
     else:
         assert watched(vault, watch).rotate_tokens().generation == 2
         assert generations(vault) == CUT_OVER
-        assert stands_in_rows(vault) == {(2, 1)}
+        assert generations_in_rows(vault) == {(2, 1)}
     vault.store(event(9), event(10))
     watch.look()
 
 
 def test_the_sweep_breaks_every_call(vault: FakeVault) -> None:
-    """The claim of the next tests is no smaller than it looks."""
+    """The next tests cover as many calls as they claim."""
     breaker, watch = Breaker(10**9, UnavailableError("away")), Watch(vault)
     watched(vault, watch, breaker.tap).rotate_tokens()
     assert (breaker.calls, watch.looks) == (CALLS, CALLS)
@@ -58,8 +58,8 @@ def test_the_sweep_breaks_every_call(vault: FakeVault) -> None:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", range(CALLS))
-def test_a_rotation_that_was_interrupted_goes_on(vault: FakeVault, at: int, after: bool) -> None:
-    """Wherever it stopped: the next run finishes, unless it was cut over, and makes no third generation."""
+def test_an_interrupted_rotation_is_continued(vault: FakeVault, at: int, after: bool) -> None:
+    """At any point: the next run finishes, unless the cut-over was made, and makes no third generation."""
     watch = Watch(vault)
     breaker = Breaker(at, UnavailableError("away"), after=after)
     try:
@@ -73,8 +73,8 @@ def test_a_rotation_that_was_interrupted_goes_on(vault: FakeVault, at: int, afte
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", range(CALLS))
-def test_a_rotation_that_was_killed_goes_on(vault: FakeVault, at: int, after: bool) -> None:
-    """The same of a dead process, which lets go of nothing."""
+def test_a_killed_rotation_is_continued(vault: FakeVault, at: int, after: bool) -> None:
+    """A killed process frees no claim; the next run still finishes."""
     watch = Watch(vault)
     breaker = Breaker(at, KilledError(), after=after, for_good=True)
     with pytest.raises(KilledError):
@@ -83,7 +83,7 @@ def test_a_rotation_that_was_killed_goes_on(vault: FakeVault, at: int, after: bo
 
 
 def test_a_cut_over_whose_answer_was_lost_is_found_as_done(vault: FakeVault) -> None:
-    """The next run says that the old generation is still kept: it is no failure, and nothing is made."""
+    """The next run reports that the old generation is still kept: no failure, and no key is made."""
 
     def losing(name: str, call: Callable[[], Any]) -> object:
         answer = call()

@@ -1,4 +1,4 @@
-"""Rotations of the token keys beside everything else, in processes that change places at any call."""
+"""Rotations of the token keys beside all other work, in processes that alternate at any call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.rotation.token_world import (
     Watch,
     event,
     generations,
-    stands_in_rows,
+    generations_in_rows,
     token_vault,
 )
 from vault_etl.base.errors import ConfigurationError, IncompleteError
@@ -28,7 +28,7 @@ from vault_etl.rotation.tokens import TokenReport
 
 
 def orders(processes: int) -> st.SearchStrategy[list[int]]:
-    """Whose turn it is: by call, or for some calls in a row."""
+    """The order of the processes: by call, or for some calls in a row."""
     turns = st.tuples(st.integers(0, processes - 1), st.integers(1, 12))
     return st.lists(turns, max_size=40).map(
         lambda runs: [p for p, calls in runs for _ in range(calls)]
@@ -36,19 +36,22 @@ def orders(processes: int) -> st.SearchStrategy[list[int]]:
 
 
 def written_in_turns(vault: FakeVault, turns: Turns, process: int) -> list[object]:
-    """One process that writes four batches, with the keys that it has in hand; why it could not."""
+    """One process that writes four batches with the keys it holds; return the errors that stopped it."""
     writer = vault.tapped(turns.tap(process)).writer()
     batches = [vault.receive(event(n)) for n in range(7, 11)]
     return [writer.write(batch).cause for batch in batches]
 
 
 def assert_cut_over_once(vault: FakeVault, results: Sequence[object]) -> None:
-    """One process has cut over, and the other says who did, or that it is done."""
+    """One process has cut over, and the other names that process, or says that the rotation is done."""
     assert sum(isinstance(result, TokenReport) for result in results) == 1, results
     others = [result for result in results if not isinstance(result, TokenReport)]
     assert all(isinstance(other, IncompleteError | ConfigurationError) for other in others), others
     assert generations(vault) == CUT_OVER
-    assert stands_in_rows(vault) == {(2, 1)} or stands_in_rows(vault) == {(2, 1), (2, None)}
+    assert generations_in_rows(vault) == {(2, 1)} or generations_in_rows(vault) == {
+        (2, 1),
+        (2, None),
+    }
 
 
 @settings(max_examples=80)
@@ -71,8 +74,8 @@ def test_no_duplicate_is_missed_at_any_instant(order: list[int]) -> None:
 
 @settings(max_examples=60)
 @given(order=orders(4))
-def test_ciphertexts_and_rows_may_change_under_it(order: list[int]) -> None:
-    """A rotation of the data keys, an erasure and a writer beside it: what is erased stays erased."""
+def test_ciphertexts_and_rows_may_change_during_a_rotation(order: list[int]) -> None:
+    """A rotation of the data keys, an erasure and a writer run beside it: erased values stay erased."""
     with pytest.MonkeyPatch.context() as patch:
         vault = token_vault(patch)
         watch = Watch(vault)
@@ -97,8 +100,8 @@ def test_ciphertexts_and_rows_may_change_under_it(order: list[int]) -> None:
 
 @settings(max_examples=60)
 @given(order=orders(3))
-def test_an_abort_at_any_moment_puts_everything_back(order: list[int]) -> None:
-    """Unless it comes before or too late; and whatever is left then, the next run finishes."""
+def test_an_abort_at_any_moment_restores_the_old_state(order: list[int]) -> None:
+    """Except for an abort before the beginning or after the end; the next run finishes the remaining work."""
     with pytest.MonkeyPatch.context() as patch:
         vault = token_vault(patch)
         watch = Watch(vault)
@@ -120,8 +123,8 @@ def test_an_abort_at_any_moment_puts_everything_back(order: list[int]) -> None:
 
 @settings(max_examples=40)
 @given(order=orders(2))
-def test_what_is_looked_for_is_found_while_it_is_cut_over(order: list[int]) -> None:
-    """By tokens that were made before, a look-up that comes after finds every row that was there."""
+def test_a_look_up_finds_every_row_during_a_cut_over(order: list[int]) -> None:
+    """A look-up by tokens that were made earlier finds every row that was stored by then."""
     with pytest.MonkeyPatch.context() as patch:
         vault = token_vault(patch)
         watch = Watch(vault)

@@ -1,4 +1,4 @@
-"""`keys rotate` through the real command: nothing is lost, whatever else runs meanwhile."""
+"""`keys rotate` through the real command loses no value, whatever else runs meanwhile."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def six_records(quick: Vault) -> Vault:
     return quick
 
 
-def test_what_was_sealed_before_a_rotation_opens_after_it(six_records: Vault) -> None:
-    """Every value is sealed anew under a new key, no old key is needed, and all opens as before."""
+def test_values_sealed_before_a_rotation_open_after_it(six_records: Vault) -> None:
+    """Every value is re-encrypted under a new key, no old key is needed, and all values open as before."""
     before, old = reveal_all(six_records), ciphertexts(six_records)
     report = six_records.ok("re-encrypt", "keys", "rotate", "--yes").json
     assert len(report["retired"]) == len(report["created"]) == 3
@@ -35,8 +35,8 @@ def test_what_was_sealed_before_a_rotation_opens_after_it(six_records: Vault) ->
     assert {needed[key_id][0] for key_id in report["created"]} == {"active"}
 
 
-def test_a_second_rotation_does_it_again(six_records: Vault) -> None:
-    """Rotating twice retires what the first one made, and everything still opens."""
+def test_a_second_rotation_retires_the_keys_of_the_first(six_records: Vault) -> None:
+    """Every value still opens."""
     before = reveal_all(six_records)
     first = six_records.ok("re-encrypt", "keys", "rotate", "--yes").json
     second = six_records.ok("re-encrypt", "keys", "rotate", "--yes").json
@@ -47,7 +47,7 @@ def test_a_second_rotation_does_it_again(six_records: Vault) -> None:
 
 
 def test_a_dry_run_counts_and_changes_nothing(six_records: Vault) -> None:
-    """`--dry-run` tells what would be retired, asks nothing, and leaves every row as it is."""
+    """`--dry-run` lists the keys to retire, asks no question, and leaves every row as it is."""
     before = six_records.sql(EVERYTHING)
     plan = six_records.ok("re-encrypt", "keys", "rotate", "--dry-run").json
     assert sorted(plan["retired"]) == sorted(key["key_id"] for key in data_keys(six_records))
@@ -71,15 +71,15 @@ def test_a_lazy_rotation_only_retires(six_records: Vault) -> None:
 
 
 def test_a_rotation_of_one_field_leaves_the_others(six_records: Vault) -> None:
-    """`--field ip` retires and seals anew addresses alone."""
+    """`--field ip` retires the keys of addresses and re-encrypts addresses alone."""
     report = six_records.ok("re-encrypt", "keys", "rotate", "--field", "ip", "--yes").json
     assert report["rows_reencrypted"] == EVENTS
     retired = [key["field"] for key in data_keys(six_records) if key["state"] == "decrypt_only"]
     assert retired == ["ip"]
 
 
-def test_what_comes_after_a_rotation_has_new_keys(six_records: Vault) -> None:
-    """The next ingest seals under keys of its own, and none of the retired ones gains a row."""
+def test_records_loaded_after_a_rotation_have_new_keys(six_records: Vault) -> None:
+    """The next ingest seals under keys of its own, and no retired key gains a row."""
     retired = six_records.ok("re-encrypt", "keys", "rotate", "--yes").json["retired"]
     six_records.send(events(2))
     assert six_records.ok("ingest", "ingest").json["stored"] == 2
@@ -88,8 +88,8 @@ def test_what_comes_after_a_rotation_has_new_keys(six_records: Vault) -> None:
     assert len(reveal_all(six_records)) == EVENTS + 2
 
 
-def test_a_rotation_while_ingest_runs_loses_nothing(quick: Vault) -> None:
-    """Between two batches of a running ingest: it meets the fence, takes new keys, and all opens."""
+def test_a_rotation_beside_a_running_ingest_loses_no_record(quick: Vault) -> None:
+    """Between two batches the fence refuses the old keys, the ingest makes new keys, and all records open."""
     extra = {"VAULT_ETL_FOLLOW_WAIT": "0", "VAULT_ETL_LINGER": "0.2"}
     ingest = start(quick, "ingest", "ingest", "--follow", extra=extra)
     send_and_wait(quick, ingest, 20)
@@ -113,6 +113,6 @@ def ciphertexts(vault: Vault) -> set[bytes]:
 
 
 def data_keys(vault: Vault) -> list[dict[str, Any]]:
-    """What `keys list` says of the data keys."""
+    """The data keys as `keys list` prints them."""
     keys: list[dict[str, Any]] = vault.ok("audit", "keys", "list").lines
     return [key for key in keys if key["purpose"] == "data"]

@@ -1,4 +1,4 @@
-"""Rotations by several at once: begun once, each range somebody's, and an erase in progress wins."""
+"""Rotations by several processes at once: begun once, each range claimed by one, and an open erasure wins."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def keys(scratch: Scratch) -> WriteKeys:
 
 
 def at_once(scratch: Scratch, work: Callable[[Database], T]) -> list[T]:
-    """Do the same over several connections, at the same moment."""
+    """Run the same function over several connections at the same moment."""
     together = threading.Barrier(AT_ONCE)
 
     def one(_: int) -> T:
@@ -65,7 +65,7 @@ def load(scratch: Scratch, keys: WriteKeys, count: int) -> None:
 
 @pytest.mark.parametrize("is_of_tokens", [False, True])
 def test_a_rotation_is_begun_once(scratch: Scratch, keys: WriteKeys, is_of_tokens: bool) -> None:
-    """Of several that begin at once one retires the keys or makes them pending; the others go on with it."""
+    """Of several beginnings at once one retires the keys or makes them pending; the others continue that rotation."""
     load(scratch, keys, 3)
 
     def begin(database: Database) -> OpenRotation:
@@ -82,7 +82,7 @@ def test_a_rotation_is_begun_once(scratch: Scratch, keys: WriteKeys, is_of_token
 
 
 def test_no_range_is_claimed_by_two_at_once(scratch: Scratch, keys: WriteKeys) -> None:
-    """However they meet: each is one worker's, none is forgotten, and nobody waits for another."""
+    """In every interleaving each range has one worker, no range is skipped, and no worker waits for another."""
     load(scratch, keys, 50)
     scratch.sql(f"ALTER DATABASE \"{scratch.name}\" SET lock_timeout = '2s'")
     with scratch.database("re-encrypt") as database:
@@ -107,10 +107,10 @@ def test_no_range_is_claimed_by_two_at_once(scratch: Scratch, keys: WriteKeys) -
     assert sorted(claimed) == sorted(first for (first,) in ranges)
 
 
-def test_a_batch_that_was_open_when_it_began_is_in_a_range(
+def test_a_batch_that_was_open_at_the_beginning_is_in_a_range(
     scratch: Scratch, keys: WriteKeys
 ) -> None:
-    """The ranges are cut behind the fence: a row under an old key, committed just before, is not missed."""
+    """Ranges are cut behind the fence: a row under an old key, committed just before, is not missed."""
     late = sealed_record(keys)
     with scratch.connect() as loading, loading.cursor() as cursor:
         cursor.execute("LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE")
@@ -131,14 +131,14 @@ def test_a_batch_that_was_open_when_it_began_is_in_a_range(
 
 
 def test_an_erasure_in_progress_wins_over_a_fill(scratch: Scratch, keys: WriteKeys) -> None:
-    """The fill waits for it, looks again at the row, and leaves it without a next token."""
+    """The fill waits for the erasure, reads the row again, and leaves the row without a next token."""
     load(scratch, keys, 2)
     with scratch.database("re-encrypt") as database:
         PostgresTokenRotations(database).begin(rotate_request(), token_keys(2), 1)
         backfill, generations = PostgresTokenBackfill(database), Generations(1, 2)
         rows = backfill.page(generations, everything(), 10).rows
         made = [NextTokens(r, {f: next_of(t) for f, t in r.tokens.items()}) for r in rows]
-        # As the superuser, who may keep it open: a client's erasure is a transaction of its own.
+        # The superuser may keep the transaction open; a client's erasure commits by itself.
         with scratch.connect() as erasing, erasing.cursor() as cursor:
             cursor.execute(
                 "SELECT public.erase(gen_random_uuid(), 'a', 'h', %s, NULL, NULL, 'a test')",
@@ -168,7 +168,7 @@ def test_an_erasure_in_progress_wins_over_a_fill(scratch: Scratch, keys: WriteKe
 def test_a_rotation_is_of_plain_lists(
     shared: Scratch, purpose: str, fields: str, old_keys: str
 ) -> None:
-    """Re-encrypt may add one by its own SQL: it must not be a bug for the next rotation."""
+    """A list that re-encrypt added by its own SQL must cause no error in the next rotation."""
     with pytest.raises(psycopg2.errors.CheckViolation):
         shared.sql(
             "INSERT INTO key_rotations (purpose, rotation_id, fields, old_keys)"

@@ -27,7 +27,7 @@ def process(bench: Bench) -> Writer:
 def test_beginning_retires_the_active_keys_of_its_fields(
     bench: Bench, process: Writer, fields: tuple[Field, ...]
 ) -> None:
-    """Of every process, and of no other field; rows are taken away from what was retired before too."""
+    """The keys of every process, and of no other field; the rotation also replaces keys that were retired before."""
     earlier = [bench.data_key(field).key_id for field in Field]
     bench.keys.retire_data_keys(rotate_request(), Field)
     other = writer(bench)
@@ -44,16 +44,16 @@ def test_beginning_retires_the_active_keys_of_its_fields(
     assert states(bench, rest) <= {KeyState.ACTIVE}
 
 
-def test_what_is_destroyed_is_no_old_key(bench: Bench, process: Writer) -> None:
-    """Nothing is under it that could be sealed anew."""
+def test_a_destroyed_key_is_not_an_old_key(bench: Bench, process: Writer) -> None:
+    """No value under a destroyed key can be re-encrypted."""
     bench.keys.retire_data_keys(rotate_request(), Field)
     bench.destroy(process.keys[0].key_id)
     old = {key.key_id for key in process.keys[1:]}
     assert begin_data(bench).old_keys == old
 
 
-def test_another_beginning_goes_on_with_what_is_under_way(bench: Bench, process: Writer) -> None:
-    """It retires nothing, whatever fields it asks for, and says what the first one said."""
+def test_another_beginning_continues_the_open_rotation(bench: Bench, process: Writer) -> None:
+    """The second call retires no key, whatever its fields, and returns the values of the first."""
     process.load(process.record())
     begun = begin_data(bench, Field.IP, slices=3)
     later = bench.data_key(Field.IP)
@@ -63,8 +63,8 @@ def test_another_beginning_goes_on_with_what_is_under_way(bench: Bench, process:
     assert {held.place for held, _ in bench.ranges(begun.rotation_id)} == {Table.USER_LOGINS}
 
 
-def test_what_is_under_way_can_be_seen_by_purpose(bench: Bench, process: Writer) -> None:
-    """From its beginning to its end, by who may read no row."""
+def test_an_open_rotation_is_visible_by_purpose(bench: Bench, process: Writer) -> None:
+    """The rotation is visible from its beginning to its end, even to a role that may read no row."""
     del process
     assert bench.rotations.open(KeyPurpose.DATA) is None
     data, tokens = begin_data(bench, Field.IP), begin_tokens(bench)
@@ -76,8 +76,8 @@ def test_what_is_under_way_can_be_seen_by_purpose(bench: Bench, process: Writer)
     assert bench.rotations.open(KeyPurpose.TOKEN) is not None
 
 
-def test_an_end_is_of_one_rotation(bench: Bench, process: Writer) -> None:
-    """It takes the ranges along; once more, or of one that is over, it ends nothing."""
+def test_an_end_ends_one_rotation(bench: Bench, process: Writer) -> None:
+    """The end removes the ranges; a second end, or the end of an earlier rotation, has no effect."""
     process.load(process.record())
     first = begin_data(bench)
     for _ in range(2):
@@ -90,7 +90,7 @@ def test_an_end_is_of_one_rotation(bench: Bench, process: Writer) -> None:
 
 
 def test_a_rotation_of_an_empty_vault_has_no_range(bench: Bench, process: Writer) -> None:
-    """There is nothing to go through."""
+    """An empty vault has no rows to go through."""
     del process
     for begun in (begin_data(bench, slices=16), begin_tokens(bench, slices=16)):
         assert bench.ranges(begun.rotation_id) == []
@@ -103,7 +103,7 @@ def test_a_rotation_of_an_empty_vault_has_no_range(bench: Bench, process: Writer
 def test_ranges_have_every_row_exactly_once(
     bench: Bench, process: Writer, begin: Callable[..., OpenRotation], slices: int
 ) -> None:
-    """However many they are; none has a row of another place, and none is done or begun."""
+    """For any number of ranges; no range has a row of another table, and no range is done or begun."""
     rows = scattered(process)
     begun = begin(bench, slices=slices)
     ranges = bench.ranges(begun.rotation_id)
@@ -122,10 +122,10 @@ def test_ranges_have_every_row_exactly_once(
         (tuple(Field), set(Table)),
     ],
 )
-def test_a_rotation_goes_where_its_fields_are(
+def test_a_rotation_has_ranges_of_the_tables_of_its_fields(
     bench: Bench, process: Writer, fields: tuple[Field, ...], places: set[Table]
 ) -> None:
-    """And nowhere else."""
+    """No other table has a range."""
     scattered(process)
     begun = begin_data(bench, *fields)
     assert {held.place for held, _ in bench.ranges(begun.rotation_id)} == places

@@ -1,4 +1,4 @@
-"""A page in several transactions: each row once, and the cursor moves last, if all were written."""
+"""A page in several transactions: each row is written once, and the cursor moves last, if all rows were written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STEP = RotationStep(
 def test_each_row_is_written_once_and_the_step_is_taken_last(
     rows: int, partial: int | None
 ) -> None:
-    """A row that was changed meanwhile, in whatever slice, keeps the cursor where it is."""
+    """A row that changed meanwhile, in any slice, keeps the cursor where it is."""
     written: list[int] = []
     steps: list[RotationStep] = []
 
@@ -46,7 +46,7 @@ def test_each_row_is_written_once_and_the_step_is_taken_last(
 
 
 def test_neighbours_are_not_written_together() -> None:
-    """Of any five rows that lie side by side, each is in another transaction."""
+    """Any five adjacent rows are in five transactions."""
     slices: list[Sequence[int]] = []
 
     def write(part: Sequence[int], step: RotationStep) -> Swap:

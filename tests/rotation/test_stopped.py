@@ -1,4 +1,4 @@
-"""Rotations that are told to stop or to be slow, and those that may not begin or cut over."""
+"""Rotations that are told to stop or to be slow, and rotations that may not begin or cut over."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ A_PAGE = RECORDS // MONTHS
     ("options", "purpose", "number", "code"),
     [((), "data", signal.SIGTERM, 75), (("--tokens",), "token", signal.SIGINT, 130)],
 )
-def test_a_rotation_that_is_stopped_goes_on_later(
+def test_a_stopped_rotation_is_continued_later(
     rotation_filled: Vault,
     options: tuple[str, ...],
     purpose: str,
     number: signal.Signals,
     code: int,
 ) -> None:
-    """SIGTERM is exit 75 and Ctrl-C 130; claims are let go of, and the next run does the rest alone.
+    """SIGTERM is exit 75 and Ctrl-C 130; claims are freed, and the next run does the rest alone.
 
     Where another process has claimed all that is left, and is gone, it says what it waits for.
     """
@@ -69,7 +69,7 @@ def test_a_rotation_that_is_stopped_goes_on_later(
 
 
 def test_a_rate_is_kept(two: Vault) -> None:
-    """So many rows a second, all workers together, but for the page that each of them begins with."""
+    """The rate is rows a second of all workers together, apart from the first page of each worker."""
     old = [int.from_bytes(row["ip"][1:5], "big") for row in rows(two).values()]
     under = "SELECT count(*) FROM user_logins WHERE ciphertext_key_id(ip_ciphertext) = ANY (%s)"
     with Watch(two) as watch:
@@ -85,8 +85,8 @@ def test_a_rate_is_kept(two: Vault) -> None:
         assert finish(process).code == 0
 
 
-def test_what_depends_on_the_columns_is_in_the_way(rotation_filled: Vault) -> None:
-    """Exit 78, naming the view, and nothing is cut over; without it the same rotation is finished.
+def test_a_view_that_depends_on_the_columns_blocks_the_cut_over(rotation_filled: Vault) -> None:
+    """Exit 78 names the view, and no cut-over is made; without the view the same rotation finishes.
 
     The next one has to wait until the old tokens are gone: 78 too.
     """
@@ -112,8 +112,8 @@ TEMPORARY = (
 )
 
 
-def test_temporary_objects_are_not_in_the_way(rotation_filled: Vault) -> None:
-    """A login may make them over columns that it may not read; they end with its session."""
+def test_temporary_objects_do_not_block_the_cut_over(rotation_filled: Vault) -> None:
+    """A login may make such objects over columns that it may not read; they end with its session."""
     with closing(psycopg2.connect(rotation_filled.database_url("ingest"))) as session:
         session.autocommit = True
         with session.cursor() as cursor:

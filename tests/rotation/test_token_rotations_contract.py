@@ -26,7 +26,7 @@ def process(bench: Bench) -> Writer:
 
 
 def test_beginning_makes_a_generation_pending(bench: Bench, process: Writer) -> None:
-    """Beside the active one, whose keys are the old ones; from then on the fence asks for both."""
+    """The active generation stays, and its keys are the old keys; from then on the fence requires both generations."""
     active = {key.key_id for key in bench.keys.token_keys()}
     begun = begin_tokens(bench)
     assert begun.old_keys == active
@@ -42,7 +42,7 @@ def test_beginning_makes_a_generation_pending(bench: Bench, process: Writer) -> 
 
 
 def test_another_beginning_of_tokens_stores_no_key(bench: Bench, process: Writer) -> None:
-    """It goes on with the generation that is pending, and with its ranges."""
+    """The second call continues with the pending generation and its ranges."""
     process.load(process.record())
     begun = begin_tokens(bench, slices=2)
     pending = bench.keys.token_keys()
@@ -51,8 +51,8 @@ def test_another_beginning_of_tokens_stores_no_key(bench: Bench, process: Writer
     assert bench.keys.token_keys() == pending
 
 
-def test_tokens_that_were_passed_over_are_gone_through_again(bench: Bench, process: Writer) -> None:
-    """Once every range is done, by who begins anew; not while others are still at work."""
+def test_rows_that_were_skipped_are_gone_through_again(bench: Bench, process: Writer) -> None:
+    """The next beginning after every range is done resets the ranges; not while other workers are active."""
     scattered(process)
     begun = begin_tokens(bench, slices=4)
     cut = [held for held, _ in bench.ranges(begun.rotation_id)]
@@ -70,10 +70,10 @@ def test_tokens_that_were_passed_over_are_gone_through_again(bench: Bench, proce
     assert [held for _, held in claimed(bench, begun)] == cut
 
 
-def test_a_pending_generation_without_a_rotation_is_gone_on_with(
+def test_a_pending_generation_without_a_rotation_is_continued(
     bench: Bench, process: Writer
 ) -> None:
-    """As after somebody ended the rotation by hand: no second one becomes pending."""
+    """The state after an operator ended the rotation by hand: no second generation becomes pending."""
     process.load(process.record())
     bench.pending(token_keys(2))
     begun = bench.token_rotations.begin(rotate_request(), [], 1)
@@ -82,10 +82,10 @@ def test_a_pending_generation_without_a_rotation_is_gone_on_with(
     assert len(bench.ranges(begun.rotation_id)) == 1
 
 
-def test_a_generation_that_was_aborted_meanwhile_is_not_gone_on_with(
+def test_a_generation_that_was_aborted_meanwhile_is_not_continued(
     bench: Bench, process: Writer
 ) -> None:
-    """Who comes without keys, since it saw a pending generation, and finds none, begins nothing."""
+    """A process without new keys, which saw a pending generation and finds it gone, begins no rotation."""
     del process
     with pytest.raises(IncompleteError):
         bench.token_rotations.begin(rotate_request(), [], 1)
@@ -93,8 +93,8 @@ def test_a_generation_that_was_aborted_meanwhile_is_not_gone_on_with(
     assert not begin_tokens(bench).resumed
 
 
-def test_nothing_begins_while_an_old_generation_is_kept(bench: Bench, process: Writer) -> None:
-    """Its tokens stand in next_*: the error names a key to destroy."""
+def test_no_rotation_begins_while_an_old_generation_is_kept(bench: Bench, process: Writer) -> None:
+    """Its tokens are stored in next_*: the error names a key to destroy."""
     process.load(process.record())
     begin_tokens(bench)
     bench.cut_over.cut_over(cut_over_request(), 2)
@@ -107,7 +107,7 @@ def test_nothing_begins_while_an_old_generation_is_kept(bench: Bench, process: W
 
 
 def test_aborting_destroys_the_pending_keys(bench: Bench, process: Writer) -> None:
-    """And ends the rotation; the active generation is as it was."""
+    """The abort ends the rotation; the active generation is as it was."""
     process.load(process.record())
     before = bench.keys.token_keys()
     begun = begin_tokens(bench)
@@ -119,8 +119,10 @@ def test_aborting_destroys_the_pending_keys(bench: Bench, process: Writer) -> No
     assert bench.ranges(begun.rotation_id) == []
 
 
-def test_there_may_be_nothing_to_abort(bench: Bench, process: Writer) -> None:
-    """Then nothing is destroyed, and a rotation of data keys goes on."""
+def test_an_abort_without_a_pending_generation_destroys_no_key(
+    bench: Bench, process: Writer
+) -> None:
+    """A rotation of data keys stays open."""
     del process
     begin_data(bench)
     assert bench.token_rotations.abort(rotate_request()) == []
@@ -128,8 +130,8 @@ def test_there_may_be_nothing_to_abort(bench: Bench, process: Writer) -> None:
     assert bench.rotations.open(KeyPurpose.DATA) is not None
 
 
-def test_no_number_of_a_generation_comes_twice(bench: Bench, process: Writer) -> None:
-    """Not after an abort, nor after a cut-over."""
+def test_no_number_of_a_generation_is_used_twice(bench: Bench, process: Writer) -> None:
+    """Neither an abort nor a cut-over frees a number."""
     del process
     assert bench.token_rotations.next_generation() == 2
     begin_tokens(bench)

@@ -39,8 +39,8 @@ def rows(process: Writer) -> list[SealedRecord]:
     return pending_behind(process, [process.record() for _ in range(6)])
 
 
-def test_tokens_that_map_one_to_one_hold(bench: Bench, process: Writer) -> None:
-    """As many old ones as new ones as pairs, in each field; nothing is missing."""
+def test_tokens_that_map_one_to_one_pass_the_check(bench: Bench, process: Writer) -> None:
+    """Each field has as many old tokens as new tokens and as pairs; no row is missing."""
     shared(process)
     fill(bench)
     found = check(bench)
@@ -48,14 +48,14 @@ def test_tokens_that_map_one_to_one_hold(bench: Bench, process: Writer) -> None:
     assert found.holds
 
 
-def test_an_empty_table_holds(bench: Bench, process: Writer) -> None:
-    """There is nothing that could be wrong."""
+def test_an_empty_table_passes_the_check(bench: Bench, process: Writer) -> None:
+    """An empty table has no row that could be wrong."""
     pending_behind(process, [])
     assert check(bench) == TokenComparison(fields={IP: Mapped(0, 0, 0), DEVICE: Mapped(0, 0, 0)})
 
 
 def test_rows_without_a_next_token_are_missing(bench: Bench, rows: list[SealedRecord]) -> None:
-    """Counted and named."""
+    """Such rows are counted and named."""
     fill(bench, read(bench)[2:])
     found = check(bench)
     assert not found.holds
@@ -63,7 +63,7 @@ def test_rows_without_a_next_token_are_missing(bench: Bench, rows: list[SealedRe
 
 
 def test_ten_records_are_named(bench: Bench, process: Writer) -> None:
-    """Of those that are missing, and all are counted."""
+    """Ten missing records are named, and all are counted."""
     rows = pending_behind(process, [process.record() for _ in range(12)])
     found = check(bench)
     assert (found.missing, found.missing_ids) == (12, tuple(r.record_id for r in rows[:10]))
@@ -74,7 +74,7 @@ def test_ten_records_are_named(bench: Bench, process: Writer) -> None:
 def test_a_null_beside_a_token_is_missing(
     bench: Bench, process: Writer, field: Field, is_next: bool
 ) -> None:
-    """One token of a pair without the other, be it the old one or the new one."""
+    """One token of a pair, old or new, lacks the other."""
     rows = shared(process)
     fill(bench)
     bench.change_token(rows[1].record_id, field, None, is_next=is_next)
@@ -84,8 +84,8 @@ def test_a_null_beside_a_token_is_missing(
     assert found.fields[field].pairs > found.fields[field].old
 
 
-def test_two_nulls_are_a_pair_of_nothing(bench: Bench, rows: list[SealedRecord]) -> None:
-    """A field that was erased, and a record that was forgotten, before the backfill or after it."""
+def test_two_nulls_are_not_a_pair(bench: Bench, rows: list[SealedRecord]) -> None:
+    """A field or a whole record that was erased, before the backfill or after it."""
     bench.erase(rows[0].record_id, IP)
     bench.eraser.erase(cut_over_request(), RecordTarget(rows[1].record_id))
     fill(bench)
@@ -94,7 +94,7 @@ def test_two_nulls_are_a_pair_of_nothing(bench: Bench, rows: list[SealedRecord])
 
 
 def test_a_row_of_another_generation_is_missing(bench: Bench, rows: list[SealedRecord]) -> None:
-    """Whatever tokens it has: they are not of these two."""
+    """Its tokens do not count, because they are not of these two generations."""
     fill(bench)
     for other in (Generations(1, 3), Generations(3, 2)):
         assert bench.comparer.compare(other).missing == len(rows)
@@ -123,7 +123,7 @@ def test_one_token_that_became_two_is_unequal(bench: Bench, process: Writer, fie
 def test_two_tokens_that_became_one_are_unequal(
     bench: Bench, process: Writer, field: Field
 ) -> None:
-    """A duplicate would be made up: a token that somebody planted."""
+    """A planted token would make a false duplicate."""
     rows = shared(process)
     fill(bench)
     others = [r for r in rows if r.tokens[field] != rows[0].tokens[field]]
@@ -136,8 +136,8 @@ def test_two_tokens_that_became_one_are_unequal(
     assert others[0].record_id in unequal(found)
 
 
-def test_a_row_of_each_unequal_pair_is_read_as_it_stands(bench: Bench, process: Writer) -> None:
-    """Twelve rows share a pair, two others have one of their own with the same old token: three rows."""
+def test_a_row_of_each_unequal_pair_is_read_as_it_is_stored(bench: Bench, process: Writer) -> None:
+    """Twelve rows share a pair, two others have a pair each with the same old token: three rows."""
     device = uuid.uuid4()
     rows = pending_behind(
         process, [process.record(tokens={IP: uuid.uuid4(), DEVICE: device}) for _ in range(14)]
@@ -160,7 +160,7 @@ def test_a_row_of_each_unequal_pair_is_read_as_it_stands(bench: Bench, process: 
 def test_a_token_that_is_wrong_in_both_fields_names_its_record_once(
     bench: Bench, process: Writer
 ) -> None:
-    """Not once a field."""
+    """The record is not named once per field."""
     rows = shared(process)
     fill(bench)
     for field in PERSONAL_FIELDS:
@@ -171,7 +171,7 @@ def test_a_token_that_is_wrong_in_both_fields_names_its_record_once(
 
 
 def test_a_sample_has_rows_with_both_tokens(bench: Bench, rows: list[SealedRecord]) -> None:
-    """Each once, as it stands, and no row without a token of both generations."""
+    """Each row comes once, as it is stored, and every row has tokens of both generations."""
     fill(bench, read(bench)[2:])
     by_id = {row.record_id: row for row in rows}
     found = bench.comparer.sample(ONE_TWO, 50)
@@ -187,7 +187,7 @@ def test_a_sample_has_rows_with_both_tokens(bench: Bench, rows: list[SealedRecor
 
 
 def test_a_sample_is_no_longer_than_asked_for(bench: Bench, rows: list[SealedRecord]) -> None:
-    """And there may be none at all."""
+    """A sample of 0 rows is allowed."""
     assert bench.comparer.sample(ONE_TWO, 3) == []
     fill(bench)
     assert len(rows) == 6
@@ -195,8 +195,8 @@ def test_a_sample_is_no_longer_than_asked_for(bench: Bench, rows: list[SealedRec
     assert bench.comparer.sample(Generations(1, 3), 3) == []
 
 
-def test_a_sample_of_nothing_is_nothing(bench: Bench, process: Writer) -> None:
-    """An empty table."""
+def test_a_sample_of_an_empty_table_is_empty(bench: Bench, process: Writer) -> None:
+    """An empty table has no row to draw."""
     pending_behind(process, [])
     assert bench.comparer.sample(ONE_TWO, 3) == []
 
@@ -204,7 +204,7 @@ def test_a_sample_of_nothing_is_nothing(bench: Bench, process: Writer) -> None:
 def test_rows_without_a_token_of_the_pending_generation_are_counted(
     bench: Bench, rows: list[SealedRecord]
 ) -> None:
-    """Those that have one at all, before any generation is pending; what was forgotten has none."""
+    """Before any generation is pending, the rows with a token count; an erased row does not count."""
     assert bench.comparer.count(None) == bench.comparer.count(ONE_TWO) == len(rows)
     fill(bench, read(bench)[:2])
     bench.eraser.erase(cut_over_request(), RecordTarget(rows[5].record_id))

@@ -50,7 +50,7 @@ def rows(process: Writer) -> list[SealedRecord]:
 def test_rows_without_a_next_token_are_read_in_their_order(
     bench: Bench, rows: list[SealedRecord]
 ) -> None:
-    """Each with its person, its tokens and its ciphertexts."""
+    """Each row has its person, its tokens and its ciphertexts."""
     assert read(bench) == [
         TokenRow(row.record_id, row.user_id, 1, dict(row.tokens), dict(row.ciphertexts), {})
         for row in rows
@@ -59,7 +59,7 @@ def test_rows_without_a_next_token_are_read_in_their_order(
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 6, 7])
 def test_pages_follow_each_other(bench: Bench, rows: list[SealedRecord], limit: int) -> None:
-    """Each after the last row of the page before, until one says that it is the last."""
+    """Each page starts after the last row of the page before, until one says that it is the last."""
     at, seen, is_last = everything(), list[uuid.UUID](), False
     while not is_last:
         page = bench.backfill.page(ONE_TWO, at, limit)
@@ -70,7 +70,7 @@ def test_pages_follow_each_other(bench: Bench, rows: list[SealedRecord], limit: 
 
 
 def test_a_page_keeps_to_its_range(bench: Bench, rows: list[SealedRecord]) -> None:
-    """Both ends are in it, and what is done already is not."""
+    """Both ends belong to the range; rows that are done do not."""
     ids = [row.record_id for row in rows]
     at = Range(Table.USER_LOGINS, ids[1], ids[4])
     assert [row.record_id for row in read(bench, at=at)] == ids[1:5]
@@ -79,8 +79,8 @@ def test_a_page_keeps_to_its_range(bench: Bench, rows: list[SealedRecord]) -> No
 
 
 @pytest.mark.usefixtures("rows")
-def test_what_has_its_next_token_is_not_read_again(bench: Bench, process: Writer) -> None:
-    """From the backfill or from its loader."""
+def test_a_row_with_its_next_token_is_not_read_again(bench: Bench, process: Writer) -> None:
+    """The backfill or the loader may have written the next token."""
     fill(bench, read(bench)[:2])
     both = process.record(
         next_tokens={f: uuid.uuid4() for f in PERSONAL_FIELDS}, next_token_generation=2
@@ -90,8 +90,8 @@ def test_what_has_its_next_token_is_not_read_again(bench: Bench, process: Writer
     assert both.record_id not in {row.record_id for row in read(bench)}
 
 
-def test_next_tokens_of_another_generation_are_none(bench: Bench, process: Writer) -> None:
-    """What an aborted generation left is written over."""
+def test_next_tokens_of_another_generation_do_not_count(bench: Bench, process: Writer) -> None:
+    """Next tokens of an aborted generation are overwritten."""
     pending_behind(process, [process.record()])
     fill(bench)
     bench.token_rotations.abort(rotate_request())
@@ -103,13 +103,13 @@ def test_next_tokens_of_another_generation_are_none(bench: Bench, process: Write
 
 
 def test_rows_of_another_generation_are_not_read(bench: Bench, rows: list[SealedRecord]) -> None:
-    """Their tokens are none that this rotation knows."""
+    """This rotation does not know their tokens."""
     assert len(rows) == 6
     assert read(bench, generations=Generations(7, 2)) == []
 
 
-def test_what_was_erased_has_no_next_token(bench: Bench, rows: list[SealedRecord]) -> None:
-    """A row that was forgotten is not read; one that lost a field has the other's alone."""
+def test_an_erased_value_has_no_next_token(bench: Bench, rows: list[SealedRecord]) -> None:
+    """An erased row is not read; a row with one erased field has a next token of the other field alone."""
     bench.eraser.erase(cut_over_request(), RecordTarget(rows[0].record_id))
     bench.erase(rows[1].record_id, IP)
     found = read(bench)
@@ -121,8 +121,8 @@ def test_what_was_erased_has_no_next_token(bench: Bench, rows: list[SealedRecord
     assert next_tokens(bench)[rows[1].record_id] == (None, token, 2)
 
 
-def test_a_fill_writes_next_tokens_and_nothing_else(bench: Bench, rows: list[SealedRecord]) -> None:
-    """Of these rows alone."""
+def test_a_fill_writes_next_tokens_alone(bench: Bench, rows: list[SealedRecord]) -> None:
+    """The fill changes these rows alone."""
     assert fill(bench, read(bench)[:4]) == 4
     expected = {row.record_id: columns(row) for row in rows}
     for row in rows[:4]:
@@ -133,22 +133,22 @@ def test_a_fill_writes_next_tokens_and_nothing_else(bench: Bench, rows: list[Sea
 
 
 def erased_in_between(bench: Bench, row: TokenRow) -> None:
-    """The whole record was forgotten."""
+    """The whole record is erased."""
     bench.eraser.erase(cut_over_request(), RecordTarget(row.record_id))
 
 
 def a_field_erased(bench: Bench, row: TokenRow) -> None:
-    """One field was."""
+    """One field is erased."""
     bench.erase(row.record_id, DEVICE)
 
 
 def another_token(bench: Bench, row: TokenRow) -> None:
-    """A token was changed, and its ciphertext was not."""
+    """A token changes, and its ciphertext does not."""
     bench.change_token(row.record_id, DEVICE, uuid.uuid4())
 
 
-def sealed_anew(bench: Bench, row: TokenRow) -> None:
-    """A ciphertext was changed, and its token was not."""
+def reencrypted(bench: Bench, row: TokenRow) -> None:
+    """A ciphertext changes, and its token does not."""
     sealed = SealedRow(
         Table.USER_LOGINS, row.record_id, row.user_id, {DEVICE: row.ciphertexts[DEVICE]}
     )
@@ -159,14 +159,14 @@ def sealed_anew(bench: Bench, row: TokenRow) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [erased_in_between, a_field_erased, another_token, sealed_anew],
+    [erased_in_between, a_field_erased, another_token, reencrypted],
     ids=lambda change: change.__name__,
 )
 @pytest.mark.usefixtures("rows")
 def test_a_row_that_changed_since_it_was_read_gets_no_next_token(
     bench: Bench, change: Callable[[Bench, TokenRow], None]
 ) -> None:
-    """Compare-and-swap on tokens and ciphertexts alike: an erase in between wins; the others are filled."""
+    """Compare-and-swap on tokens and ciphertexts: an erasure in between wins; the other rows are filled in."""
     changed, *others = read(bench)
     change(bench, changed)
     assert fill(bench, [changed, *others]) == len(others)
@@ -175,7 +175,7 @@ def test_a_row_that_changed_since_it_was_read_gets_no_next_token(
 
 
 @pytest.mark.usefixtures("rows")
-def test_what_was_filled_may_be_filled_again(bench: Bench) -> None:
+def test_a_filled_row_may_be_filled_again(bench: Bench) -> None:
     """Two processes that read the same page agree."""
     page = read(bench)
     assert fill(bench, page) == fill(bench, page) == 6
@@ -193,7 +193,7 @@ def another_one_pending(bench: Bench) -> None:
 
 
 def cut_over_already(bench: Bench) -> None:
-    """Somebody else was faster."""
+    """Another process was faster."""
     assert isinstance(bench.cut_over.cut_over(cut_over_request(), 2), Swapped)
 
 
@@ -201,10 +201,10 @@ def cut_over_already(bench: Bench) -> None:
     "change", [aborted, another_one_pending, cut_over_already], ids=lambda change: change.__name__
 )
 @pytest.mark.usefixtures("rows")
-def test_the_fence_refuses_other_generations_than_those_of_now(
+def test_the_fence_refuses_generations_that_are_not_current(
     bench: Bench, change: Callable[[Bench], None]
 ) -> None:
-    """None, for rows and for no rows alike, and nothing is written."""
+    """The result is None, with and without rows, and no row is written."""
     page = read(bench)
     change(bench)
     before = bench.records()
@@ -227,7 +227,7 @@ class Claimed:
         return RotationStep(self.claim, self.range, after, is_done)
 
     def cursor(self) -> tuple[uuid.UUID | None, bool]:
-        """Where the range is, and whether it is done."""
+        """The cursor of the range, and True if the range is done."""
         ((held, is_done),) = self.bench.ranges(self.rotation.rotation_id)
         return held.after, is_done
 
@@ -244,8 +244,8 @@ def claimed(bench: Bench, rows: list[SealedRecord]) -> Claimed:
 
 
 @pytest.mark.parametrize("is_done", [False, True])
-def test_the_range_moves_on_with_the_fill(claimed: Claimed, is_done: bool) -> None:
-    """A whole page, or one of which no row opened."""
+def test_the_cursor_moves_with_the_fill(claimed: Claimed, is_done: bool) -> None:
+    """After a whole page, and after a page without a row that opens."""
     page = read(claimed.bench)
     for batch, at, last in ((page[:2], 1, False), ([], 3, is_done)):
         after = page[at].record_id
@@ -253,8 +253,8 @@ def test_the_range_moves_on_with_the_fill(claimed: Claimed, is_done: bool) -> No
         assert claimed.cursor() == (after, last)
 
 
-def test_a_page_that_was_filled_in_part_does_not_move_the_range(claimed: Claimed) -> None:
-    """What somebody changed since it was read is to be read again."""
+def test_a_page_that_was_filled_in_part_does_not_move_the_cursor(claimed: Claimed) -> None:
+    """A row that changed since it was read is read again."""
     page = read(claimed.bench)
     claimed.bench.erase(page[0].record_id, IP)
     step = claimed.step(page[1].record_id, is_done=True)
@@ -262,8 +262,8 @@ def test_a_page_that_was_filled_in_part_does_not_move_the_range(claimed: Claimed
     assert claimed.cursor() == (None, False)
 
 
-def test_a_fill_that_the_fence_refuses_does_not_move_the_range(claimed: Claimed) -> None:
-    """None: the cursor is not written either."""
+def test_a_fill_that_the_fence_refuses_does_not_move_the_cursor(claimed: Claimed) -> None:
+    """The result is None, and the cursor is not written."""
     page = read(claimed.bench)
     other = Generations(1, 9)
     step = claimed.step(page[1].record_id, is_done=True)
@@ -271,8 +271,8 @@ def test_a_fill_that_the_fence_refuses_does_not_move_the_range(claimed: Claimed)
     assert claimed.cursor() == (None, False)
 
 
-def test_who_has_lost_a_range_does_not_move_it(claimed: Claimed) -> None:
-    """Another worker has claimed it since."""
+def test_a_worker_that_has_lost_a_range_does_not_move_its_cursor(claimed: Claimed) -> None:
+    """Another worker has claimed the range since."""
     bench = claimed.bench
     bench.claims.free(claimed.claim)
     assert bench.claims.claim(claimed.rotation.rotation_id, uuid.uuid4()) == claimed.range

@@ -1,4 +1,4 @@
-"""A new generation of tokens is cut over to: at once, once, and on the record."""
+"""The cut-over to a new generation of tokens: at once, once, and on the record."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def rows(process: Writer) -> list[SealedRecord]:
 
 
 def test_a_cut_over_swaps_tokens_and_generations(bench: Bench, rows: list[SealedRecord]) -> None:
-    """Of every row, erased and left out ones too; no other column changes."""
+    """Every row changes, erased and left out rows too; no other column changes."""
     bench.erase(rows[0].record_id, IP)
     bench.eraser.erase(cut_over_request(), RecordTarget(rows[1].record_id))
     fill(bench)
@@ -50,7 +50,7 @@ def test_a_cut_over_swaps_tokens_and_generations(bench: Bench, rows: list[Sealed
 
 
 def test_a_cut_over_changes_the_states(bench: Bench, rows: list[SealedRecord]) -> None:
-    """Active, decrypt_only, and no rotation is under way; batches of the old generation are refused."""
+    """Active, decrypt_only, and no open rotation; batches of the old generation are refused."""
     assert rows
     fill(bench)
     bench.cut_over.cut_over(cut_over_request(), 2)
@@ -62,7 +62,7 @@ def test_a_cut_over_changes_the_states(bench: Bench, rows: list[SealedRecord]) -
 
 
 def test_a_cut_over_is_on_the_record(bench: Bench, rows: list[SealedRecord]) -> None:
-    """An intent and an outcome, and the head of the log is the outcome."""
+    """The log has an intent and an outcome, and the head of the log is the outcome."""
     assert rows
     request = cut_over_request()
     swapped = bench.cut_over.cut_over(request, 2)
@@ -84,7 +84,7 @@ def test_a_cut_over_is_on_the_record(bench: Bench, rows: list[SealedRecord]) -> 
 def test_a_generation_that_is_not_pending_is_not_cut_over_to(
     bench: Bench, rows: list[SealedRecord], generation: int
 ) -> None:
-    """The active one, or one that is not there: nothing changes, and nothing is on the record."""
+    """The active generation, or an unknown one: no state changes, and no entry is written."""
     assert rows
     fill(bench)
     before = bench.records(), bench.keys.token_keys(), list(bench.reader.entries())
@@ -95,7 +95,7 @@ def test_a_generation_that_is_not_pending_is_not_cut_over_to(
 
 
 def test_a_cut_over_is_made_once(bench: Bench, rows: list[SealedRecord]) -> None:
-    """Who comes second is told that the generation is not pending."""
+    """The second caller is told that the generation is not pending."""
     assert rows
     fill(bench)
     bench.cut_over.cut_over(cut_over_request(), 2)
@@ -105,8 +105,8 @@ def test_a_cut_over_is_made_once(bench: Bench, rows: list[SealedRecord]) -> None
     assert bench.records() == before
 
 
-def test_what_was_cut_over_can_be_forgotten(bench: Bench, rows: list[SealedRecord]) -> None:
-    """Old tokens that are kept in next_* go too."""
+def test_a_record_can_be_erased_after_a_cut_over(bench: Bench, rows: list[SealedRecord]) -> None:
+    """Old tokens in next_* are erased too."""
     fill(bench)
     bench.cut_over.cut_over(cut_over_request(), 2)
     bench.eraser.erase(cut_over_request(), RecordTarget(rows[0].record_id))
@@ -117,7 +117,7 @@ def test_what_was_cut_over_can_be_forgotten(bench: Bench, rows: list[SealedRecor
 def test_both_tokens_find_their_record_before_and_after(
     bench: Bench, rows: list[SealedRecord], field: Field
 ) -> None:
-    """Somebody who still has the old token, too."""
+    """A caller who still has the old token finds the record too."""
     fill(bench)
     old = rows[0].tokens[field]
     for _ in range(2):

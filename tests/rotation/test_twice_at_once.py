@@ -21,7 +21,7 @@ ROTATE = ("keys", "rotate", "--tokens", "--yes", "--quiet")
 
 
 class Overtaken:
-    """`TokenComparer`, before whose check something else happens."""
+    """`TokenComparer` that runs another action before its check."""
 
     def __init__(self, comparer: TokenComparer, meanwhile: Callable[[], object]) -> None:
         self._comparer = comparer
@@ -35,8 +35,8 @@ class Overtaken:
         return self._comparer.compare(generations)
 
 
-def test_who_is_overtaken_before_the_check_blames_no_record(rotation_filled: Vault) -> None:
-    """Another process has cut over: it says that, and not that all records lack a next token."""
+def test_a_rotation_overtaken_before_the_check_blames_no_record(rotation_filled: Vault) -> None:
+    """Another process has cut over: the error says so, and does not say that all records lack a next token."""
     with parts_of(rotation_filled, "re-encrypt") as parts:
         identity = parts.identity
         request = audit_request(identity, Action.KEYS_ROTATE, "a test", fields=PERSONAL_FIELDS)

@@ -1,4 +1,4 @@
-"""Several workers, each in a thread of its own, go through the ranges of one rotation."""
+"""Several workers, each in a thread of its own, share the ranges of one rotation."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
 
 
 class Meeting:
-    """Lets each worker's first page wait until all have claimed one: none does the work of all."""
+    """Lets each worker's first page wait until all have claimed a range, so each worker has a part."""
 
     def __init__(self) -> None:
         self._barrier = threading.Barrier(WORKERS)
         self.pages: Counter[int] = Counter()
 
     def around(self, name: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - as the call
-        """To be put before what makes calls serial."""
+        """A tap that belongs before the tap that makes calls serial."""
         if name == "page":
             me = threading.get_ident()
             self.pages[me] += 1
@@ -70,21 +70,21 @@ def seen_by_workers(
 
 
 def test_workers_share_the_ranges(vault: FakeVault) -> None:
-    """No value is sealed anew twice, none is missed, and each worker has a part."""
+    """No value is re-encrypted twice, no value is missed, and each worker has a part."""
     versions, meeting = Versions(vault), Meeting()
     report = seen_by_workers(vault, meeting.around, versions.around).rotate(
         workers=WORKERS, stop=threading.Event()
     )
     assert len(meeting.pages) == WORKERS
     assert (report.rows_reencrypted, report.rows_remaining) == (15, 0)
-    assert versions.sealed_anew == {1}
+    assert versions.times_reencrypted == {1}
     assert sum(done for done, _ in vault.progress.steps) == 15
     assert key_ids(vault) <= active_ids(vault)
     assert addresses(vault) == EVERY_ADDRESS
 
 
 def test_workers_of_one_process_share_its_keys(vault: FakeVault) -> None:
-    """One new key a field, however many workers ask at once, and each old one is unwrapped once."""
+    """One new key a field, however many workers ask at once, and each old key is unwrapped once."""
     vault.kms.unwrapped.clear()
     report = seen_by_workers(vault, Meeting().around).rotate(
         workers=WORKERS, stop=threading.Event()
@@ -94,7 +94,7 @@ def test_workers_of_one_process_share_its_keys(vault: FakeVault) -> None:
 
 
 def test_workers_give_every_row_its_next_token(vault: FakeVault) -> None:
-    """Whoever's range it is in, before the cut-over."""
+    """In every range, before the cut-over."""
     meeting = Meeting()
     seen = seen_by_workers(vault, meeting.around)
     report = seen.rotate_tokens(workers=WORKERS, stop=threading.Event())
@@ -115,7 +115,7 @@ class Failing:
         self.pages_after: Counter[int] = Counter()
 
     def around(self, name: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - as the call
-        """To be put before what makes calls serial."""
+        """A tap that belongs before the tap that makes calls serial."""
         me = threading.get_ident()
         if name != "page":
             return call()
@@ -135,7 +135,7 @@ class Failing:
 
 
 def test_one_workers_failure_ends_the_others(vault: FakeVault) -> None:
-    """After the page in hand; its error is raised, and what they claimed is free at once."""
+    """The others end after the page in hand; the error is raised, and all claims are free at once."""
     stop = threading.Event()
 
     def fail() -> None:
@@ -146,13 +146,13 @@ def test_one_workers_failure_ends_the_others(vault: FakeVault) -> None:
         seen_by_workers(vault, failing.around).rotate(workers=WORKERS, stop=stop)
     assert set(failing.told) == {True}
     assert set(failing.pages_after.values()) == {1}
-    assert_nothing_is_claimed(vault)
+    assert_no_range_is_claimed(vault)
     assert vault.rotate(stop=threading.Event()).rows_remaining == 0
     assert addresses(vault) == EVERY_ADDRESS
 
 
-def test_the_error_is_the_first_ones(vault: FakeVault) -> None:
-    """Not that of a worker which fails since it was told to end, whatever its number."""
+def test_the_first_error_is_raised(vault: FakeVault) -> None:
+    """An error of a worker that was already told to end is not raised, whatever its number."""
     stop = threading.Event()
 
     def fail() -> None:
@@ -171,7 +171,7 @@ def test_the_error_is_the_first_ones(vault: FakeVault) -> None:
 
 
 def test_an_error_of_the_only_worker_is_raised_and_its_range_is_free(vault: FakeVault) -> None:
-    """The same without threads."""
+    """The case of several workers, without threads."""
 
     def failing(name: str, call: Callable[[], Any]) -> object:
         if name == "replace":
@@ -180,12 +180,12 @@ def test_an_error_of_the_only_worker_is_raised_and_its_range_is_free(vault: Fake
 
     with pytest.raises(UnavailableError):
         seen_by_workers(vault, failing).rotate()
-    assert_nothing_is_claimed(vault)
+    assert_no_range_is_claimed(vault)
 
 
 @pytest.fixture
 def _ctrl_c() -> Iterator[None]:
-    """Ctrl-C is what Python makes of it, whatever the test's runner does with it."""
+    """Ctrl-C has Python's own handler, whatever the test runner does with the signal."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -220,13 +220,15 @@ def test_ctrl_c_ends_the_workers_at_the_next_page(
     assert set(failing.told) == {True}
     assert set(failing.pages_after.values()) == {1}
     assert vault.database.audit[-1].error_code == "interrupted"
-    assert_nothing_is_claimed(vault)
+    assert_no_range_is_claimed(vault)
     assert vault.rotate(stop=threading.Event()).rows_remaining == 0
 
 
 @pytest.mark.parametrize("workers", [1, WORKERS])
-def test_what_was_told_to_end_does_not_say_that_it_is_done(vault: FakeVault, workers: int) -> None:
-    """A rotation that was stopped half way is not over: the next run goes on with it."""
+def test_a_rotation_that_was_told_to_end_is_not_reported_as_done(
+    vault: FakeVault, workers: int
+) -> None:
+    """A rotation that was stopped half way is not over: the next run continues it."""
     stop = threading.Event()
 
     def stopping(name: str, call: Callable[[], Any]) -> object:
@@ -237,13 +239,13 @@ def test_what_was_told_to_end_does_not_say_that_it_is_done(vault: FakeVault, wor
 
     with pytest.raises(IncompleteError):
         seen_by_workers(vault, stopping).rotate(workers=workers, stop=stop)
-    assert_nothing_is_claimed(vault)
+    assert_no_range_is_claimed(vault)
     report = vault.rotate(stop=threading.Event())
     assert (report.retired, report.rows_remaining) == ((), 0)
 
 
-def assert_nothing_is_claimed(vault: FakeVault) -> None:
-    """Somebody else may go on at once; and there is something left to go on with."""
+def assert_no_range_is_claimed(vault: FakeVault) -> None:
+    """Another process may continue at once; and some ranges are left."""
     (ranges,) = vault.database.ranges.values()
     left = [held for held in ranges if not held.is_done]
     assert left

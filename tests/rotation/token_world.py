@@ -1,4 +1,4 @@
-"""Records whose values are known, and what must hold of their tokens at every instant of a rotation."""
+"""Records with known values, and the invariants of their tokens at every instant of a rotation."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from vault_etl.rotation import workers
 
 
 def event(number: int) -> bytes:
-    """One of many with three addresses and four devices; the user's name says which."""
+    """One of many events with three addresses and four devices; the user's name selects the values."""
     ip, device_id = f"198.51.100.{number % 3}", f"device-{number % 4}"
     return login_event(user_id=f"{ip} {device_id}", ip=ip, device_id=device_id)
 
 
 def token_vault(monkeypatch: pytest.MonkeyPatch, clock: object = None) -> FakeVault:
-    """Seven records in two ranges, to be gone through three at a time."""
+    """Seven records in two ranges, three rows a page."""
     monkeypatch.setattr(workers, "PAGE_ROWS", 3)
     monkeypatch.setattr(rotate_keys, "ROWS_A_RANGE", 3)
     vault = FakeVault(clock)
@@ -48,7 +48,7 @@ class Watch:
         self.looks = 0
 
     def look(self) -> None:
-        """Rows with equal values share a token, those with others do not, and `find` finds them all."""
+        """Rows with equal values share a token, rows with others do not, and `find` finds all rows."""
         self.looks += 1
         for field in PERSONAL_FIELDS:
             tokens: dict[bytes, set[uuid.UUID | None]] = {}
@@ -70,7 +70,7 @@ class Watch:
                 assert self._found(field, value) == expected, f"not found: {field}"
 
     def around(self, _: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - as the call
-        """Look after each call, whatever comes of it."""
+        """Check after each call, after an error too."""
         try:
             return call()
         finally:
@@ -85,18 +85,18 @@ class Watch:
 def watched(
     vault: FakeVault, watch: Watch, tap: Callable[[object], Any] = lambda p: p
 ) -> FakeVault:
-    """The same vault through this tap, and every call of a port is watched."""
+    """The same vault through this tap, with a check after every call of a port."""
     return vault.tapped(lambda part: Tap(tap(part), watch.around))
 
 
 def forge(vault: FakeVault, record_id: uuid.UUID, **changes: object) -> None:
-    """Change columns of a row, as somebody with the owner's rights could."""
+    """Change columns of a row, as a process with the owner's rights could."""
     row = vault.database.records[record_id]
     vault.database.records[record_id] = dataclasses.replace(row, **changes)  # type: ignore[arg-type]
 
 
 def generations(vault: FakeVault) -> Mapping[KeyState, set[int | None]]:
-    """Which generations of token keys there are in which state."""
+    """The generations of token keys in each state."""
     found: dict[KeyState, set[int | None]] = {}
     for key in vault.database.keys.values():
         if key.purpose is KeyPurpose.TOKEN:
@@ -104,8 +104,8 @@ def generations(vault: FakeVault) -> Mapping[KeyState, set[int | None]]:
     return found
 
 
-def stands_in_rows(vault: FakeVault) -> set[tuple[int | None, int | None]]:
-    """The generations of both sets of tokens, of the rows that have one."""
+def generations_in_rows(vault: FakeVault) -> set[tuple[int | None, int | None]]:
+    """The generations of both sets of tokens, of the rows with a token."""
     return {
         (r.token_generation, r.next_token_generation)
         for r in vault.database.records.values()

@@ -1,4 +1,4 @@
-"""A rotation seen from the database, over a connection that stays: how far it is, and what must never grow."""
+"""A rotation as the database shows it, over one connection: its progress, and the counts that must never grow."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Watch:
         self._connection.close()
 
     def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """What it returns."""
+        """The rows that a query returns."""
         with self._connection.cursor() as cursor:
             cursor.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
@@ -65,11 +65,11 @@ class Watch:
         return value
 
     def until(self, condition: Callable[[], bool], seconds: float = SECONDS) -> None:
-        """Wait for it."""
+        """Wait until the query returns true."""
         until(condition, seconds, pause=LOOK_S)
 
     def ranges(self, purpose: str) -> tuple[int, int]:
-        """Of the rotation under way: ranges that are done, and that are not."""
+        """The numbers of ranges of the open rotation that are done, and that are not."""
         ((done, left),) = self.rows(
             "SELECT count(*) FILTER (WHERE done), count(*) FILTER (WHERE NOT done)"
             " FROM rotation_ranges JOIN key_rotations USING (rotation_id) WHERE purpose = %s",
@@ -78,12 +78,12 @@ class Watch:
         return done, left
 
     def is_filled(self) -> bool:
-        """Whether a rotation of the token keys has been through all of its ranges."""
+        """Return True if a rotation of the token keys has done all of its ranges."""
         done, left = self.ranges("token")
         return done > 0 and left == 0
 
     def left_behind(self, purpose: str) -> int:
-        """Records that the cursors of the rotation under way have passed, and that are as they were."""
+        """Records that the cursors of the open rotation have passed, and that are unchanged."""
         behind = self.value(
             "SELECT count(*) FROM key_rotations AS k JOIN rotation_ranges AS r USING (rotation_id)"  # noqa: S608
             " JOIN user_logins AS u ON u.record_id BETWEEN r.first AND CASE WHEN r.done THEN r.last ELSE r.after END"
@@ -94,12 +94,12 @@ class Watch:
         return behind
 
     def let_claims_lapse(self) -> None:
-        """What ten seconds do to the claims of a worker that was killed."""
+        """Age the claims of a killed worker by ten seconds."""
         self.rows("UPDATE rotation_ranges SET claimed_until = clock_timestamp() WHERE NOT done")
 
 
 class Growth:
-    """Keys under which rows appeared after their retirement was committed. There must be none."""
+    """Keys under which rows appeared after their retirement was committed. No such key is allowed."""
 
     def __init__(self, vault: Vault, pause: float) -> None:
         self.grown: set[int] = set()
@@ -113,7 +113,7 @@ class Growth:
 
     @contextmanager
     def watched(self) -> Iterator[Self]:
-        """Look again and again while the block runs, and a last time after it."""
+        """Check again and again while the block runs, and a last time after it."""
         thread = threading.Thread(target=self._run)
         thread.start()
         try:
@@ -145,7 +145,7 @@ class Growth:
 
 @contextmanager
 def holding(vault: Vault, statement: str, role: str = "admin") -> Iterator[int]:
-    """Somebody has run a statement and sits in the open transaction; the pid of the session."""
+    """A session that has run a statement and keeps its transaction open; the pid of the session."""
     with closing(psycopg2.connect(vault.database_url(role))) as connection:
         with connection.cursor() as cursor:
             cursor.execute(statement)

@@ -1,4 +1,4 @@
-"""Records of a worker beside those of others, and what a refused rotation says of them."""
+"""Records of a worker beside other records, and the hint of a refused rotation about them."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def store_of_worker(vault: FakeVault) -> Sequence[uuid.UUID]:
 
 
 def keys_of(vault: FakeVault, record_id: uuid.UUID) -> list[int]:
-    """The keys that a record lies under."""
+    """The keys of a record's values."""
     ciphertexts = vault.database.records[record_id].ciphertexts.values()
     return [int.from_bytes(sealed[1:5], "big") for sealed in ciphertexts]
 
 
 def hinted(error: DataError) -> LeaveOut:
-    """What the hint says, which is one thing."""
+    """The single addition that the hint names."""
     _, _, what = (error.hint or "").partition("--leave-out ")
     return LeaveOut.parse(what)
 
 
 def entries(vault: FakeVault, word: str) -> list[tuple[uuid.UUID | None, str, str, str]]:
-    """Those whose reason has this word: the record, the phase, the decision and the reason."""
+    """The entries whose reason has this word: the record, the phase, the decision and the reason."""
     return [
         (e.record_id, e.phase, e.decision, e.reason)
         for e in vault.database.audit
