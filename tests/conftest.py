@@ -57,8 +57,18 @@ ONCE = {
 """Folders and files whose tests say nothing of the emulator, and why: the first half alone runs them."""
 TWICE = ("rotation/test_retoken_command.py", "rotation/test_rotation_command.py")
 """Files in a folder of `ONCE` that are run on both emulators."""
-ENDURANCE = ("endurance/outages/", "endurance/workers/", "endurance/year/")
-"""Folders of the tests that `make test-all` runs, and `make test` does not: chaos has a short form for both."""
+ENDURANCE = {
+    "endurance/outages/": "services that fail, for as long as they fail",
+    "endurance/workers/": "processes that are killed, and their restarts",
+    "endurance/year/": "24 months of loads, rotations and archives",
+    "app/test_unavailable.py": "services that do not answer, to the end of each time limit",
+    "local/test_as_root.py": "two users with a stack each",
+    "local/test_stack.py": "stacks that are started, killed and started again",
+    "rotation/test_killed.py": "rotations that are killed at random moments",
+    "schema/test_online.py": "online migrations that are killed beside a loader",
+    "schema/test_own_cluster.py": "a PostgreSQL cluster of its own for each version",
+}
+"""Folders and files of `make endurance`, and what takes their time. `make test` leaves them to `make test-all`."""
 FIRST = (
     "endurance/outages/test_long_outages.py",
     "endurance/year/",
@@ -90,7 +100,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     On LocalStack, what works with an emulator at all, but for what asks it to enforce policies.
     """
     for item in items:
-        if _name(item.path).startswith(ENDURANCE):
+        if _name(item.path).startswith(tuple(ENDURANCE)):
             item.add_marker("endurance")
         if not kinds_of(item):
             item.add_marker(kind_by_needs(item))
