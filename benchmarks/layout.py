@@ -57,7 +57,7 @@ SQL: Final = named(Path(__file__).with_name("layout.sql"))
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the rows lie."""
+    """The layout of the rows."""
 
     name: str
 

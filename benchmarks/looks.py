@@ -1,4 +1,4 @@
-"""How many intents of looks are decided in a second, by how many entries the log has: alone, and with 40 callers.
+"""Intents of accesses decided in a second, by how many entries the log has: alone, and with 40 callers.
 
     .venv/bin/python -m benchmarks.looks [SECONDS]
 

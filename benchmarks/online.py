@@ -96,7 +96,7 @@ def measure(what: str, database: Scratch, build: Callable[[], None]) -> None:
 
 @contextmanager
 def loader(database: Scratch) -> Iterator[list[float]]:
-    """How long each batch took, in seconds, the one that runs at the end included."""
+    """Load batches meanwhile. Yields the seconds that each batch took, the batch that runs at the end included."""
     waits: list[float] = []
     over = threading.Event()
 

@@ -117,7 +117,7 @@ class Stack:
                 cursor.execute(statement)
 
     def spent(self, act: Callable[[], object]) -> Spent:
-        """What an act takes: of the commands that it runs, and of sessions that end with it."""
+        """Measure what an act takes: of the commands that it runs, and of sessions that end with the act."""
         began, cpu = time.monotonic(), self._cpu()
         act()
         seconds = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""How the cost of each command grows with the vault: seconds, and pages that it reads, by how many rows there are.
+"""Cost of each command as the vault grows: seconds, and pages that the command reads, by how many rows there are.
 
     .venv/bin/python -m benchmarks.scale [ROWS…]
 
@@ -83,7 +83,7 @@ class Grown:
         return self.costs
 
     def _looks(self) -> Iterator[tuple[str, Callable[[], object]]]:
-        """What changes nothing, but for entries of the log."""
+        """Yield the commands that change nothing, but for entries of the log."""
         record_id, device = self._real()
         reason = ("--reason", "a benchmark")
         used, unused = FIRST_KEY, FIRST_KEY - 1 + self._keys
@@ -122,7 +122,7 @@ class Grown:
         yield "`partitions list`", self._owner("partitions", "list")
 
     def _changes(self) -> Iterator[tuple[str, Callable[[], object]]]:
-        """What can be run once."""
+        """Yield the commands that can be run once."""
         reason = ("--reason", "a benchmark", "--yes")
         day = dt.datetime.now(dt.UTC).date().replace(day=15) - dt.timedelta(days=365)
         erase = ("erase", "--user-id")

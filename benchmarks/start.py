@@ -1,4 +1,4 @@
-"""How long `vault-etl --help` takes, beside an interpreter that does nothing: the least of several runs.
+"""Time that `vault-etl --help` takes, beside an interpreter that does nothing: the least of several runs.
 
     .venv/bin/python -m benchmarks.start [--runs N]
 

@@ -82,7 +82,7 @@ def schema_sql(url: str) -> str:
 
 
 def rights(facts: Facts) -> str:
-    """Who may do what, as Markdown: a table of tables, and one of functions and procedures."""
+    """Rights of each role, as Markdown: a table of tables, and one of functions and procedures."""
     granted: dict[str, dict[str, dict[str, list[str]]]] = {}
     for name, aspects in facts.items():
         for found in filter(None, map(_GRANT.match, aspects)):

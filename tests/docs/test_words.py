@@ -23,17 +23,20 @@ PLACES: Final = (
     "keys/*.*",
     "tests/*.py",
     "tests/app/**/*.py",
+    "tests/attacks/**/*.py",
     "tests/audit/**/*.py",
     "tests/base/**/*.py",
     "tests/cli/**/*.py",
     "tests/crypto/**/*.py",
     "tests/docs/**/*.py",
     "tests/doctor/**/*.py",
+    "tests/endurance/**/*.py",
     "tests/erase/**/*.py",
     "tests/event/**/*.py",
     "tests/fuzz/**/*.py",
     "tests/ingest/**/*.py",
     "tests/keys/**/*.py",
+    "tests/kit/**/*.py",
     "tests/local/**/*.py",
     "tests/packaging/**/*.py",
     "tests/partitions/**/*.py",
@@ -83,6 +86,18 @@ OPENINGS: Final = re.compile(r"(?:What|Who|Whether|How|It|See|Where|Nothing|That
 """Words that open no docstring: a docstring starts with a verb or a noun."""
 
 SOURCES: Final = sorted((REPOSITORY / "vault_etl").rglob("*.py"))
+OPENED: Final = (
+    "benchmarks",
+    "docs",
+    "tests/attacks",
+    "tests/docs",
+    "tests/endurance",
+    "tests/kit",
+    "tests/packaging",
+    "tests/schema",
+    "vault_etl",
+)
+"""Folders whose every docstring is held to the openings."""
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -106,7 +121,8 @@ def test_a_docstring_starts_with_a_verb_or_a_noun() -> None:
     """No docstring of a module, class or function opens with What, Who, Whether, How, It or See."""
     found = [
         f"{file.relative_to(REPOSITORY)}:{node.body[0].lineno}: {text.partition(chr(10))[0]}"
-        for file in SOURCES
+        for folder in OPENED
+        for file in sorted((REPOSITORY / folder).rglob("*.py"))
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
         and OPENINGS.match(text := ast.get_docstring(node) or "")

@@ -7,6 +7,8 @@ import datetime as dt
 import uuid
 from typing import Protocol
 
+from typing_extensions import override
+
 from tests.kit.fakes.audit_log import FakeAuditLog
 from tests.kit.fakes.clock import FakeClock
 from tests.kit.fakes.database import FakeDatabase
@@ -55,7 +57,7 @@ Row = tuple[object, ...]
 
 
 class KeyStore(KeyReader, FirstKeyWriter, KeyRetirer, KeyLister, KeyAges, Protocol):
-    """What rotation uses of the table of keys."""
+    """The parts of the table of keys that a rotation uses."""
 
 
 class Bench:
@@ -119,7 +121,7 @@ class Bench:
     def change_token(
         self, record_id: uuid.UUID, field: Field, token: uuid.UUID | None, *, is_next: bool = False
     ) -> None:
-        """Write over a token, as somebody who may UPDATE records can."""
+        """Write over a token, as a role that may UPDATE records can."""
         raise NotImplementedError
 
     def open_rotation(self, rotation: OpenRotation) -> None:
@@ -138,7 +140,7 @@ class Bench:
         raise NotImplementedError
 
     def pass_lease(self, seconds: float) -> None:
-        """So much time goes by in which nobody works on a range."""
+        """Let so much time pass in which no process works on a range."""
         raise NotImplementedError
 
     def data_key(self, field: Field, lease: dt.timedelta = HOUR) -> DataKey:
@@ -175,26 +177,27 @@ class FakeBench(Bench):
         tokens = FakeTokens(database, FakeAuditLog(database))
         self.backfill = self.comparer = self.named = self.cut_over = tokens
 
+    @override
     def now(self) -> dt.datetime:
-        """See `Bench.now`."""
         return self._clock.now()
 
+    @override
     def pending(self, keys: list[NewKey]) -> None:
-        """See `Bench.pending`."""
         for key in keys:
             self._store.store(key, KeyState.PENDING)
 
+    @override
     def grow_older(self, by: dt.timedelta) -> None:
-        """See `Bench.grow_older`."""
         self._clock.jump(by)
 
+    @override
     def keys_of(self, role: str) -> KeyAges:
-        """See `Bench.keys_of`: a fake denies nobody."""
+        """The same keys for every role: a fake has no grants."""
         del role
         return self._store
 
+    @override
     def records(self) -> dict[uuid.UUID, Row]:
-        """See `Bench.records`."""
         return {
             r.record_id: (
                 r.user_id,
@@ -212,8 +215,8 @@ class FakeBench(Bench):
             for r in self._database.records.values()
         }
 
+    @override
     def rejections(self) -> dict[uuid.UUID, Row]:
-        """See `Bench.rejections`."""
         return {
             r.record_id: (
                 r.reason.value,
@@ -223,22 +226,22 @@ class FakeBench(Bench):
             for r in self._database.quarantine.values()
         }
 
+    @override
     def erase(self, record_id: uuid.UUID, field: Field) -> None:
-        """See `Bench.erase`."""
         if field is Field.QUARANTINE:
             self._database.erased_bodies.add(record_id)
             return
         record = self._database.records[record_id]
         del record.tokens[field], record.ciphertexts[field]
 
+    @override
     def destroy(self, key_id: int) -> None:
-        """See `Bench.destroy`."""
         self._database.set_state(key_id, KeyState.DESTROYED)
 
+    @override
     def change_token(
         self, record_id: uuid.UUID, field: Field, token: uuid.UUID | None, *, is_next: bool = False
     ) -> None:
-        """See `Bench.change_token`."""
         record = self._database.records[record_id]
         tokens = {**((record.next_tokens if is_next else record.tokens) or {}), field: token}
         there = {f: t for f, t in tokens.items() if t is not None}
@@ -248,8 +251,8 @@ class FakeBench(Bench):
             else dataclasses.replace(record, tokens=there)
         )
 
+    @override
     def plant(self, record_id: uuid.UUID, field: Field, sealed: bytes) -> None:
-        """See `Bench.plant`."""
         if field is Field.QUARANTINE:
             rejection = self._database.quarantine[record_id]
             self._database.quarantine[record_id] = dataclasses.replace(
@@ -261,10 +264,10 @@ class FakeBench(Bench):
             record, ciphertexts={**record.ciphertexts, field: sealed}
         )
 
+    @override
     def ranges(self, rotation_id: uuid.UUID) -> list[tuple[Range, bool]]:
-        """See `Bench.ranges`."""
         return [(held.range, held.is_done) for held in self._database.ranges.get(rotation_id, [])]
 
+    @override
     def pass_lease(self, seconds: float) -> None:
-        """See `Bench.pass_lease`."""
         self._clock.advance(seconds)

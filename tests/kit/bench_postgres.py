@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 
+from typing_extensions import override
+
 from tests.kit.bench import Bench, Row
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import stored_key
@@ -64,8 +66,8 @@ class _RunsClaims(PostgresRangeClaims):
         self._has_begun = False
         super().__init__(database, self._run.request_id)
 
+    @override
     def claim(self, rotation_id: uuid.UUID, claim: uuid.UUID) -> Range | None:
-        """See `RangeClaims.claim`."""
         if not self._has_begun:
             self._audit.intend(self._run)
             self._has_begun = True
@@ -105,14 +107,14 @@ class PostgresBench(Bench):
         for database in self._databases:
             database.close()
 
+    @override
     def now(self) -> dt.datetime:
-        """See `Bench.now`."""
         ((now,),) = self._vault.sql("SELECT now()")
         assert isinstance(now, dt.datetime)
         return now
 
+    @override
     def pending(self, keys: list[NewKey]) -> None:
-        """See `Bench.pending`."""
         for key in keys:
             self._vault.sql(
                 "INSERT INTO public.data_keys (key_id, purpose, field, generation, state,"
@@ -126,26 +128,27 @@ class PostgresBench(Bench):
                 key.fingerprint,
             )
 
+    @override
     def grow_older(self, by: dt.timedelta) -> None:
-        """See `Bench.grow_older`. The trigger, which holds a key to its date, looks away."""
+        """Move the dates back, with the trigger that guards a key's date switched off."""
         self._vault.grow_older(by)
 
+    @override
     def keys_of(self, role: str) -> KeyAges:
-        """See `Bench.keys_of`."""
         return PostgresKeyStore(self._database(role))
 
+    @override
     def records(self) -> dict[uuid.UUID, Row]:
-        """See `Bench.records`."""
         return self._rows(f"SELECT record_id, {_COLUMNS} FROM public.user_logins")  # noqa: S608
 
+    @override
     def rejections(self) -> dict[uuid.UUID, Row]:
-        """See `Bench.rejections`."""
         return self._rows(
             "SELECT record_id, reason_code, path, body_ciphertext FROM public.quarantine"
         )
 
+    @override
     def erase(self, record_id: uuid.UUID, field: Field) -> None:
-        """See `Bench.erase`."""
         if field is Field.QUARANTINE:
             self._vault.sql(
                 "UPDATE public.quarantine SET body_ciphertext = NULL WHERE record_id = %s",
@@ -158,17 +161,17 @@ class PostgresBench(Bench):
             record_id,
         )
 
+    @override
     def destroy(self, key_id: int) -> None:
-        """See `Bench.destroy`."""
         self._vault.sql(
             "UPDATE public.data_keys SET state = 'destroyed', wrapped_key = NULL WHERE key_id = %s",
             key_id,
         )
 
+    @override
     def change_token(
         self, record_id: uuid.UUID, field: Field, token: uuid.UUID | None, *, is_next: bool = False
     ) -> None:
-        """See `Bench.change_token`."""
         column = f"next_masked_{field}" if is_next else f"masked_{field}"
         self._vault.sql(
             f"UPDATE public.user_logins SET {column} = %s WHERE record_id = %s",  # noqa: S608
@@ -176,12 +179,12 @@ class PostgresBench(Bench):
             record_id,
         )
 
+    @override
     def open_rotation(self, rotation: OpenRotation) -> None:
-        """See `Bench`."""
         open_data_rotation(self._vault.sql, rotation)
 
+    @override
     def plant(self, record_id: uuid.UUID, field: Field, sealed: bytes) -> None:
-        """See `Bench.plant`."""
         table, column = "user_logins", f"{field}_ciphertext"
         if field is Field.QUARANTINE:
             table, column = "quarantine", "body_ciphertext"
@@ -191,12 +194,12 @@ class PostgresBench(Bench):
             record_id,
         )
 
+    @override
     def new_key(self, field: Field) -> DataKey:
-        """See `Bench.new_key`."""
         return stored_key(PostgresKeyStore(self._database("re-encrypt")), field)
 
+    @override
     def ranges(self, rotation_id: uuid.UUID) -> list[tuple[Range, bool]]:
-        """See `Bench.ranges`."""
         rows = self._vault.sql(
             "SELECT done, place, first, last, after FROM public.rotation_ranges"
             " WHERE rotation_id = %s ORDER BY place, first",
@@ -204,8 +207,9 @@ class PostgresBench(Bench):
         )
         return [(Range(Table(place), *rest), done) for done, place, *rest in rows]
 
+    @override
     def pass_lease(self, seconds: float) -> None:
-        """See `Bench.pass_lease`. Only the leases get older: the clock is the server's."""
+        """Move the leases alone back: the clock is the server's."""
         self._vault.sql(
             "UPDATE public.rotation_ranges SET claimed_until = claimed_until - make_interval(secs => %s)",
             seconds,

@@ -1,4 +1,4 @@
-"""What a container's credentials endpoint, or STS, is to a process: a server of one answer at a time."""
+"""A container's credentials endpoint, or STS, as a process meets it: a server of one answer at a time."""
 
 from __future__ import annotations
 

@@ -62,19 +62,19 @@ class Ready:
             return PostgresTokenCutOver(database).cut_over(cut_over_request(), 2)
 
     def swap(self) -> Swapped:
-        """Cut over; it must succeed, with nobody in the way."""
+        """Cut over; the cut-over must succeed, as no other session holds a lock."""
         swapped = self.cut_over()
         assert isinstance(swapped, Swapped)
         return swapped
 
     @property
     def both(self) -> WriteKeys:
-        """What the fence asks for while generation 2 is pending."""
+        """Return the keys that the fence requires while generation 2 is pending."""
         return dataclasses.replace(self.keys, generations=(1, 2))
 
     @property
     def after(self) -> WriteKeys:
-        """What the fence asks for after the cut-over."""
+        """Return the keys that the fence requires after the cut-over."""
         return dataclasses.replace(self.keys, generations=(2, None))
 
 
@@ -122,5 +122,5 @@ def cut_over_again(scratch: Scratch, generation: int) -> None:
 
 
 def next_of(token: uuid.UUID) -> uuid.UUID:
-    """What `fill` makes of a token."""
+    """Return the next token that `fill` computes for a token."""
     return uuid.UUID(hashlib.md5(str(token).encode(), usedforsecurity=False).hexdigest())

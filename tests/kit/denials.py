@@ -25,7 +25,7 @@ def access_key(vault: Vault, role: str) -> dict[str, str | None]:
 
 
 def denied(vault: Vault, since: int) -> list[tuple[Any, ...]]:
-    """What intents were denied since an entry."""
+    """Return the action and the error code of each intent denied since an entry."""
     return vault.sql(
         "SELECT action, error_code FROM audit_log WHERE decision = 'denied' AND seq > %s", since
     )

@@ -1,4 +1,4 @@
-"""What `vault-etl doctor` tells a role, line by line."""
+"""The lines that `vault-etl doctor` prints for a role."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ INVISIBLE: dict[str, set[str]] = {
 
 
 def lines(vault: Vault, role: str, *, code: int, extra: Extra | None = None) -> Lines:
-    """What a role is told, by check; every check, once, in its place."""
+    """Return the lines that `doctor` prints for a role, by check; each check is printed once, in its place."""
     result = vault.run(role, "doctor", extra=extra)
     found = {line["check"]: line for line in result.lines}
     assert [line["check"] for line in result.lines] == CHECKS

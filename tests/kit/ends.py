@@ -1,4 +1,4 @@
-"""What ends keys and wraps them anew, over the vault of a bench."""
+"""Services that end keys and wrap them again, over the vault of a bench."""
 
 from __future__ import annotations
 

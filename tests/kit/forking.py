@@ -29,7 +29,7 @@ _sending = threading.Lock()
 
 
 def can_fork(args: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Whether a fork does what a process would. On macOS its system's libraries may not survive one."""
+    """Tell whether a fork does what a process would. On macOS the system's libraries may not survive a fork."""
     return (
         sys.platform == "linux"
         and all(name.startswith(PLAIN) for name in environment)
@@ -143,7 +143,7 @@ def _exchange(outputs: Sequence[IO[bytes]], feed: IO[bytes], left: bytes, ends: 
 
 
 def _feed(descriptor: int, left: bytes) -> bytes:
-    """What is still left to write; nothing, if nobody reads."""
+    """Write some bytes, and return those that are left; none, if the reader has gone."""
     try:
         return left[os.write(descriptor, left) :]
     except BrokenPipeError:

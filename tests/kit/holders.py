@@ -1,4 +1,4 @@
-"""What tests of `find` share: a vault whose values are known, and a way to ask for one."""
+"""A vault whose values are known, and a way to ask for a value, for tests of `find`."""
 
 from __future__ import annotations
 
@@ -42,6 +42,6 @@ def ask(held: Vault) -> Ask:
 
 
 def users(result: Result) -> list[str]:
-    """Who holds it, by name."""
+    """Return the users that hold the value, by name."""
     assert result.code == 0, result.stderr
     return sorted(record["user_id"] for record in result.json["records"])

@@ -14,7 +14,7 @@ from vault_etl.records.fenced_writes import WriteKeys
 
 
 def retired(process: Writer) -> WriteKeys:
-    """A data key that somebody retired."""
+    """A data key that an operator retired."""
     process.bench.keys.retire_data_keys(rotate_request(), [Field.IP])
     return process.write_keys()
 

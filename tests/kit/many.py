@@ -1,4 +1,4 @@
-"""A vault whose records and their users are known, for tests of many looks at once."""
+"""A vault whose records and their users are known, for tests of many accesses at once."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def limited(many: Vault) -> Iterator[Vault]:
 
 
 def used(vault: Vault, of: str) -> int:
-    """What the login has used of a quota."""
+    """Return the amount of a quota that the login has used."""
     count = vault.ok("reveal", "audit", "policy").json["your_quota"][of]["used"]
     assert isinstance(count, int)
     return count

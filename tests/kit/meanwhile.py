@@ -1,4 +1,4 @@
-"""What happens while a month is archived: by a trigger, in the transaction that commits the intent."""
+"""Events while a month is archived: made by a trigger, in the transaction that commits the intent."""
 
 from __future__ import annotations
 

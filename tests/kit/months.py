@@ -47,7 +47,7 @@ def partitions(database: Scratch) -> set[str]:
 
 
 def request() -> AuditRequest:
-    """Who attaches."""
+    """Return the audit request of an attachment."""
     return AuditRequest(
         request_id=uuid.uuid4(), action=Action.PARTITIONS_ATTACH, actor="a", host="h", reason="r"
     )

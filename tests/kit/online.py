@@ -11,13 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from typing_extensions import override
+
 import vault_etl
 from docs.generate_schema import schema_json
 from tests.kit.databases import TEMPLATE, database_copy
 from tests.kit.scratch import Scratch
 from tests.kit.vault import Result
 from vault_etl.local.postgres import RunningPostgres
-from vault_etl.platform.clock import Pace, SystemClock
+from vault_etl.platform.clock import Pace, Progress, SystemClock
 from vault_etl.platform.postgres_lock_watch import LockWatch
 from vault_etl.platform.resources import resource_dir
 from vault_etl.schema.postgres_migrations import PostgresMigrations
@@ -89,15 +91,16 @@ class Program:
 
     @property
     def log(self) -> Path:
-        """Where its standard error goes."""
+        """The file that receives the standard error of the process."""
         return self.place / "log"
 
 
-class Silent:
-    """`Progress` that nobody reads."""
+class Silent(Progress):
+    """`Progress` that prints no line."""
 
+    @override
     def advance(self, done: int, **details: int | str) -> None:
-        """See `Progress.advance`."""
+        """Print no line."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What may be before a Postgres, on a port of its own: TLS that is ended there, or a refusal."""
+"""Fronts of a Postgres, each on a port of its own: TLS that is ended there, or a refusal."""
 
 from __future__ import annotations
 

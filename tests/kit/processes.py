@@ -113,7 +113,7 @@ def on_terminal(
 
 
 def fails(result: Result, code: int, *names: str) -> None:
-    """It exits with `code`, one error line and one hint, naming these, and prints no data."""
+    """Assert that a command exits with `code`, one error line and one hint that name `names`, and prints no data."""
     lines = [line for line in result.stderr.splitlines() if not line.startswith('{"')]  # no logs
     assert result.code == code, result.stderr
     assert len(lines) == 2, lines

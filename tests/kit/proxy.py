@@ -63,7 +63,7 @@ class FaultProxy:
 
     @property
     def url(self) -> str:
-        """What an AWS_ENDPOINT_URL is set to."""
+        """The value to which an AWS_ENDPOINT_URL is set."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def operations(self) -> list[str]:
@@ -79,7 +79,7 @@ def silent_port() -> Iterator[int]:
 
 
 def closed_port() -> int:
-    """A port that nobody listens on."""
+    """A port on which no process listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port

@@ -6,6 +6,8 @@ import time
 import uuid
 from typing import Any, Protocol
 
+from typing_extensions import override
+
 from tests.kit.fakes.clock import FakeClock
 from tests.kit.fakes.faulty_queue import Faults, FaultyQueue
 from tests.kit.fakes.queue import FakeQueue
@@ -34,7 +36,7 @@ class Bench(Protocol):
         """Let time pass."""
 
 
-class FakeBench:
+class FakeBench(Bench):
     """In memory."""
 
     def __init__(self, clock: FakeClock | None = None, queue: FakeQueue | None = None) -> None:
@@ -42,16 +44,16 @@ class FakeBench:
         self._queue = queue or FakeQueue(self._clock, VISIBILITY_S)
         self.queue: WholeQueue = self._queue
 
+    @override
     def send(self, body: str, delay: int = 0) -> str:
-        """See `Bench.send`."""
         return self._queue.send(body, delay=delay)
 
+    @override
     def now_ms(self) -> int:
-        """See `Bench.now_ms`."""
         return int(self._clock.now().timestamp() * 1000)
 
+    @override
     def wait(self, seconds: float) -> None:
-        """See `Bench.wait`."""
         self._clock.advance(seconds)
 
 
@@ -65,7 +67,7 @@ class FaultyBench(FakeBench):
         self.fallen = queue.fallen
 
 
-class SqsBench:
+class SqsBench(Bench):
     """In the emulator, as its administrator: the role ingest may use no other queue than its own."""
 
     def __init__(self, sqs: Any) -> None:  # noqa: ANN401 - a client of boto3
@@ -76,17 +78,17 @@ class SqsBench:
         )["QueueUrl"]
         self.queue: WholeQueue = SqsQueue(sqs, sqs, self._url)
 
+    @override
     def send(self, body: str, delay: int = 0) -> str:
-        """See `Bench.send`."""
         sent = self._sqs.send_message(QueueUrl=self._url, MessageBody=body, DelaySeconds=delay)
         return str(sent["MessageId"])
 
+    @override
     def now_ms(self) -> int:
-        """See `Bench.now_ms`."""
         return int(time.time() * 1000)
 
+    @override
     def wait(self, seconds: float) -> None:
-        """See `Bench.wait`."""
         time.sleep(seconds)
 
     def delete_queue(self) -> None:

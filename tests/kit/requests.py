@@ -13,7 +13,7 @@ def request(**changes: object) -> AuditRequest:
     values = {
         "request_id": uuid.uuid4(),
         "action": Action.ERASE,
-        "actor": "arn:aws:iam::000000000000:user/somebody",
+        "actor": "arn:aws:iam::000000000000:user/someone",
         "host": "host.example",
         "reason": "a request to be forgotten",
         "ticket": "DPO-17",

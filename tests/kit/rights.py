@@ -90,7 +90,7 @@ SEALED = ("ip_ciphertext", "device_id_ciphertext")
 
 
 def rights(database: Scratch, role: str) -> set[str]:
-    """All that a role, or `public`, may do in this database: its own rights and everybody's."""
+    """All that a role, or `public`, may do in this database: the role's own rights and those of PUBLIC."""
     with database.connect() as connection, connection.cursor() as cursor:
         cursor.execute(ACTUAL, {"role": role})
         return {right for (right,) in cursor.fetchall()}

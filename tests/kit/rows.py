@@ -32,7 +32,7 @@ class Writer:
     def write_keys(
         self, active: int = 1, pending: int | None = None, keys: tuple[DataKey, ...] | None = None
     ) -> WriteKeys:
-        """What the fence is shown."""
+        """Return the keys that the fence is shown."""
         return WriteKeys((active, pending), self.keys if keys is None else keys)
 
     def record(self, **changes: object) -> SealedRecord:

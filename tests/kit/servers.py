@@ -35,10 +35,10 @@ NEEDED = 2 * 2**30
 
 @pytest.fixture(scope="session")
 def quick_place() -> Iterator[Path]:
-    """Where the files of the tests' databases are: in memory, if there is room.
+    """Make the folder of the files of the tests' databases: in memory, if there is room.
 
     Each test's database is 450 files, made and deleted thousands of times. ext4 does not give the
-    place of a deleted file away at once, and looks at all of them for each new one: that was a third
+    place of a deleted file away at once, and reads all of them for each new file: that was a third
     of the time of all tests.
     """
     is_roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > NEEDED

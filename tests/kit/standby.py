@@ -19,7 +19,7 @@ from vault_etl.local.processes import free_port, give_away, is_root, run_unprivi
 
 @contextmanager
 def standby_of(primary: RunningPostgres, quick: Path, *settings: str) -> Iterator[RunningPostgres]:
-    """It has what the primary has, and its logins, in `quick`; `settings` are lines of its postgresql.conf."""
+    """Run a standby with the primary's data and logins, in `quick`; `settings` are lines of its postgresql.conf."""
     binaries = PostgresBinaries(primary.place) if is_root() else find_postgres_binaries()
     place = Path(tempfile.mkdtemp(prefix="vault-etl-standby-", dir=quick))
     give_away(place)
@@ -49,7 +49,7 @@ def standby_of(primary: RunningPostgres, quick: Path, *settings: str) -> Iterato
 
 @contextmanager
 def paused(standby: RunningPostgres) -> Iterator[None]:
-    """Nothing is replayed meanwhile; then all of it."""
+    """Pause the replay while the block runs; then everything is replayed."""
     with admin(standby, "postgres") as cursor:
         cursor.execute("SELECT pg_wal_replay_pause()")
         until_yes(cursor, "SELECT pg_get_wal_replay_pause_state() = 'paused'")

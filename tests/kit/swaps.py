@@ -22,7 +22,7 @@ def everything(place: Table = Table.USER_LOGINS, after: uuid.UUID | None = None)
 
 
 def outside(place: Table = Table.USER_LOGINS) -> RotationStep:
-    """A step in a range that nobody has claimed, and that no rotation has."""
+    """A step in a range that no process has claimed, and that no rotation has."""
     return RotationStep(uuid.uuid4(), everything(place), None, is_done=False)
 
 

@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 
 class Fault(StrEnum):
-    """What the line does instead of passing bytes on."""
+    """A fault that the line makes instead of passing bytes on."""
 
     DELAY = "delay"
     """Every chunk, either way, waits."""
@@ -92,7 +92,7 @@ class TcpProxy:
 
     @property
     def live(self) -> int:
-        """How many connections there are."""
+        """Count the connections that there are."""
         return len(self._lines)
 
     def _run(self, what: Coroutine[Any, Any, _T]) -> _T:

@@ -61,7 +61,7 @@ def test_messages_come_in_any_order() -> None:
 
 
 def test_a_receive_falls_short() -> None:
-    """It brings some, and the next one the rest."""
+    """A receive brings some of the messages, and the next receive brings the rest."""
     queue = faulty(Faults(short=1))
     some = queue.receive(0)
     assert 1 <= len(some) < 10
@@ -82,7 +82,7 @@ def test_a_long_poll_brings_nothing_though_there_is_something() -> None:
 
 
 def test_a_deletion_fails_in_part() -> None:
-    """What is reported stays, and what is not is gone."""
+    """A message that is reported stays in the queue, and each other message is gone."""
     queue = faulty(Faults(delete_failure=0.5))
     messages = list(queue.receive(0))
     left = set(queue.delete([message.receipt_handle for message in messages]))
@@ -118,8 +118,8 @@ def test_a_deleted_message_comes_once_more() -> None:
     assert len(queue.deleted) == 10
 
 
-def test_a_deleted_message_that_nobody_asks_for_in_time_stays_away() -> None:
-    """It is no message of the queue any more."""
+def test_a_deleted_message_that_no_receive_asks_for_in_time_stays_away() -> None:
+    """A deleted message comes back for `UNDEAD_S` seconds only; later no receive brings the message."""
     clock = FakeClock()
     queue = faulty(Faults(undead=1), clock)
     queue.delete([message.receipt_handle for message in queue.receive(0)])
@@ -164,8 +164,8 @@ def test_a_fifth_of_the_messages_comes_twice() -> None:
     assert max(came.values()) == 2
 
 
-def test_a_seed_is_a_day() -> None:
-    """The same calls meet the same faults; another seed's do not."""
+def test_a_seed_repeats_its_faults() -> None:
+    """The same calls with the same seed meet the same faults; calls with another seed do not."""
 
     def day(seed: int) -> list[object]:
         queue = FaultyQueue(FakeClock(), BAD_DAY, seed=seed)

@@ -59,8 +59,8 @@ def test_an_environment_that_an_interpreter_reads_takes_a_process(loaded: Vault)
         assert not can_fork(["config"], {**plain, name: "x"})
 
 
-def test_one_that_takes_too_long_is_killed(loaded: Vault) -> None:
-    """And its connections end with it."""
+def test_a_command_that_takes_too_long_is_killed(loaded: Vault) -> None:
+    """A command that takes too long is killed, and its connections end with it."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(10)
         url = f"postgresql://a:b@127.0.0.1:{silent.getsockname()[1]}/c"

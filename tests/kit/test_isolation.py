@@ -20,5 +20,5 @@ def test_a_unit_test_cannot_look_up_a_name() -> None:
 
 
 def test_a_unit_test_sees_an_empty_environment() -> None:
-    """Nothing but pytest's own variables is set."""
+    """No variable but pytest's own is set."""
     assert not [name for name in os.environ if not name.startswith("PYTEST_")]

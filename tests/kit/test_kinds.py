@@ -26,7 +26,7 @@ def test_the_kinds_are_registered(pytestconfig: pytest.Config) -> None:
 
 
 def test_no_module_imports_a_test_module_or_a_conftest() -> None:
-    """What two modules need is in `tests/kit`, or beside them in a module of its own."""
+    """Code that two modules need is in `tests/kit`, or beside them in a module of its own."""
     assert [
         (str(module.relative_to(TESTS)), name)
         for module in sorted(TESTS.rglob("*.py"))

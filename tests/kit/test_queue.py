@@ -1,4 +1,4 @@
-"""The queue's fake, in what the contract suite cannot ask of an emulator: there AWS's word stands."""
+"""The queue's fake, in what the contract suite cannot ask of an emulator: there AWS's documentation decides."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def receive(queue: FakeQueue) -> Message:
 
 
 def test_an_older_handle_deletes_nothing(queue: FakeQueue, clock: FakeClock) -> None:
-    """Once its message was received again, and nobody is told. The emulators delete it."""
+    """An older handle deletes nothing once its message was received again; no error says so. The emulators delete."""
     queue.send("body")
     older = receive(queue)
     clock.advance(VISIBILITY_S)
@@ -41,7 +41,7 @@ def test_an_older_handle_deletes_nothing(queue: FakeQueue, clock: FakeClock) -> 
 
 
 def test_an_older_handle_does_not_extend(queue: FakeQueue, clock: FakeClock) -> None:
-    """It has gone stale, and the newer one's time stays as it was. moto extends."""
+    """The older handle has gone stale, and the time of the newer handle stays as it was. moto extends."""
     queue.send("body")
     older = receive(queue)
     clock.advance(VISIBILITY_S)
@@ -51,7 +51,7 @@ def test_an_older_handle_does_not_extend(queue: FakeQueue, clock: FakeClock) -> 
 
 
 def test_a_handle_whose_time_is_over_does_not_extend(queue: FakeQueue, clock: FakeClock) -> None:
-    """MessageNotInflight, though nobody has received it since. moto extends. Deleting still works."""
+    """MessageNotInflight, though no caller has received the message since. moto extends. Deleting still works."""
     queue.send("body")
     handle = receive(queue).receipt_handle
     clock.advance(VISIBILITY_S)

@@ -93,7 +93,7 @@ def ask(connection: socket.socket, text: bytes = b"hello") -> bytes:
 
 
 def silent(connection: socket.socket) -> bool:
-    """Nothing comes, not even an end, for `SILENCE_S`."""
+    """Tell whether no byte comes, and no end, for `SILENCE_S`."""
     connection.settimeout(SILENCE_S)
     try:
         connection.recv(1)
@@ -192,7 +192,7 @@ def test_a_blackhole_passes_the_end_of_the_client(proxy: TcpProxy, echo: Echo) -
 
 
 def test_an_idle_connection_survives_a_blackhole(proxy: TcpProxy) -> None:
-    """Nothing was said, so nothing was lost, and nothing is counted."""
+    """An idle connection sends no byte, so no byte is lost, and no fault is counted."""
     with client(proxy) as connection:
         ask(connection)
         with proxy.broken(Fault.BLACKHOLE):
@@ -203,7 +203,7 @@ def test_an_idle_connection_survives_a_blackhole(proxy: TcpProxy) -> None:
 
 @pytest.mark.parametrize("fault", Fault)
 def test_a_fault_that_meets_nothing_is_not_counted(proxy: TcpProxy, fault: Fault) -> None:
-    """A chaos test that counts faults counts those that somebody felt."""
+    """A chaos test that counts faults counts the faults that a connection felt."""
     with proxy.broken(fault, DELAY_MS):
         pass
     assert not proxy.hits
@@ -219,8 +219,8 @@ def test_a_server_that_is_away_is_a_reset() -> None:
             assert ask(connection) == b"hello"
 
 
-def test_nothing_is_left_when_it_is_closed(echo: Echo) -> None:
-    """No connection, thread or descriptor, even with connections idle, silent and slowed."""
+def test_a_closed_proxy_leaves_nothing(echo: Echo) -> None:
+    """No connection, thread or descriptor is left, even with connections idle, silent and slowed."""
     before = left()
     with ExitStack() as clients:
         with TcpProxy(echo.server_address[1]) as proxy:

@@ -56,7 +56,7 @@ def fill(
 
 
 def next_tokens(bench: Bench) -> Mapping[uuid.UUID, tuple[object, ...]]:
-    """What stands in next_*: both tokens and the generation."""
+    """Return the columns next_* of each record: both tokens and the generation."""
     return {i: (row[4], row[5], row[9]) for i, row in bench.records().items()}
 
 

@@ -48,7 +48,7 @@ SAMPLES = Path(__file__).parents[1] / "data" / "login-events.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a command printed, and its exit code."""
+    """The output of a command, and its exit code."""
 
     code: int
     stdout: str
@@ -152,13 +152,13 @@ class Vault:
                 return cursor.fetchall() if cursor.description else []
 
     def count(self, table: str) -> int:
-        """How many rows a table has."""
+        """Count the rows of a table."""
         ((rows,),) = self.sql(f"SELECT count(*) FROM public.{table}")  # noqa: S608 - a name of ours
         assert isinstance(rows, int)
         return rows
 
     def grow_older(self, by: dt.timedelta) -> None:
-        """Let the keys that there are be so much older, which a trigger forbids everybody."""
+        """Make the existing keys so much older, which a trigger forbids every role."""
         self.sql(
             "SET session_replication_role = replica; UPDATE public.data_keys"
             " SET created_at = created_at - %s, expires_at = expires_at - %s",
@@ -178,7 +178,7 @@ class Vault:
         return arn
 
     def register_audit_key(self) -> None:
-        """What the first `audit checkpoint` does, without a process: looks need a registered key."""
+        """Register the audit key, as the first `audit checkpoint` does: accesses need it. No process is started."""
         kms = self.emulator.client("kms")
         arn = kms.describe_key(KeyId="alias/vault-etl-audit")["KeyMetadata"]["Arn"]
         ((vault_id, seq, hash_),) = self.sql("SELECT vault_id, seq, hash FROM vault, audit_head")
@@ -200,7 +200,7 @@ class Vault:
         )
 
     def set_policy(self, policy: Mapping[str, object]) -> None:
-        """What `audit policy set` does, without a process."""
+        """Set the policy as `audit policy set` does, without a process."""
         self.sql(
             "SELECT public.reveal_policy_set(gen_random_uuid(), 'a', 'h', 'set', %s)",
             json.dumps(policy),

@@ -34,7 +34,7 @@ def signed(
 
 @pytest.fixture(scope="session")
 def keyed(signed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
-    """It has token keys too, made by the real command, and is to be copied."""
+    """A vault to be copied that has token keys too, made by the real command."""
     with copied(signed, tmp_path_factory.mktemp("keyed")) as vault:
         vault.ok("re-encrypt", "keys", "init")
         yield vault

@@ -128,7 +128,7 @@ def test_the_commands_do_the_job(
 
 
 def test_what_doctor_says_of_the_endpoint_is_a_warning(compose: dict[str, Any]) -> None:
-    """It is plain text to another container, with an access key that AWS cannot have issued."""
+    """The endpoint is plain text to another container, with an access key that AWS cannot have issued."""
     for name in ("setup", "worker"):
         environment = compose["services"][name]["environment"]
         assert environment["AWS_ENDPOINT_URL"].startswith("http://localstack:")

@@ -1,4 +1,4 @@
-"""What is built, of what: everything that comes from elsewhere is named by its digest."""
+"""Inputs of the builds: everything that comes from elsewhere is named by its digest."""
 
 from __future__ import annotations
 
@@ -189,8 +189,8 @@ def test_a_known_vulnerability_stops_a_release(advisories: tuple[str, dict[str, 
     assert (done.returncode, "cryptography" in done.stdout) == (1, True)
 
 
-def test_no_answer_is_not_a_clean_one() -> None:
-    """Offline it says that nothing was checked and passes; where an answer must be had, it fails."""
+def test_an_audit_without_an_answer_is_not_clean() -> None:
+    """Offline the audit says that nothing was checked and passes; where an answer is required, the audit fails."""
     closed = "http://127.0.0.1:9/v1/query"
     done = _audit("--service-url", closed)
     assert (done.returncode, done.stdout) == (0, "")

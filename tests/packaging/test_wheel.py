@@ -42,7 +42,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(program: Path, *arguments: str, cwd: Path) -> str:
-    """What a program prints, started in `cwd` with an empty environment. Its errors are ours."""
+    """Return what a program prints, started in `cwd` with an empty environment. Its errors are ours."""
     done = subprocess.run(
         [str(program), *arguments],
         cwd=cwd,
@@ -88,7 +88,7 @@ print(json.dumps([
     assert inside
 
 
-def test_nothing_else_is_inside(wheel: Path) -> None:
+def test_the_wheel_holds_one_package_only(wheel: Path) -> None:
     """The wheel installs one package and no tests, and production pulls in no emulator."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()

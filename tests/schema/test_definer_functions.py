@@ -117,7 +117,7 @@ def test_no_function_is_executable_by_public(shared: Scratch) -> None:
 
 
 def test_a_function_without_a_pinned_search_path_is_bound_when_it_is_made(shared: Scratch) -> None:
-    """What does not set search_path has a body in standard SQL, whose names were looked up by the migration.
+    """A function that does not set search_path has a body in standard SQL; the migration looked its names up.
 
     A procedure that commits cannot set it. It names nothing but our function.
     """

@@ -166,7 +166,9 @@ def test_only_re_encrypt_may_read_a_ciphertext(shared: Scratch) -> None:
         *((role, CUT_OVER) for role in ("ingest", "reveal", "rotate", "erase", "audit", "analyst")),
     ],
 )
-def test_what_a_role_may_not_do_is_denied(shared: Scratch, role: str, statement: str) -> None:
+def test_a_statement_beyond_the_rights_of_a_role_is_denied(
+    shared: Scratch, role: str, statement: str
+) -> None:
     """A way around a missing right ends in SQLSTATE 42501."""
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         shared.sql(statement, role=role)

@@ -202,7 +202,7 @@ HARMLESS = {
 }
 
 
-def test_what_every_login_may_make_is_no_difference(postgres: RunningPostgres) -> None:
+def test_objects_that_every_login_may_make_are_no_difference(postgres: RunningPostgres) -> None:
     """Such an object reaches nothing, and many lines of it would hide those that do."""
     with clone(postgres) as scratch, ExitStack() as sessions:
         # As where no superuser migrated.

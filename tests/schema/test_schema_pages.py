@@ -1,4 +1,4 @@
-"""What readers look up in migrations/ is what the migrations make. If a test fails: docs/generate_schema.py."""
+"""Pages in migrations/ show what the migrations make. If a test fails: docs/generate_schema.py."""
 
 from __future__ import annotations
 
@@ -42,5 +42,5 @@ def test_the_readme_lists_every_file_in_order() -> None:
 
 
 def test_every_table_view_and_function_has_a_comment(shared: Scratch) -> None:
-    """What an object is for is stored beside it."""
+    """A comment stored beside each object says what the object is for."""
     assert shared.sql(NOT_COMMENTED) == []

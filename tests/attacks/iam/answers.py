@@ -206,7 +206,7 @@ NAMED: Final[dict[str, dict[str, set[str]]]] = {
     AUDIT: _SIGNING | {"kms:Sign": _REVEALERS | _ROTATORS | {"EraseRole", "AuditRole"}},
     ARCHIVE: _SIGNING | {"kms:Sign": {"OwnerRole"}},
 }
-"""Key → action → who is not denied it outright. An action that is not listed is denied to nobody."""
+"""Key → action → who is not denied it outright. An action that is not listed is denied to no principal."""
 
 _ADMINISTERED = (
     "kms:DeleteAlias", "kms:DescribeKey", "kms:DisableKey", "kms:PutKeyPolicy",
@@ -256,7 +256,7 @@ SENDERS: Final = {"producer"} | _KEEPERS
 
 
 def guard_says(principal: str, question: Question, *, producers_named: bool) -> str:
-    """What a key's or queue's own policy makes of a principal whose IAM policy allows everything."""
+    """Answer of a key's or queue's own policy to a principal whose IAM policy allows everything."""
     key = question.resource
     if key in NAMED:
         if principal not in NAMED[key].get(question.action, PRINCIPALS):

@@ -101,7 +101,7 @@ def policies_of(template: Template) -> dict[str, Policy]:
 
 
 def surroundings() -> dict[str, Policy]:
-    """What stands beside the template: an administrator's policy, and the policy of another key."""
+    """Policies beside the template: an administrator's policy, and the policy of another key."""
     allow = {"Effect": "Allow", "Action": "*", "Resource": "*"}
     account = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
     version = {"Version": "2012-10-17"}

@@ -1,4 +1,4 @@
-"""Every way to loosen a policy by one word: each must change some answer, or nobody would notice."""
+"""Every way to loosen a policy by one word: each must change some answer, or no test would notice."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def _more_excepted(statement: Statement) -> Iterator[tuple[str, Statement | None
 
 
 def _changes_nothing(document: Mapping[str, Any], allow: Statement) -> set[str]:
-    """Actions that the policy denies to everybody, or allows as widely by another statement."""
+    """Actions that the policy denies to every principal, or allows as widely by another statement."""
     return {
         action
         for statement in document["Statement"]

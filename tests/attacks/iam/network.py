@@ -43,7 +43,7 @@ _CALLS: Final = (
 
 
 def network_requests() -> Iterator[tuple[str, Request, str]]:
-    """What is tried, the request, and the expected decision, of a role that else may do everything."""
+    """Yield each attempt, its request, and the expected decision, of a role that else may do everything."""
     arn = ROLE_ARNS["IngestRole"]
     for place, sent in PLACES.items():
         for asked in _CALLS:

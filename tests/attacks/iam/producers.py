@@ -1,4 +1,4 @@
-"""Who may send: what the table of principals leaves out, and the expected answers."""
+"""Senders that the table of principals leaves out, and the expected answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SERVICE: Final = "sns.amazonaws.com"
 
 
 def producer_requests(*, named: bool) -> Iterator[tuple[str, Request, str]]:
-    """What is tried, the request, and the expected decision. `named`: producers are."""
+    """Yield each attempt, its request, and the expected decision. `named`: the template names producers."""
     for queue in (QUEUE, DEAD_LETTERS):
         service = {"aws:PrincipalIsAWSService": "true", "aws:SecureTransport": "true"}
         yield (

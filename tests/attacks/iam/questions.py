@@ -1,4 +1,4 @@
-"""What is asked of the policies: every action that matters, key or queue, encryption context."""
+"""Questions to the policies: every action that matters, key or queue, encryption context."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ BAD: Final = {
     )
     for key, purposes in ((DATA, {"data"}), (TOKEN, {"token", "source"}))
 }
-"""Key → contexts that nobody may use with it."""
+"""Key → contexts that no principal may use with the key."""
 
 
 Signed = tuple[tuple[str, str], ...]
@@ -137,7 +137,7 @@ OTHERWISE_SIGNED: Final[tuple[Signed, ...]] = (
     (("kms:MessageType", "DIGEST"), SIGNED[1]),
     (SIGNED[0], ("kms:SigningAlgorithm", "ECDSA_SHA_384")),
 )
-"""What nobody signs: a digest, which may be of anything; another algorithm; and either not said."""
+"""Requests that no principal may sign: a digest, which may be of anything; another algorithm; and either not said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class Question:
     signed: Signed = ()
 
     def condition_keys(self) -> dict[str, str | list[str]]:
-        """What AWS sends to the policies with such a request, whoever makes it."""
+        """Return the condition keys that AWS sends to the policies with such a request of any principal."""
         if self.action.startswith("sqs:"):
             return {"aws:SecureTransport": str(self.secure).lower()}
         sent: dict[str, str | list[str]] = {

@@ -17,7 +17,7 @@ SECONDS = 600
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Who asks for what. `guard` is the resource's own policy: a key's, a queue's or a role's."""
+    """A request of a principal. `guard` is the resource's own policy: a key's, a queue's or a role's."""
 
     principal: str
     action: str

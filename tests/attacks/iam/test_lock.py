@@ -1,4 +1,4 @@
-"""The evaluator's lock file, which everybody installs from whatever mirror they have."""
+"""The evaluator's lock file, which every user installs from whatever mirror they have."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Row:
 
 
 @both_forms
-def test_attached(template: Template) -> None:
+def test_every_role_has_its_policies_attached(template: Template) -> None:
     """Each role has the policies that the table says, and every policy of the template is in the table."""
     network = (NETWORK,) if template is SET else ()
     named = ATTACHED_ONCE_NAMED if template is SET else {}
@@ -97,8 +97,8 @@ def test_attached(template: Template) -> None:
 
 
 @both_forms
-def test_every_row_of_the_table(template: Template) -> None:
-    """What each policy, key, queue and role does with every question is what the table says."""
+def test_policies_answer_every_row_of_the_table(template: Template) -> None:
+    """Every policy, key, queue and role answers every question as the table says."""
     rows = table(template)
     decided = simulate(all_policies(template), [row.request for row in rows]).decisions
     wrong = [
@@ -161,8 +161,8 @@ HEADLINES = [
 ]
 
 
-def test_headlines() -> None:
-    """What design.md promises in words, on real requests: the role's policies and the key's together."""
+def test_promises_of_the_design_hold_for_real_requests() -> None:
+    """Promises of design.md in words hold for real requests: the role's policies and the key's together."""
     requests = []
     for who, action, resource, pairs, _ in HEADLINES:
         same_key = False if "ReEncrypt" in action else None
@@ -206,7 +206,7 @@ def test_no_policy_can_be_loosened_by_a_word_unnoticed() -> None:
 
 
 def all_policies(template: Template) -> dict[str, Policy]:
-    """The template's, and what stands around them."""
+    """The policies of the template, and those around it."""
     return {**policies_of(template), **surroundings()}
 
 
@@ -247,7 +247,7 @@ def table(template: Template) -> list[Row]:
 
 
 def _tried_with(question: Question) -> Iterable[str]:
-    """A context that nobody may use is tried with one who may use others, and two who may not."""
+    """A context that no principal may use is tried with a principal that may use others, and two that may not."""
     takes_context = question.action in (*WITH_CONTEXT, *REWRAP)
     if takes_context and question.context in BAD.get(question.resource, ()):
         return ("ReEncryptRole", "AuditRole", "administrator")

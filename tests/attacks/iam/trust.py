@@ -1,4 +1,4 @@
-"""Who may take a role on: the questions to the trust policies, and the expected answers."""
+"""Principals that may assume a role: the questions to the trust policies, and the expected answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ANA: Final = f"arn:aws:iam::{ACCOUNT}:user/ana"
 
 
 def trust_requests() -> Iterator[tuple[str, Request, str]]:
-    """What is tried, the request, and the expected decision, for every role."""
+    """Yield each attempt, its request, and the expected decision, for every role."""
     for role, arn in ROLE_ARNS.items():
         tag = f"aws:PrincipalTag/{arn.rpartition('/')[2]}"
         person = ALLOWED if role in PEOPLE else SILENT
@@ -56,7 +56,7 @@ def trust_requests() -> Iterator[tuple[str, Request, str]]:
         stale = right | {"aws:MultiFactorAuthAge": "3600"}
         yield f"{role}: a second factor of an hour ago", ask(stale), SILENT
         yield (
-            f"{role}: a second factor of nobody knows when",
+            f"{role}: a second factor of an unknown time",
             ask(without("aws:MultiFactorAuthAge")),
             SILENT,
         )

@@ -41,7 +41,7 @@ def forms(value: str) -> Iterator[tuple[str, bytes]]:
 
 
 def base64_inside(plain: bytes, before: int) -> str:
-    """What base64 of a longer text shows of `plain`, if 3·n + `before` bytes stand before it.
+    """The characters that base64 of a longer text shows of `plain`, if 3·n + `before` bytes precede `plain`.
 
     The characters that depend on the bytes before and behind it are left out.
     """

@@ -64,8 +64,8 @@ def test_every_way_to_fail_keeps_the_canary(planted: Vault) -> None:
     assert found(CANARIES, _files(planted.home)) == set()
 
 
-def test_it_comes_out_where_it_is_revealed(planted: Vault) -> None:
-    """On standard output of the reveal, and not beside it: the search above would have found it."""
+def test_a_value_comes_out_where_it_is_revealed(planted: Vault) -> None:
+    """The canary is on standard output of the reveal, and nowhere else: the search above would have found it."""
     planted.ok("ingest", "ingest")
     shown = [
         planted.ok("reveal", "reveal", str(record_id), "--reason", "canary", "--verbose")
@@ -85,7 +85,7 @@ def _stopped(vault: Vault, code: int, *, extra: Mapping[str, str | None] | None 
 
 
 def _looks(vault: Vault) -> list[Result]:
-    """All that may be looked at without being revealed, and a reveal that KMS cannot answer."""
+    """Every command that shows a vault without a reveal, and a reveal that KMS cannot answer."""
     ((record_id,),) = vault.sql("SELECT max(record_id::text) FROM user_logins")
     with FaultProxy(vault.endpoint, lambda call: call.operation != "Decrypt") as kms:
         asked = ("reveal", record_id, "--reason", "canary", "--verbose")

@@ -43,7 +43,7 @@ def planted(vault: Vault) -> tuple[Vault, list[str]]:
     return vault, ids
 
 
-def test_no_way_of_a_retry_or_a_failed_look_shows_a_body(planted: tuple[Vault, list[str]]) -> None:
+def test_no_retry_and_no_failed_access_shows_a_body(planted: tuple[Vault, list[str]]) -> None:
     """KMS away, the backend killed, a bug with a traceback, refused rows, a good run: none shows it."""
     vault, ids = planted
     show = ("quarantine", "show", ids[0], "--reason", "canary", "--verbose")
@@ -85,8 +85,8 @@ def test_no_way_of_a_retry_or_a_failed_look_shows_a_body(planted: tuple[Vault, l
     assert found(CANARIES, files) == set()
 
 
-def test_it_comes_out_where_it_is_shown(planted: tuple[Vault, list[str]]) -> None:
-    """On standard output, as text or base64, and not beside it; others see an id in its arguments."""
+def test_a_body_comes_out_where_it_is_shown(planted: tuple[Vault, list[str]]) -> None:
+    """A body is on standard output, as text or base64, and nowhere else; others see an id in the arguments."""
     vault, ids = planted
     pids: list[int] = []
     arguments: list[str] = []

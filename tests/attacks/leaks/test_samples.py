@@ -1,4 +1,4 @@
-"""After the whole job no address and no device id of the samples stands anywhere but in the queue."""
+"""After the whole job no address and no device id of the samples is stored anywhere but in the queue."""
 
 from __future__ import annotations
 

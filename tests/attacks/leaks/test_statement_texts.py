@@ -11,7 +11,7 @@ ADDRESS = "203.0.113.77"
 USER = "canary-user-3141"
 
 
-def test_no_statement_of_a_look_or_an_erasure_names_whom_it_is_about(vault: Vault) -> None:
+def test_no_statement_of_an_access_or_an_erasure_names_its_user(vault: Vault) -> None:
     """Nor the reason of an entry: all are sent beside the text. So is a list, whatever its length."""
     vault.sql(f"ALTER DATABASE \"{vault.database}\" SET log_statement = 'all'")
     vault.sql(f'ALTER DATABASE "{vault.database}" SET log_parameter_max_length = 0')

@@ -85,7 +85,7 @@ def test_a_wrong_setting_is_not_kept_in_its_error() -> None:
     """Pydantic's error quotes its input; ours neither says nor prints it."""
 
     class Stock(pydantic.BaseModel):
-        """What everybody writes."""
+        """Settings as most programs declare them."""
 
         batch_size: int
 
@@ -165,7 +165,7 @@ def opened(vault: Vault, key_id: int) -> bytes:
 
 
 def logged(capsys: pytest.CaptureFixture[str], log_format: object) -> str:
-    """What our logger writes of a failure."""
+    """Return the text that our logger writes of a failure."""
     logs.configure(log_format, verbose=True, quiet=False)  # type: ignore[arg-type]
     fail()
     text = capsys.readouterr().err

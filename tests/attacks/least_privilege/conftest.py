@@ -1,4 +1,4 @@
-"""What the tests of least privilege share."""
+"""Fixtures that the tests of least privilege share."""
 
 from __future__ import annotations
 

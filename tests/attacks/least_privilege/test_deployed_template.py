@@ -138,7 +138,7 @@ def test_every_resource_of_the_template_was_made(deployed: Deployed) -> None:
 def test_the_embedded_stack_judges_by_the_policies_that_cloudformation_attached(
     deployed: Deployed, role: str
 ) -> None:
-    """What `Template.policy` says of a role is what CloudFormation attached to it, word for word."""
+    """`Template.policy` of a role is what CloudFormation attached to the role, word for word."""
     wanted = Template.load().policy(role, _names(deployed))["Statement"]
     assert _as_set(_attached(deployed, role)) == _as_set(wanted)
 
@@ -151,7 +151,9 @@ PARAMETERS = {
 }
 
 
-def test_what_parameters_switch_on_is_what_we_read_into_the_template(localstack: Emulator) -> None:
+def test_statements_that_parameters_switch_on_are_those_we_read_into_the_template(
+    localstack: Emulator,
+) -> None:
     """With parameters given, CloudFormation makes the policies that our own reader makes of them."""
     deployed = _deploy(localstack.endpoint, "777788889999", PARAMETERS)
     template = Template.load(**PARAMETERS)

@@ -28,7 +28,7 @@ def loaded(shared_vault: Vault) -> Vault:
 
 
 @pytest.mark.parametrize(("own", "other"), [("ip", "device_id"), ("device_id", "ip")])
-def test_who_may_open_one_field_cannot_open_the_other(loaded: Vault, own: str, other: str) -> None:
+def test_a_role_of_one_field_cannot_open_the_other(loaded: Vault, own: str, other: str) -> None:
     """With a field role's access key `reveal` shows its field; of the other KMS opens no key at all."""
     key = _user_of(loaded, OF_ROLE[own])
     extra = {

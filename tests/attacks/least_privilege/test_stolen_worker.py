@@ -35,7 +35,7 @@ RANGE = "198.18.0.0/16"
 
 @dataclass(frozen=True, slots=True)
 class Loot:
-    """What the thief holds: the worker's environment (access key, database URL), and the dump."""
+    """The thief's loot: the worker's environment (access key, database URL), and the dump."""
 
     environment: dict[str, str]
     record: uuid.UUID
@@ -67,7 +67,7 @@ def loot(shared_vault: Vault) -> Loot:
 
 
 @pytest.mark.parametrize("field", ["ip", "device_id"])
-def test_what_an_ingest_process_sealed_is_closed_to_who_stole_all_it_had(
+def test_values_that_ingest_sealed_are_closed_to_the_thief_of_all_it_had(
     loot: Loot, field: str
 ) -> None:
     """KMS refuses ingest's access key the data key, whichever way it is asked."""
@@ -125,7 +125,7 @@ def test_the_workers_database_login_does_not_read_rows(loot: Loot, column: str) 
     connection.close()
 
 
-def test_what_is_not_promised_tokens_are_reversed_with_the_token_key(loot: Loot) -> None:
+def test_tokens_are_reversed_with_the_token_key_as_documented(loot: Loot) -> None:
     """With ingest's access key and a row, its IPv4 token is reversed by trying: docs/threat-model.md."""
     (token_key,) = (
         key for key in loot.keys.values() if (key.purpose, key.field) == ("token", "ip")

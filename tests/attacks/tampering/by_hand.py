@@ -53,7 +53,7 @@ def sealed_by_hand(
     key: tuple[int, bytes] | None = None,
     elsewhere: dict[str, Any] | None = None,
 ) -> bytes:
-    """A ciphertext of Alice's, of a text padded by whoever calls.
+    """A ciphertext of Alice's, of a text that the caller padded.
 
     It is sealed under the field's own key or another, for this place, or `elsewhere`: with a part
     of the associated data that is wrong.

@@ -148,7 +148,7 @@ def refused(
     reveal: Reveal | None = None,
     error: type[VaultEtlError] = IntegrityError,
 ) -> str:
-    """What every failed reveal is: this error, in the one form it has, on the record, and silent.
+    """Assert what holds for every failed reveal: this error, in the one form that it has, on the record, and silent.
 
     Returns the error's text. `error` is IntegrityError or UnusableKeyError; for the latter KMS may say
     that it denies this: moto does for bytes that name none of its KMS keys.
@@ -190,7 +190,7 @@ def opens(site: Site, record_id: uuid.UUID, *fields: Field, reveal: Reveal | Non
 
 
 def value(site: Site, record_id: uuid.UUID, field: Field) -> bytes:
-    """What a field of a whole record holds."""
+    """Reveal a field of a whole record."""
     revealed = site.warm(request(record_id, field)).fields[field]
     assert revealed is not None
     return revealed.expose()

@@ -67,6 +67,6 @@ def test_bytes_behind_a_value_do_not_open(site: Site, behind: bytes) -> None:
 
 
 def test_a_value_twice_does_not_open(site: Site) -> None:
-    """Two values are none."""
+    """Two values in one place are not a value."""
     site.put(site.records[0], site.ciphertext(site.records[0]) * 2)
     refused(site, site.records[0], reveal=site.warm)

@@ -54,7 +54,7 @@ UNUSABLE: dict[str, Callable[[Site], None]] = {
 
 
 @pytest.mark.parametrize("tamper", NOT_AUTHENTIC.values(), ids=NOT_AUTHENTIC.keys())
-def test_what_is_not_authentic_is_exit_65_and_always_the_same(
+def test_a_value_that_is_not_authentic_is_exit_65_and_always_the_same(
     site: Site, tamper: Callable[[Site], None]
 ) -> None:
     """Standard error is byte for byte the same, and standard output is empty."""

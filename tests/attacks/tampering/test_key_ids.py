@@ -55,7 +55,7 @@ def test_a_deleted_key_does_not_open(site: Site) -> None:
 
 
 def test_a_destroyed_key_does_not_open(site: Site) -> None:
-    """Its id is known, and its bytes are gone: it is named, and whoever asks gets the same answer."""
+    """A key whose id is known and whose bytes are gone is named, and every caller gets the same answer."""
     site.sql(
         "UPDATE data_keys SET state = 'destroyed', wrapped_key = NULL WHERE key_id = %s",
         site.key_of(Field.IP).key_id,

@@ -19,7 +19,7 @@ def test_a_key_wrapped_by_another_kms_key_does_not_open(
 ) -> None:
     """Its maker's own KMS key, under the right context: everything in the rows agrees with it.
 
-    Where the emulator would open it, the list of trusted KMS keys stands alone.
+    Where the emulator would open it, the list of trusted KMS keys is the only guard.
     """
     mine = site.key_of(Field.IP)
     kms = kms_of(site, "admin", region)

@@ -171,7 +171,7 @@ TOKENS = {
 
 @pytest.mark.parametrize("change", TOKENS.values(), ids=TOKENS.keys())
 def test_a_value_with_another_token_does_not_open(site: Site, change: str) -> None:
-    """What analysts joined on must be what was sealed."""
+    """A token that analysts joined on must be the token of the sealed value."""
     site.sql(
         f"UPDATE user_logins SET {change} WHERE record_id = %s",  # noqa: S608
         site.records[0],
@@ -179,7 +179,7 @@ def test_a_value_with_another_token_does_not_open(site: Site, change: str) -> No
     refused(site, site.records[0], Field.IP, reveal=site.warm)
 
 
-def test_one_bad_field_shows_none(site: Site) -> None:
+def test_a_bad_field_hides_every_field(site: Site) -> None:
     """The good one is shown when it is asked for alone."""
     site.put(site.records[0], site.ciphertext(site.records[1]))
     refused(site, site.records[0], Field.DEVICE_ID, Field.IP)

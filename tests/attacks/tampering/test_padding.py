@@ -11,7 +11,7 @@ from tests.vectors.sealed_cases import MALFORMED
 from vault_etl.crypto.fields import Field
 
 
-def test_what_is_sealed_by_hand_opens(site: Site) -> None:
+def test_a_value_sealed_by_hand_opens(site: Site) -> None:
     """With the right padding: else the tests below would show nothing of padding."""
     padded = pad(value(site, site.records[0], Field.IP))
     site.put(site.records[0], sealed_by_hand(site, site.records[0], Field.IP, padded))

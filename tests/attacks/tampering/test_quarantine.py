@@ -1,4 +1,4 @@
-"""Quarantined bodies that were moved or changed: they are not shown, and do not become somebody's login."""
+"""Quarantined bodies that were moved or changed: they are not shown, and do not become a login of another user."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 
 import pytest
+from typing_extensions import override
 
 from tests.attacks.tampering.by_hand import opened_by_hand
 from tests.attacks.tampering.site import Site, silent
@@ -18,6 +19,7 @@ from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import IntegrityError
 from vault_etl.crypto.fields import Field
+from vault_etl.platform.clock import Progress
 from vault_etl.quarantine.read import RetryFilter
 
 GOOD = json.dumps(
@@ -43,11 +45,12 @@ def request(action: Action, record_id: uuid.UUID) -> AuditRequest:
     )
 
 
-class Steps:
-    """Progress that nobody watches."""
+class Steps(Progress):
+    """Progress that prints no line."""
 
+    @override
     def advance(self, done: int, **details: int | str) -> None:
-        """See `Progress.advance`."""
+        """Print no line."""
 
 
 def parts(site: Site, role: str) -> Parts:
@@ -108,7 +111,7 @@ TAMPERS: dict[str, Callable[[Site, uuid.UUID], bytes]] = {
     "another table's": lambda site, it: sealed(site, it, table="user_logins"),
     "another field's": lambda site, it: sealed(site, it, field="ip"),
     "under another key's id": lambda site, it: sealed(site, it, key_id=1),
-    "somebody's": lambda site, it: sealed(site, it, user_id="alice"),
+    "another user's": lambda site, it: sealed(site, it, user_id="alice"),
     "a record's value": lambda site, _: site.ciphertext(site.records[0]),
     "a flipped bit": lambda site, it: sealed(site, it)[:-1] + bytes([sealed(site, it)[-1] ^ 1]),
     "cut": lambda site, it: sealed(site, it)[:-16],
@@ -140,7 +143,7 @@ def test_a_body_that_is_not_this_row_s_is_not_shown(
 def test_a_body_that_is_not_this_row_s_does_not_become_a_login(
     site: Site, tamper: Callable[[Site, uuid.UUID], bytes]
 ) -> None:
-    """It is named and left, though what is in it would pass; its neighbour moves."""
+    """A body of another row is named and left, though its event would pass; its neighbour moves."""
     record_id, whole = neighbour(site), uuid.UUID(int=neighbour(site).int + (1 << 80))
     put(site, record_id, tamper(site, record_id))
     put(site, whole, sealed(site, whole))

@@ -9,7 +9,7 @@ from vault_etl.crypto.fields import Field
 
 
 def test_a_rotation_does_not_launder_what_was_tampered_with(site: Site) -> None:
-    """It leaves moved, damaged and swapped values as they are, names them, and seals the rest anew."""
+    """A rotation leaves moved, damaged and swapped values as they are, names them, and re-encrypts the rest."""
     first, second, bobs = site.records
     ((body,),) = site.sql("SELECT body_ciphertext FROM quarantine")
     address = site.ciphertext(second)

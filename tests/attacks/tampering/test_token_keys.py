@@ -1,4 +1,4 @@
-"""The rows of the token keys: a reveal makes the token anew, and so would notice another key."""
+"""The rows of the token keys: a reveal computes the token again, and so would notice another key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must hold when it is over: by record, by count, and in every byte that was written."""
+"""Claims that must hold after the chaos: by record, by count, and in every byte that was written."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def nothing_is_readable(site: Site, told: bytes, sent: Iterable[Sent]) -> None:
 
 
 def readable(bodies: Iterable[str], haystack: bytes) -> set[str]:
-    """What of the made-up values stands in it."""
+    """Return the made-up values that the bytes contain."""
     events = [json.loads(body) for body in bodies if body.startswith('{"user_id"')]
     values = [event[name] for event in events if event.get("ip") for name in ("ip", "device_id")]
     seen = {value for value, _ in found(random.Random(0).sample(values, SAMPLE), haystack)}
@@ -83,7 +83,7 @@ def readable(bodies: Iterable[str], haystack: bytes) -> set[str]:
 
 
 def files_of(home: Path) -> bytes:
-    """What the commands left in their home, which is their working directory; the database is dumped."""
+    """Read the files that the commands left in their home, which is their working directory; the database is dumped."""
     return b"".join(
         path.read_bytes()
         for path in home.rglob("*")

@@ -22,7 +22,7 @@ ACCOUNT = "000000000040"
 """LocalStack takes an access key of twelve digits for an account: here nothing else is."""
 
 FOLLOW_WAIT_S = 2
-"""Of one long poll: what a killed worker had asked for reaches nobody, for so long."""
+"""Of one long poll: messages that a killed worker had asked for reach no worker, for so long."""
 
 LEASE_S = 10
 """Of a data key. A day would be usual: then KMS would be asked when a worker starts, and no more."""
@@ -35,7 +35,7 @@ SETTINGS = {
 
 
 class Service(StrEnum):
-    """What stands behind a proxy."""
+    """A service behind a proxy."""
 
     SQS = "SQS"
     KMS = "KMS"
@@ -69,15 +69,15 @@ class Site:
         return self._depth(self.vault.provisioned.queue_url)
 
     def in_flight(self) -> int:
-        """How many messages somebody has received and not settled."""
+        """Count the messages that a worker has received and not settled."""
         return self.depth()[1]
 
     def dead_letters(self) -> int:
-        """How many messages are in the dead-letter queue."""
+        """Count the messages in the dead-letter queue."""
         return sum(self._depth(self.vault.provisioned.dead_letter_url))
 
     def settled(self) -> int:
-        """How many messages are stored or quarantined."""
+        """Count the messages that are stored or quarantined."""
         return self.vault.count("user_logins") + self.vault.count("quarantine")
 
     def set_visibility(self, seconds: int) -> None:

@@ -20,7 +20,7 @@ from tests.kit.tcp_proxy import Fault
 
 DELAY_MS = 300
 FELT_WITHIN_S = 150
-"""A worker that could not begin is started anew after half a minute."""
+"""A worker that could not begin is started again after half a minute."""
 
 WHILE_S = 8
 
@@ -30,7 +30,7 @@ LOOK_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is to break, and for how many seconds a fault lasts once it was felt."""
+    """The number of faults of each kind, and the seconds that a fault lasts once a worker felt the fault."""
 
     faults_of_a_kind: int
     restarts: int
@@ -41,7 +41,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Count:
-    """What broke while messages were in flight."""
+    """Counts of what broke while messages were in flight."""
 
     kills: int = 0
     parent_kills: int = 0
@@ -96,7 +96,7 @@ class Storm:
     def _break(self, service: Service, fault: Fault) -> None:
         """Break the line, until that was felt while messages were in flight; and a little longer.
 
-        Who is cut off receives nothing: if nobody was there to feel it, it is mended and broken again.
+        A worker that is cut off receives nothing: if no worker felt the fault, the line is mended and broken again.
         """
         ends = time.monotonic() + FELT_WITHIN_S
         while not self._broke(service, fault):
@@ -114,7 +114,7 @@ class Storm:
         return felt
 
     def _is_so(self, condition: Callable[[], bool]) -> bool:
-        """Whether it becomes so in a while."""
+        """Wait a while, and tell whether the condition came true."""
         ends = time.monotonic() + WHILE_S
         while time.monotonic() < ends:
             if condition():
@@ -143,12 +143,12 @@ class Storm:
             while not self._over.wait(self._killer_draw.uniform(*self._plan.kill_pause)):
                 with self._one_at_a_time:
                     self._ingest.watch()
-                    self._kill_one()
+                    self._kill_worker()
         except BaseException as error:
             self._failure = error
             raise
 
-    def _kill_one(self) -> None:
+    def _kill_worker(self) -> None:
         working = self._ingest.working()
         if working and self._is_busy():
             with suppress(psutil.NoSuchProcess):

@@ -26,7 +26,7 @@ MIB = 1024 * 1024
 
 @dataclass(slots=True)
 class Watched:
-    """What was seen of the processes at worst."""
+    """The worst figures seen of the processes."""
 
     worker_rss: int = 0
     parent_rss: list[int] = field(default_factory=list)
@@ -105,7 +105,7 @@ class Supervised:
         assert still_running(orphans, ORPHANS_END_S) == []
 
     def metrics(self) -> bytes:
-        """What a scrape finds."""
+        """Scrape the metrics."""
         with urlopen(f"http://{self._metrics}/metrics", timeout=STOP_S) as answer:
             scraped: bytes = answer.read()
         assert b"vault_etl_" in scraped

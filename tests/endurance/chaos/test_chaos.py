@@ -1,4 +1,4 @@
-"""Nothing is lost, nothing is there twice, nothing can be read: whatever is killed, cut or silent."""
+"""No message is lost or stored twice, and no value can be read, whatever is killed, cut or silent."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_long_storm(site: Site, tmp_path: Path) -> None:
 
 
 def weather(site: Site, tmp_path: Path, form: Form, seed: int) -> None:
-    """Run the form, let the queue drain, and look at everything."""
+    """Run the form, let the queue drain, and check everything."""
     print(f"\nchaos: {SEED_VARIABLE}={seed}")  # noqa: T201 - to run the same again
     began = time.monotonic()
     site.set_visibility(form.visibility)
@@ -133,7 +133,7 @@ def nothing_is_kept(site: Site, watched: Watched) -> None:
 
 
 def report(count: Count, watched: Watched) -> dict[str, object]:
-    """What is printed of a run."""
+    """The figures that are printed of a run."""
     return {
         "kills": count.kills,
         "restarts": count.restarts,

@@ -97,7 +97,7 @@ def tail_of(message_id: str) -> str:
 
 
 def is_event(body: str) -> bool:
-    """Whether a made-up body is a login event, by what the made-up messy ones lack."""
+    """Tell whether a made-up body is a login event, by what the made-up messy bodies lack."""
     try:
         fields = json.loads(body)
     except ValueError:

@@ -30,7 +30,7 @@ def template(
     moto: tuple[str, Provisioned],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Vault:
-    """What each test's vault is a copy of."""
+    """The vault of which each test's vault is a copy."""
     endpoint, provisioned = moto
     home = tmp_path_factory.mktemp("template")
     return make_template(crashable.running, endpoint, provisioned, home)

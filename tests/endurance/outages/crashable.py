@@ -38,7 +38,7 @@ class Crashable:
 def make_template(
     server: RunningPostgres, endpoint: str, provisioned: Provisioned, home: Path
 ) -> Vault:
-    """A migrated database with token keys, to be copied: nobody may stay connected to it."""
+    """A migrated database with token keys, to be copied: no session may stay connected to the database."""
     Vault(server, "postgres", endpoint, provisioned, home).sql(f'CREATE DATABASE "{TEMPLATE}"')
     vault = Vault(server, TEMPLATE, endpoint, provisioned, home)
     install(vault)

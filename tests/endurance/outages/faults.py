@@ -56,7 +56,7 @@ def turned_read_only(vault: Vault, _server: Crashable) -> Iterator[None]:
 
 @contextmanager
 def full_up(vault: Vault) -> Iterator[None]:
-    """It takes no more connections, and has lost ingest's."""
+    """Make the database take no more connections, and cut those of ingest."""
     vault.sql(f'ALTER DATABASE "{vault.database}" CONNECTION LIMIT 0')
     try:
         cut(vault)
@@ -79,13 +79,13 @@ def failed_over(vault: Vault) -> Iterator[None]:
 @contextmanager
 def closed_to_ingest(vault: Vault) -> Iterator[None]:
     """Ingest's login may connect no more."""
-    everybody = f'CONNECT ON DATABASE "{vault.database}" %s PUBLIC, vault_etl_ingest'
-    vault.sql("REVOKE " + everybody % "FROM")
+    right = f'CONNECT ON DATABASE "{vault.database}" %s PUBLIC, vault_etl_ingest'
+    vault.sql("REVOKE " + right % "FROM")
     try:
         cut(vault)
         yield
     finally:
-        vault.sql("GRANT " + everybody % "TO")
+        vault.sql("GRANT " + right % "TO")
 
 
 def refusing(sqlstate: str) -> DatabaseFault:

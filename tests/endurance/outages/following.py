@@ -89,7 +89,7 @@ class Following:
         return {line["away"].rpartition(": ")[2] for line in self.lines("not ready")}
 
     def calls(self, operation: str) -> int:
-        """How often this was asked of the queue."""
+        """Count the calls of an operation of the queue."""
         return self.queue.operations().count(operation)
 
     def until_settled(self, messages: int) -> None:
@@ -98,7 +98,7 @@ class Following:
         self.until(lambda: self.vault.depth() == (0, 0, 0))
 
     def rows(self) -> int:
-        """How many messages are stored or quarantined."""
+        """Count the messages that are stored or quarantined."""
         return self.vault.count("user_logins") + self.vault.count("quarantine")
 
     def extended(self) -> list[int]:
@@ -175,5 +175,5 @@ def following(
 
 
 def log_of(vault: Vault) -> Path:
-    """Where the standard error of its ingest goes."""
+    """The file that receives the standard error of a vault's ingest."""
     return vault.home / "stderr"

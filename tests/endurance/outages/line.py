@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg2
+from typing_extensions import override
 
 from tests.kit.proxy import Answer, Call, Judge, Verdict
 from tests.kit.vault import Vault
@@ -25,7 +26,7 @@ class Line:
         """How many calls met a fault."""
 
     def __call__(self, call: Call) -> Verdict:
-        """See `Judge`."""
+        """Pass a call on, or judge it by the fault, while there is one."""
         fault = self._fault
         if fault is None:
             return True
@@ -66,8 +67,8 @@ class QueueLine(Line):
         self._deleting: set[str] = set()
         self.early: list[tuple[int, int]] = []
 
+    @override
     def __call__(self, call: Call) -> Verdict:
-        """See `Judge`."""
         if call.operation == "DeleteMessageBatch":
             self._deleting |= {str(entry["ReceiptHandle"]) for entry in entries(call)}
             committed = self._committed()
@@ -112,7 +113,7 @@ def entries(call: Call) -> list[dict[str, object]]:
 
 
 def set_visibility(vault: Vault, seconds: int) -> None:
-    """How long the queue hides what was received."""
+    """Set how long the queue hides a received message."""
     vault.emulator.client("sqs").set_queue_attributes(
         QueueUrl=vault.provisioned.queue_url, Attributes={"VisibilityTimeout": str(seconds)}
     )

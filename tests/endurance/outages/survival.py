@@ -1,4 +1,4 @@
-"""What an outage must leave as it was, whatever is away: the same story for every fault."""
+"""The state that an outage must leave as it was, whatever is away: the same story for every fault."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def contained(vault: Vault, seconds: float) -> Iterator[tuple[Following, Credent
 
 
 def in_hand(vault: Vault, reply: Reply) -> None:
-    """Nothing is noticed: they are valid for minutes more."""
+    """Credentials that are valid for minutes more: ingest does not notice the outage."""
     with contained(vault, 9 * 60) as (run, source):
         run.until_ready()
         source.reply = reply

@@ -30,7 +30,7 @@ def killed_in_mid_transaction(vault: Vault) -> None:
             run.process.kill()
             run.process.wait()
     assert vault.count("user_logins") == 0
-    summary = the_next_one(vault)
+    summary = settled_by_another_process(vault)
     assert (summary["stored"], summary["duplicates"]) == (MESSAGES, 0)
 
 
@@ -52,12 +52,12 @@ def killed_before_the_delete(vault: Vault) -> None:
         assert run.sqs.hits > 0
     stored = vault.count("user_logins")
     assert stored > 0
-    summary = the_next_one(vault)
+    summary = settled_by_another_process(vault)
     assert (summary["stored"], summary["duplicates"]) == (MESSAGES - stored, stored)
 
 
-def the_next_one(vault: Vault) -> dict[str, Any]:
-    """What another process makes of all the messages, once they are seen again."""
+def settled_by_another_process(vault: Vault) -> dict[str, Any]:
+    """Run another process over all the messages, once they are seen again, and return its summary."""
     with following(vault) as run:
         run.until_settled(MESSAGES)
         run.until(lambda: run.calls("DeleteMessageBatch") > 0)

@@ -27,14 +27,14 @@ def an_outage(vault: Vault, fault: Judge, word: str) -> None:
 
 
 def throttled_now_and_then(vault: Vault) -> None:
-    """Every second call: nobody notices."""
+    """A fault of every second call: ingest does not notice."""
     calls = itertools.count()
     with following(vault) as run:
         absorbed(run, lambda _call: "ThrottlingException" if next(calls) % 2 == 0 else True)
 
 
 def slow(vault: Vault) -> None:
-    """Calls that take longer than a message is hidden: it is extended, and received by nobody else."""
+    """Calls that take longer than a message is hidden: it is hidden longer, and no other worker gets it."""
     visibility = 3
     set_visibility(vault, visibility)
 
@@ -48,14 +48,14 @@ def slow(vault: Vault) -> None:
 
 
 def silent_for_a_while(vault: Vault) -> None:
-    """One call without an answer, and an answer to the next: nobody notices."""
+    """One call without an answer, and an answer to the next: ingest does not notice."""
     calls = itertools.count()
     with following(vault) as run:
         absorbed(run, lambda call: run.kms.silence(call) if next(calls) == 0 else True)
 
 
 def absorbed(run: Following, fault: Judge) -> None:
-    """It is never not ready, and everything is stored once."""
+    """Ingest is always ready, and every message is stored once."""
     run.until_ready()
     with run.kms.broken(fault):
         run.vault.send(events(MESSAGES))
@@ -76,7 +76,7 @@ def denied_to_a_drain(vault: Vault) -> None:
 
 
 def a_clock_that_is_wrong(vault: Vault) -> None:
-    """To a drain it is no refusal: it waits, and then says what to look at."""
+    """A drain does not take the fault as a refusal: the drain waits, and then says what to check."""
     vault.send(events(MESSAGES))
     wrong = but_decrypt(always(CLOCK_BEHIND))
     with following(vault, follow=False, kms=wrong, VAULT_ETL_OUTAGE_WAIT="3") as run:
@@ -87,7 +87,7 @@ def a_clock_that_is_wrong(vault: Vault) -> None:
 
 
 def but_decrypt(fault: Judge) -> Judge:
-    """What the start needs passes."""
+    """Pass the calls that the start needs."""
     return lambda call: True if call.operation in {"Decrypt", "DescribeKey"} else fault(call)
 
 

@@ -100,7 +100,7 @@ def silent_kms(vault: Vault) -> None:
 
 
 def kms_denies_for_good(vault: Vault) -> None:
-    """After a minute exit 77, for somebody to look; all that was held is given back."""
+    """After a minute exit 77, so that an operator looks; every held message is given back."""
     with following(vault) as run:
         run.until_ready()
         with run.kms.broken(always("AccessDeniedException")):
@@ -146,14 +146,14 @@ def credentials_come_back_in_time(vault: Vault) -> None:
 
 
 def away_after(run: Following, seconds: float, word: str) -> None:
-    """It becomes not ready after about so many seconds: no sooner than most of it."""
+    """Assert that ingest becomes not ready after about so many seconds: no sooner than most of the time."""
     began = time.monotonic()
     run.until_away(word, seconds + LATE_S)
     assert time.monotonic() - began > 0.8 * seconds
 
 
 def dead_letters(vault: Vault) -> int:
-    """How many messages the dead-letter queue has."""
+    """Count the messages in the dead-letter queue."""
     attributes = vault.emulator.client("sqs").get_queue_attributes(
         QueueUrl=vault.provisioned.dead_letter_url, AttributeNames=["All"]
     )["Attributes"]
@@ -174,5 +174,5 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_long_outage_has_its_bound(cases: Together, case: str) -> None:
-    """It is waited for until then, everything is stored once after it, or given back when it is over."""
+    """Ingest waits until the bound: every message is stored once after the outage, or given back at the bound."""
     cases.result(case)

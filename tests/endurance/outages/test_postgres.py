@@ -79,7 +79,7 @@ def killed_while_idle(vault: Vault) -> None:
 
 
 def killed_in_mid_transaction(vault: Vault) -> None:
-    """What the transaction did is undone, the batch is held, and stored by another one."""
+    """Postgres undoes the transaction, ingest holds the batch, and another transaction stores the batch."""
     with following(vault) as run:
         run.until_ready()
         with locked(vault):
@@ -109,7 +109,7 @@ def deadlock(vault: Vault) -> None:
 
 
 def slow(vault: Vault) -> None:
-    """A batch that takes longer than the queue's visibility timeout is received by nobody else."""
+    """A batch that takes longer than the queue's visibility timeout is received by no other worker."""
     visibility = 3
     set_visibility(vault, visibility)
     with following(vault) as run:

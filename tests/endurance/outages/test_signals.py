@@ -65,7 +65,7 @@ def while_nothing_comes(vault: Vault) -> None:
 
 
 def with_a_batch_in_hand(vault: Vault) -> None:
-    """It is committed, and every delete of it is made."""
+    """The batch in hand is committed, and each of its messages is deleted."""
     with following(vault) as run:
         run.until_ready()
         with locked(vault):
@@ -100,7 +100,7 @@ def with_deletes_to_make(vault: Vault) -> None:
 
 
 def while_postgres_is_away(vault: Vault) -> None:
-    """What is held is given back at once, though the next try is seconds away: exit 0."""
+    """Held messages are given back at once, though the next try is seconds away: exit 0."""
     with following(vault) as run:
         run.until_ready()
         with full_up(vault):
@@ -118,7 +118,7 @@ def while_postgres_is_away(vault: Vault) -> None:
 
 
 def while_postgres_is_silent(vault: Vault) -> None:
-    """A batch of which nobody knows: given back when the time is over, exit 75."""
+    """A batch whose commit is in doubt: given back when the time is over, exit 75."""
     with (
         TcpProxy(vault.server.port) as line,
         following(
@@ -137,7 +137,7 @@ def while_postgres_is_silent(vault: Vault) -> None:
 
 
 def while_sqs_is_silent(vault: Vault) -> None:
-    """With a long poll under way that nobody answers: exit 75 in time."""
+    """A long poll under way that gets no answer: exit 75 in time."""
     with following(vault, VAULT_ETL_STOP_WITHIN="6") as run:
         run.until_ready()
         with run.sqs.broken(run.sqs.silence):
@@ -223,5 +223,5 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_signal_loses_nothing(cases: Together, case: str) -> None:
-    """What is committed is deleted, what is not is given back, in the time that there is."""
+    """Committed messages are deleted, and all others are given back, in the time that there is."""
     cases.result(case)

@@ -26,7 +26,7 @@ DELETE_TRIES = 3
 
 
 def an_outage(vault: Vault, fault: Callable[[Line], Judge], word: str) -> None:
-    """What is in hand is stored meanwhile, and deleted when it is over; what comes later is stored too."""
+    """Messages in hand are stored meanwhile, and deleted after the outage; later messages are stored too."""
     with following(vault) as run:
         run.until_ready()
         with ExitStack() as broken:
@@ -87,7 +87,7 @@ def denied_to_a_drain(vault: Vault) -> None:
 
 
 def clock_ahead_for_a_drain(vault: Vault) -> None:
-    """No refusal: it waits, and then says what to look at."""
+    """A fault that is no refusal: ingest waits, and then says what to check."""
     vault.send(events(MESSAGES))
     with (
         following(vault, follow=False, VAULT_ETL_OUTAGE_WAIT="3") as run,
@@ -99,7 +99,7 @@ def clock_ahead_for_a_drain(vault: Vault) -> None:
 
 
 def a_delete_refused_once(vault: Vault) -> None:
-    """It is tried again, and nothing comes twice."""
+    """A delete that was refused is tried again, and no message comes twice."""
     with following(vault) as run:
         run.until_ready()
         with run.sqs.broken(deleting(lambda tries: tries <= 1)):
@@ -127,7 +127,7 @@ def a_delete_refused_always(vault: Vault) -> None:
 
 
 def delete_tries(run: Following) -> Counter[object]:
-    """How often each handle was to be deleted."""
+    """Count how often each handle was to be deleted."""
     return Counter(
         entry["ReceiptHandle"]
         for call in run.queue.calls
@@ -182,5 +182,5 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_fault_of_sqs_loses_nothing(cases: Together, case: str) -> None:
-    """What can pass is waited for; what is in hand is stored, and nothing is stored twice."""
+    """Ingest waits while a fault can pass; messages in hand are stored, and no message is stored twice."""
     cases.result(case)

@@ -16,7 +16,7 @@ SECONDS = 170
 
 
 class Together:
-    """How the cases ended."""
+    """The ends of the cases."""
 
     def __init__(self, ends: Mapping[str, Future[None]]) -> None:
         self._ends = ends

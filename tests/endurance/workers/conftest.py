@@ -9,7 +9,7 @@ from tests.kit.vault import Vault
 
 @pytest.fixture
 def quick(vault: Vault) -> Vault:
-    """A vault whose long polls are short, and whose batches wait for nobody."""
+    """A vault whose long polls are short, and whose batches wait for no further message."""
     vault.overrides.update(
         {
             "VAULT_ETL_DRAIN_WAIT": "0",

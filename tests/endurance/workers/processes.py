@@ -35,7 +35,7 @@ def running(
     """`vault-etl ingest --workers`; nothing of it is left afterwards."""
     parent = start(vault, "ingest", "ingest", "--workers", str(workers), *args, extra=extra)
     assert parent.stderr is not None
-    # A line a batch, which nobody reads before the end: a full pipe would stop it.
+    # A line a batch, which no process reads before the end: a full pipe would stop the worker.
     fcntl.fcntl(parent.stderr, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     try:
         yield parent
@@ -62,7 +62,7 @@ def workers_of(pid: int) -> list[psutil.Process]:
 
 
 def listening(vault: Vault, workers: int) -> bool:
-    """Whether so many workers have connected to the database, as which the server shows them, before they receive."""
+    """Tell whether the server shows so many workers connected to the database. A worker connects before it receives."""
     query = (
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND usename = 'test_ingest'"

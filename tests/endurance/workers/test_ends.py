@@ -1,4 +1,4 @@
-"""How an ingest with workers ends by itself: its counts, its exit codes, its two lines of an error."""
+"""Ends of an ingest with workers by itself: its counts, its exit codes, its two lines of an error."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def test_each_worker_has_keys_of_its_own(quick: Vault) -> None:
 
 @pytest.mark.parametrize("follow", [(), ("--follow",)], ids=["drain", "follow"])
 def test_workers_without_token_keys_end_all(bare_vault: Vault, follow: tuple[str, ...]) -> None:
-    """Exit 78 of a worker is the parent's, told once; nothing is started anew."""
+    """Exit 78 of a worker is the parent's, told once; no worker is started again."""
     with running(bare_vault, *follow) as parent:
         result = finish(parent)
     fails(result, 78, "token key")
 
 
-def test_workers_that_may_not_end_all(quick: Vault) -> None:
+def test_refused_workers_end_all(quick: Vault) -> None:
     """Exit 77 of a worker is the parent's, told once."""
     extra = {"VAULT_ETL_DATABASE_URL": quick.database_url("analyst")}
     with running(quick, "--follow", extra=extra) as parent:
@@ -60,8 +60,8 @@ def test_workers_that_may_not_end_all(quick: Vault) -> None:
     fails(result, 77, "Postgres")
 
 
-def test_one_worker_that_may_not_ends_the_others_cleanly(quick: Vault) -> None:
-    """A refusal while others have messages in hand: those are given back, and nobody is left."""
+def test_a_refused_worker_ends_the_others_cleanly(quick: Vault) -> None:
+    """A refusal while others have messages in hand: those are given back, and no worker is left."""
     with running(quick, "--follow", extra={"VAULT_ETL_LINGER": "30"}) as parent:
         until(lambda: listening(quick, 2))
         quick.send(events(20))

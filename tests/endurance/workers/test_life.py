@@ -1,4 +1,4 @@
-"""Workers that are killed, and parents that are: what is started anew, and what must not live on."""
+"""Workers that are killed, and parents that are: which are started again, and which must not live on."""
 
 from __future__ import annotations
 
@@ -22,14 +22,16 @@ from tests.kit.waiting import until
 ORPHANS_END_S = 10
 
 
-def test_a_killed_worker_is_started_anew(quick: Vault) -> None:
+def test_a_killed_worker_is_started_again(quick: Vault) -> None:
     """Another process, in the same place, and the job goes on: all is stored, and SIGTERM is exit 0."""
     with running(quick, "--follow") as parent:
         until(lambda: listening(quick, 2))
         before = workers_of(parent.pid)
         before[0].kill()
         until(lambda: len(set(workers_of(parent.pid)) - {before[0]}) == 2)
-        until(lambda: listening(quick, 2))  # by now what it had asked for comes to nobody any more
+        until(
+            lambda: listening(quick, 2)
+        )  # by now no worker receives the messages of its poll any more
         quick.send(events(25))
         until(lambda: quick.count("user_logins") == 25)
         result = stopped(parent, signal.SIGTERM)
@@ -42,13 +44,13 @@ def test_a_killed_worker_is_started_anew(quick: Vault) -> None:
 def test_no_worker_outlives_a_killed_parent(quick: Vault, silent: str) -> None:
     """Not one that waits for messages, for an answer of Postgres, or for KMS before it has begun."""
     port = urlsplit(quick.database_url("ingest")).port or 0
-    with TcpProxy(port) as postgres, silent_port() as nobody:
+    with TcpProxy(port) as postgres, silent_port() as dead_port:
         extra = {}
         if silent == "Postgres":
             address = quick.database_url("ingest").replace(f":{port}/", f":{postgres.port}/")
             extra["VAULT_ETL_DATABASE_URL"] = address
         if silent == "KMS":
-            extra["AWS_ENDPOINT_URL_KMS"] = f"http://127.0.0.1:{nobody}"
+            extra["AWS_ENDPOINT_URL_KMS"] = f"http://127.0.0.1:{dead_port}"
         with running(quick, "--follow", extra=extra) as parent:
             until(lambda: listening(quick, 2))
             orphans = workers_of(parent.pid)
@@ -63,7 +65,7 @@ def test_no_worker_outlives_a_killed_parent(quick: Vault, silent: str) -> None:
 
 
 def test_an_orphan_finishes_what_it_began(quick: Vault) -> None:
-    """What it holds when its parent is killed is stored and deleted, or given back: nothing is in flight."""
+    """Messages of a worker whose parent is killed are stored and deleted, or given back: none is in flight."""
     with running(quick, "--follow", extra={"VAULT_ETL_LINGER": "3"}) as parent:
         until(lambda: listening(quick, 2))
         quick.send(events(20))
@@ -76,7 +78,7 @@ def test_an_orphan_finishes_what_it_began(quick: Vault) -> None:
 
 
 def test_a_worker_whose_parent_is_gone_ends_in_silence(quick: Vault, tmp_path: Path) -> None:
-    """It was only just started, and the folder of the metrics is removed already: that is no bug of its."""
+    """A worker just started ends without a bug report, though the folder of the metrics is removed already."""
     reader, writer = os.pipe()
     os.close(writer)
     gone = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "gone"), "PROMETHEUS_MULTIPROC_SLOT": "0"}
@@ -93,7 +95,7 @@ def test_a_worker_whose_parent_is_gone_ends_in_silence(quick: Vault, tmp_path: P
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_nothing_is_left_of_many_that_were_killed(quick: Vault) -> None:
+def test_many_killed_workers_leave_nothing(quick: Vault) -> None:
     """The parent has no more descriptors, threads or children than before its workers were killed."""
     with running(quick, "--follow") as parent:
         until(lambda: listening(quick, 2))

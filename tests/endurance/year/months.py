@@ -38,7 +38,7 @@ WHERE g IS NOT NULL GROUP BY 2
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What was loaded: its month is a number from 0, the oldest."""
+    """A login that was loaded: its month is a number from 0, the oldest."""
 
     month: int
     user_id: str
@@ -150,7 +150,7 @@ class Year:
         return found
 
     def held(self) -> Counter[tuple[str, int]]:
-        """How many values each key and generation holds, counted row by row, and in the manifests of archives."""
+        """Count the values that each key and generation holds, row by row, and in the manifests of archives."""
         counts: Counter[tuple[str, int]] = Counter()
         states = self.states()
         tables = ["public.user_logins"] + [

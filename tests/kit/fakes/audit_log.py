@@ -8,6 +8,8 @@ import hashlib
 import uuid
 from collections.abc import Iterator, Mapping
 
+from typing_extensions import override
+
 from tests.kit.fakes.database import FakeDatabase
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import (
@@ -18,8 +20,8 @@ from vault_etl.audit.entries import (
     Phase,
     mint_receipt,
 )
-from vault_etl.audit.log import EVERY_ENTRY, AuditEntry, AuditFilter
-from vault_etl.audit.opening import DisclosedValue
+from vault_etl.audit.log import EVERY_ENTRY, AuditEntry, AuditFilter, AuditLog, AuditReader
+from vault_etl.audit.opening import DisclosedValue, DisclosedValues
 from vault_etl.base.errors import AuditError, DeniedError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 
@@ -27,7 +29,7 @@ _GENESIS = bytes(32)
 _FRESH = dt.timedelta(seconds=60)
 
 
-class FakeAuditLog:
+class FakeAuditLog(AuditLog, DisclosedValues, AuditReader):
     """`AuditLog`, `AuditReader` and `DisclosedValues` in memory.
 
     `broken` holds the phases that cannot be written.
@@ -38,13 +40,13 @@ class FakeAuditLog:
         self._login = login
         self.broken: set[Phase] = set()
 
+    @override
     def intend(self, request: AuditRequest) -> AuditReceipt:
-        """See `AuditLog.intend`."""
         entry = self._append(request, Phase.INTENT, Decision.ALLOWED, None)
         return mint_receipt(request, entry.seq, entry.hash, entry.login, entry.logged_at)
 
+    @override
     def conclude(self, receipt: AuditReceipt, error_code: str | None = None) -> Head:
-        """See `AuditLog.conclude`."""
         decision = Decision.FAILED if error_code else Decision.DONE
         request = dataclasses.replace(
             receipt.request, reason=receipt.outcome or receipt.request.reason
@@ -52,8 +54,8 @@ class FakeAuditLog:
         entry = self._append(request, Phase.OUTCOME, decision, error_code)
         return Head(entry.seq, entry.hash)
 
+    @override
     def disclose(self, receipt: AuditReceipt) -> Mapping[Field, DisclosedValue]:
-        """See `DisclosedValues.disclose`."""
         entry = self.use(receipt, Action.REVEAL, Action.REVEAL_MASKED, Action.QUARANTINE_SHOW)
         if entry.record_id is None:
             return {}
@@ -89,10 +91,10 @@ class FakeAuditLog:
         self._database.disclosed.add(entry.seq)
         return entry
 
+    @override
     def entries(
         self, wanted: AuditFilter = EVERY_ENTRY, *, limit: int | None = None
     ) -> Iterator[AuditEntry]:
-        """See `AuditReader.entries`."""
         found = [
             entry
             for entry in self._database.audit
@@ -106,8 +108,9 @@ class FakeAuditLog:
         ]
         yield from found if limit is None else found[-limit:]
 
+    @override
     def last_trimmed(self) -> None:
-        """See `AuditReader.last_trimmed`: nothing was ever trimmed."""
+        """None: this log is never trimmed."""
 
     def _body(self, record_id: uuid.UUID) -> Mapping[Field, DisclosedValue]:
         rejection = self._database.quarantine.get(record_id)

@@ -8,16 +8,17 @@ from dataclasses import replace
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from typing_extensions import override
 
 from vault_etl.audit.checkpoint import AuditKey, Checkpoint, Head, Registration
-from vault_etl.audit.signing import KmsSignature, SigningKey
+from vault_etl.audit.signing import CheckpointStore, HeadSigner, KmsSignature, SigningKey
 from vault_etl.base.errors import UnavailableError
 
 ARN = "arn:aws:kms:eu-west-1:000000000000:key/audit"
 VAULT_ID = uuid.UUID("11111111-2222-4333-8444-555555555555")
 
 
-class FakeHeadSigner:
+class FakeHeadSigner(HeadSigner):
     """`HeadSigner` in memory. `down` makes it one that does not answer."""
 
     def __init__(self, arn: str = ARN) -> None:
@@ -25,8 +26,8 @@ class FakeHeadSigner:
         self._private = ec.generate_private_key(ec.SECP256R1())
         self.down = False
 
+    @override
     def sign(self, text: bytes) -> KmsSignature:
-        """See `HeadSigner.sign`."""
         if self.down:
             raise UnavailableError("KMS cannot be reached")
         return KmsSignature(self.arn, self._private.sign(text, ec.ECDSA(SHA256())))
@@ -44,21 +45,21 @@ class FakeHeadSigner:
         return replace(bare, signature=self.sign(bare.text.encode()).der)
 
 
-class FakeCheckpoints:
+class FakeCheckpoints(CheckpointStore):
     """`CheckpointStore` in memory. `keys` are those that are registered."""
 
     def __init__(self, *keys: SigningKey) -> None:
         self.keys = list(keys)
         self.stored: list[Checkpoint] = []
 
+    @override
     def vault_id(self) -> uuid.UUID:
-        """See `CheckpointStore.vault_id`."""
         return VAULT_ID
 
+    @override
     def registered_keys(self) -> list[SigningKey]:
-        """See `CheckpointStore.registered_keys`."""
         return self.keys
 
+    @override
     def store(self, checkpoint: Checkpoint) -> None:
-        """See `CheckpointStore.store`."""
         self.stored.append(checkpoint)

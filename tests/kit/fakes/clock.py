@@ -1,25 +1,29 @@
-"""A clock that stands still until it is told to move."""
+"""A clock that does not move until a test moves the clock."""
 
 from __future__ import annotations
 
 import datetime as dt
 
+from typing_extensions import override
+
+from vault_etl.platform.clock import Clock, Stop
+
 START = dt.datetime(2026, 1, 31, 12, 0, tzinfo=dt.UTC)
 
 
-class FakeClock:
+class FakeClock(Clock):
     """`Clock` in a test's hand."""
 
     def __init__(self, start: dt.datetime = START) -> None:
         self._start = start
         self._passed = 0.0
 
+    @override
     def now(self) -> dt.datetime:
-        """See `Clock.now`."""
         return self._start + dt.timedelta(seconds=self._passed)
 
+    @override
     def monotonic(self) -> float:
-        """See `Clock.monotonic`."""
         return self._passed
 
     def advance(self, seconds: float) -> None:
@@ -31,23 +35,23 @@ class FakeClock:
         self._start += by
 
 
-class FakeStop:
-    """`Stop` that lets the time pass for which somebody waits."""
+class FakeStop(Stop):
+    """`Stop` that lets the time pass for which a caller waits."""
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
         self._is_set = False
 
+    @override
     def is_set(self) -> bool:
-        """See `Stop.is_set`."""
         return self._is_set
 
+    @override
     def set(self) -> None:
-        """See `Stop.set`."""
         self._is_set = True
 
+    @override
     def wait(self, timeout: float) -> bool:
-        """See `Stop.wait`."""
         if not self._is_set:
             self._clock.advance(timeout)
         return self._is_set

@@ -1,4 +1,4 @@
-"""What the fakes of the Postgres adapters share: the rows, and the fence in front of them."""
+"""Rows that the fakes of the Postgres adapters share, and the fence in front of the rows."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import datetime as dt
 import uuid
 from collections.abc import Iterable
 
+from typing_extensions import override
+
 from tests.kit.fakes.clock import FakeClock
 from vault_etl.audit.log import AuditEntry
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import DataKey, KeyState, StoredKey
 from vault_etl.records.messages import SealedRecord, SealedRejection
-from vault_etl.records.unattached_months import UnattachedMonth
+from vault_etl.records.unattached_months import Months, UnattachedMonth
 from vault_etl.rotation.ranges import OpenRotation, Range
 
 
@@ -26,7 +28,7 @@ class FakeRange:
     claimed_until: float = 0
 
 
-class FakeDatabase:
+class FakeDatabase(Months):
     """Tables in memory. Every change is committed when it is made."""
 
     def __init__(self, clock: FakeClock) -> None:
@@ -44,14 +46,14 @@ class FakeDatabase:
         self.disclosed: set[int] = set()
         self.unattached_months: list[UnattachedMonth] = []
 
+    @override
     def unattached(self) -> list[UnattachedMonth]:
-        """Return the months that the test has set."""
         return self.unattached_months
 
     def fence_holds(
         self, data_keys: Iterable[DataKey], generations: tuple[int, int | None] | None
     ) -> bool:
-        """What the fence of docs/design.md, Keys, looks at; `generations` None: at no tokens."""
+        """Check what the fence of docs/design.md, Keys, checks; `generations` None: no tokens are checked."""
         if not all(self._writable(key) for key in data_keys):
             return False
         if generations is None:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from tests.kit.fakes.audit_log import FakeAuditLog
 from tests.kit.fakes.database import FakeDatabase
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.erase.erase import Erasable, Erasure, RecordTarget, Target
+from vault_etl.erase.erase import Erasable, Eraser, Erasure, RecordTarget, Target
 from vault_etl.records.messages import SealedRecord, SealedRejection
 
 
-class FakeEraser:
+class FakeEraser(Eraser):
     """`Eraser` in memory."""
 
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database
         self._log = FakeAuditLog(database, login="eraser")
 
+    @override
     def preview(self, target: Target) -> Erasable | None:
-        """See `Eraser.preview`."""
         records, bodies = self._there(target)
         if not records and not bodies:
             return None
@@ -29,8 +31,8 @@ class FakeEraser:
             sum(q.record_id not in self._database.erased_bodies for q in bodies),
         )
 
+    @override
     def erase(self, request: AuditRequest, target: Target) -> Erasure | None:
-        """See `Eraser.erase`."""
         there = self.preview(target)
         if there is None:
             return None

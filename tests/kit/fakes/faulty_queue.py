@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
+from typing_extensions import override
+
 from tests.kit.fakes.queue import FakeQueue, Held, PassingClock, Redrive
 from vault_etl.base.errors import UnavailableError
 from vault_etl.ingest.engine.limits import MAX_CALL
@@ -20,7 +22,7 @@ UNDEAD_S = 5
 
 
 class Fault(StrEnum):
-    """What can go wrong. Each has its chance in `Faults`, under the same name."""
+    """Faults that can happen. Each fault has its chance in `Faults`, under the same name."""
 
     DUPLICATE = "duplicate"
     REORDER = "reorder"
@@ -35,7 +37,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """How likely each fault is, from 0 to 1."""
+    """The chance of each fault, from 0 to 1."""
 
     duplicate: float = 0
     """Of a message received: another receive gets it too, while it is held."""
@@ -58,7 +60,7 @@ class Faults:
 
 
 HARMLESS = Faults(reorder=1, short=0.5)
-"""Within the contract of `Queue`: whoever keeps to it does not notice."""
+"""Faults within the contract of `Queue`: a caller that keeps to the contract does not notice them."""
 BAD_DAY = Faults(
     duplicate=0.2,
     reorder=0.5,
@@ -99,21 +101,21 @@ class FaultyQueue(FakeQueue):
         self._unextended = 0
         self._undead: dict[Held, float] = {}  # and until when each may come
 
+    @override
     def receive(self, wait_seconds: int, limit: int = MAX_CALL) -> Sequence[Message]:
-        """See `Queue.receive`."""
         with self._call():
             if super().depth().visible and self._falls(Fault.EMPTY):
                 self._clock.advance(wait_seconds)
                 return []
             return super().receive(wait_seconds, limit)
 
+    @override
     def delete(self, receipt_handles: Sequence[str]) -> Sequence[str]:
-        """See `Queue.delete`."""
         with self._call():
             return super().delete(receipt_handles)
 
+    @override
     def extend(self, seconds_by_handle: Mapping[str, int]) -> Sequence[str]:
-        """See `Queue.extend`."""
         with self._call(), self._lock:
             self._unextended = 0
             stale = super().extend(seconds_by_handle)
@@ -121,13 +123,13 @@ class FaultyQueue(FakeQueue):
                 raise UnavailableError("SQS did not extend some (a fault of this test)")
             return stale
 
+    @override
     def depth(self) -> QueueDepth:
-        """See `QueueGauge.depth`."""
         with self._call():
             return super().depth()
 
+    @override
     def visibility_timeout(self) -> int:
-        """See `QueueGauge.visibility_timeout`."""
         with self._call():
             return super().visibility_timeout()
 

@@ -7,7 +7,9 @@ import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from vault_etl.ingest.sources.open_lines import FileSource, Load
+from typing_extensions import override
+
+from vault_etl.ingest.sources.open_lines import FileSource, FileSources, Load
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,21 +19,21 @@ class _Point:
     whole: bool = False
 
 
-class FakeFileSources:
+class FakeFileSources(FileSources):
     """`FileSources` in memory."""
 
     def __init__(self) -> None:
         self.known: dict[bytes, uuid.UUID] = {}
         self.points: dict[Load, _Point] = {}
 
+    @override
     def find(self, known_by: bytes) -> FileSource:
-        """See `FileSources.find`."""
         source_id = self.known.setdefault(known_by, uuid.uuid4())
         points = {p.lines for load, p in self.points.items() if load.source_id == source_id}
         return FileSource(source_id, tuple(points))
 
+    @override
     def reached(self, load: Load, lines: int, digest: bytes) -> bool:
-        """See `FileSources.reached`."""
         there = [(other, p) for other, p in self._others(load) if p.lines == lines]
         if any(p.digest != digest for _, p in there):
             return False
@@ -42,8 +44,8 @@ class FakeFileSources:
             self.points[load] = _Point(lines, digest)
         return True
 
+    @override
     def loaded(self, load: Load, agreed: Iterable[int]) -> bool:
-        """See `FileSources.loaded`."""
         own = self.points.get(load, _Point(0, b""))
         known = {*agreed, own.lines}
         others = list(self._others(load))

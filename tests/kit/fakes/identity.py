@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
+from vault_etl.audit.log import Identity
+
 ACTOR = "arn:aws:sts::000000000000:assumed-role/re-encrypt/ada"
 
 
-class FakeIdentity:
-    """`Identity` of nobody in particular."""
+class FakeIdentity(Identity):
+    """`Identity` of a made-up person."""
 
+    @override
     def actor(self) -> str:
-        """See `Identity.actor`."""
         return ACTOR
 
+    @override
     def host(self) -> str:
-        """See `Identity.host`."""
         return "host.example"

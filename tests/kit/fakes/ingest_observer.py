@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
-from vault_etl.ingest.observer import BatchReport, IngestState, Movement
+from typing_extensions import override
+
+from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement
 
 
-class FakeIngestObserver:
+class FakeIngestObserver(IngestObserver):
     """`IngestObserver` that keeps everything it is told."""
 
     def __init__(self) -> None:
@@ -15,14 +17,14 @@ class FakeIngestObserver:
         self.batches: list[BatchReport] = []
         self.states: list[IngestState] = []
 
+    @override
     def moved(self, movement: Movement, messages: int) -> None:
-        """See `IngestObserver.moved`."""
         self.movements[movement] += messages
 
+    @override
     def batch(self, report: BatchReport) -> None:
-        """See `IngestObserver.batch`."""
         self.batches.append(report)
 
+    @override
     def state(self, state: IngestState) -> None:
-        """See `IngestObserver.state`."""
         self.states.append(state)

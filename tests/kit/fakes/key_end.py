@@ -6,22 +6,24 @@ import dataclasses
 import uuid
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from tests.kit.fakes.database import FakeDatabase
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
-from vault_etl.keys.destroy import Cleared
-from vault_etl.keys.needed import KeyNeeds
+from vault_etl.keys.destroy import Cleared, KeyEnder, OldTokens
+from vault_etl.keys.needed import KeyNeeds, KeyNeedsCounter
 
 
-class FakeKeyEnd:
+class FakeKeyEnd(KeyEnder, OldTokens, KeyNeedsCounter):
     """`KeyNeeds`, `KeyEnder` and `OldTokens` in memory."""
 
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database
 
+    @override
     def of_data_key(self, key_id: int) -> KeyNeeds:
-        """See `KeyNeeds.of_data_key`."""
         fields = [
             field
             for field, _, _, ciphertext in self._database.ciphertexts()
@@ -32,16 +34,16 @@ class FakeKeyEnd:
         leases = int(key.state is KeyState.ACTIVE and not self._is_over(key))
         return KeyNeeds(values=len(fields) - bodies, bodies=bodies, leases=leases)
 
-    def of_generation(self, generation: int, *, counted: bool) -> KeyNeeds:  # noqa: ARG002 - of the port
-        """See `KeyNeeds.of_generation`."""
+    @override
+    def of_generation(self, generation: int, *, counted: bool) -> KeyNeeds:
         records = self._database.records.values()
         return KeyNeeds(
             values=sum(r.token_generation == generation for r in records),
             old_tokens=sum(r.next_token_generation == generation for r in records),
         )
 
-    def retire_expired(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:  # noqa: ARG002 - of the port
-        """See `KeyEnder.retire_expired`."""
+    @override
+    def retire_expired(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:
         keys = self._database.keys
         retired = sorted(
             k for k in key_ids if keys[k].state is KeyState.ACTIVE and self._is_over(keys[k])
@@ -50,16 +52,16 @@ class FakeKeyEnd:
             self._database.set_state(key_id, KeyState.DECRYPT_ONLY)
         return retired
 
-    def destroy(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:  # noqa: ARG002 - of the port
-        """See `KeyEnder.destroy`."""
+    @override
+    def destroy(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:
         keys = self._database.keys
         ended = sorted(k for k in key_ids if k in keys and keys[k].state is KeyState.DECRYPT_ONLY)
         for key_id in ended:
             self._database.set_state(key_id, KeyState.DESTROYED)
         return ended
 
+    @override
     def clear(self, generation: int, after: uuid.UUID | None, limit: int) -> Cleared:
-        """See `OldTokens.clear`."""
         records = self._database.records
         in_use = {
             key.generation

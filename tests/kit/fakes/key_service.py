@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typing_extensions import override
 
 from vault_etl.base.errors import (
     KeyDeniedError,
@@ -18,12 +19,21 @@ from vault_etl.base.errors import (
 )
 from vault_etl.crypto.fields import ROTATED, Field, KeyField, KeyPurpose
 from vault_etl.crypto.keys import KEY_BYTES, KeyMaterial, WrappedKey, encryption_context
-from vault_etl.keys.make import GeneratedKey, NewKey, UnseenKey, make_unseen_key
+from vault_etl.keys.make import (
+    GeneratedKey,
+    KeyGenerator,
+    NewKey,
+    UnseenKey,
+    UnseenKeyGenerator,
+    make_unseen_key,
+)
+from vault_etl.keys.rewrap import KeyRewrapper
+from vault_etl.keys.unwrap import KeyUnwrapper, KmsKeys
 
 _NONCE_BYTES = 12
 
 
-class FakeKms:
+class FakeKms(KeyGenerator, UnseenKeyGenerator, KeyUnwrapper, KeyRewrapper, KmsKeys):
     """Every port of `vault_etl.keys.unwrap` in memory, one KMS key a purpose.
 
     `denied` names the fields whose keys this caller may not unwrap, `denied_rewraps` those that it
@@ -47,30 +57,30 @@ class FakeKms:
         self.rewrapped: list[int] = []
 
     def make_kms_key(self, arn: str) -> None:
-        """One more KMS key, which nobody trusts yet."""
+        """One more KMS key, which no vault trusts yet."""
         self._masters[arn] = os.urandom(KEY_BYTES)
 
+    @override
     def generate(self, purpose: KeyPurpose, field: KeyField, key_id: int) -> GeneratedKey:
-        """See `KeyGenerator.generate`."""
         self._answer()
         self.generated.append(key_id)
         material, arn = os.urandom(KEY_BYTES), arn_of(purpose.kms_key)
         wrapped = self._wrap(material, arn, encryption_context(purpose, field, key_id))
         return GeneratedKey(KeyMaterial(material), wrapped, arn)
 
+    @override
     def generate_unseen(self, purpose: KeyPurpose, field: KeyField, key_id: int) -> UnseenKey:
-        """See `UnseenKeyGenerator.generate_unseen`."""
         made = self.generate(purpose, field, key_id)
         return UnseenKey(made.wrapped_key, made.kms_key_arn)
 
+    @override
     def unwrap(self, key: WrappedKey) -> KeyMaterial:
-        """See `KeyUnwrapper.unwrap`."""
         self._answer()
         self.unwrapped.append(key.key_id)
         return KeyMaterial(self._open(key, self.denied))
 
+    @override
     def rewrap(self, key: WrappedKey, kms_key_arn: str) -> bytes:
-        """See `KeyRewrapper.rewrap`."""
         self._answer()
         self.rewrapped.append(key.key_id)
         material = self._open(key, self.denied_rewraps)
@@ -81,20 +91,20 @@ class FakeKms:
         context = encryption_context(key.purpose, key.field, key.key_id)
         return self._wrap(material, kms_key_arn, context)
 
+    @override
     def arn(self, name: str) -> str:
-        """See `KmsKeys.arn`."""
         self._answer()
         found = self.aliases.get(name, name)
         if found not in self._masters:
             raise KeyUnavailableError("KMS does not use this key")
         return found
 
+    @override
     def trusts(self, purpose: KeyPurpose, kms_key_arn: str) -> bool:
-        """See `KmsKeys.trusts`."""
         return kms_key_arn in self.trusted[purpose]
 
+    @override
     def in_use(self, purpose: KeyPurpose) -> str:
-        """See `KmsKeys.in_use`."""
         return arn_of(purpose.kms_key)
 
     def _open(self, key: WrappedKey, denied: set[Field]) -> bytes:
@@ -124,7 +134,7 @@ class FakeKms:
 
 
 def token_key(kms: FakeKms, field: Field, generation: int = 1) -> NewKey:
-    """A token key that this KMS wrapped, by other hands: its maker's own look at it is not counted."""
+    """A token key that this KMS wrapped for another process: the unwrap of its maker is not counted."""
     new = make_unseen_key(kms, kms, KeyPurpose.TOKEN, field, generation)
     kms.unwrapped.pop()
     return new

@@ -5,36 +5,50 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
+from typing_extensions import override
+
 from tests.kit.fakes.database import FakeDatabase
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
-from vault_etl.keys.age import Ages
-from vault_etl.keys.make import NewKey
-from vault_etl.keys.needed import KeyUsage
+from vault_etl.keys.age import Ages, KeyAges
+from vault_etl.keys.destroy import KeyRetirer
+from vault_etl.keys.init import FirstKeyWriter, SourceKeyReader
+from vault_etl.keys.make import DataKeyWriter, NewKey
+from vault_etl.keys.needed import KeyLister, KeyUsage
+from vault_etl.keys.ring import KeyReader, KeyTrail
 
 
-class FakeKeyStore:
+class FakeKeyStore(
+    KeyReader,
+    SourceKeyReader,
+    DataKeyWriter,
+    FirstKeyWriter,
+    KeyTrail,
+    KeyRetirer,
+    KeyAges,
+    KeyLister,
+):
     """Every port of `vault_etl.keys.store`, and `KeyAges`, in memory."""
 
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database
 
+    @override
     def keys(self, key_ids: Iterable[int]) -> Sequence[StoredKey]:
-        """See `KeyReader.keys`."""
         stored = self._database.keys
         return [stored[key_id] for key_id in key_ids if key_id in stored]
 
+    @override
     def token_keys(self) -> Sequence[StoredKey]:
-        """See `KeyReader.token_keys`."""
         return [
             key
             for key in self._database.keys.values()
             if key.purpose is KeyPurpose.TOKEN and key.state in {KeyState.ACTIVE, KeyState.PENDING}
         ]
 
+    @override
     def field_token_keys(self, field: Field) -> Sequence[StoredKey]:
-        """See `KeyReader.field_token_keys`."""
         there = [
             key
             for key in self._database.keys.values()
@@ -46,20 +60,20 @@ class FakeKeyStore:
             there, key=lambda k: (k.state is KeyState.ACTIVE, k.generation or 0), reverse=True
         )
 
+    @override
     def source_key(self) -> StoredKey | None:
-        """See `SourceKeyReader.source_key`."""
         keys = self._database.keys.values()
         return next((key for key in keys if key.purpose is KeyPurpose.SOURCE), None)
 
+    @override
     def add_data_key(self, key: NewKey) -> bool:
-        """See `DataKeyWriter.add_data_key`."""
         if key.key_id in self._database.keys:
             return False
         self.store(key, KeyState.ACTIVE)
         return True
 
-    def add_first_keys(self, request: AuditRequest, keys: Sequence[NewKey]) -> bool:  # noqa: ARG002 - of the port
-        """See `FirstKeyWriter.add_first_keys`."""
+    @override
+    def add_first_keys(self, request: AuditRequest, keys: Sequence[NewKey]) -> bool:
         purposes = {key.purpose for key in keys}
         if any(key.purpose in purposes for key in self._database.keys.values()):
             return False
@@ -67,13 +81,13 @@ class FakeKeyStore:
             self.store(key, KeyState.ACTIVE)
         return True
 
+    @override
     def unexplained(self, key_ids: Collection[int] | None = None) -> Sequence[int]:
-        """See `KeyTrail.unexplained`."""
         strange = self._database.unexplained
         return sorted(strange if key_ids is None else strange.intersection(key_ids))
 
-    def retire_data_keys(self, request: AuditRequest, fields: Iterable[Field]) -> Sequence[int]:  # noqa: ARG002 - of the port
-        """See `KeyRetirer.retire_data_keys`."""
+    @override
+    def retire_data_keys(self, request: AuditRequest, fields: Iterable[Field]) -> Sequence[int]:
         wanted = set(fields)
         retired = [
             key.key_id
@@ -86,8 +100,8 @@ class FakeKeyStore:
             self._database.set_state(key_id, KeyState.DECRYPT_ONLY)
         return sorted(retired)
 
+    @override
     def oldest(self, state: KeyState) -> Ages:
-        """See `KeyAges.oldest`."""
         now = self._database.clock.now()
         ages = [
             (key.purpose, now - key.created_at)
@@ -96,8 +110,8 @@ class FakeKeyStore:
         ]
         return {purpose: max(a for p, a in ages if p is purpose) for purpose, _ in ages}
 
-    def usage(self, *, counted: bool = False) -> Sequence[KeyUsage]:  # noqa: ARG002
-        """See `KeyLister.usage`."""
+    @override
+    def usage(self, *, counted: bool = False) -> Sequence[KeyUsage]:
         sealed = Counter(
             int.from_bytes(ciphertext[1:5], "big")
             for _, _, _, ciphertext in self._database.ciphertexts()
@@ -118,7 +132,7 @@ class FakeKeyStore:
         return key.purpose is KeyPurpose.DATA and key.state in states
 
     def store(self, key: NewKey, state: KeyState) -> None:
-        """Add a row, whatever stands there."""
+        """Add a row, or replace the row that is there."""
         now = self._database.clock.now()
         self._database.keys[key.key_id] = StoredKey(
             key_id=key.key_id,

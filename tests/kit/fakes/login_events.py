@@ -1,4 +1,4 @@
-"""Bodies of messages. The addresses are from ranges that belong to nobody (RFC 5737, RFC 3849)."""
+"""Bodies of messages. The addresses are from ranges reserved for documentation (RFC 5737, RFC 3849)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def login_event_without(*names: str) -> bytes:
 
 
 def sns_envelope(message: str) -> bytes:
-    """What SNS delivers to a queue without raw delivery, as its documentation shows it."""
+    """Wrap a message as SNS delivers it to a queue without raw delivery, as its documentation shows."""
     envelope = {
         "Type": "Notification",
         "MessageId": "63a3f6b6-d533-4a47-aef9-fcf5cf758c76",

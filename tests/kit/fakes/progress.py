@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
 
-class FakeProgress:
+from vault_etl.platform.clock import Progress
+
+
+class FakeProgress(Progress):
     """`Progress` that keeps every step."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[int, dict[str, int | str]]] = []
 
+    @override
     def advance(self, done: int, **details: int | str) -> None:
-        """See `Progress.advance`."""
         self.steps.append((done, details))

@@ -8,21 +8,24 @@ import datetime as dt
 import uuid
 from collections.abc import Iterator, Sequence
 
+from typing_extensions import override
+
 from tests.kit.fakes.audit_log import FakeAuditLog
 from tests.kit.fakes.database import FakeDatabase
 from tests.kit.fakes.record_loader import FakeRecordLoader
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import IncompleteError
-from vault_etl.quarantine.discard import Discarded, MatchingMessages
+from vault_etl.quarantine.discard import Discarded, MatchingMessages, QuarantineDiscarder
 from vault_etl.quarantine.read import (
     EVERY_ROW,
     QuarantinedBody,
     QuarantinedCount,
     QuarantinedRow,
     QuarantineFilter,
+    QuarantineReader,
     RetryFilter,
 )
-from vault_etl.quarantine.retry import Moved, RestoredMessage
+from vault_etl.quarantine.retry import Moved, QuarantineMover, RestoredMessage
 from vault_etl.records.fenced_writes import (
     KeysChanged,
     Loaded,
@@ -32,17 +35,17 @@ from vault_etl.records.fenced_writes import (
 )
 
 
-class FakeQuarantine:
+class FakeQuarantine(QuarantineReader, QuarantineMover):
     """`QuarantineReader` and `QuarantineMover` in memory. What `loader` refuses, a move refuses."""
 
     def __init__(self, database: FakeDatabase, loader: FakeRecordLoader) -> None:
         self._database = database
         self._loader = loader
 
+    @override
     def rows(
         self, wanted: QuarantineFilter = EVERY_ROW, *, limit: int | None = None
     ) -> Iterator[QuarantinedRow]:
-        """See `QuarantineReader.rows`."""
         found = sorted(
             (
                 row
@@ -57,8 +60,8 @@ class FakeQuarantine:
         )
         return iter(found if limit is None else found[-limit:])
 
+    @override
     def counts(self, wanted: QuarantineFilter = EVERY_ROW) -> Sequence[QuarantinedCount]:
-        """See `QuarantineReader.counts`."""
         groups = collections.defaultdict(list)
         for row in self.rows(wanted):
             groups[row.reason_code, row.path, row.source_id].append(row.quarantined_at)
@@ -77,8 +80,8 @@ class FakeQuarantine:
         ]
         return sorted(counts, key=lambda count: (-count.count, count.reason_code, count.path))
 
+    @override
     def row(self, record_id: uuid.UUID) -> QuarantinedRow | None:
-        """See `QuarantineReader.row`."""
         found = self._database.quarantine.get(record_id)
         if found is None:
             return None
@@ -87,10 +90,10 @@ class FakeQuarantine:
             record_id, found.reason.value, found.path, found.receive_count, moment, found.source_id
         )
 
+    @override
     def bodies(
         self, wanted: RetryFilter, after: uuid.UUID | None, limit: int
     ) -> Sequence[QuarantinedBody]:
-        """See `QuarantineMover.bodies`."""
         found = [
             QuarantinedBody(record_id, rejection.body_ciphertext, rejection.source_id)
             for record_id, rejection in sorted(self._database.quarantine.items())
@@ -101,10 +104,10 @@ class FakeQuarantine:
         ]
         return found[:limit]
 
+    @override
     def move(
         self, releases: Sequence[RestoredMessage], keys: WriteKeys
     ) -> Moved | KeysChanged | RowsRefused:
-        """See `QuarantineMover.move`."""
         unchanged = [
             r for r in releases if r.body in self.bodies(RetryFilter([r.body.record_id]), None, 1)
         ]
@@ -118,7 +121,7 @@ class FakeQuarantine:
         return Moved(frozenset(release.body.record_id for release in unchanged))
 
 
-class FakeQuarantineDiscarder:
+class FakeQuarantineDiscarder(QuarantineDiscarder):
     """`QuarantineDiscarder` in memory, `batch` at a time."""
 
     def __init__(self, database: FakeDatabase, reader: FakeQuarantine, batch: int = 1_000) -> None:
@@ -127,10 +130,10 @@ class FakeQuarantineDiscarder:
         self._batch = batch
         self._log = FakeAuditLog(database, login="eraser")
 
+    @override
     def matching(
         self, wanted: QuarantineFilter, record_ids: Sequence[uuid.UUID] | None
     ) -> MatchingMessages:
-        """See `QuarantineDiscarder.matching`."""
         times = [row.quarantined_at for row in self._rows(wanted, record_ids)]
         until = wanted.until
         if wanted.older_than is not None:
@@ -139,13 +142,13 @@ class FakeQuarantineDiscarder:
             len(times), min(times, default=None), max(times, default=None), until
         )
 
+    @override
     def discard(
         self,
         request: AuditRequest,
         wanted: QuarantineFilter,
         record_ids: Sequence[uuid.UUID] | None,
     ) -> Discarded | None:
-        """See `QuarantineDiscarder.discard`."""
         rows = self._rows(wanted, record_ids)[: self._batch]
         if not rows:
             return None

@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from typing_extensions import override
+
 from vault_etl.base.pii import Pii
 from vault_etl.ingest.engine.limits import MAX_CALL
-from vault_etl.ingest.queue import QueueDepth
+from vault_etl.ingest.queue import Queue, QueueDepth, QueueGauge
 from vault_etl.platform.clock import Clock
 from vault_etl.records.messages import Message
 
@@ -44,20 +46,20 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Redrive:
-    """Where a message goes that was received `max_receives` times and is due again."""
+    """The queue to which a message moves that was received `max_receives` times and is due again."""
 
     max_receives: int
     dead_letters: FakeQueue
 
 
-class FakeQueue:
+class FakeQueue(Queue, QueueGauge):
     """`Queue` and `QueueGauge` in memory. A message stays until its latest receipt deletes it.
 
     An older receipt deletes nothing and is not reported, as AWS documents ("the request will
     succeed, but the message might not be deleted"). Any thread may call.
 
     `refuse_deletes` is how many of the next deletions fail. `before_delete` is told the id and the
-    time of sending of each message that somebody wants gone. A long poll that finds nothing lets
+    time of sending of each message that a caller wants gone. A long poll that finds nothing lets
     the clock run, `tick` seconds at a time.
     """
 
@@ -95,8 +97,8 @@ class FakeQueue:
             self._messages[held.number] = held
         return message_id
 
+    @override
     def receive(self, wait_seconds: int, limit: int = MAX_CALL) -> Sequence[Message]:
-        """See `Queue.receive`."""
         assert 1 <= limit <= MAX_CALL
         assert 0 <= wait_seconds <= MAX_WAIT
         waited = 0.0
@@ -105,30 +107,31 @@ class FakeQueue:
             waited += self._tick
         return received
 
+    @override
     def delete(self, receipt_handles: Sequence[str]) -> Sequence[str]:
-        """See `Queue.delete`."""
         assert 1 <= len(receipt_handles) <= MAX_CALL
         with self._lock:
             return [handle for handle in receipt_handles if not self._delete(handle)]
 
+    @override
     def extend(self, seconds_by_handle: Mapping[str, int]) -> Sequence[str]:
-        """See `Queue.extend`. A time beyond `MAX_VISIBILITY` is refused as a stale handle is."""
+        """Refuse a time beyond `MAX_VISIBILITY`, as a stale handle is refused."""
         assert 1 <= len(seconds_by_handle) <= MAX_CALL
         assert all(0 <= seconds <= MAX_VISIBILITY for seconds in seconds_by_handle.values())
         with self._lock:
             entries = seconds_by_handle.items()
             return [handle for handle, seconds in entries if not self._extend(handle, seconds)]
 
+    @override
     def depth(self) -> QueueDepth:
-        """See `QueueGauge.depth`."""
         with self._lock:
             hidden = [held for held in self._messages.values() if self._hidden(held)]
             in_flight = sum(held.receives > 0 for held in hidden)
             visible = len(self._messages) - len(hidden)
             return QueueDepth(visible, in_flight, len(hidden) - in_flight)
 
+    @override
     def visibility_timeout(self) -> int:
-        """See `QueueGauge.visibility_timeout`."""
         return int(self._visibility)
 
     @property
@@ -138,7 +141,7 @@ class FakeQueue:
             return [held.message_id for held in self._messages.values()]
 
     def hidden_for(self) -> list[float]:
-        """How many more seconds each message stays unseen."""
+        """Return how many more seconds each message stays hidden."""
         with self._lock:
             now = self._clock.monotonic()
             return [max(0.0, held.visible_at - now) for held in self._messages.values()]
@@ -151,7 +154,7 @@ class FakeQueue:
             return [self._hand_out(held) for held in self._due()[:limit]]
 
     def _due(self) -> list[Held]:
-        """What a receive may bring, in order."""
+        """Return the messages that a receive may bring, in order."""
         visible = [held for held in self._messages.values() if not self._hidden(held)]
         if self._redrive is None:
             return visible

@@ -9,7 +9,7 @@ from vault_etl.audit.entries import Action, AuditReceipt, AuditRequest, mint_rec
 
 
 def any_receipt() -> AuditReceipt:
-    """A receipt of an intent that nobody committed."""
+    """A receipt of an intent that no transaction committed."""
     request = AuditRequest(
         request_id=uuid.UUID(int=1),
         action=Action.REVEAL,

@@ -6,6 +6,8 @@ import itertools
 import uuid
 from collections.abc import Iterator, Sequence
 
+from typing_extensions import override
+
 from tests.kit.fakes.audit_log import FakeAuditLog
 from tests.kit.fakes.database import FakeDatabase
 from vault_etl.audit.entries import Action, AuditReceipt
@@ -13,21 +15,28 @@ from vault_etl.base.errors import DeniedError
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyState
 from vault_etl.records.messages import SealedRecord
-from vault_etl.reveal.duplicates import SharedToken, SharedTokenQuery
-from vault_etl.reveal.find import MAX_HOLDERS, TokenHolder, TokenHolders, UserRecord, UserRecords
+from vault_etl.reveal.duplicates import DuplicateFinder, SharedToken, SharedTokenQuery
+from vault_etl.reveal.find import (
+    MAX_HOLDERS,
+    RecordFinder,
+    TokenHolder,
+    TokenHolders,
+    UserRecord,
+    UserRecords,
+)
 
 
-class FakeRecordFinder:
+class FakeRecordFinder(RecordFinder, DuplicateFinder):
     """`RecordFinder` and `DuplicateFinder` in memory."""
 
     def __init__(self, database: FakeDatabase, login: str = "fake") -> None:
         self._database = database
         self._audit = FakeAuditLog(database, login)
 
+    @override
     def holding(
         self, receipt: AuditReceipt, tokens: Sequence[uuid.UUID], limit: int
     ) -> Sequence[TokenHolders]:
-        """See `RecordFinder.holding`."""
         (name,) = self._audit.use(receipt, Action.FIND).fields
         field = Field(name)
         keys = [k for k in self._database.keys.values() if k.field is field and k.generation]
@@ -38,8 +47,8 @@ class FakeRecordFinder:
         values = (tokens[at : at + each] for at in range(0, len(tokens), each))
         return [self.holders(field, value, limit) for value in values]
 
+    @override
     def of_user(self, receipt: AuditReceipt, user_id: str) -> UserRecords:
-        """See `RecordFinder.of_user`."""
         if self._audit.use(receipt, Action.FIND).fields:
             raise DeniedError("this intent finds values, not a user")
         mine = [
@@ -68,12 +77,12 @@ class FakeRecordFinder:
         newest = sorted(holding, key=lambda holder: holder.record_id, reverse=True)
         return TokenHolders(len(holding), newest[: min(limit, MAX_HOLDERS)])
 
-    def records(self, query: SharedTokenQuery) -> int:  # noqa: ARG002 - of the port
-        """See `DuplicateFinder.records`."""
+    @override
+    def records(self, query: SharedTokenQuery) -> int:
         return len(self._database.records)
 
+    @override
     def shared_tokens(self, query: SharedTokenQuery) -> Iterator[SharedToken]:
-        """See `DuplicateFinder.shared_tokens`."""
         by_token: dict[uuid.UUID, list[SealedRecord]] = {}
         for record in self._database.records.values():
             token = record.tokens.get(query.field)

@@ -6,6 +6,8 @@ import datetime as dt
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 
+from typing_extensions import override
+
 from tests.kit.fakes.database import FakeDatabase
 from vault_etl.records.fenced_writes import (
     KeysChanged,
@@ -15,6 +17,7 @@ from vault_etl.records.fenced_writes import (
     WriteKeys,
 )
 from vault_etl.records.messages import RecordRange, SealedRecord, SealedRejection
+from vault_etl.records.write_batch import RecordLoader
 
 _MONTHS = range(-2, 4)
 _BOUNDS = range(-24, 4)
@@ -22,7 +25,7 @@ _LONGEST = {"user_id": 128, "device_type": 32, "locale": 32, "app_version": 32}
 _REQUIRED = frozenset(("user_id", "device_type"))
 
 
-class FakeRecordLoader:
+class FakeRecordLoader(RecordLoader):
     """`RecordLoader` in memory. Refuses what the constraints of the migrations refuse.
 
     It refuses `refused_users` too, and with `refuses_rejections` every row of quarantine: as a
@@ -38,21 +41,21 @@ class FakeRecordLoader:
         self.before_commit: Callable[[], None] = lambda: None
         """Called when all is written, and nothing of it is there yet."""
 
+    @override
     def prepare_partitions(self, months: Iterable[dt.date] = ()) -> tuple[RecordRange, ...]:
-        """See `RecordLoader.prepare_partitions`."""
         today = self._database.clock.now()
         self._made |= {_months_between(today, month) for month in months} & set(_BOUNDS)
         undated = RecordRange(uuid.UUID(int=0), uuid.UUID(int=1 << 80))
         made = sorted(self._made | set(_MONTHS))
         return (undated, *(RecordRange(_month(today, n), _month(today, n + 1)) for n in made))
 
+    @override
     def load(
         self,
         records: Sequence[SealedRecord],
         rejections: Sequence[SealedRejection],
         keys: WriteKeys,
     ) -> Loaded | KeysChanged | RowsRefused | MonthUnattached:
-        """See `RecordLoader.load`."""
         self.batches.append(len(records) + len(rejections))
         database = self._database
         if not database.fence_holds(keys.data_keys, keys.generations):
@@ -71,8 +74,9 @@ class FakeRecordLoader:
         database.quarantined_at |= dict.fromkeys(new, database.clock.now())
         return Loaded(frozenset(new_records), frozenset(new))
 
+    @override
     def probe(self) -> None:
-        """See `RecordLoader.probe`: this one is there."""
+        """Succeed at once: the fake is always reachable."""
 
 
 def _months_between(today: dt.datetime, month: dt.date) -> int:

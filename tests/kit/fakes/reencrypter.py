@@ -6,22 +6,24 @@ import dataclasses
 import uuid
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from tests.kit.fakes.database import FakeDatabase
 from tests.kit.fakes.rotation import move_range
 from vault_etl.crypto.fields import Field, KeyPurpose, Table
 from vault_etl.crypto.keys import DataKey, KeyState
 from vault_etl.rotation.ranges import OpenRotation, Page, Range, RotationStep, Swap
-from vault_etl.rotation.reencrypt import Remaining, Replacement, SealedRow
+from vault_etl.rotation.reencrypt import Reencrypter, Remaining, Replacement, SealedRow
 
 
-class FakeReencrypter:
+class FakeReencrypter(Reencrypter):
     """`Resealer` in memory."""
 
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database
 
+    @override
     def page(self, rotation: OpenRotation, at: Range, limit: int) -> Page[SealedRow]:
-        """See `Resealer.page`."""
         rows = [
             row
             for row in self._old(rotation, at.place)
@@ -30,18 +32,18 @@ class FakeReencrypter:
         ][:limit]
         return Page(rows, is_last=len(rows) < limit)
 
+    @override
     def replace(
         self, replacements: Sequence[Replacement], keys: Sequence[DataKey], step: RotationStep
     ) -> Swap | None:
-        """See `Resealer.replace`."""
         if replacements and not self._database.fence_holds(keys, None):
             return None
         swapped = [r for r in replacements if self._swap(r)]
         move_range(self._database, step, is_whole=len(swapped) == len(replacements))
         return Swap(len(swapped), sum(len(r.ciphertexts) for r in swapped))
 
+    @override
     def remaining(self, rotation: OpenRotation) -> Remaining:
-        """See `Resealer.left`."""
         rows = [row for place in Table for row in self._old(rotation, place)]
         values = sum(len(row.ciphertexts) for row in rows)
         return Remaining(values, tuple(row.record_id for row in rows)[:10])

@@ -6,6 +6,8 @@ import dataclasses
 import uuid
 from collections.abc import Iterator, Sequence
 
+from typing_extensions import override
+
 from tests.kit.fakes.database import FakeDatabase, FakeRange
 from tests.kit.fakes.key_store import FakeKeyStore
 from vault_etl.audit.entries import AuditRequest
@@ -34,8 +36,8 @@ class FakeRotationReader(RotationReader):
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database
 
+    @override
     def open(self, purpose: KeyPurpose) -> OpenRotation | None:
-        """See `RotationReader.open`."""
         return self._database.rotations.get(purpose)
 
 
@@ -46,8 +48,8 @@ class FakeDataRotations(DataRotations):
         self._database = database
         self._keys = keys
 
+    @override
     def begin(self, request: AuditRequest, fields: Sequence[Field], ranges: int) -> OpenRotation:
-        """See `DataRotations.begin`."""
         if (going_on := self._database.rotations.get(KeyPurpose.DATA)) is not None:
             return going_on
         retired = tuple(self._keys.retire_data_keys(request, fields))
@@ -62,8 +64,8 @@ class FakeDataRotations(DataRotations):
         _add(self._database, KeyPurpose.DATA, begun, ranges)
         return dataclasses.replace(begun, retired=retired)
 
+    @override
     def end(self, rotation_id: uuid.UUID) -> None:
-        """See `DataRotations.end`."""
         end_rotation(self._database, rotation_id)
 
 
@@ -74,12 +76,12 @@ class FakeTokenRotations(TokenRotations):
         self._database = database
         self._keys = keys
 
+    @override
     def next_generation(self) -> int:
-        """See `TokenRotations.next_generation`."""
         return 1 + max(key.generation or 0 for key in self._database.keys.values())
 
+    @override
     def begin(self, request: AuditRequest, keys: Sequence[NewKey], ranges: int) -> OpenRotation:
-        """See `TokenRotations.begin`."""
         if (going_on := self._database.rotations.get(KeyPurpose.TOKEN)) is not None:
             _reopen(self._database.ranges[going_on.rotation_id])
             return going_on
@@ -103,8 +105,8 @@ class FakeTokenRotations(TokenRotations):
         _add(self._database, KeyPurpose.TOKEN, begun, ranges)
         return begun
 
-    def abort(self, request: AuditRequest) -> Sequence[int]:  # noqa: ARG002 - of the port
-        """See `TokenRotations.abort`."""
+    @override
+    def abort(self, request: AuditRequest) -> Sequence[int]:
         pending = sorted(self._in(KeyState.PENDING))
         for key_id in pending:
             self._database.set_state(key_id, KeyState.DESTROYED)
@@ -126,8 +128,8 @@ class FakeRangeClaims(RangeClaims):
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database
 
+    @override
     def claim(self, rotation_id: uuid.UUID, claim: uuid.UUID) -> Range | None:
-        """See `RangeClaims.claim`."""
         now = self._database.clock.monotonic()
         for held in self._database.ranges.get(rotation_id, []):
             if not held.is_done and held.claimed_until <= now:
@@ -135,14 +137,15 @@ class FakeRangeClaims(RangeClaims):
                 return held.range
         return None
 
+    @override
     def unfinished(self, rotation_id: uuid.UUID) -> Unfinished:
-        """See `RangeClaims.unfinished`."""
         left = [held for held in self._database.ranges.get(rotation_id, []) if not held.is_done]
         free_at = min((held.claimed_until for held in left), default=0.0)
         return Unfinished(len(left), max(0.0, free_at - self._database.clock.monotonic()))
 
+    @override
     def free(self, claim: uuid.UUID, opened: OpenedRows = NOTHING_OPENED) -> None:
-        """See `RangeClaims.release`. The log's entries are the database's own, and are not here."""
+        """Write no audit entry: the database's own function does that."""
         del opened
         for ranges in self._database.ranges.values():
             for held in ranges:
@@ -185,7 +188,7 @@ def _ranges(database: FakeDatabase, fields: Sequence[Field], ranges: int) -> Ite
 
 
 def end_rotation(database: FakeDatabase, rotation_id: uuid.UUID) -> None:
-    """It is over, and so are its ranges."""
+    """End a rotation, and remove its ranges."""
     for purpose, going_on in list(database.rotations.items()):
         if going_on.rotation_id == rotation_id:
             del database.rotations[purpose], database.ranges[rotation_id]

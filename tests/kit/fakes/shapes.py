@@ -18,7 +18,7 @@ LOADED: Final = "loaded"
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a pipe sends. `user_id` is that of the event in it."""
+    """A body that a pipe sends. `user_id` is the user of the event in the body."""
 
     name: str
     user_id: str
@@ -77,12 +77,12 @@ def s3_record(key: str) -> dict[str, Any]:
 
 
 def s3_pointer(kind: str) -> str:
-    """What the extended client of SQS sends for a body that it has put into S3."""
+    """Return the pointer that the extended client of SQS sends for a body that it has put into S3."""
     return json.dumps([kind, {"s3BucketName": "large", "s3Key": "0b5a7d5e"}])
 
 
 def firehose(*texts: str) -> str:
-    """What Firehose posts to an HTTP endpoint."""
+    """Return the request that Firehose posts to an HTTP endpoint."""
     records = [{"data": base_64(text)} for text in texts]
     return json.dumps({"requestId": "r", "timestamp": 1769817600000, "records": records})
 

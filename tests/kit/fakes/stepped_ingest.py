@@ -51,7 +51,7 @@ class SteppedIngest:
             self._clock.advance(MOMENT_S)
 
     def summary(self) -> IngestSummary:
-        """What has become of the messages so far."""
+        """Count what has become of the messages so far."""
         return IngestSummary.of(
             self.steps.engine.tally, self.steps.depth, 0, self.steps.extra_fields
         )

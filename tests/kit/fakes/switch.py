@@ -1,4 +1,4 @@
-"""What makes calls of a port fail for as long as a test likes."""
+"""A switch that makes calls of a part fail for as long as a test likes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Switch:
         self.error = error or UnavailableError("not there")
 
     def on(self) -> None:
-        """It works again."""
+        """Make the calls work again."""
         self.error = None
 
     def _around(self, name: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - as the call

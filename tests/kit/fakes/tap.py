@@ -83,7 +83,7 @@ class Breaker:
 
     @property
     def broke(self) -> bool:
-        """Whether it came to that."""
+        """Tell whether the tap reached the call at which it breaks."""
         return self.calls > self._at
 
     def _break(self, name: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - as the call

@@ -7,6 +7,8 @@ import uuid
 from collections import Counter
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from tests.kit.fakes.audit_log import FakeAuditLog
 from tests.kit.fakes.database import FakeDatabase
 from tests.kit.fakes.rotation import end_rotation, move_range
@@ -16,14 +18,15 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
 from vault_etl.platform.waiting import Blocked
 from vault_etl.records.messages import SealedRecord
-from vault_etl.rotation.compare_tokens import Blamed, Mapped, TokenComparison
+from vault_etl.rotation.backfill import TokenBackfill
+from vault_etl.rotation.compare_tokens import Blamed, Mapped, TokenComparer, TokenComparison
 from vault_etl.rotation.leave_out import LeaveOut, Named
 from vault_etl.rotation.next_tokens import Generations, NextTokens, TokenRow
 from vault_etl.rotation.ranges import Page, Range, RotationStep
-from vault_etl.rotation.tokens import Swapped
+from vault_etl.rotation.tokens import NamedCounter, Swapped, TokenCutOver
 
 
-class FakeTokens:
+class FakeTokens(TokenBackfill, NamedCounter, TokenCutOver, TokenComparer):
     """`TokenBackfill`, `TokenChecker`, `NamedCounter` and `TokenCutOver` in memory.
 
     `blocked` says how often a cut-over does not get its locks, and by whom.
@@ -34,8 +37,8 @@ class FakeTokens:
         self._log = log
         self.blocked: list[tuple[str, ...]] = []
 
+    @override
     def page(self, generations: Generations, at: Range, limit: int) -> Page[TokenRow]:
-        """See `TokenBackfill.page`."""
         rows = [
             _row(record)
             for record in self._in_order()
@@ -47,18 +50,18 @@ class FakeTokens:
         ][:limit]
         return Page(rows, is_last=len(rows) < limit)
 
+    @override
     def fill(
         self, rows: Sequence[NextTokens], generations: Generations, step: RotationStep
     ) -> int | None:
-        """See `TokenBackfill.fill`."""
         if not self._database.fence_holds((), (generations.active, generations.pending)):
             return None
         filled = sum(self._fill(made, generations) for made in rows)
         move_range(self._database, step, is_whole=filled == len(rows))
         return filled
 
+    @override
     def named(self, what: LeaveOut, at: Range, limit: int) -> Page[TokenRow]:
-        """See `TokenBackfill.named`."""
         rows = [
             _row(record)
             for record in self._named(what)
@@ -67,8 +70,8 @@ class FakeTokens:
         ][:limit]
         return Page(rows, is_last=len(rows) < limit)
 
+    @override
     def count_named(self, what: LeaveOut) -> Named:
-        """See `NamedCounter.count_named`."""
         rows = self._named(what)
         keys = [key for key in self._database.keys.values() if _is_named(key, what)]
         if what.record_id is not None:
@@ -77,8 +80,8 @@ class FakeTokens:
         arns = sorted({key.kms_key_arn for key in keys})[:10]
         return Named(what, len(keys), tuple(logins), tuple(arns), len(rows))
 
+    @override
     def compare(self, generations: Generations) -> TokenComparison:
-        """See `TokenChecker.check`."""
         all_rows = self._in_order()
         rows = [r for r in all_rows if not _is_left_out(r, generations)]
         missing = [r for r in rows if _is_missing(r, generations)]
@@ -98,8 +101,9 @@ class FakeTokens:
             left_out=sum(bool(r.tokens) for r in all_rows) - sum(bool(r.tokens) for r in rows),
         )
 
+    @override
     def sample(self, generations: Generations, rows: int) -> Sequence[TokenRow]:
-        """See `TokenChecker.sample`: the first ones, which is as good as any."""
+        """Take the first rows, which are as good as any."""
         return [
             _row(record)
             for record in self._in_order()
@@ -107,21 +111,21 @@ class FakeTokens:
             == (generations.active, generations.pending)
         ][:rows]
 
+    @override
     def count(self, generations: Generations | None) -> int:
-        """See `TokenChecker.count`."""
         pending = generations.pending if generations else None
         return sum(
             active is not None and (pending is None or made != pending)
             for active, made in map(_numbers, filter(lambda r: r.tokens, self._in_order()))
         )
 
+    @override
     def cut_over(
         self,
         request: AuditRequest,
         generation: int,
-        partitions: Sequence[int] | None = None,  # noqa: ARG002 - the fake has one table
+        partitions: Sequence[int] | None = None,
     ) -> Swapped | Blocked:
-        """See `TokenCutOver.cut_over`."""
         if self.blocked:
             return Blocked(self.blocked.pop(0))
         keys = [k for k in self._database.keys.values() if k.purpose is KeyPurpose.TOKEN]

@@ -29,7 +29,7 @@ class Turns:
         self._wrong: BaseException | None = None
 
     def tap(self, process: int) -> Callable[[object], Any]:
-        """What the process with this number sees of a part."""
+        """Return a part as the process with this number sees it."""
         return lambda target: Tap(target, lambda _, call: self._take(process, call))
 
     def run(self, *processes: Callable[[], object]) -> Sequence[object]:
@@ -54,7 +54,7 @@ class Turns:
         self._wait_for(number)
         try:
             results[number] = run()
-        except BaseException as error:  # noqa: BLE001 - the test looks at it
+        except BaseException as error:  # noqa: BLE001 - the test inspects it
             results[number] = error
         self._alive.remove(number)
         self._pass_on()

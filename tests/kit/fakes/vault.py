@@ -117,7 +117,7 @@ class FakeVault:
         return DataKeyLeases(self.kms, self.keys, self.clock, max_age=max_age, max_seals=max_seals)
 
     def writer(self) -> BatchWriter:
-        """What writes the batches of a new process."""
+        """Build the writer of batches of a new process."""
         return BatchWriter(self.loader, self.ring(), self.leases(), self.clock)
 
     def steps(
@@ -209,7 +209,7 @@ class FakeVault:
         return self.token_rotation(**options).rotate(rotate_request(*PERSONAL_FIELDS), plan)
 
     def value_keys(self, ring: KeyRing) -> ValueKeys:
-        """What passes keys that are at fault."""
+        """Build the service that passes keys that are at fault."""
         return ValueKeys(ring, self.kms, self.keys, self.kms, self.kms)
 
     def _workers_keys(self, ring: KeyRing) -> WorkerKeys:
@@ -260,7 +260,7 @@ def reveal_request(record_id: uuid.UUID | None, *fields: Field) -> AuditRequest:
 
 
 def find_request(field: Field = Field.IP) -> AuditRequest:
-    """A request to look for a value of this field."""
+    """Build a request to find a value of this field."""
     return AuditRequest(
         request_id=uuid.uuid4(),
         action=Action.FIND,

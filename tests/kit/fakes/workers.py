@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from typing_extensions import override
+
 from tests.kit.fakes.clock import FakeClock
 from tests.kit.fakes.ingest_observer import FakeIngestObserver
 from vault_etl.base.errors import VaultEtlError
-from vault_etl.ingest.observer import IngestObserver
-from vault_etl.ingest.workers import Worker
+from vault_etl.ingest.observer import IngestObserver, WorkersObserver
+from vault_etl.ingest.workers import Worker, WorkerStarter
 
 KILLED = -9
 
 
 @dataclass(slots=True)
-class FakeWorker:
+class FakeWorker(Worker):
     """`Worker`: ends by itself after `lives` seconds, or `stops_in` seconds after it was asked to."""
 
     lives: float = float("inf")
@@ -34,12 +36,12 @@ class FakeWorker:
     killed_at: float | None = None
     clock: FakeClock = field(default_factory=FakeClock)
 
+    @override
     def watch(self, observer: IngestObserver) -> None:
-        """See `Worker.watch`."""
         self.reports(observer)
 
+    @override
     def exit_code(self) -> int | None:
-        """See `Worker.exit_code`."""
         if self.killed_at is not None:
             return KILLED
         now = self.clock.monotonic()
@@ -48,15 +50,15 @@ class FakeWorker:
             return self.code
         return 0 if self.stops and now >= self.stops[0] + self.stops_in else None
 
+    @override
     def stop(self, *, now: bool = False) -> None:
-        """See `Worker.stop`."""
         if now:
             self.killed_at = self.clock.monotonic()
         else:
             self.stops.append(self.clock.monotonic())
 
 
-class FakeStarter:
+class FakeStarter(WorkerStarter, WorkersObserver):
     """`WorkerStarter` and `WorkersObserver`. `scripts` are the workers of each slot, in order."""
 
     def __init__(self, clock: FakeClock, *scripts: Sequence[FakeWorker]) -> None:
@@ -69,8 +71,8 @@ class FakeStarter:
         self._clock = clock
         self._scripts = [iter(script) for script in scripts]
 
+    @override
     def start(self, slot: int, max_messages: int | None) -> Worker:
-        """See `WorkerStarter.start`."""
         worker = next(self._scripts[slot])
         worker.pid = 100 * (slot + 1) + len(self.started[slot])
         worker.clock, worker.started_at = self._clock, self._clock.monotonic()
@@ -78,16 +80,16 @@ class FakeStarter:
         self.started[slot].append(worker)
         return worker
 
+    @override
     def ended(self, slot: int) -> None:
-        """See `WorkerStarter.ended`."""
         self.ends.append(slot)
 
+    @override
     def worker(self, pid: int) -> IngestObserver:
-        """See `WorkersObserver.worker`."""
         assert pid
         return self.observer
 
+    @override
     def worker_ended(self, pid: int, exit_code: int) -> None:
-        """See `WorkersObserver.worker_ended`."""
         self.forgotten.append(pid)
         self.exit_codes.append(exit_code)
