@@ -68,7 +68,7 @@ class Layout:
 
     @property
     def fillfactor(self) -> int:
-        """Of each partition that a data-key rotation writes."""
+        """The fillfactor of each partition that a data-key rotation writes."""
         return int(self.name.removeprefix("narrow-").split("x")[0])
 
     @property

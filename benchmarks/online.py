@@ -72,12 +72,12 @@ def main(rows: int) -> None:
 
 
 def in_a_transaction(database: Scratch, _folder: Path) -> None:
-    """As `migrate` would, if the table were small."""
+    """Migrate as `migrate` would, if the table were small."""
     database.sql(_INDEX)
 
 
 def step_by_step(database: Scratch, folder: Path) -> None:
-    """As `migrate --online` does."""
+    """Migrate as `migrate --online` does."""
     with online(database, folder) as steps:
         finish(steps)
 

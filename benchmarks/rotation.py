@@ -61,7 +61,7 @@ _TOKENS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """On a step: seconds, and seconds of CPU."""
+    """Time spent on a step: seconds, and seconds of CPU."""
 
     seconds: float
     cpu: float

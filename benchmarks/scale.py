@@ -51,7 +51,7 @@ PAGES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one run."""
+    """The cost of one run."""
 
     seconds: float
     pages: int
@@ -149,7 +149,7 @@ class Grown:
             PostgresReencrypter(database).remaining(_rotation(old))
 
     def _range(self) -> None:
-        """From the middle of the table, one page after the other."""
+        """A range from the middle of the table, one page after the other."""
         ((first, until),) = self._sql(SQL["range"])
         rotation = _rotation(range(FIRST_KEY, FIRST_KEY + self._keys))
         open_data_rotation(self._execute, rotation)

@@ -155,7 +155,7 @@ class Bench:
 
 
 class FakeBench(Bench):
-    """In memory."""
+    """A bench in memory."""
 
     def __init__(self) -> None:
         self._clock = FakeClock()

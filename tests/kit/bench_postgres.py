@@ -58,7 +58,7 @@ _COLUMNS = (
 
 
 class _RunsClaims(PostgresRangeClaims):
-    """Those of a run, which has its intent before it claims anything."""
+    """Claims of a run, which has its intent before the run claims anything."""
 
     def __init__(self, database: Database, audit: AuditLog) -> None:
         self._audit = audit
@@ -75,7 +75,7 @@ class _RunsClaims(PostgresRangeClaims):
 
 
 class PostgresBench(Bench):
-    """In Postgres, each adapter under the role that uses it."""
+    """A bench in Postgres, each adapter under the role that uses the adapter."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault

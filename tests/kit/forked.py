@@ -72,7 +72,7 @@ def _read_models() -> None:
 
 
 def _exit(code: object) -> NoReturn:
-    """As an interpreter does, but for the freeing of what it shares with the server.
+    """Exit as an interpreter does, but without freeing the memory shared with the server.
 
     What the command itself left behind is freed, so that an open file or socket is warned of.
     """

@@ -82,7 +82,7 @@ def _request(args: Sequence[str], environment: Mapping[str, str], directory: Pat
 
 @functools.cache
 def _server() -> socket.socket:
-    """Of this test process; it ends with us, however we end."""
+    """The server of this test process; the server ends with this process, however the process ends."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with its:
         server = subprocess.Popen(
@@ -151,5 +151,5 @@ def _feed(descriptor: int, left: bytes) -> bytes:
 
 
 def _text(printed: bytes) -> str:
-    """As `text=True` of `subprocess` does."""
+    """Decode as `text=True` of `subprocess` does."""
     return printed.decode().replace("\r\n", "\n").replace("\r", "\n")

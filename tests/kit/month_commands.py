@@ -8,7 +8,7 @@ WHY = ("--reason", "a test asks", "--yes")
 
 
 def entries(vault: Vault) -> list[tuple[str, str, str, str]]:
-    """Action, phase, decision and reason of each entry about a partition since the last look."""
+    """Action, phase, decision and reason of each entry about a partition."""
     found = vault.sql(
         "SELECT action, phase, decision, reason FROM audit_log WHERE action LIKE 'partitions %%'"
         " AND seq > %s ORDER BY seq",
@@ -24,7 +24,7 @@ def months(vault: Vault) -> dict[str, str]:
 
 
 def table(month: str) -> str:
-    """The name of its partition."""
+    """The name of a month's partition."""
     return f"user_logins_{month.replace('-', '_')}"
 
 

@@ -56,7 +56,7 @@ class Program:
 
     @classmethod
     def copy(cls, place: Path, database: Scratch) -> Program:
-        """With the migrations of the first of two versions: expand, and the online one."""
+        """A copy with the migrations of the first of two versions: expand, and the online migration."""
         package = Path(vault_etl.__file__).parent
         shutil.copytree(package, place / "vault_etl", ignore=shutil.ignore_patterns("migrations"))
         folder = with_country(place, EXPAND, ONLINE)
@@ -64,7 +64,7 @@ class Program:
         return cls(place, database)
 
     def update(self) -> None:
-        """To the second one, which contracts."""
+        """Update to the second version, which contracts."""
         write_schema(self.database.server, with_country(self.place, CONTRACT))
 
     def start(self, *args: str, role: str = "admin") -> subprocess.Popen[str]:

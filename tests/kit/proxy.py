@@ -144,7 +144,7 @@ def _ask(
 
 
 def _operation(target: str, body: bytes) -> str:
-    """Of the JSON protocol by its header, of the query protocol by its Action."""
+    """The operation of a call: in the JSON protocol its header, in the query protocol its Action."""
     if target:
         return target.rpartition(".")[2]
     return parse_qs(body.decode("utf-8", "replace")).get("Action", ["?"])[0]

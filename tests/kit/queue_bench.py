@@ -37,7 +37,7 @@ class Bench(Protocol):
 
 
 class FakeBench(Bench):
-    """In memory."""
+    """A bench in memory."""
 
     def __init__(self, clock: FakeClock | None = None, queue: FakeQueue | None = None) -> None:
         self._clock = clock or FakeClock()
@@ -58,7 +58,7 @@ class FakeBench(Bench):
 
 
 class FaultyBench(FakeBench):
-    """In memory, with faults."""
+    """A bench in memory, with faults."""
 
     def __init__(self, faults: Faults, seed: int = 0) -> None:
         clock = FakeClock()
@@ -68,7 +68,7 @@ class FaultyBench(FakeBench):
 
 
 class SqsBench(Bench):
-    """In the emulator, as its administrator: the role ingest may use no other queue than its own."""
+    """A bench in the emulator, as its administrator: the role ingest may use no other queue than its own."""
 
     def __init__(self, sqs: Any) -> None:  # noqa: ANN401 - a client of boto3
         self._sqs = sqs

@@ -69,7 +69,7 @@ class Writer:
         return Writer(self.bench, tuple(self.bench.new_key(field) for field in Field))
 
     def record_id(self) -> uuid.UUID:
-        """Of a message sent now."""
+        """The record id of a message sent now."""
         return record_id_of_message(os.urandom(16).hex(), int(self.bench.now().timestamp() * 1000))
 
     def load(self, *rows: SealedRecord | SealedRejection) -> Loaded:

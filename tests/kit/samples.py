@@ -11,7 +11,7 @@ UNKNOWN = "019a0000-0000-7000-8000-000000000000"
 
 
 def a_record(vault: Vault) -> tuple[str, str]:
-    """Some record: its id and its user."""
+    """Return the id and the user of any record."""
     ((record_id, user_id),) = vault.sql("SELECT record_id, user_id FROM user_logins LIMIT 1")
     return str(record_id), user_id
 

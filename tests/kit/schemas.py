@@ -16,12 +16,12 @@ FOLDER = resource_dir("migrations")
 def differences(
     database: Scratch, role: str = "analyst", left: Iterable[Statement] = ()
 ) -> Sequence[str]:
-    """As a login sees them, while this online work is left."""
+    """Differences as a login sees them, while this online work is left."""
     with database.database(role) as opened:
         return PostgresSchema(opened, FOLDER).differences(left)
 
 
 def odd_members(scratch: Scratch) -> dict[str, tuple[str, bool]]:
-    """As an analyst sees them."""
+    """Odd members of roles, as an analyst sees them."""
     with scratch.database("analyst") as opened:
         return {odd.name: (odd.what, odd.is_fault) for odd in PostgresFacts(opened).odd_members()}

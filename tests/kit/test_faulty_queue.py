@@ -34,12 +34,12 @@ def faulty(
 
 
 def ids(messages: list[Message]) -> list[str]:
-    """Of these messages."""
+    """The ids of these messages."""
     return [message.message_id for message in messages]
 
 
 def test_a_duplicate_comes_while_its_twin_is_held() -> None:
-    """Once more, to another receive; then the newer handle deletes, and the older one does not."""
+    """Another receive gets a held message too; then the newer handle deletes, and the older handle does not."""
     queue = faulty(Faults(duplicate=1))
     first, second = list(queue.receive(0)), list(queue.receive(0))
     assert sorted(ids(first)) == sorted(ids(second)) == sorted(queue.message_ids)
@@ -68,7 +68,7 @@ def test_a_receive_falls_short() -> None:
 
 
 def test_a_long_poll_brings_nothing_though_there_is_something() -> None:
-    """When its time is over. An empty queue has no such fault."""
+    """A long poll of a full queue ends empty when its time is over. An empty queue has no such fault."""
     clock = FakeClock()
     queue = faulty(Faults(empty=1), clock)
     assert list(queue.receive(20)) == []
@@ -91,7 +91,7 @@ def test_a_deletion_fails_in_part() -> None:
 
 
 def test_an_extension_fails_in_part_and_nothing_is_stale() -> None:
-    """Some are hidden for no longer than they were, and the call says so."""
+    """Some messages are hidden for no longer than they were, and the call says so."""
     queue = faulty(Faults(extend_failure=0.5))
     seconds = {message.receipt_handle: 600 for message in queue.receive(0)}
     with pytest.raises(UnavailableError):
@@ -185,7 +185,7 @@ def test_a_seed_repeats_its_faults() -> None:
 
 @given(data=st.data())
 def test_no_message_is_lost_or_made(data: st.DataObject) -> None:
-    """Those sent are, at every moment, those deleted, still there, or among the dead letters."""
+    """The messages sent are, at every moment, those deleted, still there, or among the dead letters."""
     clock = FakeClock()
     dead = FakeQueue(clock)
     queue = FaultyQueue(

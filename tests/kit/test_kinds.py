@@ -14,7 +14,7 @@ TESTS = Path(__file__).parents[1]
 
 
 def test_every_test_has_exactly_one_kind(request: pytest.FixtureRequest) -> None:
-    """Of all tests that are collected in this run."""
+    """Every test that this run collected has one kind."""
     kinds = {item.nodeid: kinds_of(item) for item in request.session.items}
     assert {test: found for test, found in kinds.items() if len(found) != 1} == {}
 

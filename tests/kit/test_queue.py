@@ -63,7 +63,7 @@ def test_a_handle_whose_time_is_over_does_not_extend(queue: FakeQueue, clock: Fa
 def test_no_message_is_hidden_for_more_than_twelve_hours(
     queue: FakeQueue, clock: FakeClock
 ) -> None:
-    """From its receive on, all extensions together. moto counts from the time of sending."""
+    """Twelve hours count from the receive, all extensions together. moto counts from the time of sending."""
     clock.advance(1_000)
     queue.send("body")
     clock.advance(1_000)
@@ -75,7 +75,7 @@ def test_no_message_is_hidden_for_more_than_twelve_hours(
 
 
 def test_a_message_received_too_often_goes_to_the_dead_letters(clock: FakeClock) -> None:
-    """With its id, its body and its time; at the receive after the last, not before."""
+    """A message moves with its id, its body and its time; at the receive after the last, not before."""
     dead = FakeQueue(clock, VISIBILITY_S)
     queue = FakeQueue(clock, VISIBILITY_S, redrive=Redrive(3, dead))
     queue.send("body")

@@ -43,7 +43,7 @@ class _Answer(socketserver.BaseRequestHandler):
     server: Echo
 
     def handle(self) -> None:
-        """Until the client's end."""
+        """Echo until the client's end."""
         self.server.connections.append(self.request)
         with suppress(ConnectionError):
             while said := self.request.recv(65_536):
@@ -84,7 +84,7 @@ def client(proxy: TcpProxy) -> Iterator[socket.socket]:
 
 
 def ask(connection: socket.socket, text: bytes = b"hello") -> bytes:
-    """As many bytes as were sent."""
+    """Send some bytes, and return as many."""
     connection.sendall(text)
     answer = b""
     while len(answer) < len(text) and (got := connection.recv(65_536)):
@@ -105,7 +105,7 @@ def silent(connection: socket.socket) -> bool:
 
 
 def test_bytes_pass_both_ways(proxy: TcpProxy) -> None:
-    """On several connections, as they are, and no fault is counted."""
+    """Bytes pass unchanged on several connections, and no fault is counted."""
     with client(proxy) as one, client(proxy) as two:
         noise = os.urandom(50_000)
         assert ask(one, noise) == noise
@@ -139,7 +139,7 @@ def test_a_delay_holds_each_chunk_up(proxy: TcpProxy) -> None:
 
 
 def test_a_reset_cuts_what_there_is_and_what_comes(proxy: TcpProxy) -> None:
-    """With RST, which a client can tell from an end; afterwards the line is whole."""
+    """A reset cuts with RST, which a client can tell from an end; afterwards the line is whole."""
     with client(proxy) as before:
         ask(before)
         with proxy.broken(Fault.RESET):
@@ -153,7 +153,7 @@ def test_a_reset_cuts_what_there_is_and_what_comes(proxy: TcpProxy) -> None:
 
 
 def test_a_blackhole_takes_everything_and_gives_nothing(proxy: TcpProxy) -> None:
-    """To connections old and new; neither wakes up when it is over, and a third one works."""
+    """A blackhole meets connections old and new; neither wakes up when it is over, and a third one works."""
     with client(proxy) as before:
         ask(before)
         with proxy.broken(Fault.BLACKHOLE):
@@ -171,7 +171,7 @@ def test_a_blackhole_takes_everything_and_gives_nothing(proxy: TcpProxy) -> None
 
 
 def test_a_blackhole_swallows_the_end_of_the_server(proxy: TcpProxy, echo: Echo) -> None:
-    """Its client waits on, when the fault is over too."""
+    """The client of the server waits on, when the fault is over too."""
     with client(proxy) as connection:
         ask(connection)
         with proxy.broken(Fault.BLACKHOLE):
@@ -182,7 +182,7 @@ def test_a_blackhole_swallows_the_end_of_the_server(proxy: TcpProxy, echo: Echo)
 
 
 def test_a_blackhole_passes_the_end_of_the_client(proxy: TcpProxy, echo: Echo) -> None:
-    """Or a database would keep the client's locks for as long as the proxy lives."""
+    """A blackhole passes a client's end: else a database would keep the client's locks while the proxy lives."""
     with client(proxy) as connection:
         ask(connection)
         with proxy.broken(Fault.BLACKHOLE):

@@ -86,7 +86,7 @@ def shared(process: Writer) -> list[SealedRecord]:
 
 
 def check(bench: Bench) -> TokenComparison:
-    """One look."""
+    """Check the tokens once."""
     return bench.comparer.compare(ONE_TWO)
 
 

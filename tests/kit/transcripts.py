@@ -21,14 +21,14 @@ VARYING = (
 
 
 def plain(text: str) -> str:
-    """Without what colours it."""
+    """Remove the colours of a text."""
     return "".join(
         part.partition("m")[2] if i else part for i, part in enumerate(text.split("\x1b["))
     )
 
 
 def steady(text: str) -> str:
-    """Without what differs from run to run."""
+    """Replace the parts of a text that differ from run to run."""
     for pattern, name in VARYING:
         text = re.sub(pattern, name, text, flags=re.MULTILINE)
     return text.replace("\r", "")

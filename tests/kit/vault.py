@@ -220,7 +220,7 @@ class Vault:
         _AS_MADE[url] = self._queue()
 
     def _queue(self) -> dict[str, str] | None:
-        """Its attributes, how many messages it has among them; None without it or its dead-letter queue."""
+        """Attributes of the queue, its number of messages among them; None without it or its dead-letter queue."""
         sqs = self.emulator.client("sqs")
         try:
             sqs.get_queue_attributes(QueueUrl=self.provisioned.dead_letter_url)

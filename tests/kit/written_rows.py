@@ -40,13 +40,13 @@ class Site:
     def insert(
         self, row: Row, table: str = "public.user_logins", role: str = "ingest"
     ) -> uuid.UUID:
-        """One statement, with the login's own SQL."""
+        """Insert one record in one statement, with the login's own SQL."""
         record_id = new_record_id()
         self.scratch.sql(INSERT.format(table), record_id, *row.values, role=role)
         return record_id
 
     def quarantine(self, body: bytes | None, role: str = "ingest") -> uuid.UUID:
-        """One statement, with the login's own SQL."""
+        """Quarantine one message in one statement, with the login's own SQL."""
         record_id = new_record_id()
         self.scratch.sql(QUARANTINE, record_id, body, role=role)
         return record_id
@@ -91,7 +91,7 @@ class Row:
 
     @property
     def values(self) -> tuple[object, ...]:
-        """In the order of `INSERT`."""
+        """Values in the order of `INSERT`."""
         tokens = (self.masked_ip, self.masked_device_id)
         following = (self.next_masked_ip, self.next_masked_device_id)
         numbers = (self.generation, self.next_generation)

@@ -98,7 +98,7 @@ def test_images_are_pinned_and_watched(compose: dict[str, Any]) -> None:
 
 
 def test_the_services_of_ours_run_the_demo_s_image(compose: dict[str, Any]) -> None:
-    """They need the embedded stack's packages, which the production image is without."""
+    """Our services need the embedded stack's packages, which the production image is without."""
     for name in ("setup", "worker"):
         assert compose["services"][name]["build"]["target"] == "demo"
 

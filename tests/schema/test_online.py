@@ -48,7 +48,7 @@ def database(postgres: RunningPostgres) -> Iterator[Scratch]:
 
 @pytest.fixture(scope="module")
 def program(database: Scratch, tmp_path_factory: pytest.TempPathFactory) -> Program:
-    """For it."""
+    """A copy of the program, for this database."""
     return Program.copy(tmp_path_factory.mktemp("program"), database)
 
 
@@ -62,7 +62,7 @@ def load(database: Scratch, ahead: int) -> None:
 
 
 def sessions(database: Scratch) -> list[tuple[int, str]]:
-    """Of runs that are there, or whose server's end still is: the pid, and the phase of an index."""
+    """Sessions of runs that are there, or whose server's end still is: the pid, and the phase of an index."""
     return database.sql(
         "SELECT a.pid, coalesce(p.phase, '') FROM pg_stat_activity AS a"
         " LEFT JOIN pg_stat_progress_create_index AS p USING (pid)"

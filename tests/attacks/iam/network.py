@@ -1,4 +1,4 @@
-"""From where the workloads' roles may call: the questions to `NetworkPolicy`, and the expected answers."""
+"""Networks from which the workloads' roles may call: questions to `NetworkPolicy`, and expected answers."""
 
 from __future__ import annotations
 

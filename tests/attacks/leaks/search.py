@@ -17,7 +17,7 @@ URL_SAFE = str.maketrans("+/", "-_")
 
 
 def found(values: Iterable[str], haystack: bytes) -> set[tuple[str, str]]:
-    """Which values stand in the haystack, and in what form. Hex is found in either case."""
+    """Return the values that the haystack contains, each with its form. Hex is found in either case."""
     folded = haystack.translate(bytes.maketrans(b"ABCDEF", b"abcdef"))
     return {
         (value, form)

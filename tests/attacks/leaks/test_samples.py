@@ -13,7 +13,7 @@ CANARY = "203.0.113.250"
 
 
 def test_no_sample_is_readable_in_dump_logs_or_output(vault: Vault) -> None:
-    """Not in a full dump, the server's log, or what any command prints; where canaries are found."""
+    """No sample is in a full dump, the server's log, or the output of a command, where canaries are found."""
     values = sample_values()
     vault.send(sample_events())
     printed = ""

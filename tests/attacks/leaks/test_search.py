@@ -18,7 +18,7 @@ VALUE = "203.0.113.77"
 def test_the_search_finds_every_form_between_any_neighbours(
     value: str, before: str, behind: str
 ) -> None:
-    """As text, hex of either case, and base64 of either alphabet at every alignment."""
+    """A value is found as text, hex of either case, and base64 of either alphabet at every alignment."""
     text = f"{before}{value}{behind}".encode()
     assert (value, "text") in found([value], text)
     assert found([value], text.hex().encode()) == {(value, "hex")}

@@ -73,7 +73,7 @@ def open_value(sealed: bytes, key: bytes, *, field: str, record: uuid.UUID, user
 def address_behind(
     token: uuid.UUID, token_key: bytes, addresses: Iterable[ipaddress.IPv4Address]
 ) -> str | None:
-    """Which of these addresses has the token, by trying each."""
+    """Return which of these addresses has the token, by trying each."""
     derived = hmac.digest(token_key, b"vault-etl/1/token" + _lp("ip"), "sha256")
     for address in addresses:
         packed = b"\0" * 10 + b"\xff\xff" + address.packed

@@ -29,7 +29,7 @@ def loaded(shared_vault: Vault) -> Vault:
 
 @pytest.mark.parametrize(("own", "other"), [("ip", "device_id"), ("device_id", "ip")])
 def test_a_role_of_one_field_cannot_open_the_other(loaded: Vault, own: str, other: str) -> None:
-    """With a field role's access key `reveal` shows its field; of the other KMS opens no key at all."""
+    """A field role's access key lets `reveal` show its field; KMS opens no key of the other field."""
     key = _user_of(loaded, OF_ROLE[own])
     extra = {
         "AWS_ACCESS_KEY_ID": key.access_key_id,

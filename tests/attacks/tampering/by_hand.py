@@ -94,7 +94,7 @@ def put_key(
 
 
 def bytes_of(key: Key) -> bytes:
-    """Its wrapped bytes."""
+    """The wrapped bytes of a key."""
     assert key.wrapped_key is not None
     return key.wrapped_key
 

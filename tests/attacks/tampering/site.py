@@ -59,13 +59,13 @@ class Site:
     """Keys of `ip` that seal nothing: another `live` one, a `retired` one and a `destroyed` one."""
 
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """As a superuser who has switched every trigger off."""
+        """Run a statement as a superuser who has switched every trigger off."""
         with self.connection.cursor() as cursor:
             cursor.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
 
     def ciphertext(self, record_id: uuid.UUID, field: Field = Field.IP) -> bytes:
-        """As it is stored."""
+        """The ciphertext as it is stored."""
         column = f"SELECT {field}_ciphertext FROM user_logins WHERE record_id = %s"  # noqa: S608
         ((stored,),) = self.sql(column, record_id)
         return bytes(stored)
@@ -97,20 +97,20 @@ class Site:
 
     @functools.cached_property
     def _parts(self) -> Parts:
-        """One for all, since a session with AWS is dear: it keeps no key."""
+        """Parts shared by all tests, since a session with AWS is slow to make; they keep no key."""
         with self.environment("reveal") as environment:
             return Parts(settings.load(environment)[0])
 
     @functools.cached_property
     def warm(self) -> Reveal:
-        """One that got its keys while all was whole: for what does not touch them."""
+        """A reveal that got its keys while all was whole: for attacks that do not touch keys."""
         return self.reveal()
 
     @contextmanager
     def environment(
         self, role: str, more: Mapping[str, str] | None = None
     ) -> Iterator[dict[str, str]]:
-        """This process sees what a command of that role would; AWS's clients read it when they are made."""
+        """Set the environment of a command of that role in this process; AWS's clients read it when they are made."""
         given = {**self.vault.environment(role), **(more or {})}
         with pytest.MonkeyPatch.context() as patch:
             for name, value in given.items():

@@ -70,7 +70,7 @@ def test_a_value_that_is_not_authentic_is_exit_65_and_always_the_same(
 def test_a_key_that_is_at_fault_is_exit_65_and_named(
     site: Site, tamper: Callable[[Site], None]
 ) -> None:
-    """With what to do about it, and nothing on standard output."""
+    """The error says what to do about the key, and nothing is on standard output."""
     key_id = site.key_of(Field.IP).key_id
     tamper(site)
     result = _reveal(site)

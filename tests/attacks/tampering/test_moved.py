@@ -66,7 +66,7 @@ def test_a_value_swapped_between_fields_does_not_open(
     "statement", [SWAP_ROWS, SWAP_ROWS_AND_TOKENS], ids=["alone", "with token"]
 )
 def test_a_value_swapped_between_rows_does_not_open(site: Site, statement: str, other: int) -> None:
-    """Under one data key, of one field, even of one person, and with the token that belongs to it."""
+    """A swapped value does not open under one data key, of one field, of one person, with its own token."""
     pair = (site.records[0], site.records[other])
     named = dict(zip("ab", pair, strict=True))
     with site.connection.cursor() as cursor:
@@ -87,7 +87,7 @@ def test_a_copied_value_does_not_open(site: Site) -> None:
 
 @pytest.mark.parametrize("field", [Field.IP, Field.DEVICE_ID])
 def test_a_quarantined_body_in_a_record_does_not_open(site: Site, field: Field) -> None:
-    """Even in a record of the same id."""
+    """A quarantined body does not open even in a record of the same id."""
     ((body,),) = site.sql("SELECT body_ciphertext FROM quarantine")
     site.put(site.records[0], bytes(body), field)
     refused(site, site.records[0], field)
@@ -111,7 +111,7 @@ NEW_IDS: dict[str, Callable[[uuid.UUID], uuid.UUID]] = {
 def test_a_row_under_another_record_id_does_not_open(
     site: Site, change: Callable[[uuid.UUID], uuid.UUID]
 ) -> None:
-    """And under its old one there is nothing any more."""
+    """The row does not open, and no row is left under its old record id."""
     old, new = site.records[0], change(site.records[0])
     site.sql("UPDATE user_logins SET record_id = %s WHERE record_id = %s", new, old)
     refused(site, new, Field.IP, reveal=site.warm)
@@ -142,7 +142,7 @@ ELSEWHERE: dict[str, dict[str, Any]] = {
 def test_a_value_sealed_for_another_place_does_not_open(
     site: Site, elsewhere: dict[str, Any]
 ) -> None:
-    """Though key, padding and token are the row's own: each part of the associated data counts alone."""
+    """Key, padding and token are the row's own: each part of the associated data counts alone."""
     record_id = site.records[0]
     padded = pad(value(site, record_id, Field.IP))
     site.put(record_id, sealed_by_hand(site, record_id, Field.IP, padded))

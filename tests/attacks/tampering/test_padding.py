@@ -12,7 +12,7 @@ from vault_etl.crypto.fields import Field
 
 
 def test_a_value_sealed_by_hand_opens(site: Site) -> None:
-    """With the right padding: else the tests below would show nothing of padding."""
+    """A value with the right padding opens: else the tests below would show nothing of padding."""
     padded = pad(value(site, site.records[0], Field.IP))
     site.put(site.records[0], sealed_by_hand(site, site.records[0], Field.IP, padded))
     assert opens(site, site.records[0], reveal=site.warm)
@@ -20,7 +20,7 @@ def test_a_value_sealed_by_hand_opens(site: Site) -> None:
 
 @pytest.mark.parametrize("padded", [p for p, _ in MALFORMED], ids=[why for _, why in MALFORMED])
 def test_malformed_padding_does_not_open(site: Site, padded: bytes) -> None:
-    """Though AES-GCM has nothing against it."""
+    """Malformed padding is refused, though AES-GCM accepts the ciphertext."""
     site.put(site.records[0], sealed_by_hand(site, site.records[0], Field.IP, padded))
     refused(site, site.records[0], Field.IP, reveal=site.warm)
 
@@ -40,7 +40,7 @@ BEHIND = {
 
 @pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND.keys())
 def test_the_rows_own_value_with_malformed_padding_does_not_open(site: Site, behind: bytes) -> None:
-    """Even what has the right token once a lenient reader has stripped it."""
+    """A value is refused even if a lenient reader would strip it to the value of the right token."""
     own = value(site, site.records[0], Field.IP)
     assert len(own) == 13
     site.put(site.records[0], sealed_by_hand(site, site.records[0], Field.IP, own + behind))

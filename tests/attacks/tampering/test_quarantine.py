@@ -100,7 +100,7 @@ def neighbour(site: Site) -> uuid.UUID:
 
 
 def test_the_untouched_body_opens(site: Site) -> None:
-    """And so does one that is sealed by hand for its place: else the rest would show nothing."""
+    """A body sealed by hand for its place opens too: else the other tests would show nothing."""
     assert b"198.51.100.77 is not JSON" in shown(site, site.quarantined)
     put(site, neighbour(site), sealed(site, neighbour(site)))
     assert shown(site, neighbour(site)) == GOOD
@@ -123,7 +123,7 @@ TAMPERS: dict[str, Callable[[Site, uuid.UUID], bytes]] = {
 def test_a_body_that_is_not_this_row_s_is_not_shown(
     site: Site, tamper: Callable[[Site, uuid.UUID], bytes]
 ) -> None:
-    """One error, on the record, and silent."""
+    """The command gives one error, on the record, and shows nothing."""
     record_id = neighbour(site)
     put(site, record_id, tamper(site, record_id))
     with pytest.raises(IntegrityError) as caught:

@@ -93,7 +93,7 @@ CONTEXTS: dict[str, Callable[[int], dict[str, str]]] = {
 def test_a_key_wrapped_under_another_context_does_not_open(
     site: Site, made_under: Callable[[int], dict[str, str]]
 ) -> None:
-    """By our own KMS key, with the right fingerprint, and the value sealed again under the planted key."""
+    """The key is wrapped by our own KMS key, its fingerprint is right, and the value is sealed again under it."""
     mine = site.key_of(Field.IP)
     made = kms_of(site, "admin").generate_data_key(
         KeyId=mine.kms_key_arn,

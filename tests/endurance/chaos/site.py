@@ -81,7 +81,7 @@ class Site:
         return self.vault.count("user_logins") + self.vault.count("quarantine")
 
     def set_visibility(self, seconds: int) -> None:
-        """Of the queue: what a killed worker held is seen again after so long."""
+        """Set the queue's visibility timeout: messages that a killed worker held are seen again after it."""
         self.sqs.set_queue_attributes(
             QueueUrl=self.vault.provisioned.queue_url,
             Attributes={"VisibilityTimeout": str(seconds)},

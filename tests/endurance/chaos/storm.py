@@ -67,7 +67,7 @@ class Storm:
         self._failure: BaseException | None = None
 
     def run(self) -> None:
-        """Until all of the plan has happened."""
+        """Run until all of the plan has happened."""
         killer = threading.Thread(target=self._kill_workers)
         killer.start()
         try:

@@ -75,7 +75,7 @@ class Supervised:
         return []
 
     def working(self) -> list[psutil.Process]:
-        """Those of them that have told of a batch."""
+        """The workers that have told of a batch."""
         told = {line.get("pid") for line in self.log_lines() if line.get("event") == "batch"}
         return [worker for worker in self.alive() if worker.pid in told]
 

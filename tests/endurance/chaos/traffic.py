@@ -41,7 +41,7 @@ class Traffic:
         self._thread.start()
 
     def allow(self, share: float) -> None:
-        """From now on so much of all may be out."""
+        """Allow so much of all to be out from now on."""
         with self._changed:
             self._allowed = max(self._allowed, round(share * len(self.bodies)))
             self._changed.notify_all()

@@ -110,7 +110,7 @@ def refusing(sqlstate: str) -> DatabaseFault:
 
 
 def write(vault: Vault, statement: str) -> None:
-    """As the superuser, where transactions are read-only unless they say otherwise."""
+    """Write as the superuser, where transactions are read-only unless they say otherwise."""
     with closing(psycopg2.connect(vault.database_url("admin"))) as connection:
         connection.set_session(readonly=False, autocommit=True)
         with connection.cursor() as cursor:

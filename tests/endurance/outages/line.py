@@ -107,7 +107,7 @@ CLOCK_AHEAD = refusal(
 
 
 def entries(call: Call) -> list[dict[str, object]]:
-    """Of a call for a batch."""
+    """The entries of a call for a batch."""
     found: list[dict[str, object]] = json.loads(call.body)["Entries"]
     return found
 

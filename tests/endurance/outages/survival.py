@@ -33,7 +33,7 @@ def survives(run: Following, fault: AbstractContextManager[object], word: str) -
 
 
 def receives_no_more(run: Following) -> None:
-    """When the long polls under way have returned, none is begun."""
+    """Assert that no long poll begins once the long polls under way have returned."""
     time.sleep(POLL_S + 0.5)
     polls, deletes = run.calls("ReceiveMessage"), run.calls("DeleteMessageBatch")
     time.sleep(STILL_S)

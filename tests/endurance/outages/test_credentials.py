@@ -55,7 +55,7 @@ def in_hand(vault: Vault, reply: Reply) -> None:
 
 
 def away(vault: Vault) -> None:
-    """When they have run out it is not ready, holds what it has, and goes on by itself."""
+    """Credentials that have run out: ingest is not ready, holds its messages, and continues by itself."""
     with contained(vault, 20) as (run, source):
         run.until_ready()
         source.reply = AWAY

@@ -30,7 +30,7 @@ LATE_S = 25
 
 
 def five_visibility_timeouts(vault: Vault) -> None:
-    """Of an outage each message sees one receive, and the dead-letter queue none of them."""
+    """An outage of five timeouts: each message is received once, and none goes to the dead-letter queue."""
     visibility = 4
     set_visibility(vault, visibility)
     with following(vault) as run:
@@ -77,7 +77,7 @@ def frozen(vault: Vault) -> None:
 
 
 def silent_database(vault: Vault) -> None:
-    """So is a line that takes everything and answers nothing."""
+    """A database behind a line that takes everything and answers nothing is waited for too."""
     with (
         TcpProxy(vault.server.port) as line,
         following(vault, VAULT_ETL_DATABASE_URL=behind(vault, line)) as run,
@@ -100,7 +100,7 @@ def silent_kms(vault: Vault) -> None:
 
 
 def kms_denies_for_good(vault: Vault) -> None:
-    """After a minute exit 77, so that an operator looks; every held message is given back."""
+    """A KMS that denies for good: exit 77 after a minute, so that an operator acts; all messages are given back."""
     with following(vault) as run:
         run.until_ready()
         with run.kms.broken(always("AccessDeniedException")):

@@ -48,6 +48,6 @@ def test_a_worker_outlives_the_change_of_its_password(vault: Vault, tmp_path: Pa
 
 
 def _change(vault: Vault, password: str) -> None:
-    """And end every session that was made with the old one, as a failover does."""
+    """Change the password, and end every session that was made with the old one, as a failover does."""
     vault.sql(f"ALTER ROLE {LOGIN} PASSWORD '{password}'")
     vault.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", LOGIN)

@@ -31,7 +31,7 @@ AT_ONCE = 4
 
 
 def an_outage(vault: Vault, fault: DatabaseFault, word: str) -> None:
-    """Not ready, nothing received or deleted meanwhile; then all of it stored once, by itself."""
+    """An outage: not ready, nothing received or deleted meanwhile; then every message is stored once, by itself."""
     with following(vault) as run:
         vault.send(events(3))
         run.until_settled(3)
@@ -49,7 +49,7 @@ def reset(vault: Vault) -> None:
 
 
 def months_gone(vault: Vault) -> None:
-    """One that is dropped is made again; one that is detached quarantines its messages. No worker ends of it."""
+    """A dropped month is made again; the messages of a detached month are quarantined. No worker ends."""
     month = f"user_logins_{dt.datetime.now(dt.UTC):%Y_%m}"
     with following(vault) as run:
         vault.send(events(3))

@@ -16,7 +16,7 @@ from tests.kit.vault import Vault
 def test_an_outage_of_the_server_is_waited_for(
     vault: Vault, crashable: Crashable, fault: ServerFault
 ) -> None:
-    """Not ready, nothing received or deleted meanwhile; then all of it stored once, by itself."""
+    """Ingest is not ready, receives and deletes nothing meanwhile; then every message is stored once, by itself."""
     with following(vault) as run:
         vault.send(events(3))
         run.until_settled(3)

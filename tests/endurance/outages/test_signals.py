@@ -51,7 +51,7 @@ def in_a_long_poll(vault: Vault) -> None:
 
 
 def while_nothing_comes(vault: Vault) -> None:
-    """By default, Ctrl-C ends it in two seconds: no long poll is longer than one."""
+    """Ctrl-C ends ingest in two seconds by default: no long poll is longer than one second."""
     wait = str(Settings.model_fields["follow_wait"].default)
     with following(vault, VAULT_ETL_FOLLOW_WAIT=wait) as run:
         run.until_ready()
@@ -146,7 +146,7 @@ def while_sqs_is_silent(vault: Vault) -> None:
 
 
 def after_sqs_fell_silent(vault: Vault) -> None:
-    """With none under way, and nothing held: exit 0 in time, without the queue's last word."""
+    """SQS fell silent, no call is under way, nothing is held: exit 0 in time, without the queue's last word."""
     with following(vault, VAULT_ETL_STOP_WITHIN="6") as run:
         run.until_ready()
 
@@ -159,7 +159,7 @@ def after_sqs_fell_silent(vault: Vault) -> None:
 
 
 def ends_soon(run: Following, within: float, code: int) -> None:
-    """After SIGTERM it ends with this exit code, in the time that it may take."""
+    """Assert that ingest ends after SIGTERM with this exit code, in the time that it may take."""
     run.send(signal.SIGTERM)
     began = time.monotonic()
     run.ends(code)
@@ -185,7 +185,7 @@ def at_once(vault: Vault, first: signal.Signals, second: signal.Signals) -> None
 
 
 def before_the_first_receive(vault: Vault) -> None:
-    """At the start: exit 0 soon, and no long poll is begun."""
+    """A signal at the start: exit 0 soon, and no long poll is begun."""
     asked = threading.Event()
     heard = threading.Event()
 

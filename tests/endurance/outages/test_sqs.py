@@ -110,7 +110,7 @@ def a_delete_refused_once(vault: Vault) -> None:
 
 
 def a_delete_refused_always(vault: Vault) -> None:
-    """After three tries the message is left, comes again, and is a duplicate."""
+    """A message whose delete is always refused is left after three tries, comes again, and is a duplicate."""
     set_visibility(vault, 3)
     with following(vault) as run:
         run.until_ready()

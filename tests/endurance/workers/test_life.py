@@ -42,7 +42,7 @@ def test_a_killed_worker_is_started_again(quick: Vault) -> None:
 
 @pytest.mark.parametrize("silent", ["nothing", "Postgres", "KMS"])
 def test_no_worker_outlives_a_killed_parent(quick: Vault, silent: str) -> None:
-    """Not one that waits for messages, for an answer of Postgres, or for KMS before it has begun."""
+    """No worker lives on that waits for messages, for an answer of Postgres, or for KMS before it has begun."""
     port = urlsplit(quick.database_url("ingest")).port or 0
     with TcpProxy(port) as postgres, silent_port() as dead_port:
         extra = {}

@@ -13,7 +13,7 @@ LATE_S = 7
 
 
 def test_an_answer_that_comes_late_in_a_long_poll_is_taken(quick: Vault) -> None:
-    """With `--follow` a receive may take 20 seconds; its messages are stored at once, not a visibility later."""
+    """A receive with `--follow` may take 20 seconds; its messages are stored at once, not a visibility later."""
 
     def late(call: Call) -> bool:
         if call.operation == "ReceiveMessage":

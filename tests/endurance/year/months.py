@@ -106,7 +106,7 @@ class Year:
             self.partitions("drop", month)
 
     def bring_back(self, *months: int) -> None:
-        """From an archive or the detached table to the table, with the tokens of the day."""
+        """Bring a month back from an archive or the detached table, with the tokens of the day."""
         states = self.states()
         for month in months:
             if states[month] == "archived":
@@ -115,7 +115,7 @@ class Year:
             self.partitions("attach", month)
 
     def states(self) -> list[str]:
-        """Of every month, the oldest first."""
+        """The state of every month, the oldest first."""
         rows = self.vault.ok("admin", "partitions", "list").lines
         by_name = {row["partition"]: row["state"] for row in rows}
         return [by_name[table(name)] for name in self.names]

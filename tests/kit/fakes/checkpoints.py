@@ -33,13 +33,13 @@ class FakeHeadSigner(HeadSigner):
         return KmsSignature(self.arn, self._private.sign(text, ec.ECDSA(SHA256())))
 
     def signing_key(self) -> SigningKey:
-        """Its public half."""
+        """The public half of the key."""
         public = self._private.public_key()
         spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return SigningKey(self.arn, AuditKey(spki))
 
     def registration(self, vault_id: uuid.UUID, head: Head) -> Registration:
-        """Its registration, proven."""
+        """The registration of the key, proven."""
         key = self.signing_key()
         bare = Registration(vault_id, head, key.kms_key_arn, key.key)
         return replace(bare, signature=self.sign(bare.text.encode()).der)

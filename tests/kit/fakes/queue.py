@@ -136,7 +136,7 @@ class FakeQueue(Queue, QueueGauge):
 
     @property
     def message_ids(self) -> list[str]:
-        """Of every message that is still there, in whatever state."""
+        """The id of every message that is still there, in whatever state."""
         with self._lock:
             return [held.message_id for held in self._messages.values()]
 

@@ -24,7 +24,7 @@ class SteppedIngest:
         self._wait = wait
 
     def run(self, stop: threading.Event) -> IngestSummary:
-        """To its end; or to its first failure, after giving back what is not committed."""
+        """Run to the end; or to the first failure, after giving back the messages that are not committed."""
         engine = self.steps.engine
         try:
             while not engine.is_finished:

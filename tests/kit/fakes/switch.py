@@ -22,7 +22,7 @@ class Switch:
         return Tap(target, self._around)
 
     def off(self, error: BaseException | None = None) -> None:
-        """From now on."""
+        """Make the calls fail from now on."""
         self.error = error or UnavailableError("not there")
 
     def on(self) -> None:

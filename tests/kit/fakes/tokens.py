@@ -212,7 +212,7 @@ def _pair(record: SealedRecord, field: Field) -> tuple[uuid.UUID | None, uuid.UU
 
 
 def _numbers(record: SealedRecord) -> tuple[int | None, int | None]:
-    """Its generations; what was erased has neither."""
+    """The generations of a row; an erased row has neither."""
     return record.token_generation, record.next_token_generation
 
 

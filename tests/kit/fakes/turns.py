@@ -78,7 +78,7 @@ class Turns:
             assert self._changed.wait_for(lambda: self._current == number, PATIENCE_S)
 
     def _pass_on(self) -> None:
-        """By the one whose turn it is."""
+        """Pass the turn on, as the process that has the turn."""
         with self._changed:
             if self._alive:
                 self._current = self._alive[next(self._order, 0) % len(self._alive)]
