@@ -266,7 +266,7 @@ def _guarded(principal: str, question: Question) -> Request:
 
 
 def _both(role: str, question: Question, policies: tuple[str, ...] = ()) -> Request:
-    """Judge by both the role's and the resource's policies, as AWS does. A principal without a role of the template is an administrator."""
+    """Judge by the role's and the resource's policies. A principal without a role of ours is an administrator."""
     identity = policies or ATTACHED.get(role, (EVERYTHING,))
     return _request(role, question, identity, GUARDED.get(question.resource, OPEN_KEY))
 
