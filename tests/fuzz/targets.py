@@ -1,7 +1,7 @@
 """Laws that hold for any bytes, of the parsers of input that others wrote.
 
 A target takes bytes and returns, or a law is broken. `run.py` searches for such bytes, guided by
-coverage; `test_corpus.py` replays what it has found.
+coverage; `test_corpus.py` replays the inputs found.
 """
 
 from __future__ import annotations
@@ -256,7 +256,7 @@ def _opened(stored: bytes, place: ValuePlace, key: DataKey) -> bytes | None:
 def content(data: bytes) -> None:
     """A file of any bytes is refused, or its records are numbered upwards, whatever the sizes of its pieces.
 
-    The first byte says where it is cut. Except for rows of CSV, the content contains each record, in order.
+    The first byte says where the file is cut. Except for rows of CSV, the content contains each record, in order.
     """
     cut, whole = int.from_bytes(data[:1]), data[1:]
     for keep_going in (False, True):

@@ -53,7 +53,7 @@ class AskedLoader(FakeRecordLoader):
         self.lost[first] = can_be_made
 
     def prepare_partitions(self, months: Iterable[dt.date] = ()) -> tuple[RecordRange, ...]:
-        """See `RecordLoader.prepare_partitions`."""
+        """Note the months that are asked for, and make those that can be made."""
         months = sorted(months)
         self.asked.append(months)
         if self.down:
@@ -73,7 +73,7 @@ class AskedLoader(FakeRecordLoader):
         rejections: Sequence[SealedRejection],
         keys: WriteKeys,
     ) -> Loaded | KeysChanged | RowsRefused | MonthUnattached:
-        """See `RecordLoader.load`."""
+        """Load the batch, or return `MonthUnattached` if one of its months is lost."""
         moments = [
             dt.datetime.fromtimestamp(milliseconds_of(r.record_id) / 1000, dt.UTC) for r in records
         ]

@@ -41,7 +41,7 @@ PLANT = """
         LATERAL (SELECT encode(sha256(convert_to(%(seed)s || n, 'UTF8')), 'hex')) AS made (noise),
         LATERAL (SELECT 1 + n %% %(keys)s, substr(noise || noise, 1, 88)) AS row (which, sealed)
 """
-"""Rows of the right form, under keys that this login may write under, whose ciphertexts are noise."""
+"""Rows of the right form, under keys that this login may use, whose ciphertexts are noise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,10 +35,10 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """All records and quarantined bodies. Whatever did not open has raised.
+    """All records and quarantined bodies, each opened: a value that does not open raises.
 
-    `wrong_tokens` are the records that hold a token of something else than they hold, of another
-    generation than they say, or one of a field without the other's.
+    `wrong_tokens` are the records with a token of another value or of another generation than the
+    row says, and the records with a token of one field alone.
     """
 
     records: Counter[str]

@@ -52,7 +52,7 @@ def load_file(vault: Vault, bodies: Iterable[str], seconds: float = 120) -> None
 
 
 MONTHS = 4
-"""Of the records: each month is a range of its own."""
+"""The months of the records: each month is a range of its own."""
 
 
 RECORDS = 24

@@ -17,7 +17,7 @@ SECONDS = 60
 class Feed:
     """Sends events at `per_second` at most, and an invalid message among each fifty.
 
-    It waits while `most` are on the queue and not settled: moto gets slow where many wait.
+    The feed waits while `most` messages are on the queue and not settled: moto gets slow with many messages.
     """
 
     def __init__(self, vault: Vault, per_second: float, most: int) -> None:

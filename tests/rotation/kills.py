@@ -13,7 +13,7 @@ from tests.kit.vault import Result, Vault
 from tests.rotation.watch import LOOK_S, Watch
 
 JITTER_S = 0.1
-"""After the drawn share of the work is seen to be done, so that kills fall into statements too."""
+"""The delay after the drawn share of the work is done, so that kills hit statements too."""
 
 WORK_LEFT = {
     "data": (

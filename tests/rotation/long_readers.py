@@ -14,7 +14,7 @@ from tests.kit.vault import Vault
 from vault_etl.local.postgres_server import find_postgres_binaries
 
 BULK = "CREATE TABLE public.bulk AS SELECT repeat('x', 1000) AS x FROM generate_series(1, 20000)"
-"""More than what fits between pg_dump and who does not read what it writes."""
+"""More bytes than the pipe between pg_dump and a reader that does not read."""
 
 SECONDS = 120
 

@@ -1,6 +1,6 @@
 """Keys that no key of ours opens, and rows under them, as a stolen `ingest` stores them to block a rotation.
 
-Everything is done with the login and the access key of `ingest`, past every guard of the database.
+Each step uses the login and the access key of `ingest`, past every guard of the database.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ LOADERS = 2
 BETWEEN_S = 0.03
 
 MOST_S = 10.0
-"""For a batch, on a busy machine."""
+"""The longest time of a batch, on a busy machine."""
 
 TAKE_FENCE = f"""
     CREATE FUNCTION public.take_fence() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS
@@ -60,7 +60,7 @@ WITNESS = """
     CREATE CONSTRAINT TRIGGER tell_late AFTER INSERT ON public.user_logins
         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.tell_late()
 """
-"""Fires when a loader commits, and sees the generations as they are committed by then."""
+"""A trigger that fires when a loader commits, and reads the generations committed by then."""
 
 LATE = "SELECT count(*) FROM public.late WHERE what = %s"
 
@@ -68,7 +68,7 @@ DESTROY_OLD = """
     UPDATE public.data_keys SET state = 'destroyed', wrapped_key = NULL
     WHERE purpose = 'token' AND state = 'decrypt_only'
 """
-"""So that the next rotation may begin."""
+"""Destroys the old generation, so that the next rotation may begin."""
 
 
 class Race:

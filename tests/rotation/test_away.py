@@ -21,7 +21,7 @@ FULL = """
     CREATE TRIGGER full_up BEFORE UPDATE ON public.user_logins FOR EACH ROW
     WHEN (OLD.user_id LIKE 'new-1%%') EXECUTE FUNCTION public.full_up()
 """
-"""What a full disk is to a statement, for some of the later rows."""
+"""The error of a full disk, for some of the later rows."""
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,10 @@ from tests.rotation.rows import rows
 from tests.rotation.watch import Watch
 
 ROWS = 2_000
-"""More than a page."""
+"""More rows than a page."""
 
 COPIES = 5
-"""Of a real record's token: so few that all are named."""
+"""Rows with a real record's token: so few that all are named."""
 
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
 MARKED = (

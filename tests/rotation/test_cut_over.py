@@ -34,7 +34,7 @@ class Waits(FakeStop):
         self.seconds: list[float] = []
 
     def wait(self, timeout: float) -> bool:
-        """See `Stop.wait`."""
+        """Add up the wait, and let the time pass."""
         self.seconds.append(timeout)
         return super().wait(timeout)
 
@@ -50,7 +50,7 @@ class Locked:
     def cut_over(
         self, request: AuditRequest, generation: int, partitions: Sequence[int] | None = None
     ) -> Swapped | Blocked:
-        """See `TokenCutOver.cut_over`."""
+        """Return `Blocked` until the time is reached, then `Swapped`."""
         assert (generation, partitions) == (2, None)
         self.requests.append(request)
         if self._clock.monotonic() >= self._until:

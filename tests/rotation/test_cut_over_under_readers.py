@@ -35,7 +35,7 @@ GRANTS = """
     SELECT 'view', '', '', pg_get_viewdef('user_logins_masked'::regclass)
     ORDER BY 1, 2, 3, 4
 """
-"""Who may do what, index for index, and what the view says: by the names that columns have now."""
+"""All rights, all indexes and the definition of the view, by the current names of the columns."""
 
 TOKENS = "SELECT record_id, masked_ip, masked_device_id FROM user_logins WHERE user_id LIKE 'u-%' ORDER BY 1"
 STATES = "SELECT DISTINCT generation, state FROM data_keys WHERE purpose = 'token' ORDER BY 1"
@@ -43,11 +43,11 @@ STATES = "SELECT DISTINCT generation, state FROM data_keys WHERE purpose = 'toke
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """`busy_s`: how long the query takes. `most_s`: how long a loader may be seen to wait for the fence.
+    """`busy_s`: the time of the query. `most_s`: the longest allowed wait of a loader for the fence.
 
-    The promise is 0.3 s: all locks of a try are waited for 0.2 s, by the server's clock, and what is
-    done behind them takes some 30 ms of work. The rest is for a machine with other things to do than to
-    run that backend. A rename that waited for the readers would hold loaders up for most of `busy_s`.
+    The promise is 0.3 s: a try waits for all its locks for 0.2 s, by the server's clock, and its work
+    behind the locks takes some 30 ms. The rest is a margin for a busy machine. A rename that waited for
+    the readers would delay loaders for most of `busy_s`.
     """
 
     busy_s: float

@@ -23,7 +23,7 @@ from vault_etl import aws_lambda
 
 DEVICE = "dev-00001"
 HOLDERS = {"u-3", "u-4", "u-5"}
-"""Who has it from the beginning."""
+"""The user who has the value from the beginning."""
 
 
 class Context:
@@ -32,7 +32,7 @@ class Context:
     aws_request_id = "8c5f8d9a-0000-4000-8000-000000000000"
 
     def get_remaining_time_in_millis(self) -> int:
-        """See `LambdaContext`."""
+        """A minute, in milliseconds."""
         return 60_000
 
 

@@ -21,7 +21,7 @@ from vault_etl.records.messages import SealedRecord
 from vault_etl.records.postgres import PostgresRecordLoader, fence_holds, insert_records
 
 NARROW_S = 0.003
-"""What is slept where a wrong fence leaves a gap."""
+"""The sleep in the gap of a wrong fence."""
 
 READ_FENCE = blocks("records/records.sql")["read_fence"]
 

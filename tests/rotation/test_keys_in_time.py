@@ -30,7 +30,7 @@ class SlowKms:
         self._vault = vault
 
     def unwrap(self, key: WrappedKey) -> KeyMaterial:
-        """See `KeyUnwrapper.unwrap`."""
+        """Unwrap the key after a slow answer of KMS."""
         self._vault.clock.advance(KMS_S)
         return self._vault.kms.unwrap(key)
 

@@ -31,7 +31,7 @@ END_S = 120
 class Form:
     """One form of the test. `rate` is the rotation's, in rows a second; 0 is as fast as it can.
 
-    `lapse`: what a killed worker has claimed is made free at once, and not waited for.
+    `lapse`: the claims of a killed worker are freed at once, without a wait.
     """
 
     rows: int

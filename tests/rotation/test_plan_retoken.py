@@ -25,18 +25,18 @@ class Counted:
     rows: Mapping[int, int]
 
     def generations(self, month: DetachedMonth) -> Mapping[int, int]:
-        """See `DetachedMonths.generations`."""
+        """The given numbers of rows of each generation."""
         assert month == MONTH
         return self.rows
 
     def begin(
         self, request: AuditRequest, month: DetachedMonth, ranges: int, *, again: bool
     ) -> OpenRotation:
-        """See `DetachedMonths.begin`."""
+        """Fail: a plan begins no retoken."""
         raise NotImplementedError
 
     def end(self, rotation_id: uuid.UUID) -> None:
-        """See `DetachedMonths.end`."""
+        """Fail: a plan ends no retoken."""
         raise NotImplementedError
 
 

@@ -25,7 +25,7 @@ from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.rotation.data_keys import RotationPlan, plan_rotation
 
 CALLS = 40
-"""Of all ports, in the rotation of the fixture below."""
+"""The number of calls of all ports, in the rotation of the fixture below."""
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from vault_etl.base.errors import AuditError, ConfigurationError, UnavailableErr
 from vault_etl.crypto.keys import KeyState
 
 CALLS = 55
-"""Of all ports, in the rotation of the fixture below."""
+"""The number of calls of all ports, in the rotation of the fixture below."""
 
 
 @pytest.fixture

@@ -19,14 +19,14 @@ from tests.rotation.watch import LOOK_S, Watch
 from vault_etl.app.rotation import ROTATION_WORKERS
 
 SLOW = ("--rate", "1")
-"""It takes 20 s, of which a busy machine may waste some before the signal is sent."""
+"""The rotation takes 20 s, since a busy machine may lose some before the signal is sent."""
 RATE = 12
 CLAIMED_BY_ANOTHER = (
     "UPDATE rotation_ranges SET claim = gen_random_uuid(),"
     " claimed_until = clock_timestamp() + interval '1 min' WHERE NOT done"
 )
 A_PAGE = RECORDS // MONTHS
-"""A range holds no more."""
+"""The largest number of rows in a range."""
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_stopped_rotation_is_continued_later(
 ) -> None:
     """SIGTERM is exit 75 and Ctrl-C 130; claims are freed, and the next run does the rest alone.
 
-    Where another process has claimed all that is left, and is gone, it says what it waits for.
+    If a process that is gone has claimed all remaining ranges, the next run says what it waits for.
     """
     with Watch(rotation_filled) as watch:
         process = rotating(rotation_filled, *options, *SLOW)
@@ -88,7 +88,7 @@ def test_a_rate_is_kept(two: Vault) -> None:
 def test_a_view_that_depends_on_the_columns_blocks_the_cut_over(rotation_filled: Vault) -> None:
     """Exit 78 names the view, and no cut-over is made; without the view the same rotation finishes.
 
-    The next one has to wait until the old tokens are gone: 78 too.
+    The next rotation must wait until the old tokens are destroyed: exit 78 too.
     """
     rotation_filled.sql(
         "CREATE VIEW public.of_devices AS SELECT masked_device_id FROM public.user_logins"

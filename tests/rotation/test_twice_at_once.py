@@ -30,7 +30,7 @@ class Overtaken:
         self.count = comparer.count
 
     def compare(self, generations: Generations) -> TokenComparison:
-        """See `TokenComparer.compare`."""
+        """Run the other action, then compare."""
         self._meanwhile()
         return self._comparer.compare(generations)
 

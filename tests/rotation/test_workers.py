@@ -29,7 +29,7 @@ from vault_etl.rotation import workers
 
 WORKERS = 4
 PATIENCE_S = 10
-"""Real seconds, after which a test gives up: far more than anything takes."""
+"""Real seconds, after which a test gives up: far more than any step takes."""
 
 
 @pytest.fixture
@@ -196,9 +196,9 @@ def _ctrl_c() -> Iterator[None]:
 def test_ctrl_c_ends_the_workers_at_the_next_page(
     vault: FakeVault, monkeypatch: pytest.MonkeyPatch, wakes: bool
 ) -> None:
-    """In the main thread, which waits for them; they finish what they have in hand.
+    """The main thread gets the signal while it waits; the workers finish the pages in hand.
 
-    A signal that another thread takes does not wake the wait, as one that comes just before it.
+    A signal that another thread gets, or that comes just before the wait, does not end the wait.
     """
     stop, is_waiting = threading.Event(), threading.Event()
     main = threading.main_thread().ident

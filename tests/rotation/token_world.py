@@ -36,9 +36,9 @@ def token_vault(monkeypatch: pytest.MonkeyPatch, clock: object = None) -> FakeVa
 
 
 class Watch:
-    """Looks at all rows after each call of any process.
+    """Checks all rows after each call of any process.
 
-    `left_out` are rows that shall have no token after the cut-over.
+    `left_out` are rows that must have no token after the cut-over.
     """
 
     def __init__(self, vault: FakeVault, left_out: Collection[uuid.UUID] = ()) -> None:
@@ -114,4 +114,4 @@ def generations_in_rows(vault: FakeVault) -> set[tuple[int | None, int | None]]:
 
 
 CUT_OVER = {KeyState.ACTIVE: {2}, KeyState.DECRYPT_ONLY: {1}}
-"""What `generations` says after a rotation."""
+"""The result of `generations` after a rotation."""

@@ -24,7 +24,7 @@ ROWS_UNDER = """
     ) FROM data_keys AS k
     WHERE k.purpose = 'data' AND k.state = 'decrypt_only' AND k.field IN ('ip', 'device_id')
 """
-"""One statement, and so one snapshot: a key that it finds retired was retired by a commit before it."""
+"""One statement and therefore one snapshot: a key found retired was retired by an earlier commit."""
 
 
 LEFT_BEHIND = {
