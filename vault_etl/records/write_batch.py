@@ -94,10 +94,7 @@ class RecordLoader(Protocol):
         """
 
     def probe(self) -> None:
-        """Test the connection for a few seconds, without a write.
-
-        Raises what `load` raises if a batch cannot be stored now.
-        """
+        """Test the connection for seconds, without a write. Raises what `load` raises if no batch can be stored."""
 
 
 class BatchWriter:

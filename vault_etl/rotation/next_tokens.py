@@ -69,7 +69,7 @@ class NextTokenMaker:
     def make(self, rows: Sequence[TokenRow]) -> NewTokens:
         """Make next tokens, except for rows that do not open, that hold another value's token, or that hold none.
 
-        Raises what `OldKeys.data_key` raises.
+        Raises what `ValueKeys.data_key` raises.
         """
         made: dict[uuid.UUID, Mapping[Field, uuid.UUID]] = {}
         while rows:

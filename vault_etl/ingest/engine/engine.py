@@ -198,10 +198,7 @@ class IngestEngine:
         self._heartbeat.took(seconds, now)
 
     def next_extensions(self, now: float) -> dict[str, int]:
-        """Return up to ten handles to extend, with their seconds.
-
-        The runner reports with `extended` or `extend_failed`.
-        """
+        """Return up to ten handles and their seconds. The runner reports with `extended` or `extend_failed`."""
         return self._held.due(now, MAX_CALL)
 
     def extended(self, seconds_by_handle: dict[str, int], stale: Sequence[str], now: float) -> None:
@@ -223,10 +220,8 @@ class IngestEngine:
         """
         if self.stopping and self._granted and not self._abandoned:
             return []
-        return [
-            self._to_give_back.popleft().handle
-            for _ in range(min(MAX_CALL, len(self._to_give_back)))
-        ]
+        count = min(MAX_CALL, len(self._to_give_back))
+        return [self._to_give_back.popleft().handle for _ in range(count)]
 
     def given_back(self, handles: Sequence[str]) -> None:
         """Record that messages were given back. If the call failed, the queue shows them later by itself."""
