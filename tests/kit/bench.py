@@ -44,13 +44,13 @@ from vault_etl.quarantine.retry import QuarantineMover
 from vault_etl.records.write_batch import RecordLoader
 from vault_etl.reveal.duplicates import DuplicateFinder
 from vault_etl.reveal.find import RecordFinder
-from vault_etl.rotation.backfill import TokenBackfill
+from vault_etl.rotation.backfill import BackfillStore
 from vault_etl.rotation.compare_tokens import TokenComparer
 from vault_etl.rotation.data_keys import DataRotations, RotationReader
 from vault_etl.rotation.pending_generation import TokenRotations
 from vault_etl.rotation.ranges import OpenRotation, Range
 from vault_etl.rotation.reencrypt import Reencrypter
-from vault_etl.rotation.tokens import NamedCounter, TokenCutOver
+from vault_etl.rotation.token_keys import NamedCounter, TokenCutOver
 from vault_etl.rotation.workers import RangeClaims
 
 Row = tuple[object, ...]
@@ -81,7 +81,7 @@ class Bench:
     data_rotations: DataRotations
     token_rotations: TokenRotations
     claims: RangeClaims
-    backfill: TokenBackfill
+    backfill: BackfillStore
     comparer: TokenComparer
     named: NamedCounter
     cut_over: TokenCutOver

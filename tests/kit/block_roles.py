@@ -159,7 +159,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
             RE_ENCRYPT,
         ),
     },
-    "rotation/detached.sql": dict.fromkeys(
+    "rotation/retoken.sql": dict.fromkeys(
         ("find", "generations", "begin", "open", "add", "go_through_again", "page", "store"),
         RE_ENCRYPT,
     ),

@@ -18,7 +18,7 @@ from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.records.messages import SealedRecord
 from vault_etl.rotation.postgres import PostgresTokenRotations
 from vault_etl.rotation.postgres_tokens import PostgresTokenCutOver
-from vault_etl.rotation.tokens import Swapped
+from vault_etl.rotation.token_keys import CutOverDone
 
 CUT_OVER = "SELECT seq, hash, held_ms FROM public.token_cut_over(gen_random_uuid(), 'a', 'h', 'r', 2::smallint)"
 RELATIONS = (
@@ -56,15 +56,15 @@ class Ready:
     records: list[SealedRecord]
     keys: WriteKeys
 
-    def cut_over(self) -> Swapped | Blocked:
+    def cut_over(self) -> CutOverDone | Blocked:
         """Try once, through the real adapter."""
         with self.scratch.database("re-encrypt") as database:
             return PostgresTokenCutOver(database).cut_over(cut_over_request(), 2)
 
-    def swap(self) -> Swapped:
+    def swap(self) -> CutOverDone:
         """Cut over; the cut-over must succeed, as no other session holds a lock."""
         swapped = self.cut_over()
-        assert isinstance(swapped, Swapped)
+        assert isinstance(swapped, CutOverDone)
         return swapped
 
     @property
@@ -118,7 +118,7 @@ def cut_over_again(scratch: Scratch, generation: int) -> None:
         PostgresTokenRotations(database).begin(rotate_request(), token_keys(generation), 1)
         fill(scratch, generation)
         swapped = PostgresTokenCutOver(database).cut_over(cut_over_request(), generation)
-    assert isinstance(swapped, Swapped)
+    assert isinstance(swapped, CutOverDone)
 
 
 def next_of(token: uuid.UUID) -> uuid.UUID:

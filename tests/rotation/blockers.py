@@ -12,7 +12,7 @@ from tests.kit.cut_over import Ready
 from tests.kit.months import name_of
 from tests.kit.scratch import Scratch
 from vault_etl.platform.waiting import Blocked
-from vault_etl.rotation.tokens import Swapped
+from vault_etl.rotation.token_keys import CutOverDone
 
 EVERY_TABLE = "user_logins_masked, user_logins, key_fence, data_keys, audit_head, audit_log"
 
@@ -84,7 +84,7 @@ def seen_waiting(scratch: Scratch) -> Iterator[Callable[[], set[str]]]:
 
 
 @contextmanager
-def attempted(vault: Ready) -> Iterator[Future[Swapped | Blocked]]:
+def attempted(vault: Ready) -> Iterator[Future[CutOverDone | Blocked]]:
     """Attempt a cut-over in another thread."""
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(vault.cut_over)

@@ -7,20 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.kit.cut_over import Ready, next_of, ready
+from tests.kit.cut_over import Ready, ready
 from tests.kit.entries import append_committed
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.months import name_of
 from tests.kit.scratch import Scratch
+from tests.kit.token_rows import next_of
 from tests.rotation.claims import CLAIM
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.crypto.fields import Table
 from vault_etl.partitions.postgres import PostgresPartitions
 from vault_etl.records.partitions import choose
-from vault_etl.rotation.detached import DetachedMonth
 from vault_etl.rotation.next_tokens import NextTokens, TokenRow
-from vault_etl.rotation.postgres_detached import PostgresDetachedMonths, PostgresDetachedTokens
+from vault_etl.rotation.postgres_retoken import PostgresDetachedMonths, PostgresDetachedTokens
 from vault_etl.rotation.ranges import Range, RotationStep
+from vault_etl.rotation.retoken import DetachedMonth
 
 EVERYTHING: Final = Range(Table.USER_LOGINS, uuid.UUID(int=0), uuid.UUID(int=2**128 - 1))
 

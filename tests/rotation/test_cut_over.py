@@ -21,7 +21,7 @@ from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError, IncompleteError
 from vault_etl.crypto.keys import KeyState
 from vault_etl.platform.waiting import Blocked
-from vault_etl.rotation.tokens import CutOver, Swapped
+from vault_etl.rotation.token_keys import CutOverDone, CutOverTries
 
 HOLDER = "pid 7 (analyst, psql)"
 
@@ -49,12 +49,12 @@ class Locked:
 
     def cut_over(
         self, request: AuditRequest, generation: int, partitions: Sequence[int] | None = None
-    ) -> Swapped | Blocked:
-        """Return `Blocked` until the time is reached, then `Swapped`."""
+    ) -> CutOverDone | Blocked:
+        """Return `Blocked` until the time is reached, then `CutOverDone`."""
         assert (generation, partitions) == (2, None)
         self.requests.append(request)
         if self._clock.monotonic() >= self._until:
-            return Swapped(Head(1, bytes(32)), 12.5)
+            return CutOverDone(Head(1, bytes(32)), 12.5)
         self._clock.advance(0.2)
         return Blocked((HOLDER,) if len(self.requests) % 2 else ())
 
@@ -64,7 +64,7 @@ def test_a_cut_over_is_tried_again_until_the_locks_are_free() -> None:
     clock, progress = FakeClock(), FakeProgress()
     waits, locked = Waits(clock), Locked(clock, until=60)
     request = rotate_request()
-    swapped = CutOver(locked, clock, waits, progress, wait=600)(request, 2)
+    swapped = CutOverTries(locked, clock, waits, progress, wait=600)(request, 2)
     assert swapped.held_ms == 12.5
     assert {r.request_id for r in locked.requests} == {request.request_id}
     assert 60 <= clock.monotonic() < 66
@@ -84,7 +84,7 @@ def test_a_cut_over_names_the_blocking_sessions_when_the_time_is_up(wait: float)
     clock = FakeClock()
     waits, locked = Waits(clock), Locked(clock, until=10_000)
     with pytest.raises(IncompleteError) as caught:
-        CutOver(locked, clock, waits, FakeProgress(), wait)(rotate_request(), 2)
+        CutOverTries(locked, clock, waits, FakeProgress(), wait)(rotate_request(), 2)
     assert "everything is ready for the cut-over" in str(caught.value)
     assert (HOLDER in str(caught.value)) is (len(locked.requests) % 2 == 1)
     assert wait <= clock.monotonic() <= wait + 0.5
@@ -118,12 +118,12 @@ def test_an_object_that_depends_on_the_columns_ends_the_cut_over_at_once(vault: 
     class Depended(Locked):
         def cut_over(
             self, request: AuditRequest, generation: int, partitions: Sequence[int] | None = None
-        ) -> Swapped | Blocked:
+        ) -> CutOverDone | Blocked:
             super().cut_over(request, generation, partitions)
             raise ConfigurationError("other objects depend on the token columns: view x")
 
     depended = Depended(vault.clock, until=0)
-    cut_over = CutOver(depended, vault.clock, FakeStop(vault.clock), FakeProgress(), 600)
+    cut_over = CutOverTries(depended, vault.clock, FakeStop(vault.clock), FakeProgress(), 600)
     with pytest.raises(ConfigurationError):
         cut_over(rotate_request(), 2)
     assert len(depended.requests) == 1

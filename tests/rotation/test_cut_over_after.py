@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kit.chain import broken
-from tests.kit.cut_over import Ready, cut_over_again, next_of, ready
+from tests.kit.cut_over import Ready, cut_over_again, ready
 from tests.kit.databases import empty
 from tests.kit.dumps import DEFINITIONS, program
 from tests.kit.fakes.vault import find_request
@@ -17,6 +17,7 @@ from tests.kit.months import ensure, month_start, name_of
 from tests.kit.rights import RIGHTS, rights
 from tests.kit.rows import cut_over_request
 from tests.kit.scratch import Scratch, new_record_id, sealed_record
+from tests.kit.token_rows import next_of
 from vault_etl.audit.postgres import PostgresAuditLog
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.erase.erase import RecordTarget

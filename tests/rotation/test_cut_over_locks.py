@@ -33,7 +33,7 @@ from tests.rotation.blockers import (
     seen_waiting,
 )
 from vault_etl.platform.waiting import Blocked
-from vault_etl.rotation.tokens import Swapped
+from vault_etl.rotation.token_keys import CutOverDone
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_session_that_ends_in_time_blocks_no_attempt(vault: Ready) -> None:
             outcome = stack.enter_context(attempted(vault))
             until(lambda: outcome.done() or waiting())  # noqa: B023
             opened.rollback()
-            if isinstance(outcome.result(), Swapped):
+            if isinstance(outcome.result(), CutOverDone):
                 return
     pytest.fail("it never waited")
 

@@ -6,13 +6,14 @@ import psycopg2
 import pytest
 
 from tests.kit.chain import broken
-from tests.kit.cut_over import CUT_OVER, Ready, cut_over_again, next_of, ready, state
+from tests.kit.cut_over import CUT_OVER, Ready, cut_over_again, ready, state
 from tests.kit.rows import cut_over_request
 from tests.kit.scratch import Scratch
+from tests.kit.token_rows import next_of
 from vault_etl.base.errors import DeniedError, IncompleteError, VaultEtlError
 from vault_etl.crypto.fields import Field
 from vault_etl.rotation.postgres_tokens import PostgresTokenCutOver
-from vault_etl.rotation.tokens import Swapped
+from vault_etl.rotation.token_keys import CutOverDone
 
 SWAP = {
     "masked_ip": "next_masked_ip",
@@ -108,7 +109,9 @@ def test_a_generation_that_is_not_pending_is_not_cut_over_to(vault: Ready, gener
         with pytest.raises(IncompleteError):
             PostgresTokenCutOver(database).cut_over(cut_over_request(), generation)
         assert state(vault.scratch) == before
-        assert isinstance(PostgresTokenCutOver(database).cut_over(cut_over_request(), 2), Swapped)
+        assert isinstance(
+            PostgresTokenCutOver(database).cut_over(cut_over_request(), 2), CutOverDone
+        )
 
 
 def test_half_a_generation_is_not_cut_over_to(vault: Ready) -> None:

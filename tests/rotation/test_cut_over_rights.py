@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.kit.cut_over import Ready, next_of, ready, state
+from tests.kit.cut_over import Ready, ready, state
 from tests.kit.months import name_of
 from tests.kit.rights import RIGHTS, rights
 from tests.kit.scratch import Scratch
+from tests.kit.token_rows import next_of
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.crypto.fields import PERSONAL_FIELDS
 

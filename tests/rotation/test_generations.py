@@ -17,7 +17,7 @@ from vault_etl.partitions.postgres import PostgresPartitions
 from vault_etl.records.partitions import choose
 from vault_etl.rotation.next_tokens import Generations
 from vault_etl.rotation.postgres_tokens import PostgresTokenComparer, PostgresTokenCutOver
-from vault_etl.rotation.tokens import Swapped
+from vault_etl.rotation.token_keys import CutOverDone
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_a_month_that_came_after_the_check_is_not_cut_over(vault: Ready) -> None
                     cut_over(cut_over_request(), 2, seen)
                 assert vault.scratch.value("SELECT max(token_generation) FROM user_logins") == 1
                 seen = PostgresTokenComparer(database).compare(Generations(1, 2)).partitions
-        assert isinstance(cut_over(cut_over_request(), 2, seen), Swapped)
+        assert isinstance(cut_over(cut_over_request(), 2, seen), CutOverDone)
 
 
 def test_rows_of_another_generation_are_counted(vault: Ready) -> None:
@@ -142,7 +142,7 @@ def test_a_cut_over_names_the_publication_that_it_would_break(vault: Ready, of: 
         with pytest.raises(ConfigurationError, match="publication elsewhere"):
             PostgresTokenCutOver(database).cut_over(cut_over_request(), 2)
         allowed = PostgresTokenCutOver(database, allow_publication=True)
-        assert isinstance(allowed.cut_over(cut_over_request(), 2), Swapped)
+        assert isinstance(allowed.cut_over(cut_over_request(), 2), CutOverDone)
 
 
 def test_a_publication_of_a_partition_counts(vault: Ready) -> None:

@@ -36,7 +36,7 @@ from vault_etl.base.errors import AuditError, DataError, NotFoundError
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyState
 from vault_etl.rotation.leave_out import LeaveOut
-from vault_etl.rotation.tokens import plan_tokens
+from vault_etl.rotation.token_keys import plan_tokens
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from vault_etl.rotation.compare_tokens import Mapped, TokenComparison
 from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.next_tokens import Generations, NextTokens
 from vault_etl.rotation.reencrypt import Replacement, SealedRow
-from vault_etl.rotation.tokens import Swapped
+from vault_etl.rotation.token_keys import CutOverDone
 
 IP, DEVICE = Field.IP, Field.DEVICE_ID
 HOUR = dt.timedelta(hours=1)
@@ -260,7 +260,7 @@ def test_the_next_rotation_skips_rows_that_were_left_out(
     fill(bench)
     out = rows[2].record_id
     assert leave_out(bench, out) == 1
-    assert isinstance(bench.cut_over.cut_over(cut_over_request(), 2), Swapped)
+    assert isinstance(bench.cut_over.cut_over(cut_over_request(), 2), CutOverDone)
     old = [u.key.key_id for u in bench.keys.usage() if u.key.generation == 1]
     for key_id in old:
         bench.destroy(key_id)

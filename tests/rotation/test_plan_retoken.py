@@ -12,8 +12,8 @@ from tests.kit.fakes.vault import FakeVault
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.crypto.keys import KeyState
-from vault_etl.rotation.detached import DetachedMonth, RetokenPlan, plan_retoken
 from vault_etl.rotation.ranges import OpenRotation
+from vault_etl.rotation.retoken import DetachedMonth, RetokenPlan, plan_retoken
 
 MONTH = DetachedMonth("user_logins_2024_03", uuid.UUID(int=0), uuid.UUID(int=1))
 

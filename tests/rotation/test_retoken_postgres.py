@@ -9,11 +9,11 @@ from typing import Final
 import psycopg2
 import pytest
 
-from tests.kit.cut_over import next_of
 from tests.kit.entries import append_committed
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.rows import cut_over_request
 from tests.kit.scratch import Scratch
+from tests.kit.token_rows import next_of
 from tests.rotation.claims import RELEASE, Denied
 from tests.rotation.retoken_site import EVERYTHING, Site, begun_site
 from vault_etl.audit.entries import Action
@@ -22,7 +22,7 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.erase.erase import RecordTarget
 from vault_etl.erase.postgres import PostgresEraser
 from vault_etl.rotation.postgres import PostgresDataRotations
-from vault_etl.rotation.postgres_detached import PostgresDetachedMonths
+from vault_etl.rotation.postgres_retoken import PostgresDetachedMonths
 
 PAGE: Final = "SELECT record_id FROM public.retoken_page(%s, NULL, 100, 1000000)"
 

@@ -24,7 +24,7 @@ from vault_etl.audit.entries import Phase
 from vault_etl.base.errors import AuditError, ConfigurationError, KeyUnavailableError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.crypto.keys import KeyState
-from vault_etl.rotation.tokens import TokenPlan, plan_tokens
+from vault_etl.rotation.token_keys import TokenPlan, plan_tokens
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from vault_etl.base.errors import ConfigurationError, IncompleteError
 from vault_etl.crypto.keys import KeyState
 from vault_etl.erase.erase import UserTarget
 from vault_etl.rotation.data_keys import RotationReport
-from vault_etl.rotation.tokens import TokenReport
+from vault_etl.rotation.token_keys import TokenReport
 
 
 def orders(processes: int) -> st.SearchStrategy[list[int]]:

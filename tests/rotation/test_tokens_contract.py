@@ -32,7 +32,7 @@ from vault_etl.records.messages import SealedRecord
 from vault_etl.rotation.next_tokens import Generations, TokenRow
 from vault_etl.rotation.ranges import OpenRotation, Range, RotationStep
 from vault_etl.rotation.reencrypt import Replacement, SealedRow
-from vault_etl.rotation.tokens import Swapped
+from vault_etl.rotation.token_keys import CutOverDone
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ def another_one_pending(bench: Bench) -> None:
 
 def cut_over_already(bench: Bench) -> None:
     """Another process was faster."""
-    assert isinstance(bench.cut_over.cut_over(cut_over_request(), 2), Swapped)
+    assert isinstance(bench.cut_over.cut_over(cut_over_request(), 2), CutOverDone)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.erase.erase import RecordTarget
 from vault_etl.records.messages import SealedRecord
-from vault_etl.rotation.tokens import Swapped
+from vault_etl.rotation.token_keys import CutOverDone
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_cut_over_swaps_tokens_and_generations(bench: Bench, rows: list[Sealed
     fill(bench)
     leave_out(bench, rows[2].record_id)
     before = bench.records()
-    assert isinstance(bench.cut_over.cut_over(cut_over_request(), 2), Swapped)
+    assert isinstance(bench.cut_over.cut_over(cut_over_request(), 2), CutOverDone)
     assert bench.records() == {
         i: (*row[:2], *row[4:6], *row[2:4], *row[6:8], row[9], row[8], *row[10:])
         for i, row in before.items()
@@ -66,7 +66,7 @@ def test_a_cut_over_is_on_the_record(bench: Bench, rows: list[SealedRecord]) -> 
     assert rows
     request = cut_over_request()
     swapped = bench.cut_over.cut_over(request, 2)
-    assert isinstance(swapped, Swapped)
+    assert isinstance(swapped, CutOverDone)
     assert swapped.held_ms > 0
     entries = [e for e in bench.reader.entries() if e.request_id == request.request_id]
     assert [(e.phase, e.decision) for e in entries] == [("intent", "allowed"), ("outcome", "done")]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.adopted import BOTH, EXERCISE
-from tests.kit.cut_over import cut_over_again, next_of
+from tests.kit.cut_over import cut_over_again
 from tests.kit.databases import admin
 from tests.kit.online import EXPAND, ONLINE, finish, online, with_country
 from tests.kit.own_cluster import (
@@ -22,6 +22,7 @@ from tests.kit.own_cluster import (
 )
 from tests.kit.schemas import differences, odd_members
 from tests.kit.scratch import Scratch, sealed_record, sealed_rejection
+from tests.kit.token_rows import next_of
 from vault_etl.crypto.fields import Field
 from vault_etl.platform.resources import resource_dir
 from vault_etl.records.fenced_writes import Loaded

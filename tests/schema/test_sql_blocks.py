@@ -148,7 +148,7 @@ def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role
     with shared.connect(role) as connection, connection.cursor() as cursor:
         if name in {"copy_stage", "insert_records", "replace_user_logins", "fill"}:
             cursor.execute(blocks(file)["make_stage"])
-        if (file, name) == ("rotation/detached.sql", "store"):
+        if (file, name) == ("rotation/retoken.sql", "store"):
             cursor.execute(blocks("rotation/tokens.sql")["make_stage"])
         if name == "make_table":
             cursor.execute("DROP TABLE public.vault_etl_migrations")

@@ -23,11 +23,6 @@ from vault_etl.rotation.data_keys import (
     plan_rotation,
     retire_data_keys,
 )
-from vault_etl.rotation.detached import (
-    MonthRetoken,
-    RetokenPlan,
-    plan_retoken,
-)
 from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.pending_generation import Aborted, AbortTokens, BeginTokens
 from vault_etl.rotation.postgres import (
@@ -36,14 +31,19 @@ from vault_etl.rotation.postgres import (
     PostgresRotationReader,
     PostgresTokenRotations,
 )
-from vault_etl.rotation.postgres_detached import PostgresDetachedMonths, PostgresDetachedTokens
 from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
+from vault_etl.rotation.postgres_retoken import PostgresDetachedMonths, PostgresDetachedTokens
 from vault_etl.rotation.postgres_tokens import (
     PostgresTokenBackfill,
     PostgresTokenComparer,
     PostgresTokenCutOver,
 )
-from vault_etl.rotation.tokens import CutOver, TokenPlan, TokenRotation, plan_tokens
+from vault_etl.rotation.retoken import (
+    MonthRetoken,
+    RetokenPlan,
+    plan_retoken,
+)
+from vault_etl.rotation.token_keys import CutOverTries, TokenPlan, TokenRotation, plan_tokens
 from vault_etl.rotation.worker_keys import WorkerKeys
 from vault_etl.rotation.workers import RangeWorker
 
@@ -125,7 +125,7 @@ def token_rotation(
         ),
         keys=key_store(parts),
         comparer=PostgresTokenComparer(database),
-        cut_over=CutOver(
+        cut_over=CutOverTries(
             PostgresTokenCutOver(database, allow_publication=allow_publication),
             parts.clock,
             threading.Event(),

@@ -21,7 +21,7 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.keys.value_keys import naming
 from vault_etl.rotation.data_keys import RotationPlan
 from vault_etl.rotation.leave_out import LeaveOut
-from vault_etl.rotation.tokens import TokenPlan
+from vault_etl.rotation.token_keys import TokenPlan
 
 if TYPE_CHECKING:
     from vault_etl.app.parts import Parts

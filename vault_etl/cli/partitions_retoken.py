@@ -17,8 +17,8 @@ from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import ReasonOption, TicketOption, confirm, reason_for, word
 from vault_etl.cli.ui.signals import stop_when_told
 from vault_etl.crypto.fields import PERSONAL_FIELDS
-from vault_etl.rotation.detached import RetokenPlan
 from vault_etl.rotation.leave_out import LeaveOut
+from vault_etl.rotation.retoken import RetokenPlan
 
 
 def retoken(

@@ -81,7 +81,9 @@ class Eraser(Protocol):
         """Count the data to erase. None if there is no such record or user, and no archive may hold one."""
 
     def erase(self, request: AuditRequest, target: Target) -> Erasure | None:
-        """Erase the target and commit, with the intent and the outcome. None, and no entry, without such a target.
+        """Erase the target and commit, with the intent and the outcome.
+
+        Without such a target, erase returns None and writes no entry.
 
         The same commit records the erasure for the restore of each archive that holds values, or may.
 

@@ -1,4 +1,8 @@
-"""Reasons why a message cannot be a record, and the place of the fault in the message."""
+"""Reasons why a message cannot be a record, and the place of the fault in the message.
+
+`event.events` and `event.json_body` decide most of them, `records.messages` those of the month, and
+`records.write_batch` the rows that the database refuses.
+"""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class Outage:
 
 
 BETWEEN_TRIES: Final = tenacity.wait_exponential(multiplier=0.5, max=4) + tenacity.wait_random(0, 1)
-"""Seconds. A cut-over blocks loaders while it waits, 0.2 s a try: a tenth of the time at most."""
+"""Seconds between two tries. A cut-over blocks loaders for at most 0.2 s in each try, a small part of the time."""
 
 T = TypeVar("T")
 

@@ -1,1 +1,1 @@
-"""Accesses to personal values: reveal, find, tokens and duplicates."""
+"""Accesses to personal values: reveal, find and tokens; and duplicates, which is no access."""

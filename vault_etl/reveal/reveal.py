@@ -44,7 +44,11 @@ class Revealed:
 
 
 class Reveal:
-    """Reveals a record: intent, disclosure, KMS, outcome. Nothing is returned before the outcome is committed."""
+    """Reveals a record: intent, disclosure, KMS, outcome. Nothing is returned before the outcome is committed.
+
+    The database decides about the intent, by role, policy and quota: `audit_denial` and `audit_intent`
+    (migrations/0009_policy.sql, 0014_access.sql).
+    """
 
     def __init__(
         self, audit: AuditLog, disclosed: DisclosedValues, ring: KeyRing, months: Months

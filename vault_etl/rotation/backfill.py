@@ -21,19 +21,19 @@ from vault_etl.rotation.workers import (
     Paged,
     RangeWorker,
     RangeWorkers,
+    go_through,
     stopped,
-    work_off,
     write_page,
 )
 
 ALL_RECORDS: Final = Range(Table.USER_LOGINS, uuid.UUID(int=0), uuid.UUID(int=2**128 - 1))
 
 
-class TokenBackfill(Protocol):
+class BackfillStore(Protocol):
     """Reads ciphertexts, and gives rows their next tokens by compare-and-swap."""
 
     def page(self, generations: Generations, at: Range, limit: int) -> Page[TokenRow]:
-        """Read the next rows with tokens of the active generation that have no next token and are not left out."""
+        """Read the next rows that have tokens of the active generation, have no next token and are not left out."""
 
     def named(self, what: LeaveOut, at: Range, limit: int) -> Page[TokenRow]:
         """Read the next rows with tokens that `what` names, whatever their next tokens are."""
@@ -53,7 +53,7 @@ class Backfill:
 
     def __init__(
         self,
-        workers: Sequence[RangeWorker[TokenBackfill]],
+        workers: Sequence[RangeWorker[BackfillStore]],
         keys: WorkerKeys,
         pace: Pace,
         progress: Progress,
@@ -86,11 +86,11 @@ class Backfill:
     def fill(self, rotation: OpenRotation, maker: RotationTokenMaker) -> int:
         """Go through all ranges; return how many rows this process gave a next token.
 
-        Raises what `RangeWorkers.run` and `Backfilling.page` raise.
+        Raises what `RangeWorkers.run` and `BackfillPages.page` raise.
         """
         workers = RangeWorkers(self._workers, self._pace, self._progress)
         works = workers.run(
-            rotation.rotation_id, lambda rows: Backfilling(rows, maker, self._progress)
+            rotation.rotation_id, lambda rows: BackfillPages(rows, maker, self._progress)
         )
         return sum(work.done for work in works)
 
@@ -100,23 +100,23 @@ class Backfill:
         if pending is None or generations != Generations(active.generation, pending.generation):
             raise ended_elsewhere()
 
-    def leave_out(self, what: LeaveOut, maker: RotationTokenMaker) -> LeavingOut:
+    def leave_out(self, what: LeaveOut, maker: RotationTokenMaker) -> LeaveOutPages:
         """Open all rows that `what` names, and leave out those whose values are not what their tokens say.
 
-        Raises what `Backfilling.page` raises, and IncompleteError if the run was stopped.
+        Raises what `BackfillPages.page` raises, and IncompleteError if the run was stopped.
         """
-        work = LeavingOut(self._workers[0].store, maker, what, self._progress)
-        work_off(work, ALL_RECORDS, Claim(), self._pace)
+        work = LeaveOutPages(self._workers[0].store, maker, what, self._progress)
+        go_through(work, ALL_RECORDS, Claim(), self._pace)
         if self._pace.stop.is_set():
             raise stopped()
         return work
 
 
-class Backfilling:
+class BackfillPages:
     """`PageWork` of a rotation of the token keys. `done` counts the rows that got a next token."""
 
     def __init__(
-        self, backfill: TokenBackfill, maker: RotationTokenMaker, progress: Progress
+        self, backfill: BackfillStore, maker: RotationTokenMaker, progress: Progress
     ) -> None:
         self._backfill = backfill
         self._maker = maker
@@ -124,7 +124,7 @@ class Backfilling:
         self.done = 0
 
     def page(self, at: Range, claim: Claim, limit: int) -> Paged:
-        """Fill a page. A row that does not open stays as it is, and is passed.
+        """Fill a page. A row that does not open stays as it is, and is skipped.
 
         Raises KeyUnavailableError, UnavailableError, and IncompleteError if another process ended the
         rotation.
@@ -144,7 +144,7 @@ class Backfilling:
         return Swap(filled, filled)
 
 
-class LeavingOut:
+class LeaveOutPages:
     """`PageWork` over the rows that `what` names, whatever their next tokens are.
 
     Rows that open to their own tokens get their next tokens again, because a loader may have invented those that
@@ -153,7 +153,7 @@ class LeavingOut:
     """
 
     def __init__(
-        self, backfill: TokenBackfill, maker: RotationTokenMaker, what: LeaveOut, progress: Progress
+        self, backfill: BackfillStore, maker: RotationTokenMaker, what: LeaveOut, progress: Progress
     ) -> None:
         self._backfill = backfill
         self._maker = maker
@@ -164,7 +164,7 @@ class LeavingOut:
         self.key_ids = frozenset[int]()
 
     def page(self, at: Range, claim: Claim, limit: int) -> Paged:
-        """Fill or leave out the rows of a page. Raises what `Backfilling.page` raises."""
+        """Fill or leave out the rows of a page. Raises what `BackfillPages.page` raises."""
         page = self._backfill.named(self._what, at, limit)
         rows, made = self._maker.make_in_time(page.rows, claim)
         self.key_ids = claim.opened.key_ids

@@ -22,7 +22,7 @@ SAMPLE_ROWS: Final = 100
 """Rows from all over the table whose tokens are made again."""
 
 MAX_NAMED: Final = 10
-"""Records that an error names."""
+"""Records that an error names, and logins and KMS keys that a plan names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ OnRecord = Callable[[Sequence[TokenRow]], AbstractContextManager[object]]
 def compare_tokens(
     comparer: TokenComparer, maker: RotationTokenMaker, keys: KeyReader, on_record: OnRecord
 ) -> TokenComparison:
-    """Return if old and new tokens map one to one, in all rows that are not left out, and a sample is right.
+    """Return the comparison if old and new tokens map one to one, in all rows not left out, and a sample is right.
 
     The comparison is of one snapshot. Rows that are committed later have both tokens from their loader, or the
     fence refuses them. Rows are opened within `on_record`. Raises DataError, naming records, logins
@@ -106,7 +106,7 @@ def compare_tokens(
     # A row that was left out has no next token to compare.
     sample = [row for row in comparer.sample(maker.generations, SAMPLE_ROWS) if row.next_tokens]
     if wrong := _wrong(sample, maker, on_record):
-        what = f"a token of something else than the record holds, in at least {len(wrong)} records"
+        what = f"a token that is not of the record's value, in at least {len(wrong)} records"
         raise _refused_rows(what, wrong, keys)
     return comparison
 
@@ -114,7 +114,7 @@ def compare_tokens(
 def _wrong(
     rows: Sequence[TokenRow], maker: RotationTokenMaker, on_record: OnRecord
 ) -> Sequence[TokenRow]:
-    """The rows that do not open to both of their tokens, without honest rows that share a token with them."""
+    """The rows that do not open to both of their tokens, but not the correct rows that share a token with them."""
     if not rows:
         return []
     with on_record(rows):
@@ -154,7 +154,9 @@ def _refused(
     hint = "these rows do not open, or hold another's token: mend them, or leave out what does not open"
     return DataError(
         f"nothing is cut over: {what}: {named}{found}",
-        hint=f"{hint} of all that lies there: {options}" if options else f"{hint}: --leave-out ID",
+        hint=f"{hint} of the rows under the keys at fault: {options}"
+        if options
+        else f"{hint}: --leave-out ID",
     )
 
 

@@ -19,7 +19,7 @@ from vault_etl.keys.needed import KeyLister, KeyUsage
 from vault_etl.keys.value_keys import KeyAtFault
 from vault_etl.platform.clock import Pace, Progress
 from vault_etl.rotation.ranges import OpenRotation
-from vault_etl.rotation.reencrypt import Reencrypter, Reencrypting
+from vault_etl.rotation.reencrypt import Reencrypter, ReencryptPages
 from vault_etl.rotation.worker_keys import WorkerKeys
 from vault_etl.rotation.workers import RangeWorker, RangeWorkers
 
@@ -145,7 +145,7 @@ class Rotation:
                 raise IncompleteError(message, hint="run it again: it continues that one first")
             works = RangeWorkers(self._workers, self._pace, self._progress).run(
                 rotation.rotation_id,
-                lambda rows: Reencrypting(
+                lambda rows: ReencryptPages(
                     rows, self._keys, Opener(receipt), rotation, self._progress
                 ),
             )

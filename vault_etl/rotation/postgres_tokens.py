@@ -24,16 +24,19 @@ from vault_etl.platform.postgres_stream import page
 from vault_etl.platform.resources import blocks
 from vault_etl.platform.waiting import Blocked
 from vault_etl.records.postgres import fence_holds
-from vault_etl.rotation.backfill import TokenBackfill
-from vault_etl.rotation.compare_tokens import Blamed, Mapped, TokenComparer, TokenComparison
+from vault_etl.rotation.backfill import BackfillStore
+from vault_etl.rotation.compare_tokens import (
+    MAX_NAMED,
+    Blamed,
+    Mapped,
+    TokenComparer,
+    TokenComparison,
+)
 from vault_etl.rotation.leave_out import LeaveOut, Named
 from vault_etl.rotation.next_tokens import Generations, NextTokens, TokenRow
 from vault_etl.rotation.postgres import month_bounds, move_range
 from vault_etl.rotation.ranges import Page, Range, RotationStep
-from vault_etl.rotation.tokens import NamedCounter, Swapped, TokenCutOver
-
-MAX_NAMED: Final = 10
-"""Records that a comparison names, and logins that are named beside a count."""
+from vault_etl.rotation.token_keys import CutOverDone, NamedCounter, TokenCutOver
 
 MAX_BLAMED: Final = 3
 """Logins, and keys, that a comparison names."""
@@ -46,8 +49,8 @@ _SQL: Final = blocks("rotation/tokens.sql")
 _TRIES: Final = 5
 
 
-class PostgresTokenBackfill(TokenBackfill):
-    """`TokenBackfill` on Postgres."""
+class PostgresTokenBackfill(BackfillStore):
+    """`BackfillStore` on Postgres."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -93,7 +96,7 @@ class PostgresTokenBackfill(TokenBackfill):
 
 
 class PostgresTokenComparer(TokenComparer, NamedCounter):
-    """`TokenChecker` and `NamedCounter` on Postgres. A comparison groups the whole table by its tokens."""
+    """`TokenComparer` and `NamedCounter` on Postgres. A comparison groups the whole table by its tokens."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -244,7 +247,7 @@ class PostgresTokenCutOver(TokenCutOver):
     @override
     def cut_over(
         self, request: AuditRequest, generation: int, partitions: Sequence[int] | None = None
-    ) -> Swapped | Blocked:
+    ) -> CutOverDone | Blocked:
         try:
             seq, entry_hash, held_ms = self._database.call(
                 _SQL["cut_over"],
@@ -271,7 +274,7 @@ class PostgresTokenCutOver(TokenCutOver):
             raise ConfigurationError(
                 message, hint="drop them, run this again, and create them again afterwards"
             ) from None
-        return Swapped(Head(seq, bytes(entry_hash)), held_ms)
+        return CutOverDone(Head(seq, bytes(entry_hash)), held_ms)
 
     def _lock_holders(self) -> tuple[str, ...]:
         with self._database.transaction() as cursor:

@@ -70,7 +70,7 @@ class Reencrypter(Protocol):
         """Count the values that `page` would still find, inside and outside of the ranges."""
 
 
-class Reencrypting:
+class ReencryptPages:
     """`PageWork` of a rotation of data keys. `done` counts the values that it has replaced."""
 
     def __init__(

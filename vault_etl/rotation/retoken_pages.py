@@ -5,19 +5,17 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 from vault_etl.base.errors import IncompleteError
 from vault_etl.crypto.ciphertext import key_id_in
 from vault_etl.platform.clock import Progress
+from vault_etl.rotation.compare_tokens import MAX_NAMED
 from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.next_tokens import NextTokenMaker, NextTokens, TokenRow
 from vault_etl.rotation.ranges import Page, Range, RotationStep, Swap
 from vault_etl.rotation.worker_keys import WorkerKeys
 from vault_etl.rotation.workers import Claim, Paged, write_page
-
-MAX_NAMED: Final = 10
-"""Records that an error names."""
 
 
 class DetachedTokens(Protocol):
@@ -38,7 +36,7 @@ class DetachedTokens(Protocol):
         """
 
 
-class Retokening:
+class RetokenPages:
     """`PageWork` over the rows of a detached month whose tokens are old.
 
     `done` counts the rows with new tokens, `left_out` those that a name leaves without; `failed` has the
@@ -63,7 +61,7 @@ class Retokening:
         self.failed: list[uuid.UUID] = []
 
     def page(self, at: Range, claim: Claim, limit: int) -> Paged:
-        """Fill a page. Raises what `Backfilling.page` raises."""
+        """Fill a page. Raises what `BackfillPages.page` raises."""
         page = self._tokens.page(claim.claim_id, at, limit)
         rows, made = self._maker.make_in_time(page.rows, claim)
         names = self._choice.of([row for row in rows if row.record_id not in made])

@@ -199,7 +199,7 @@ class RangeWorkers(Generic[_Store]):
             at = claims.claim(rotation_id, claim.claim_id)
             if at is None:
                 return False
-            work_off(work, at, claim, self._pace)
+            go_through(work, at, claim, self._pace)
             claims.free(claim.claim_id, claim.opened)
             return True
         finally:
@@ -230,7 +230,7 @@ def stopped() -> IncompleteError:
     )
 
 
-def work_off(work: PageWork, at: Range, claim: Claim, pace: Pace) -> None:
+def go_through(work: PageWork, at: Range, claim: Claim, pace: Pace) -> None:
     """Go through one range, page by page, until the range is done or the run is stopped."""
     while not pace.stop.is_set():
         paged = work.page(at, claim, pace.page_rows(PAGE_ROWS))

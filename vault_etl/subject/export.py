@@ -62,7 +62,7 @@ class ExportSubject:
 
     def must_be_within(self, quota: Quota, records: int, messages: int) -> None:
         """Raise DeniedError if the quota has accesses left, but fewer than these records and messages need."""
-        fewer = f"{records} are of records: --messages takes fewer of the others"
+        fewer = f"{records} are of records: --messages takes fewer quarantined messages"
         must_be_within_quota(records + messages, quota, fewer=fewer)
 
     def messages(

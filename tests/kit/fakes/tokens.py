@@ -18,16 +18,16 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
 from vault_etl.platform.waiting import Blocked
 from vault_etl.records.messages import SealedRecord
-from vault_etl.rotation.backfill import TokenBackfill
+from vault_etl.rotation.backfill import BackfillStore
 from vault_etl.rotation.compare_tokens import Blamed, Mapped, TokenComparer, TokenComparison
 from vault_etl.rotation.leave_out import LeaveOut, Named
 from vault_etl.rotation.next_tokens import Generations, NextTokens, TokenRow
 from vault_etl.rotation.ranges import Page, Range, RotationStep
-from vault_etl.rotation.tokens import NamedCounter, Swapped, TokenCutOver
+from vault_etl.rotation.token_keys import CutOverDone, NamedCounter, TokenCutOver
 
 
-class FakeTokens(TokenBackfill, NamedCounter, TokenCutOver, TokenComparer):
-    """`TokenBackfill`, `TokenChecker`, `NamedCounter` and `TokenCutOver` in memory.
+class FakeTokens(BackfillStore, NamedCounter, TokenCutOver, TokenComparer):
+    """`BackfillStore`, `TokenChecker`, `NamedCounter` and `TokenCutOver` in memory.
 
     `blocked` says how often a cut-over does not get its locks, and by whom.
     """
@@ -125,7 +125,7 @@ class FakeTokens(TokenBackfill, NamedCounter, TokenCutOver, TokenComparer):
         request: AuditRequest,
         generation: int,
         partitions: Sequence[int] | None = None,
-    ) -> Swapped | Blocked:
+    ) -> CutOverDone | Blocked:
         if self.blocked:
             return Blocked(self.blocked.pop(0))
         keys = [k for k in self._database.keys.values() if k.purpose is KeyPurpose.TOKEN]
@@ -147,7 +147,7 @@ class FakeTokens(TokenBackfill, NamedCounter, TokenCutOver, TokenComparer):
             )
         if (going_on := self._database.rotations.get(KeyPurpose.TOKEN)) is not None:
             end_rotation(self._database, going_on.rotation_id)
-        return Swapped(head, 1.0)
+        return CutOverDone(head, 1.0)
 
     def _fill(self, made: NextTokens, generations: Generations) -> bool:
         record = self._database.records[made.row.record_id]

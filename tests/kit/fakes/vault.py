@@ -49,7 +49,7 @@ from vault_etl.rotation.backfill import Backfill
 from vault_etl.rotation.data_keys import Rotation, RotationReport, plan_rotation
 from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.pending_generation import BeginTokens
-from vault_etl.rotation.tokens import CutOver, TokenReport, TokenRotation, plan_tokens
+from vault_etl.rotation.token_keys import CutOverTries, TokenReport, TokenRotation, plan_tokens
 from vault_etl.rotation.worker_keys import WorkerKeys
 from vault_etl.rotation.workers import RangeWorker
 
@@ -199,7 +199,7 @@ class FakeVault:
             ),
             keys=self.keys,
             comparer=self.tokens,
-            cut_over=CutOver(self.tokens, self.clock, pace.stop, self.progress, wait),
+            cut_over=CutOverTries(self.tokens, self.clock, pace.stop, self.progress, wait),
         )
 
     def rotate_tokens(self, *leave_out: uuid.UUID | LeaveOut, **options: Any) -> TokenReport:  # noqa: ANN401 - of `token_rotation`

@@ -18,14 +18,14 @@ from vault_etl.platform.postgres_answers import LockTimeoutError
 from vault_etl.platform.postgres_stream import page
 from vault_etl.platform.resources import blocks
 from vault_etl.records.partitions import PartitionState, next_month, parse_month
-from vault_etl.rotation.detached import DetachedMonth, DetachedMonths
 from vault_etl.rotation.next_tokens import NextTokens, TokenRow
 from vault_etl.rotation.postgres import add_ranges, move_range
 from vault_etl.rotation.postgres_tokens import stage, token_row
 from vault_etl.rotation.ranges import OpenRotation, Page, Range, RotationStep, split
+from vault_etl.rotation.retoken import DetachedMonth, DetachedMonths
 from vault_etl.rotation.retoken_pages import DetachedTokens
 
-_SQL: Final = blocks("rotation/detached.sql")
+_SQL: Final = blocks("rotation/retoken.sql")
 _ROTATION: Final = blocks("rotation/rotation.sql")
 _TRIES: Final = 5
 

@@ -17,15 +17,15 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose
 from vault_etl.keys.ring import KeyReader
 from vault_etl.keys.value_keys import naming
 from vault_etl.platform.clock import Pace, Progress
+from vault_etl.rotation.compare_tokens import MAX_NAMED
 from vault_etl.rotation.data_keys import ranges_a_month
 from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.next_tokens import NextTokenMaker
 from vault_etl.rotation.ranges import OpenRotation
 from vault_etl.rotation.retoken_pages import (
-    MAX_NAMED,
     DetachedTokens,
     LeaveOutChoice,
-    Retokening,
+    RetokenPages,
     changed_meanwhile,
 )
 from vault_etl.rotation.worker_keys import WorkerKeys
@@ -161,7 +161,7 @@ class MonthRetoken:
 
     def _go_through(
         self, run: AuditReceipt, plan: RetokenPlan, leave_out: Sequence[LeaveOut]
-    ) -> tuple[Sequence[Retokening], int]:
+    ) -> tuple[Sequence[RetokenPages], int]:
         """Work on all ranges, within the entries of what is left out; return the generation of the new tokens too."""
         with contextlib.ExitStack() as names:
             entries = {
@@ -175,7 +175,7 @@ class MonthRetoken:
             )
             works = RangeWorkers(self._workers, self._pace, self._progress).run(
                 rotation.rotation_id,
-                lambda rows: Retokening(rows, maker, new.generation, choice, self._progress),
+                lambda rows: RetokenPages(rows, maker, new.generation, choice, self._progress),
             )
             left_out = sum((work.left_out for work in works), Counter[LeaveOut]())
             for what, entry in entries.items():

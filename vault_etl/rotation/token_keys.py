@@ -111,7 +111,7 @@ class TokenRotation:
         backfill: Backfill,
         keys: KeyReader,
         comparer: TokenComparer,
-        cut_over: CutOver,
+        cut_over: CutOverTries,
     ) -> None:
         self._audit = audit
         self._sign = sign
@@ -153,18 +153,18 @@ class TokenRotation:
             reason = f"cut over to generation {generation} of the tokens"
             if comparison.left_out:
                 reason += f", which leaves out {comparison.left_out} records"
-            swapped = self._cut_over(
+            done = self._cut_over(
                 audit_request(self._identity, Action.KEYS_CUT_OVER, reason, fields=PERSONAL_FIELDS),
                 generation,
                 comparison.partitions,
             )
-            self._sign(swapped.head)
+            self._sign(done.head)
         return TokenReport(
             retired=tuple(sorted(rotation.old_keys)),
             created=created,
             generation=generation,
             rows=rows,
-            held_ms=swapped.held_ms,
+            held_ms=done.held_ms,
             left_out=comparison.left_out,
         )
 
@@ -201,7 +201,7 @@ class TokenRotation:
 
 
 @dataclass(frozen=True, slots=True)
-class Swapped:
+class CutOverDone:
     """A committed cut-over. `held_ms`: milliseconds for which it held its locks."""
 
     head: Head
@@ -213,7 +213,7 @@ class TokenCutOver(Protocol):
 
     def cut_over(
         self, request: AuditRequest, generation: int, partitions: Sequence[int] | None = None
-    ) -> Swapped | Blocked:
+    ) -> CutOverDone | Blocked:
         """Try once, in one transaction, which blocks loaders for at most 300 ms.
 
         `partitions` are those that were compared. Raises ConfigurationError while other views or functions
@@ -222,7 +222,7 @@ class TokenCutOver(Protocol):
         """
 
 
-class CutOver:
+class CutOverTries:
     """Tries to cut over for `wait` seconds. A failed attempt changes nothing."""
 
     def __init__(
@@ -236,7 +236,7 @@ class CutOver:
 
     def __call__(
         self, request: AuditRequest, generation: int, partitions: Sequence[int] | None = None
-    ) -> Swapped:
+    ) -> CutOverDone:
         """Cut over; `partitions` were compared. Raises IncompleteError when the time is up, naming lock holders."""
         return until_unblocked(
             lambda: self._cut_over.cut_over(request, generation, partitions),
