@@ -23,7 +23,7 @@ class Stopped:
         self._gate = gate
 
     def goes_on(self) -> None:
-        """Send SIGCONT, and wait until its statement reaches the server."""
+        """Send SIGCONT, and let its statement reach the server."""
         self._gate.open()
         self._process.send_signal(signal.SIGCONT)
 

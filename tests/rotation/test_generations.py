@@ -89,7 +89,7 @@ def test_a_month_that_came_after_the_check_is_not_cut_over(vault: Ready) -> None
 
 
 def test_rows_of_another_generation_are_counted(vault: Ready) -> None:
-    """`doctor` counts in a sample, with --deep in all rows, and reports a constraint of an earlier generation."""
+    """`doctor` counts in a sample, with --deep in all rows; a missing or an earlier constraint is reported too."""
     vault.swap()
     with vault.scratch.database("audit") as database:
 

@@ -64,7 +64,7 @@ def old_key(vault: Vault) -> str:
 
 
 def test_the_refusal_to_attach_names_the_command(vault: Vault) -> None:
-    """`keys destroy` of the month's generation names the command too, so the month can still be attached."""
+    """So does the refusal to destroy the month's generation: the month can still get new tokens."""
     month = this_month(vault)
     refused = vault.run("admin", "partitions", "attach", month, *WHY)
     assert (refused.code, "partitions retoken" in refused.stderr) == (78, True)

@@ -36,7 +36,7 @@ def orders(processes: int) -> st.SearchStrategy[list[int]]:
 
 
 def written_in_turns(vault: FakeVault, turns: Turns, process: int) -> list[object]:
-    """One process that writes four batches with the keys it holds; return the errors that stopped it."""
+    """One process that writes four batches with the keys it holds; the cause of each batch that failed."""
     writer = vault.tapped(turns.tap(process)).writer()
     batches = [vault.receive(event(n)) for n in range(7, 11)]
     return [writer.write(batch).cause for batch in batches]

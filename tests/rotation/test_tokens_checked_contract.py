@@ -187,7 +187,7 @@ def test_a_sample_has_rows_with_both_tokens(bench: Bench, rows: list[SealedRecor
 
 
 def test_a_sample_is_no_longer_than_asked_for(bench: Bench, rows: list[SealedRecord]) -> None:
-    """A sample of 0 rows is allowed."""
+    """A sample may be empty: no row with tokens of both generations may exist."""
     assert bench.comparer.sample(ONE_TWO, 3) == []
     fill(bench)
     assert len(rows) == 6

@@ -152,7 +152,7 @@ def test_one_workers_failure_ends_the_others(vault: FakeVault) -> None:
 
 
 def test_the_first_error_is_raised(vault: FakeVault) -> None:
-    """An error of a worker that was already told to end is not raised, whatever its number."""
+    """Not the error of a worker that fails after it was told to end, whatever its number."""
     stop = threading.Event()
 
     def fail() -> None:
