@@ -108,7 +108,7 @@ class NotFoundError(VaultEtlError):
 class UnattachedMonthError(NotFoundError):
     """No such record is in the table, and its month, or some month, is unattached: detached or archived."""
 
-    word = "month not attached"
+    word = "unattached month"
 
 
 class UnavailableError(VaultEtlError):

@@ -205,8 +205,7 @@ class IngestEngine:
         """Record extensions by a call begun at `now`. Stale messages are dropped before they are written."""
         self._held.extended(seconds_by_handle, now)
         for handle in stale:
-            held = self._held.find(handle)
-            if held is not None:
+            if (held := self._held.find(handle)) is not None:
                 held.visible_until = now
 
     def extend_failed(self, handles: Sequence[str]) -> None:
@@ -226,8 +225,7 @@ class IngestEngine:
     def given_back(self, handles: Sequence[str]) -> None:
         """Record that messages were given back. If the call failed, the queue shows them later by itself."""
         for handle in handles:
-            held = self._held.find(handle)
-            if held is not None:
+            if (held := self._held.find(handle)) is not None:
                 self._drop_as_given_back(held)
 
     def _give_back(self, held: Held) -> None:
