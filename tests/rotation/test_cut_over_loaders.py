@@ -96,7 +96,8 @@ def test_no_loader_waits_more_than_300_ms(watched: Ready, blocker: tuple[str, st
             waits = re.findall(acquired, log_from(scratch, offset))
             longest.append(max(map(float, waits), default=0.0))
     assert KeysChanged() not in results
-    assert 100 < min(longest) < 300, longest
+    assert min(longest) < 300, longest
+    assert max(longest) > 100, longest
 
 
 def test_a_loader_that_waits_for_the_cut_over_writes_no_old_token(watched: Ready) -> None:
