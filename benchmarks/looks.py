@@ -20,8 +20,7 @@ from typing import Final
 import psycopg2
 
 from benchmarks.rotation import Stack
-from tests.kit.entries import NO_QUOTA
-from tests.kit.entries_by_sql import ENTRIES, FILL
+from tests.kit.entries import ENTRIES, MILLION_ENTRIES, NO_QUOTA
 
 SECONDS: Final = 10.0
 CALLERS: Final = 40
@@ -40,7 +39,7 @@ def main(seconds: float) -> None:
         try:
             stack.sql("postgres", 'CREATE DATABASE "full" TEMPLATE vault_etl')
             stack.sql("vault_etl", _OPEN)
-            stack.sql("full", _EMPTY, FILL, _OPEN)
+            stack.sql("full", _EMPTY, MILLION_ENTRIES, _OPEN)
             for database, entries in (("vault_etl", 0), ("full", ENTRIES)):
                 url = stack.on(database, "admin")["VAULT_ETL_DATABASE_URL"]
                 for callers in (1, CALLERS):

@@ -12,10 +12,9 @@ import pytest
 from psycopg2.extensions import cursor
 
 from tests.kit.databases import clone
-from tests.kit.entries import NO_QUOTA
-from tests.kit.entries_by_sql import ENTRIES, FILL
+from tests.kit.entries import ENTRIES, MILLION_ENTRIES, NO_QUOTA
 from tests.kit.fakes.checkpoints import FakeHeadSigner
-from tests.kit.pages import pages
+from tests.kit.plans import pages
 from tests.kit.scratch import Scratch
 from vault_etl.audit.checkpoint import Head
 from vault_etl.local.postgres import RunningPostgres
@@ -36,7 +35,7 @@ def million(postgres: RunningPostgres) -> Iterator[Scratch]:
     """Half a million accesses and other actions, most of them of the login `admin`, one in 50 s for nine months."""
     with clone(postgres) as database:
         database.sql(NO_QUOTA)
-        database.sql(FILL)
+        database.sql(MILLION_ENTRIES)
         database.add_token_keys()
         yield database
 

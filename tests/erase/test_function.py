@@ -8,7 +8,6 @@ import uuid
 import psycopg2
 import pytest
 
-from tests.kit.in_the_way import in_the_way
 from tests.kit.scratch import (
     Scratch,
     ciphertext,
@@ -17,6 +16,7 @@ from tests.kit.scratch import (
     sealed_rejection,
 )
 from tests.kit.swaps import replaced, swaps
+from tests.kit.waiting import in_the_way
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import VaultEtlError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field

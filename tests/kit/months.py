@@ -1,4 +1,4 @@
-"""Months of the table of logins, seen from the database: made, named and filled."""
+"""Months of the table of logins, seen from the database and by `vault-etl partitions`: made, named and filled."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import datetime as dt
 import uuid
 
 from tests.kit.scratch import Scratch
+from tests.kit.vault import Vault
 from vault_etl.audit.entries import Action, AuditRequest
 
 INSERT = "INSERT INTO public.user_logins (record_id, user_id, device_type, create_date)"
@@ -51,3 +52,33 @@ def request() -> AuditRequest:
     return AuditRequest(
         request_id=uuid.uuid4(), action=Action.PARTITIONS_ATTACH, actor="a", host="h", reason="r"
     )
+
+
+WHY = ("--reason", "a test asks", "--yes")
+
+
+def entries(vault: Vault) -> list[tuple[str, str, str, str]]:
+    """Action, phase, decision and reason of each entry about a partition."""
+    found = vault.sql(
+        "SELECT action, phase, decision, reason FROM audit_log WHERE action LIKE 'partitions %%'"
+        " AND seq > %s ORDER BY seq",
+        0,
+    )
+    return [(action, phase, decision, reason) for action, phase, decision, reason in found]
+
+
+def months(vault: Vault) -> dict[str, str]:
+    """The state of each partition that is there or was closed."""
+    rows = vault.ok("admin", "partitions", "list").lines
+    return {row["partition"]: row["state"] for row in rows}
+
+
+def table(month: str) -> str:
+    """The name of a month's partition."""
+    return f"user_logins_{month.replace('-', '_')}"
+
+
+def this_month(vault: Vault) -> str:
+    """The month of the records, by the database's clock."""
+    ((month,),) = vault.sql("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM')")
+    return str(month)

@@ -1,4 +1,4 @@
-"""Plans of statements: their nodes, the rows that they read, and parameters for statements of rotations."""
+"""Plans of statements: their nodes, rows and pages read, and parameters for statements of rotations."""
 
 from __future__ import annotations
 
@@ -89,3 +89,18 @@ def staged(file: str, *columns: str) -> Callable[[cursor], object]:
         )
 
     return stage
+
+
+def pages(opened: cursor, statement: str, values: Mapping[str, Any]) -> tuple[int, set[str]]:
+    """Pages that a statement reads and writes, with all that its functions do; and which functions it calls."""
+    opened.execute("SET LOCAL track_functions = 'all'")
+    opened.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", values)
+    (((plan,),),) = opened.fetchall()
+    opened.execute("SELECT funcname::text FROM pg_stat_xact_user_functions")
+    called = {name for (name,) in opened.fetchall()}
+    opened.connection.commit()
+    used = plan["Plan"]
+    return sum(
+        used[f"{kind} Blocks"]
+        for kind in ("Shared Hit", "Shared Read", "Temp Read", "Temp Written")
+    ), called

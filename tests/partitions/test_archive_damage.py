@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.kit.events import event
-from tests.kit.month_commands import WHY, entries, months, table, this_month
+from tests.kit.months import WHY, entries, months, table, this_month
 from tests.kit.vault import Vault
 from tests.kit.vaults import filled_vault
 from vault_etl.audit.checkpoint import AuditKey

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.kit.month_commands import WHY, months, table, this_month
+from tests.kit.months import WHY, months, table, this_month
 from tests.kit.vault import Vault
 
 WITHOUT = "raise ModuleNotFoundError(\"No module named 'pyarrow'\", name='pyarrow')\n"

@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from tests.kit.events import event
 from tests.kit.meanwhile import ATTACHED, CHANGE, OTHER_ARCHIVE, meanwhile
-from tests.kit.month_commands import WHY, entries, months, table, this_month
+from tests.kit.months import WHY, entries, months, table, this_month
 from tests.kit.vault import Result, Vault
 from tests.kit.vaults import filled_vault
 from vault_etl.local.template import ARCHIVE_BUCKET

@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 
 from tests.kit.events import event
-from tests.kit.month_commands import WHY, entries, months, table, this_month
+from tests.kit.months import WHY, entries, months, table, this_month
 from tests.kit.processes import finish, start
 from tests.kit.vault import Vault
 from tests.kit.vaults import filled_vault

@@ -8,8 +8,8 @@ import pytest
 
 from tests.kit.databases import clone
 from tests.kit.fakes.vault import rotate_request
-from tests.kit.in_the_way import in_the_way
 from tests.kit.scratch import Scratch
+from tests.kit.waiting import in_the_way
 from tests.rotation.fence import LOCK_FENCE, _keys
 from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.local.postgres import RunningPostgres

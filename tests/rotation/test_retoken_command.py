@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kit.events import event
-from tests.kit.month_commands import WHY, table, this_month
+from tests.kit.months import WHY, table, this_month
 from tests.kit.vault import Vault
 from tests.kit.vaults import filled_vault
 from tests.rotation.events import dated_events, load_file

@@ -12,11 +12,11 @@ import psycopg2
 import pytest
 
 from tests.kit.fakes.vault import rotate_request
-from tests.kit.in_the_way import in_the_way
 from tests.kit.new_keys import token_keys
 from tests.kit.scratch import Scratch, sealed_record
 from tests.kit.swaps import everything, outside
 from tests.kit.token_rows import next_of
+from tests.kit.waiting import in_the_way
 from vault_etl.audit.postgres import PostgresAuditLog
 from vault_etl.crypto.fields import Field
 from vault_etl.platform.postgres import Database

@@ -16,7 +16,7 @@ from psycopg2.extensions import cursor
 import benchmarks
 from benchmarks.layout import named
 from tests.kit.databases import clone
-from tests.kit.pages import pages
+from tests.kit.plans import pages
 from tests.kit.scratch import Scratch
 from vault_etl.crypto.fields import Field
 from vault_etl.local.postgres import RunningPostgres
