@@ -17,7 +17,7 @@ from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import DataError, UnavailableError, UsageError
 from vault_etl.cli import keys_rotate
-from vault_etl.cli.keys_rotation import RotationOptions, reencrypt
+from vault_etl.cli.keys_rotate_runs import RotationOptions, reencrypt
 from vault_etl.crypto.fields import Field
 from vault_etl.platform.clock import Progress
 from vault_etl.rotation.data_keys import Rotation, RotationPlan, plan_rotation

@@ -25,7 +25,7 @@ from vault_etl.keys.kms import (
     KmsUnseenKeyGenerator,
 )
 from vault_etl.keys.make import DataKeyLeases
-from vault_etl.keys.needed import KeysToDestroy
+from vault_etl.keys.needed import DestroyTargetFinder
 from vault_etl.keys.postgres import PostgresKeyStore, PostgresWrappedKeys
 from vault_etl.keys.postgres_destroy import PostgresKeyEnder, PostgresKeyNeeds, PostgresOldTokens
 from vault_etl.keys.rewrap import KeyRewrap, Rewrap, RewrapTarget
@@ -128,9 +128,9 @@ def rewrap_target(parts: Parts, request: AuditRequest | None) -> RewrapTarget:
     return RewrapTarget(audit_log(parts, request_id), kms_keys)
 
 
-def keys_to_destroy(parts: Parts) -> KeysToDestroy:
+def keys_to_destroy(parts: Parts) -> DestroyTargetFinder:
     """The keys that `keys destroy` is asked for, with what still needs them."""
-    return KeysToDestroy(key_store(parts), PostgresKeyNeeds(parts.database))
+    return DestroyTargetFinder(key_store(parts), PostgresKeyNeeds(parts.database))
 
 
 def destruction(parts: Parts, progress: Progress, request_id: uuid.UUID) -> KeyDestruction:

@@ -84,7 +84,7 @@ class BoundJudge:
         self._problems.tampered(entry.seq, f"set something ({entry.action}) that was changed since")
 
     def _orphan(self, row: BoundRow) -> None:
-        what = f"set no policy and no key, and one ({row.action}) is stored under its number"
+        what = f"set no policy and no key, but a row ({row.action}) is stored under the number of this entry"
         self._problems.tampered(row.seq, what)
 
 

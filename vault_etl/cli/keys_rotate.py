@@ -1,4 +1,4 @@
-"""`vault-etl keys rotate`: the options. The runs are in `keys_rotation`."""
+"""`vault-etl keys rotate`: the options. The runs are in `keys_rotate_runs`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from vault_etl.base.errors import UsageError
-from vault_etl.cli.keys_rotation import (
+from vault_etl.cli.keys_rotate_runs import (
     RotationOptions,
     abort_token_rotation,
     reencrypt,

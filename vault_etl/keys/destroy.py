@@ -12,7 +12,12 @@ from vault_etl.audit.log import AuditLog, audited
 from vault_etl.base.errors import IncompleteError
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyState, StoredKey
-from vault_etl.keys.needed import KeyLister, KeysToDestroy, KeyToDestroy, refuse_if_unattached_need
+from vault_etl.keys.needed import (
+    DestroyTarget,
+    DestroyTargetFinder,
+    KeyLister,
+    refuse_if_unattached_need,
+)
 from vault_etl.platform.clock import Progress
 
 
@@ -36,7 +41,7 @@ class KeyDestruction:
         self,
         *,
         audit: AuditLog,
-        keys_to_destroy: KeysToDestroy,
+        keys_to_destroy: DestroyTargetFinder,
         ender: KeyEnder,
         old_tokens: OldTokens,
         progress: Progress,
@@ -47,7 +52,7 @@ class KeyDestruction:
         self._old_tokens = old_tokens
         self._progress = progress
 
-    def __call__(self, request: AuditRequest, to_destroy: KeyToDestroy) -> Destroyed:
+    def __call__(self, request: AuditRequest, to_destroy: DestroyTarget) -> Destroyed:
         """Destroy the keys of `to_destroy` that are not destroyed yet.
 
         An active data key whose lease has expired is retired first, and stays retired if it is needed.
@@ -75,7 +80,7 @@ class KeyDestruction:
             return Destroyed(ended, rows)
 
 
-def _changed_meanwhile(to_destroy: KeyToDestroy) -> IncompleteError:
+def _changed_meanwhile(to_destroy: DestroyTarget) -> IncompleteError:
     return IncompleteError(
         f"{to_destroy} changed meanwhile",
         hint="wait for rotations that are running, and run it again",

@@ -13,7 +13,7 @@ from vault_etl.keys.ring import KeyReader
 
 
 @dataclass(frozen=True, slots=True)
-class KeyToDestroy:
+class DestroyTarget:
     """The keys that are destroyed with `key_id`: a data key, or a whole generation of token keys.
 
     `keys` are those that are not destroyed yet: empty if all are.
@@ -36,14 +36,14 @@ class KeyToDestroy:
         return f"generation {self.generation} of the token keys ({ids})"
 
 
-class KeysToDestroy:
+class DestroyTargetFinder:
     """Finds the keys to destroy, and refuses while something needs them."""
 
     def __init__(self, reader: KeyReader, needs: KeyNeedsCounter) -> None:
         self._reader = reader
         self._needs = needs
 
-    def find(self, key_id: int) -> KeyToDestroy:
+    def find(self, key_id: int) -> DestroyTarget:
         """Return the keys that are destroyed with this key.
 
         Raises NotFoundError if no key has this id, and ConfigurationError for the source key, which
@@ -59,16 +59,16 @@ class KeysToDestroy:
             raise ConfigurationError(message, hint="without it no file is known to be loaded")
         if key.generation is None:
             live = key.state is not KeyState.DESTROYED
-            return KeyToDestroy(key_id, None, (Field(key.field),), (key,) if live else ())
+            return DestroyTarget(key_id, None, (Field(key.field),), (key,) if live else ())
         generation = [
             each
             for field in PERSONAL_FIELDS
             for each in self._reader.field_token_keys(field)
             if each.generation == key.generation
         ]
-        return KeyToDestroy(key_id, key.generation, PERSONAL_FIELDS, tuple(generation))
+        return DestroyTarget(key_id, key.generation, PERSONAL_FIELDS, tuple(generation))
 
-    def needs(self, to_destroy: KeyToDestroy, *, counted: bool = False) -> KeyNeeds:
+    def needs(self, to_destroy: DestroyTarget, *, counted: bool = False) -> KeyNeeds:
         """Return the old tokens that are cleared with the keys, and what unattached months need of them.
 
         Uses the kept counts, or reads all rows if `counted`. Raises ConfigurationError, with the
@@ -83,7 +83,7 @@ class KeysToDestroy:
         return needs
 
 
-def refuse_if_unattached_need(to_destroy: KeyToDestroy, needs: KeyNeeds) -> None:
+def refuse_if_unattached_need(to_destroy: DestroyTarget, needs: KeyNeeds) -> None:
     """Raise ConfigurationError if months that are not attached hold tokens of this generation."""
     if needs.unattached:
         message = f"{to_destroy} is needed: {needs.unattached} rows with its tokens in months that are not attached"
@@ -94,7 +94,7 @@ def refuse_if_unattached_need(to_destroy: KeyToDestroy, needs: KeyNeeds) -> None
         )
 
 
-def _refuse_in_use(to_destroy: KeyToDestroy) -> None:
+def _refuse_in_use(to_destroy: DestroyTarget) -> None:
     states = {key.state for key in to_destroy.keys}
     if KeyState.PENDING in states:
         message = f"{to_destroy} is pending"
@@ -105,7 +105,7 @@ def _refuse_in_use(to_destroy: KeyToDestroy) -> None:
         raise ConfigurationError(message, hint=hint)
 
 
-def _refuse_if_needed(to_destroy: KeyToDestroy, needs: KeyNeeds) -> None:
+def _refuse_if_needed(to_destroy: DestroyTarget, needs: KeyNeeds) -> None:
     counts = {
         "values of records"
         if to_destroy.generation is None
@@ -119,7 +119,7 @@ def _refuse_if_needed(to_destroy: KeyToDestroy, needs: KeyNeeds) -> None:
         raise ConfigurationError(message, hint=_hint(to_destroy, needs))
 
 
-def _hint(to_destroy: KeyToDestroy, needs: KeyNeeds) -> str:
+def _hint(to_destroy: DestroyTarget, needs: KeyNeeds) -> str:
     if to_destroy.generation is not None:
         return "`vault-etl keys rotate --tokens` gives them new tokens"
     if needs.values or needs.bodies:
