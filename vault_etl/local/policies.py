@@ -27,7 +27,7 @@ from vault_etl.local.template import IAM_ROLES, Template
 ADMIN, OPERATOR = "admin", "operator"
 
 ROLES = (*IAM_ROLES, "analyst", OPERATOR, ADMIN)
-"""The roles of design.md §2; the operator, with all of them except owner; the admin, who may do all."""
+"""The roles in docs/design.md, Roles; the operator, with all of them except owner; the admin, who may do all."""
 
 # moto names an action by the API call, AWS by the permission.
 _CALLS = {

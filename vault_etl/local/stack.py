@@ -128,7 +128,7 @@ class EmbeddedStack:
         return client
 
     def environment(self, role: str) -> dict[str, str]:
-        """Return the settings that point other commands at this stack, as a role of design.md §2.
+        """Return the settings that point other commands at this stack, as a role of docs/design.md, Roles.
 
         Raises UsageError for an unknown role, ConfigurationError if the stack does not run.
         """

@@ -206,7 +206,10 @@ def search_digest(nonce: bytes, tokens: Sequence[uuid.UUID]) -> bytes:
 
 
 def user_digest(nonce: bytes, user_id: str) -> bytes:
-    """Bind an intent to the user of a search: as `search_digest`, with another prefix, of the id in UTF-8."""
+    """Bind an intent to the user of a search: as `search_digest`, with another prefix, of the id in UTF-8.
+
+    Raises ValueError as `search_digest` does.
+    """
     return _digest(_USER_PREFIX, nonce, user_id.encode())
 
 
