@@ -60,7 +60,7 @@ class Subscriber:
 
     def run(self, block: int) -> None:
         """Run a block of the page, word by word but for the address of the vault."""
-        text = documented("Logical replication", "sql")[block].replace(
+        text = documented("how-to/logical-replication.md", "sql")[block].replace(
             "host=db.internal dbname=vault_etl user=analytics password=…", connection(self.vault)
         )
         for statement in filter(str.strip, text.split(";\n")):

@@ -38,14 +38,9 @@ LOGINS = {
 """Of a login of the page, what it is called in the tests."""
 
 
-def documented(title: str, language: str) -> list[str]:
-    """The blocks of a language on the page of this title, in order."""
-    pages = [
-        page.read_text(encoding="utf-8")
-        for folder in ("how-to", "operations")
-        for page in (PAGES / folder).glob("*.md")
-    ]
-    (text,) = (page for page in pages if page.startswith(f"# {title}\n"))
+def documented(page: str, language: str) -> list[str]:
+    """The blocks of a language on a page of the docs, in order."""
+    text = (PAGES / page).read_text(encoding="utf-8")
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 

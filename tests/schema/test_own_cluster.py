@@ -50,11 +50,13 @@ def cluster(major: int, folder: Path) -> Iterator[Scratch]:
     with own_cluster(major, folder) as made:
         make_database(made, made.name, new=True)
         made.sql(EXERCISE, role="deployer")
-        (migrate,) = documented("Database", "sh")
+        (migrate,) = documented("how-to/database.md", "sh")
         adopt = migrate.replace("vault-etl migrate", "vault-etl migrate --adopt", 1)
         done = shell(programs(major).bin, made.url("deployer"), adopt, folder)
         assert done.returncode == 0, done.stderr
-        for statement in as_documented(made.server, documented("Database", "sql")[1], made.name):
+        for statement in as_documented(
+            made.server, documented("how-to/database.md", "sql")[1], made.name
+        ):
             made.sql(statement, role="deployer")
         made.add_token_keys()
         keys = made.write_keys(*Field)
@@ -70,7 +72,10 @@ def cluster(major: int, folder: Path) -> Iterator[Scratch]:
 def dumped(cluster: Scratch, major: int, folder: Path) -> Scratch:
     """The cluster, with a dump of it in the folder."""
     done = shell(
-        programs(major).bin, cluster.url("deployer"), documented("Backups", "sh")[0], folder
+        programs(major).bin,
+        cluster.url("deployer"),
+        documented("operations/backups.md", "sh")[0],
+        folder,
     )
     assert done.returncode == 0, done.stderr
     return cluster
@@ -78,7 +83,9 @@ def dumped(cluster: Scratch, major: int, folder: Path) -> Scratch:
 
 def make_database(cluster: Scratch, name: str, *, new: bool = False) -> None:
     """Make the database, and its owner if it is new, as the administrator."""
-    create, *others = as_documented(cluster.server, documented("Database", "sql")[0], name)
+    create, *others = as_documented(
+        cluster.server, documented("how-to/database.md", "sql")[0], name
+    )
     for statement in [create, *others] if new else others:
         Scratch(cluster.server, "postgres").sql(statement, role="administrator")
 
@@ -100,7 +107,7 @@ def test_a_restored_vault_is_the_vault_that_was_dumped(
     """The commands of the page succeed and bring back every row, owner, guard and grant."""
     make_database(dumped, "restored")
     restored = Scratch(dumped.server, "restored")
-    _, restore, _ = documented("Backups", "sh")
+    _, restore, _ = documented("operations/backups.md", "sh")
     done = shell(programs(major).bin, restored.url("deployer"), restore, folder)
     assert done.returncode == 0, done.stderr
     assert differences(restored, "ingest") == []
@@ -120,7 +127,7 @@ def test_a_restore_that_lost_the_owners_is_reported(
     """Every object, functions too, belongs to the login that restored it: `migrate --check` exits 78 and names them."""
     make_database(dumped, "owned")
     owned = Scratch(dumped.server, "owned")
-    _, restore, _ = documented("Backups", "sh")
+    _, restore, _ = documented("operations/backups.md", "sh")
     steps = restore.replace("pg_restore ", "pg_restore --no-owner ")
     done = shell(programs(major).bin, owned.url("deployer"), steps, folder)
     assert done.returncode == 78
