@@ -121,6 +121,6 @@ def cut_over_again(scratch: Scratch, generation: int) -> None:
     assert isinstance(swapped, CutOverDone)
 
 
-def next_of(token: uuid.UUID) -> uuid.UUID:
+def filled_token(token: uuid.UUID) -> uuid.UUID:
     """Return the next token that `fill` computes for a token."""
     return uuid.UUID(hashlib.md5(str(token).encode(), usedforsecurity=False).hexdigest())

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.kit.cut_over import Ready, ready
+from tests.kit.cut_over import Ready, filled_token, ready
 from tests.kit.entries import append_committed
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.months import name_of
 from tests.kit.scratch import Scratch
-from tests.kit.token_rows import next_of
 from tests.rotation.claims import CLAIM
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.crypto.fields import Table
@@ -57,7 +56,7 @@ class Site:
     def fill(self, claim: uuid.UUID, rows: Sequence[TokenRow], generation: int = 2) -> int | None:
         """Write new tokens, each a function of the old token."""
         made = [
-            NextTokens(row, {field: next_of(token) for field, token in row.tokens.items()})
+            NextTokens(row, {field: filled_token(token) for field, token in row.tokens.items()})
             for row in rows
         ]
         step = RotationStep(claim, EVERYTHING, None, is_done=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kit.chain import broken
-from tests.kit.cut_over import Ready, cut_over_again, ready
+from tests.kit.cut_over import Ready, cut_over_again, filled_token, ready
 from tests.kit.databases import empty
 from tests.kit.dumps import DEFINITIONS, program
 from tests.kit.fakes.vault import find_request
@@ -17,7 +17,6 @@ from tests.kit.months import ensure, month_start, name_of
 from tests.kit.rights import RIGHTS, rights
 from tests.kit.rows import cut_over_request
 from tests.kit.scratch import Scratch, new_record_id, sealed_record
-from tests.kit.token_rows import next_of
 from vault_etl.audit.postgres import PostgresAuditLog
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.erase.erase import RecordTarget
@@ -98,7 +97,7 @@ def test_prepared_statements_keep_working(vault: Ready, statement: str, mode: st
     before, after = shown
     assert old <= set(before.values())
     assert after == {
-        name: next_of(value) if value in old else value for name, value in before.items()
+        name: filled_token(value) if value in old else value for name, value in before.items()
     }
 
 
@@ -176,9 +175,9 @@ def test_duplicates_are_the_same_and_are_found_by_both_tokens(vault: Ready, fiel
         (before,) = duplicates.shared_tokens(query)
         vault.swap()
         (after,) = duplicates.shared_tokens(query)
-        assert (before.token, after.token) == (old, next_of(old))
+        assert (before.token, after.token) == (old, filled_token(old))
         assert after.count == before.count == 4
-        for tokens in ([old], [next_of(old)], [old, next_of(old)]):
+        for tokens in ([old], [filled_token(old)], [old, filled_token(old)]):
             (found,) = finder.holding(audit.intend(find_request(field)), tokens, 10)
             assert found.count == len(found.newest) == 4
 

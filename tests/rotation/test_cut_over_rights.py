@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.kit.cut_over import Ready, ready, state
+from tests.kit.cut_over import Ready, filled_token, ready, state
 from tests.kit.months import name_of
 from tests.kit.rights import RIGHTS, rights
 from tests.kit.scratch import Scratch
-from tests.kit.token_rows import next_of
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.crypto.fields import PERSONAL_FIELDS
 
@@ -123,7 +122,7 @@ def test_the_view_shows_the_new_tokens(vault: Ready) -> None:
     before = scratch.sql(everything, role="analyst")
     vault.swap()
     assert scratch.sql(everything, role="analyst") == [
-        (*row[:3], next_of(row[3]), next_of(row[4]), *row[5:]) for row in before
+        (*row[:3], filled_token(row[3]), filled_token(row[4]), *row[5:]) for row in before
     ]
 
 
@@ -153,7 +152,7 @@ def test_objects_that_depend_on_the_view_keep_working(vault: Ready) -> None:
         " SELECT DISTINCT masked_ip FROM user_logins_masked; END"
     )
     vault.swap()
-    ip, device_id = (next_of(vault.records[0].tokens[field]) for field in PERSONAL_FIELDS)
+    ip, device_id = (filled_token(vault.records[0].tokens[field]) for field in PERSONAL_FIELDS)
     assert scratch.sql("SELECT * FROM twice") == [(device_id, ip, 4)]
     assert scratch.sql("SELECT * FROM ips()") == [(ip,)]
 
@@ -175,7 +174,7 @@ def test_functions_that_name_columns_at_run_time_keep_working(vault: Ready) -> N
         connection.commit()
         vault.swap()
         cursor.execute(calls)
-        ip, device_id = (next_of(vault.records[0].tokens[field]) for field in PERSONAL_FIELDS)
+        ip, device_id = (filled_token(vault.records[0].tokens[field]) for field in PERSONAL_FIELDS)
         assert cursor.fetchall() == [(ip, device_id, str(ip))]
 
 

@@ -11,11 +11,11 @@ from typing import TypeVar
 import psycopg2
 import pytest
 
+from tests.kit.cut_over import filled_token
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import token_keys
 from tests.kit.scratch import Scratch, sealed_record
 from tests.kit.swaps import everything, outside
-from tests.kit.token_rows import next_of
 from tests.kit.waiting import in_the_way
 from vault_etl.audit.postgres import PostgresAuditLog
 from vault_etl.crypto.fields import Field
@@ -137,7 +137,7 @@ def test_an_erasure_in_progress_wins_over_a_fill(scratch: Scratch, keys: WriteKe
         PostgresTokenRotations(database).begin(rotate_request(), token_keys(2), 1)
         backfill, generations = PostgresTokenBackfill(database), Generations(1, 2)
         rows = backfill.page(generations, everything(), 10).rows
-        made = [NextTokens(r, {f: next_of(t) for f, t in r.tokens.items()}) for r in rows]
+        made = [NextTokens(r, {f: filled_token(t) for f, t in r.tokens.items()}) for r in rows]
         # The superuser may keep the transaction open; a client's erasure commits by itself.
         with scratch.connect() as erasing, erasing.cursor() as cursor:
             cursor.execute(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.adopted import BOTH, EXERCISE
-from tests.kit.cut_over import cut_over_again
+from tests.kit.cut_over import cut_over_again, filled_token
 from tests.kit.databases import admin
 from tests.kit.online import EXPAND, ONLINE, finish, online, with_country
 from tests.kit.own_cluster import (
@@ -22,7 +22,6 @@ from tests.kit.own_cluster import (
 )
 from tests.kit.schemas import differences, odd_members
 from tests.kit.scratch import Scratch, sealed_record, sealed_rejection
-from tests.kit.token_rows import next_of
 from vault_etl.crypto.fields import Field
 from vault_etl.platform.resources import resource_dir
 from vault_etl.records.fenced_writes import Loaded
@@ -172,7 +171,7 @@ def test_tokens_cut_over_where_no_superuser_migrated(cluster: Scratch) -> None:
     analysts = "SELECT masked_ip FROM user_logins_masked"
     before = cluster.value(analysts, role="analyst")
     cut_over_again(cluster, 2)
-    assert cluster.value(analysts, role="analyst") == next_of(before)
+    assert cluster.value(analysts, role="analyst") == filled_token(before)
 
 
 def test_every_object_belongs_to_the_owner_role(cluster: Scratch) -> None:
