@@ -48,17 +48,17 @@ def test_the_demo_is_never_silent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_local_start_is_never_silent_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dots and steps go to standard error; standard output has the data alone."""
-    screen, data = Screen(), io.StringIO()
+    screen, data, step = Screen(), io.StringIO(), "vault-etl: starting PostgreSQL\n"
 
     class SlowStack:
-        """A stack that starts when two dots are shown."""
+        """A stack that starts when two dots are shown after its step."""
 
         def __init__(self, directory: Path, *, notify: Callable[[str], None]) -> None:
             self.directory, self._notify = directory, notify
 
         def start(self, _emulator: object) -> StackStatus:
             self._notify("starting PostgreSQL")
-            while screen.getvalue().count(".") < 2:
+            while screen.getvalue().partition(step)[2].count(".") < 2:
                 time.sleep(0.01)
             return StackStatus(self.directory, None, None, StackState())
 
@@ -67,7 +67,7 @@ def test_local_start_is_never_silent_on_a_terminal(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "stdout", data)
     monkeypatch.setattr(local, "EmbeddedStack", SlowStack)
     local.start()
-    assert screen.getvalue().startswith("vault-etl: starting PostgreSQL\n..")
+    assert screen.getvalue().lstrip(".\n").startswith(f"{step}..")
     assert json.loads(data.getvalue())["state"] == "stopped"
 
 

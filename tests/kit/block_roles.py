@@ -33,7 +33,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "allowance": ("reveal", "audit", "admin"),
     },
     "platform/lock_watch.sql": {"blockers": ("admin",)},
-    "records/months.sql": {"away": ("reveal", "re-encrypt", "erase", "audit", "analyst")},
+    "records/months.sql": {"unattached": ("reveal", "re-encrypt", "erase", "audit", "analyst")},
     "partitions/archives.sql": dict.fromkeys(
         (
             *("patience", "begin", "record", "drop", "make", "restored"),
