@@ -86,7 +86,7 @@ class Following:
 
     def was_away(self) -> set[str]:
         """The classes of the errors of all the times that it was not ready."""
-        return {line["away"].rpartition(": ")[2] for line in self.lines("not ready")}
+        return {line["unavailable"].rpartition(": ")[2] for line in self.lines("not ready")}
 
     def calls(self, operation: str) -> int:
         """Count the calls of an operation of the queue."""
