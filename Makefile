@@ -49,7 +49,7 @@ test: $(VENV)/.dev-installed ## run the tests that need Python alone, on moto, a
 	$(PYTEST) $(SPREAD) --emulator localstack $(SMOKE) $(PYTEST_ARGS)
 
 # Two processes: these tests compute, and each process collects all of them first.
-test-fast: $(VENV)/.dev-installed ## run the unit tests, with the vectors and most of the docs, in under a minute
+test-fast: $(VENV)/.dev-installed ## run the unit tests, with the vectors and most of the docs, in about a minute
 	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m unit $(PYTEST_ARGS)
 
 test-localstack: $(VENV)/.dev-installed ## run every test that needs an emulator on a real LocalStack
