@@ -137,6 +137,7 @@ def _turn(path: Path) -> int:
     return next(places, len(FIRST))
 
 
+@functools.cache
 def _name(path: Path) -> str:
     return path.relative_to(Path(__file__).parent).as_posix()
 

@@ -10,8 +10,6 @@ from tests.kit.processes import fails
 from tests.kit.proxy import Answer, FaultProxy, Verdict
 from tests.kit.vault import Vault
 
-DATA_KEY = "alias/vault-etl-data"
-
 
 def queue_key(shape: str, code: str) -> Answer:
     """The answer of SQS today, which has the code of the older protocol in a header."""

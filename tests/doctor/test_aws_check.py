@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 from typing_extensions import override
 
-from vault_etl.audit.log import Identity
+from tests.kit.fakes.identity import FakeIdentity
 from vault_etl.base.errors import ConfigurationError, UsageError
 from vault_etl.doctor import aws
 from vault_etl.doctor.aws import KmsKey
 from vault_etl.ingest.queue import QueueDepth, QueueGauge
 
 ROLE = "arn:aws:sts::111122223333:assumed-role/vault-etl-audit/ada"
-
-
-@dataclass
-class Caller(Identity):
-    """A caller with this ARN."""
-
-    arn: str
-
-    @override
-    def actor(self) -> str:
-        return self.arn
-
-    @override
-    def host(self) -> str:
-        return "host.example"
 
 
 @pytest.mark.parametrize(
@@ -42,7 +25,7 @@ class Caller(Identity):
 )
 def test_an_identity_names_no_person_and_no_account(arn: str, detail: str) -> None:
     """A session of a role has the name of the person who assumed it; the verdict leaves it out."""
-    verdict = aws.identity(Caller(arn))
+    verdict = aws.identity(FakeIdentity(arn))
     assert (verdict.ok, verdict.detail) == (True, detail)
 
 

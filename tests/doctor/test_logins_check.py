@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from typing_extensions import override
 
+from tests.kit.fakes.identity import FakeIdentity
 from vault_etl.audit.log import Identity
 from vault_etl.base.errors import UnavailableError
 from vault_etl.doctor import logins
@@ -33,24 +33,9 @@ class Rights:
         return logins.separation(rights, mixed, identity)
 
 
-@dataclass
-class Caller(Identity):
-    """A caller with this ARN."""
-
-    arn: str
-
-    @override
-    def actor(self) -> str:
-        return self.arn
-
-    @override
-    def host(self) -> str:
-        return "host.example"
-
-
 def by(arn: str) -> Callable[[], Identity]:
     """Return the identity of this ARN."""
-    return lambda: Caller(arn)
+    return lambda: FakeIdentity(arn)
 
 
 def test_roles_are_listed_without_their_prefix() -> None:

@@ -68,8 +68,7 @@ def test_a_pooler_is_reported_and_another_login_is_a_fault() -> None:
 
 def tls(sslmode: str, *hosts: str, account: str = "111122223333") -> Verdict:
     """Check a connection with this `sslmode` to these hosts, as a caller of this AWS account."""
-    caller = FakeIdentity()
-    caller.actor = lambda: f"arn:aws:iam::{account}:user/x"  # type: ignore[method-assign]
+    caller = FakeIdentity(f"arn:aws:iam::{account}:user/x")
     return postgres_tls(Transport(sslmode, list(hosts)), lambda: caller)
 
 

@@ -7,38 +7,29 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+from http.server import BaseHTTPRequestHandler
+
+from typing_extensions import override
+
+from tests.kit.loopback_server import LoopbackServer
 
 Reply = tuple[int, bytes] | Callable[[], tuple[int, bytes]] | None
 """A status and a body, made when it is asked for or before; or silence."""
 
 
-class CredentialsServer:
+class CredentialsServer(LoopbackServer):
     """Answers GET and POST alike with `reply`, which can be changed; counts what it was asked."""
 
     def __init__(self, reply: Reply = None) -> None:
         self.reply = reply
         self.asked = 0
         self._closed = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = False  # so that closing waits for them
-        self._thread = threading.Thread(target=self._server.serve_forever)
+        super().__init__(self._handler())
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
+    @override
     def __exit__(self, *_: object) -> None:
         self._closed.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    @property
-    def url(self) -> str:
-        """The address of the server."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        super().__exit__()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self

@@ -5,13 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
+
+from tests.kit.loopback_server import LoopbackServer
 
 UPSTREAM_SECONDS = 60
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
@@ -43,28 +43,12 @@ A text is the code of an AWS error, which is the answer. Bytes are the body of t
 """
 
 
-class FaultProxy:
+class FaultProxy(LoopbackServer):
     """Passes AWS calls on, headers as they are (they are signed), unless `judge` says no."""
 
     def __init__(self, upstream: str, judge: Judge = lambda _: True) -> None:
         self.calls: list[Call] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(upstream, judge, self.calls))
-        self._server.daemon_threads = False  # so that closing waits for them
-        self._thread = threading.Thread(target=self._server.serve_forever)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    @property
-    def url(self) -> str:
-        """The value to which an AWS_ENDPOINT_URL is set."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(_handler(upstream, judge, self.calls))
 
     def operations(self) -> list[str]:
         """The operations called so far, in order."""

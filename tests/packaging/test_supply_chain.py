@@ -6,14 +6,15 @@ import json
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from tests.kit.loopback_server import LoopbackServer
 
 pytestmark = pytest.mark.command
 
@@ -167,11 +168,8 @@ def advisories() -> Iterator[tuple[str, dict[str, int]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/v1/query", known
-    server.shutdown()
-    server.server_close()
+    with LoopbackServer(Answers) as server:
+        yield f"{server.url}/v1/query", known
 
 
 def _audit(*arguments: str) -> subprocess.CompletedProcess[str]:

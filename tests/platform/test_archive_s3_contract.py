@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import base64
 import http.client
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from tests.kit.loopback_server import LoopbackServer
 from vault_etl.base.errors import (
     ConfigurationError,
     DataError,
@@ -76,11 +76,8 @@ def cutting(endpoint: str, times: int) -> Iterator[tuple[str, list[str]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    server.shutdown()
-    server.server_close()
+    with LoopbackServer(Handler) as server:
+        yield server.url, asked
 
 
 def test_the_sha256_is_kept_beside_the_object(archive: S3Archive, cold: Any) -> None:  # noqa: ANN401

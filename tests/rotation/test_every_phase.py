@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.cold_function import cold_function
 from tests.kit.events import event
 from tests.kit.processes import finish
 from tests.kit.quarantined import quarantine
@@ -76,13 +77,8 @@ class Day:
 @pytest.fixture
 def function(rotation_filled: Vault, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
     """The vault, for a Lambda function in this process with the rights of the role ingest."""
-    for name, value in rotation_filled.environment("ingest").items():
-        monkeypatch.setenv(name, value)
-    aws_lambda._writer.cache_clear()
-    aws_lambda._log.cache_clear()
-    yield rotation_filled
-    aws_lambda._writer.cache_clear()
-    aws_lambda._log.cache_clear()
+    with cold_function(rotation_filled, monkeypatch) as cold:
+        yield cold
 
 
 @pytest.mark.timeout(300)

@@ -29,10 +29,6 @@ KEY_HASH_BYTES: Final = 4
 MAX_NOTE_BYTES: Final = 4096
 """The limit: KMS signs shorter messages as they are (`MessageType` RAW)."""
 
-MIN_SIGNATURE_BYTES: Final = 8
-MAX_SIGNATURE_BYTES: Final = 72
-"""The sizes of an ECDSA signature on P-256 in DER."""
-
 _SIGNATURE: Final = re.compile(r"\u2014 (\S+) ([A-Za-z0-9+/]+={0,2})")
 _TEXT: Final = re.compile(
     re.escape(ORIGIN)

@@ -221,13 +221,3 @@ def parse_again(record_id: uuid.UUID, body: Pii, *, of_line: bool, strict: bool 
 
 def _is_early(event: LoginEvent) -> bool:
     return event.create_date is not None and event.create_date < FIRST_DAY
-
-
-@dataclass(frozen=True, slots=True)
-class SealedValue:
-    """A stored ciphertext and its place. `user_id` is empty in quarantine."""
-
-    field: Field
-    record_id: uuid.UUID
-    user_id: str
-    ciphertext: bytes

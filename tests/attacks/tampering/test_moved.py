@@ -23,10 +23,6 @@ SWAP_FIELDS_AND_TOKENS = """
     SET ip_ciphertext = device_id_ciphertext, device_id_ciphertext = ip_ciphertext,
         masked_ip = masked_device_id, masked_device_id = masked_ip
 """
-SWAP_FIELDS_OF_KEYS = """
-    UPDATE data_keys SET field = CASE field WHEN 'ip' THEN 'device_id' ELSE 'ip' END
-    WHERE field <> 'quarantine' AND purpose = 'data'
-"""
 SWAP_ROWS = """
     UPDATE user_logins AS mine SET ip_ciphertext = its.ip_ciphertext
     FROM user_logins AS its

@@ -1,4 +1,4 @@
-"""Somebody."""
+"""A caller's identity in memory."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ ACTOR = "arn:aws:sts::000000000000:assumed-role/re-encrypt/ada"
 
 
 class FakeIdentity(Identity):
-    """`Identity` of a made-up person."""
+    """`Identity` of a made-up person, with this ARN."""
+
+    def __init__(self, arn: str = ACTOR) -> None:
+        self._arn = arn
 
     @override
     def actor(self) -> str:
-        return ACTOR
+        return self._arn
 
     @override
     def host(self) -> str:

@@ -20,9 +20,9 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, Self
 
+from vault_etl.ingest.metrics.listen_address import ListenAddress
 from vault_etl.ingest.metrics.prometheus import PrometheusMetrics
 from vault_etl.ingest.metrics.workers import WorkerMetrics
-from vault_etl.platform.listen_address import ListenAddress
 
 HEAD_SECONDS: Final = 3.0
 ANSWER_SECONDS: Final = 5.0
