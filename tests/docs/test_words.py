@@ -28,6 +28,7 @@ PLACES: Final = (
     "tests/base/**/*.py",
     "tests/cli/**/*.py",
     "tests/crypto/**/*.py",
+    "tests/declaration/**/*.py",
     "tests/docs/**/*.py",
     "tests/doctor/**/*.py",
     "tests/endurance/**/*.py",

@@ -1,0 +1,161 @@
+"""The parsed declaration: fields of the vault, and events with their personal values and plain columns.
+
+Every value here was checked by `declaration.parse`. Tuples have the order of the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NewType
+
+from vault_etl.declaration.json_path import JsonPath
+from vault_etl.declaration.known_kinds import KnownKind
+
+FORMAT: Final = 1
+"""The format of the file that this version reads."""
+
+FieldName = NewType("FieldName", str)
+"""The name of a declared field. It is bound into tokens, encryption contexts and the rows of keys."""
+
+EventName = NewType("EventName", str)
+"""The name of a declared event: its table, which is bound into associated data."""
+
+
+@dataclass(frozen=True, slots=True)
+class VaultField:
+    """`[fields.NAME]`: one kind, one token key a generation, one domain of joins.
+
+    A retired field has keys and stored values, and takes no new ones.
+    """
+
+    name: FieldName
+    kind: KnownKind
+    retired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalValue:
+    """An entry of `[events.NAME.personal]`: a value that is stored as a token and a ciphertext.
+
+    Associated data binds `name`; tokens and keys are those of `field`.
+    """
+
+    name: str
+    field: VaultField
+    path: JsonPath
+    token: str
+    """The column of the token."""
+    required: bool = False
+    retired: bool = False
+
+    @property
+    def next_token(self) -> str:
+        """The column of the token of a second generation."""
+        return f"next_{self.token}"
+
+    @property
+    def ciphertext(self) -> str:
+        """The column of the ciphertext."""
+        return f"{self.name}_ciphertext"
+
+    @property
+    def columns(self) -> tuple[str, str, str]:
+        """All columns of the value."""
+        return (self.token, self.next_token, self.ciphertext)
+
+
+class PlainType(StrEnum):
+    """The types of plain columns."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    DECIMAL = "decimal"
+    BOOLEAN = "boolean"
+    DAY = "day"
+    MOMENT = "moment"
+
+
+class Numbers(StrEnum):
+    """The JSON numbers that a text column accepts, by their spelling: `-?[0-9]+`, or a fraction too."""
+
+    WHOLE = "whole"
+    DECIMAL = "decimal"
+
+
+@dataclass(frozen=True, slots=True)
+class PlainColumn:
+    """An entry of `[events.NAME.plain]`: a column that is stored as the message has it."""
+
+    name: str
+    type: PlainType
+    path: JsonPath
+    required: bool = False
+    max: int | None = None
+    """Of text: the most code points. None for every other type."""
+    numbers: Numbers | None = None
+    """Of text: the numbers that it accepts. None: no number."""
+    moment: str | None = None
+    """Of a day: a second column, which takes the moment of a message that names one. None: no such column."""
+    retired: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns of the value."""
+        return (self.name,) if self.moment is None else (self.name, self.moment)
+
+
+@dataclass(frozen=True, slots=True)
+class Discriminator:
+    """`when = {path = …, equals = …}`: the event takes the messages whose text at `path` is `equals`."""
+
+    path: JsonPath
+    equals: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredEvent:
+    """`[events.NAME]`: one table, with the columns of its values.
+
+    Of the events that are not retired, at most one takes a message: the queues of two events differ,
+    or their discriminators have one path and different texts.
+    """
+
+    name: EventName
+    subject: PlainColumn
+    """The person, a required text: bound into associated data, and given to `erase` and `subject export`."""
+    day: PlainColumn
+    """The day of a record. A message without one has the day on which it was sent."""
+    personal: tuple[PersonalValue, ...]
+    plain: tuple[PlainColumn, ...]
+    queue: str | None = None
+    """The name of the SQS queue that the messages come from, the last part of its URL. None: any queue."""
+    when: Discriminator | None = None
+    retired: bool = False
+
+    @property
+    def values(self) -> tuple[PersonalValue | PlainColumn, ...]:
+        """All values: required ones first, in each part the plain ones, then the personal ones."""
+        return tuple(sorted((*self.plain, *self.personal), key=lambda value: not value.required))
+
+    @property
+    def paths(self) -> Iterator[JsonPath]:
+        """The paths of all values that are read from messages."""
+        return (value.path for value in self.values if not value.retired)
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """The fields and events of one vault."""
+
+    fields: tuple[VaultField, ...]
+    events: tuple[DeclaredEvent, ...]
+
+    def field(self, name: str) -> VaultField:
+        """Return the field of this name. Raises KeyError."""
+        return {field.name: field for field in self.fields}[FieldName(name)]
+
+    def event(self, name: str) -> DeclaredEvent:
+        """Return the event of this name. Raises KeyError."""
+        return {event.name: event for event in self.events}[EventName(name)]
