@@ -13,18 +13,19 @@ from tests.kit.fakes.receipts import any_receipt
 from tests.kit.format_examples import EXAMPLES, PAGE, _bytes, _text, _uuid
 from vault_etl.audit.opening import Opener
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.canonical import WHITE_SPACE, canonical, is_blank
 from vault_etl.crypto.ciphertext import ValuePlace, pad, unpad
 from vault_etl.crypto.digest import hmac_sha256, lp, sha256
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
+from vault_etl.crypto.fields import Field, KeyPurpose, Table
 from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey, encryption_context
 from vault_etl.crypto.record_id import record_id_of_line, record_id_of_message
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.source_digest import LineDigest, name_digest
-from vault_etl.crypto.tokens import PLACEHOLDERS, Tokenizer, placeholder_token
+from vault_etl.crypto.tokens import Tokenizer, placeholder_token
 from vault_etl.event.events import MAX_CODE_POINTS
+from vault_etl.event.field_kinds import KINDS
 from vault_etl.event.json_body import MAX_BODY_BYTES, MAX_NESTING
 from vault_etl.event.rejection import Reason
+from vault_etl.kinds.blank import WHITE_SPACE, is_blank
 
 
 def _named(prefix: str) -> list[str]:
@@ -64,8 +65,7 @@ def test_the_source_digests_of_the_page() -> None:
 def test_the_canonical_forms_of_the_page(section: str) -> None:
     """Each spelling on the page has the canonical form beside it."""
     field = Field(section.split()[1])
-    value = Pii.of_text(_text(section, "text"))
-    assert canonical(field, value) == _bytes(section, "canonical")
+    assert KINDS[field].canonical(_text(section, "text")) == _bytes(section, "canonical")
 
 
 def test_blank_is_what_the_page_says() -> None:
@@ -92,9 +92,9 @@ def test_the_tokens_of_the_page(section: str) -> None:
     value = Pii.of_text(_text(section, "text"))
     derived = hmac_sha256(token_key, b"vault-etl/1/token", lp(field))
     assert derived == _bytes(section, "K")
-    token = hmac_sha256(derived, canonical(field, value))[:16]
+    token = hmac_sha256(derived, KINDS[field].canonical(_text(section, "text")))[:16]
     assert uuid.UUID(bytes=token) == _uuid(section, "token")
-    tokenizer = Tokenizer(TokenKey(1, f, 1, KeyMaterial(token_key)) for f in PERSONAL_FIELDS)
+    tokenizer = Tokenizer((TokenKey(1, f, 1, KeyMaterial(token_key)) for f in KINDS), KINDS)
     assert tokenizer.token(field, value) == _uuid(section, "token")
 
 
@@ -102,17 +102,18 @@ def test_the_tokens_of_the_page(section: str) -> None:
 def test_the_placeholders_of_the_page(section: str) -> None:
     """Their tokens follow from the page's formula, and are the code's."""
     field = Field(section.split()[1])
-    form = canonical(field, Pii.of_text(_text(section, "text")))
+    form = KINDS[field].canonical(_text(section, "text"))
     hashed = sha256(b"vault-etl/1/placeholder", lp(field), form.lower())
-    assert uuid.UUID(bytes=hashed[:16]) == _uuid(section, "token") == placeholder_token(field, form)
+    token = _uuid(section, "token")
+    assert uuid.UUID(bytes=hashed[:16]) == token == placeholder_token(field, KINDS[field], form)
 
 
-@pytest.mark.parametrize("field", PERSONAL_FIELDS)
+@pytest.mark.parametrize("field", KINDS)
 def test_the_page_knows_every_placeholder(field: Field) -> None:
     """The page lists the placeholders of the code, in their order."""
     table = PAGE.split("### Placeholders")[1].split("```")[0]
     (row,) = re.findall(rf"^\| `{field}` \| (.*) \|$", table, re.MULTILINE)
-    assert tuple(re.findall("`(.*?)`", row)) == PLACEHOLDERS[field]
+    assert tuple(re.findall("`(.*?)`", row)) == KINDS[field].placeholders
 
 
 @pytest.mark.parametrize("section", _named("padding"))

@@ -37,6 +37,7 @@ PLACES: Final = (
     "tests/fuzz/**/*.py",
     "tests/ingest/**/*.py",
     "tests/keys/**/*.py",
+    "tests/kinds/**/*.py",
     "tests/kit/**/*.py",
     "tests/local/**/*.py",
     "tests/packaging/**/*.py",

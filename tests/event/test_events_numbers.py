@@ -11,12 +11,11 @@ from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyMaterial, TokenKey
 from vault_etl.crypto.tokens import Tokenizer
 from vault_etl.event.events import LoginEvent, parse_event
+from vault_etl.event.field_kinds import KINDS
 from vault_etl.event.rejection import Reason, Rejection
 
 TEXT = ("user_id", "device_type", "device_id", "locale", "app_version")
-TOKENIZER = Tokenizer(
-    TokenKey(1, f, 1, KeyMaterial(bytes(32))) for f in (Field.IP, Field.DEVICE_ID)
-)
+TOKENIZER = Tokenizer((TokenKey(1, f, 1, KeyMaterial(bytes(32))) for f in KINDS), KINDS)
 WHOLE = ("0", "230", "-1", "-0", "4711", "90071992547409931234567890")
 FRACTIONS = ("2.3", "1.10", "0.0", "-2.30")
 EXPONENTS = ("1e3", "1E3", "1.5e-7", "-2e+5", "1.2345678901234567e+19")

@@ -23,7 +23,6 @@ from tests.kit.fakes.receipts import any_receipt
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import DataError, IntegrityError
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.canonical import is_blank
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace, pad
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey
@@ -31,8 +30,10 @@ from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.tokens import Tokenizer
 from vault_etl.event.envelopes import inside, text_of_base64
 from vault_etl.event.events import MAX_CODE_POINTS, MAX_ENVELOPES, LoginEvent, parse_event
+from vault_etl.event.field_kinds import KINDS
 from vault_etl.event.rejection import Reason, RejectedError, Rejection
 from vault_etl.ingest.sources.content_splitter import ContentSplitter
+from vault_etl.kinds.blank import is_blank
 from vault_etl.partitions.manifest import ArchiveManifest
 from vault_etl.partitions.manifest_note import ManifestNote
 
@@ -45,7 +46,7 @@ VALUE: Final = b"203.0.113.7"
 STORED: Final = Sealer([KEY])._seal_with_nonce(Pii(VALUE), PLACE, NONCE)
 
 _TOKENIZER: Final = Tokenizer(
-    TokenKey(1, field, 1, KeyMaterial(bytes(32))) for field in (Field.IP, Field.DEVICE_ID)
+    (TokenKey(1, field, 1, KeyMaterial(bytes(32))) for field in KINDS), KINDS
 )
 _REQUIRED: Final = ("user_id", "device_type", "ip", "device_id")
 _NAMES: Final = (*_REQUIRED, "create_date", "locale", "app_version")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.kit.fakes.login_events import login_event, sns_envelope
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey
 from vault_etl.crypto.record_id import (
     first_millisecond,
@@ -20,6 +20,7 @@ from vault_etl.crypto.record_id import (
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.tokens import Tokenizer
 from vault_etl.event.events import LoginEvent
+from vault_etl.event.field_kinds import KINDS
 from vault_etl.event.rejection import Reason, Rejection
 from vault_etl.records.messages import (
     Line,
@@ -53,7 +54,7 @@ def create_date(parsed: Parsed) -> dt.date:
     """The date of the row that a line becomes."""
     assert isinstance(parsed.content, LoginEvent)
     sealer = Sealer(DataKey(1, field, KeyMaterial(bytes(32))) for field in Field)
-    tokenizer = Tokenizer(TokenKey(1, f, 1, KeyMaterial(bytes(32))) for f in PERSONAL_FIELDS)
+    tokenizer = Tokenizer((TokenKey(1, f, 1, KeyMaterial(bytes(32))) for f in KINDS), KINDS)
     return seal_event(parsed, parsed.content, sealer, tokenizer, None).create_date
 
 

@@ -15,12 +15,13 @@ from tests.kit.fakes.receipts import any_receipt
 from vault_etl.audit.opening import Opener
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import ValuePlace
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey
 from vault_etl.crypto.record_id import record_id_of_message
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.tokens import Tokenizer
 from vault_etl.event.events import LoginEvent
+from vault_etl.event.field_kinds import KINDS
 from vault_etl.event.rejection import Reason, Rejection
 from vault_etl.records.messages import (
     Message,
@@ -42,7 +43,7 @@ SEALER = Sealer(KEYS.values())
 def tokenizer(generation: int) -> Tokenizer:
     """The tokenizer of a generation: each generation has its own keys."""
     material = KeyMaterial(bytes([generation]) * 32)
-    return Tokenizer(TokenKey(1, field, generation, material) for field in PERSONAL_FIELDS)
+    return Tokenizer((TokenKey(1, field, generation, material) for field in KINDS), KINDS)
 
 
 def message(body: bytes, sent_ms: int = SENT_MS) -> Message:

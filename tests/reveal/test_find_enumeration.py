@@ -20,6 +20,7 @@ from vault_etl.base.pii import Pii
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyMaterial, TokenKey
 from vault_etl.crypto.tokens import FieldTokenizer
+from vault_etl.event.field_kinds import KINDS
 from vault_etl.platform.postgres import Database
 from vault_etl.reveal.find import search_digest
 from vault_etl.reveal.postgres import PostgresDisclosedValues
@@ -49,7 +50,7 @@ def addresses(full: Vault) -> Mapping[uuid.UUID, str]:
     )
     stolen = StolenKey(key_id, "token", "ip", arn, bytes(wrapped))
     opened = unwrap(kms_of(full.environment("reveal")), stolen)
-    tokenizer = FieldTokenizer(TokenKey(key_id, Field.IP, 1, KeyMaterial(opened)))
+    tokenizer = FieldTokenizer(TokenKey(key_id, Field.IP, 1, KeyMaterial(opened)), KINDS[Field.IP])
     tried = {tokenizer.token(Pii.of_text(address)): address for address in ADDRESSES}
     held = full.sql("SELECT masked_ip FROM user_logins")
     assert len(held) == LOGINS

@@ -19,6 +19,7 @@ from vault_etl.cli.ui.output import MAX_COUNT, OutputOption, QuietOption, print_
 from vault_etl.cli.ui.progress import elapsed
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.tokens import placeholders
+from vault_etl.event.field_kinds import KINDS
 from vault_etl.records.unattached_months import UnsearchedMonths
 from vault_etl.reveal.duplicates import SharedToken, SharedTokenQuery
 
@@ -76,7 +77,7 @@ def _duplicates(
     from vault_etl.app import records, reveal
 
     parts, _ = start(quiet=quiet, verbose=verbose)
-    known = placeholders(Field(field))
+    known = placeholders(Field(field), KINDS[Field(field)])
     query = SharedTokenQuery(
         field=Field(field),
         min_count=min_count,

@@ -35,6 +35,7 @@ from vault_etl.cli.ui.prompts import (
 )
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.tokens import placeholders
+from vault_etl.event.field_kinds import KINDS
 from vault_etl.records.unattached_months import UnattachedMonth, UnsearchedMonths
 from vault_etl.reveal.find import MAX_HOLDERS, FoundValue, UserRecords, addresses_of, must_be_held
 
@@ -160,7 +161,7 @@ def _print_many(
             "number": number,
             "value": value.expose().decode(),
             "token": one.token,
-            "placeholder": placeholders(field).get(one.token),
+            "placeholder": placeholders(field, KINDS[field]).get(one.token),
             "count": one.holders.count,
             "records": [asdict(holder) for holder in one.holders.newest],
         }
@@ -214,7 +215,7 @@ def _print(
 ) -> None:
     shown: dict[str, object] = {
         "token": found.token,
-        "placeholder": placeholders(field).get(found.token),
+        "placeholder": placeholders(field, KINDS[field]).get(found.token),
         "count": found.holders.count,
         "audit_seq": found.receipt.seq,
         "audit_hash": found.receipt.hash.hex(),

@@ -1,1 +1,1 @@
-"""Ciphertexts, tokens, padding, canonical forms, record ids, key types: pure, and exact to the byte."""
+"""Ciphertexts, tokens, padding, record ids, key types: pure, and exact to the byte."""

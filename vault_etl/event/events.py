@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from typing import Final, TypeGuard
 
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.canonical import canonical_device_id, canonical_ip, is_blank
+from vault_etl.crypto.fields import Field
 from vault_etl.event.envelopes import inside, text_of_base64
 from vault_etl.event.extra_fields import shown_names
+from vault_etl.event.field_kinds import KINDS
 from vault_etl.event.json_body import MAX_BODY_BYTES, MAX_NESTING, json_value
 from vault_etl.event.rejection import Reason, RejectedError, Rejection
+from vault_etl.kinds.blank import is_blank
+from vault_etl.kinds.kind import WHOLE_NUMBER
 
 __all__ = [
     "KNOWN",
-    "MAX_ADDRESS_CODE_POINTS",
     "MAX_BODY_BYTES",
     "MAX_CODE_POINTS",
     "MAX_ENVELOPES",
@@ -30,16 +32,18 @@ __all__ = [
     "without_extra_fields",
 ]
 
-MAX_CODE_POINTS: Final = {
+MAX_CODE_POINTS: Final[Mapping[str, int]] = {
     "user_id": 128,
     "device_type": 32,
     "locale": 32,
     "app_version": 32,
-    "device_id": 256,
+    **{
+        field: kind.max_code_points
+        for field, kind in KINDS.items()
+        if kind.reason_too_long == Reason.FIELD_TOO_LONG
+    },
 }
-
-MAX_ADDRESS_CODE_POINTS: Final = 64
-"""The longest IPv6 address has 45; the rest allows spaces around it."""
+"""The limits that hold before all other rules. A kind with a reason of its own checks its limit itself."""
 
 MAX_ENVELOPES: Final = 4
 """The most envelopes around an event, such as SNS in SNS. A sender must not choose how often we parse."""
@@ -49,15 +53,14 @@ _OPTIONAL: Final = ("locale", "app_version", "create_date")
 KNOWN: Final = frozenset((*REQUIRED, *_OPTIONAL))
 
 _NOT_STORABLE: Final = re.compile("[\x00\ud800-\udfff]")
-_WHOLE: Final = re.compile(rb"-?[0-9]+")
 _DECIMAL: Final = re.compile(rb"-?[0-9]+(\.[0-9]+)?")
 
 _NUMBERS: Final[Mapping[str, re.Pattern[bytes]]] = {
-    "user_id": _WHOLE,
-    "device_type": _WHOLE,
-    "device_id": _WHOLE,
-    "locale": _WHOLE,
+    "user_id": WHOLE_NUMBER,
+    "device_type": WHOLE_NUMBER,
+    "locale": WHOLE_NUMBER,
     "app_version": _DECIMAL,
+    **{field: kind.numbers for field, kind in KINDS.items() if kind.numbers},
 }
 """The JSON numbers that a text field accepts, by their spelling. A whole number has one spelling, so 4711
 and "4711" are one device. 4711.0 and 4.711e3 are other spellings, and a number with an exponent has often
@@ -134,7 +137,7 @@ def _unwrapped(value: object) -> Mapping[str, object]:
 def _event(fields: Mapping[str, object]) -> LoginEvent:
     texts = {name: _required(fields, name) for name in REQUIRED}
     options = {name: _optional(fields, name) for name in _OPTIONAL}
-    ip, device_id = _address(texts["ip"]), _device_id(texts["device_id"])
+    ip, device_id = _personal(texts, Field.IP), _personal(texts, Field.DEVICE_ID)
     date = options["create_date"]
     create_date, event_time = (None, None) if date is None else event_date(date)
     extra = fields.keys() - KNOWN
@@ -178,29 +181,21 @@ def _text(value: object, name: str) -> str:
 
 
 def _spelling(value: object, name: str) -> str:
-    """Return the spelling of a number, if the field accepts numbers. `ip` never does."""
+    """Return the spelling of a number, if the field accepts numbers."""
     spellings = _NUMBERS.get(name)
     if spellings is None or not isinstance(value, bytes) or not spellings.fullmatch(value):
         raise RejectedError(Reason.FIELD_NOT_TEXT, name)
     return value.decode("ascii")
 
 
-def _address(text: str) -> Pii:
-    if len(text) > MAX_ADDRESS_CODE_POINTS:
-        raise RejectedError(Reason.NOT_AN_ADDRESS, "ip")
+def _personal(texts: Mapping[str, str], field: Field) -> Pii:
+    kind, text = KINDS[field], texts[field]
+    if len(text) > kind.max_code_points:
+        raise RejectedError(Reason(kind.reason_too_long), field)
     try:
-        canonical_ip(text)
+        return Pii.of_text(kind.accept(text))
     except ValueError:
-        raise RejectedError(Reason.NOT_AN_ADDRESS, "ip") from None
-    return Pii.of_text(text)
-
-
-def _device_id(text: str) -> Pii:
-    try:
-        canonical_device_id(text)
-    except ValueError:
-        raise RejectedError(Reason.FIELD_EMPTY, "device_id") from None
-    return Pii.of_text(text)
+        raise RejectedError(Reason(kind.reason), field) from None
 
 
 _FIELD: Final = "create_date"

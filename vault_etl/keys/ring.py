@@ -21,6 +21,7 @@ from vault_etl.crypto.keys import (
     WrappedKey,
 )
 from vault_etl.crypto.tokens import FieldTokenizer, Tokenizer
+from vault_etl.event.field_kinds import KINDS
 from vault_etl.keys.unwrap import KeyUnwrapper, must_have_its_fingerprint
 
 MAX_CACHED_KEYS: Final = 1_000
@@ -98,7 +99,7 @@ class KeyRing:
         """
         for key in self._reader.field_token_keys(field):
             if key.generation == generation:
-                return FieldTokenizer(self._token_key(key))
+                return FieldTokenizer(self._token_key(key), KINDS[field])
         raise IntegrityError
 
     def field_tokenizers(self, field: Field) -> Sequence[FieldTokenizer]:
@@ -110,7 +111,7 @@ class KeyRing:
         stored = self._reader.field_token_keys(field)
         if not stored or stored[0].state is not KeyState.ACTIVE:
             raise _no_token_keys()
-        return [FieldTokenizer(self._token_key(key)) for key in stored]
+        return [FieldTokenizer(self._token_key(key), KINDS[field]) for key in stored]
 
     def _tokenizer(self, stored: Sequence[StoredKey]) -> Tokenizer | None:
         """Build the tokenizer of a generation. Raises IntegrityError unless it has one key a field."""
@@ -118,7 +119,7 @@ class KeyRing:
             return None
         keys = [self._token_key(key) for key in stored]
         with contextlib.suppress(ValueError):
-            return Tokenizer(keys)
+            return Tokenizer(keys, KINDS)
         raise IntegrityError
 
     def _token_key(self, key: StoredKey) -> TokenKey:

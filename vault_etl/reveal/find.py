@@ -15,8 +15,8 @@ from vault_etl.audit.entries import AuditReceipt, AuditRequest
 from vault_etl.audit.log import AuditLog, audited
 from vault_etl.base.errors import UsageError
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.canonical import canonical
 from vault_etl.crypto.fields import Field
+from vault_etl.event.field_kinds import KINDS
 from vault_etl.keys.ring import KeyRing
 
 MAX_HOLDERS: Final = 1_000
@@ -28,10 +28,6 @@ NONCE_BYTES: Final = 32
 _PREFIX: Final = b"vault-etl/1/search"
 _USER_PREFIX: Final = b"vault-etl/1/search-user"
 
-_HINTS: Final = {
-    Field.IP: "a value is one IPv4 or IPv6 address, without port or zone, or a range of addresses",
-    Field.DEVICE_ID: "a value is text that is not blank, in UTF-8",
-}
 _SHOWN: Final = 10
 """Numbers of values that an error names."""
 
@@ -129,10 +125,10 @@ class Find:
         KeyUnavailableError, UnavailableError.
         """
         (field,) = request.fields
-        must_be_held(field, values)
+        held = must_be_held(field, values)
         with audited(self._audit, request) as receipt:
             makers = self._ring.field_tokenizers(field)
-            tokens = [maker.token(value) for value in values for maker in makers]
+            tokens = [maker.token(value) for value in held for maker in makers]
             holders = self._records.holding(receipt, tokens, limit)
         return [
             FoundValue(token, each, receipt)
@@ -154,24 +150,27 @@ class FindUser:
         return found, receipt
 
 
-def can_hold(field: Field, value: Pii) -> bool:
-    """Tell whether a record can hold this value in the field."""
+def as_held(field: Field, value: Pii) -> Pii | None:
+    """Return the value as records hold it; None if no record can hold it in the field."""
     with contextlib.suppress(ValueError):
-        canonical(field, value)
-        return True
-    return False
+        return KINDS[field].accepted(value)
+    return None
 
 
-def must_be_held(field: Field, values: Sequence[Pii]) -> None:
-    """Raise UsageError if no record can hold one of these values; called before the intent, as this is no access."""
-    wrong = [number for number, value in enumerate(values, start=1) if not can_hold(field, value)]
+def must_be_held(field: Field, values: Sequence[Pii]) -> Sequence[Pii]:
+    """Return the values as records hold them. Raises UsageError if no record can hold one of them.
+
+    Called before the intent, as this is no access.
+    """
+    held = [as_held(field, value) for value in values]
+    wrong = [number for number, value in enumerate(held, start=1) if value is None]
     if not wrong:
-        return
+        return [value for value in held if value is not None]
     message = f"the field {field} cannot hold this value"
     if len(values) > 1:
         some = ", ".join(map(str, wrong[:_SHOWN]))
         message = f"the field {field} cannot hold {len(wrong)} of these values: number {some}"
-    raise UsageError(message, hint=_HINTS[field])
+    raise UsageError(message, hint=KINDS[field].hint)
 
 
 def addresses_of(text: str, limit: int) -> Sequence[str] | None:

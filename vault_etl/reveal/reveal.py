@@ -24,7 +24,7 @@ from vault_etl.base.errors import (
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
 from vault_etl.crypto.fields import Field
-from vault_etl.crypto.masking import masked
+from vault_etl.event.field_kinds import KINDS
 from vault_etl.keys.ring import KeyRing
 from vault_etl.records.unattached_months import Months, no_such_record
 
@@ -109,7 +109,7 @@ def _shown(request: AuditRequest, field: Field, value: Pii | None) -> Pii | None
     """Mask the value if the request asks for masked values, so that the full value is never returned."""
     if value is None or request.action is not Action.REVEAL_MASKED:
         return value
-    return masked(field, value)
+    return KINDS[field].masked(value)
 
 
 RecordError = NotFoundError | IntegrityError | UnusableKeyError

@@ -10,7 +10,7 @@ from vault_etl.audit.entries import AuditReceipt, AuditRequest
 from vault_etl.audit.log import AuditLog, audited
 from vault_etl.base.pii import Pii
 from vault_etl.keys.ring import KeyRing
-from vault_etl.reveal.find import can_hold
+from vault_etl.reveal.find import as_held
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,9 @@ class MakeTokens:
         cannot hold has no token. Raises AuditError, PolicyDeniedError, KeyUnavailableError.
         """
         (field,) = request.fields
-        held = [can_hold(field, value) for value in values]
+        held = [as_held(field, value) for value in values]
         with audited(self._audit, request) as receipt:
             maker, *others = self._ring.field_tokenizers(field)
-            tokens = [
-                maker.token(value) if holds else None
-                for value, holds in zip(values, held, strict=True)
-            ]
+            tokens = [None if value is None else maker.token(value) for value in held]
         pending = any(other.generation > maker.generation for other in others)
         return MadeTokens(tokens, maker.generation, pending, receipt)

@@ -1,23 +1,14 @@
-"""Canonical forms: two spellings of one value agree, and nothing else does."""
+"""The kind `ip`: two spellings of one address agree, and nothing else does."""
 
 from __future__ import annotations
 
 import ipaddress
-import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_etl.base.pii import Pii
-from vault_etl.crypto.canonical import (
-    WHITE_SPACE,
-    canonical,
-    canonical_device_id,
-    canonical_ip,
-    is_blank,
-)
-from vault_etl.crypto.fields import Field
+from vault_etl.kinds.ip import IP, canonical_ip
 
 IPV4 = bytes(10) + b"\xff\xff" + bytes((198, 51, 100, 7))
 IPV6 = bytes.fromhex("20010db8000000000000000000000001")
@@ -152,103 +143,27 @@ def test_the_canonical_address_is_idempotent(packed: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("value", "shown"),
     [
-        ("Jos\u00e9", "Jose\u0301"),
-        ("\u212b", "\u00c5"),
-        ("593-47-5928", " \t593-47-5928\r\n"),
-        ("593-47-5928", "\u00a0593-47-5928\u3000"),
+        ("203.0.113.7", "*.*.*.7"),
+        (" 203.0.113.207 ", "*.*.*.207"),
+        ("::ffff:203.0.113.7", "*.*.*.7"),
+        ("2001:db8::a07", "*:*07"),
     ],
 )
-def test_two_spellings_of_a_device_are_one_device(one: str, other: str) -> None:
-    """Canonically equivalent text, and text with white space around it, are the same device."""
-    assert canonical_device_id(one) == canonical_device_id(other)
+def test_the_mask_of_an_address_is_its_last_octet(value: str, shown: str) -> None:
+    """An IPv4 address shows the octet in decimal, and an IPv6 address in hex."""
+    assert IP.mask(value) == shown
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("ABC", "abc"),
-        ("\ufb01", "fi"),  # compatibility, NFKC's business
-        ("\uff11", "1"),
-        ("a b", "ab"),
-        ("stra\u00dfe", "strasse"),
-        ("0593", "593"),
-    ],
-)
-def test_two_devices_stay_two(one: str, other: str) -> None:
-    """Case, inner spaces, compatibility forms and zeros tell devices apart."""
-    assert canonical_device_id(one) != canonical_device_id(other)
+@given(st.ip_addresses(v=4))
+def test_addresses_that_differ_before_the_last_octet_look_alike(address: object) -> None:
+    """The mask holds no other part of an address, and not its length."""
+    last = str(address).rpartition(".")[2]
+    assert IP.mask(str(address)) == f"*.*.*.{last}"
 
 
-def test_a_canonical_device_id_is_utf8_in_nfc() -> None:
-    """The bytes are those of docs/design.md: NFC, stripped, UTF-8."""
-    assert canonical_device_id("  e\u0301  ") == b"\xc3\xa9"
-
-
-BLANK = ["", " ", "\t\r\n", "\u00a0", "\u2003\u3000", "\x1c\x1f\x85", "\u200b", "\ufeff \u3164"]
-
-
-@pytest.mark.parametrize("text", BLANK)
-def test_a_blank_device_id_is_rejected(text: str) -> None:
-    """Blanks must not become one giant duplicate."""
-    with pytest.raises(ValueError, match="blank"):
-        canonical_device_id(text)
-
-
-@given(st.text())
-def test_the_canonical_device_id_is_idempotent(text: str) -> None:
-    """Canonicalising twice changes nothing, and what is composed does not begin or end in white space."""
-    try:
-        once = canonical_device_id(text)
-    except ValueError:
-        assert is_blank(text)
-        return
-    assert canonical_device_id(once.decode()) == once
-    assert once.decode() == once.decode().strip(WHITE_SPACE)
-    assert is_blank(once.decode()) is False
-
-
-@given(st.text(st.characters(max_codepoint=0x21F)))
-def test_the_canonical_form_of_old_characters_is_nfc(text: str) -> None:
-    """Characters of Unicode 3.2 are composed as every later version composes them."""
-    if not is_blank(text):
-        composed = unicodedata.normalize("NFC", text).strip(WHITE_SPACE)
-        assert canonical_device_id(text) == composed.encode()
-
-
-@pytest.mark.parametrize("text", ["a\U00010efd\u0301", "e\U0001e08f\u0301", "\U00016d67" * 2])
-def test_later_characters_stay_as_they_are(text: str) -> None:
-    """A character newer than Unicode 3.2 is not moved, composed, or composed across."""
-    assert canonical_device_id(text) == text.encode()
-
-
-def test_the_fixed_white_space_is_what_this_python_strips() -> None:
-    """Today no space is missing from the set; a later Unicode may differ from it, and changes nothing."""
-    for character in WHITE_SPACE:
-        assert character.isspace()
-        assert canonical_device_id(f"{character}x{character}") == b"x"
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        (Field.IP, b"not-an-address-4711"),
-        (Field.IP, b"\xff\xfe4711"),
-        (Field.DEVICE_ID, b"  "),
-        (Field.DEVICE_ID, b"\xff\xfe4711"),
-    ],
-)
-def test_a_rejection_does_not_tell_the_value(field: Field, value: bytes) -> None:
-    """The error names the field alone, and no cause is shown with it."""
-    with pytest.raises(ValueError, match=f"^not a canonical {field}$") as caught:
-        canonical(field, Pii(value))
-    assert caught.value.__cause__ is None
-    assert caught.value.__suppress_context__
-
-
-def test_each_field_has_its_own_canonical_form() -> None:
-    """The text of an address is a device id like any other, and is kept as it is."""
-    value = Pii(b"198.51.100.7")
-    assert canonical(Field.IP, value) == IPV4
-    assert canonical(Field.DEVICE_ID, value) == b"198.51.100.7"
+def test_text_that_is_not_an_address_has_no_mask() -> None:
+    """Such text could be any value, and a mask would show it."""
+    with pytest.raises(ValueError, match=r".+"):
+        IP.mask("no-address-4711")

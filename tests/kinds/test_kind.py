@@ -1,0 +1,83 @@
+"""A kind is made from its name and options, and tells no value in an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.fields import Field
+from vault_etl.event.field_kinds import KINDS
+from vault_etl.event.rejection import Reason
+from vault_etl.kinds.kind import Kind
+from vault_etl.kinds.make import OPTIONS, make_kind
+
+
+def test_a_kind_is_equal_to_one_of_its_name_version_and_options() -> None:
+    """So two declarations can be compared, and a cache finds the kind that it had."""
+    assert make_kind("text", {"max": 256}) == make_kind("text", {}) == KINDS[Field.DEVICE_ID]
+    assert hash(make_kind("text", {"max": 256})) == hash(make_kind("text", {}))
+    assert make_kind("text", {"max": 255}) != make_kind("text", {})
+    assert make_kind("ip", {}) != make_kind("text", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("ipv4", {}, "there is no kind 'ipv4': the kinds are ip, text"),
+        ("ip", {"max": 3}, "the kind ip has no option 'max': it has none"),
+        ("text", {"mx": 3}, "the kind text has no option 'mx': its options are max"),
+        ("text", {"max": 0}, "the option 'max' must be a whole number from 1 to 4,096"),
+        ("text", {"max": 4097}, "the option 'max' must be a whole number from 1 to 4,096"),
+        ("text", {"max": True}, "the option 'max' must be a whole number from 1 to 4,096"),
+        ("text", {"max": "9"}, "the option 'max' must be a whole number from 1 to 4,096"),
+        ("text", {"max": 2.0}, "the option 'max' must be a whole number from 1 to 4,096"),
+    ],
+)
+def test_a_wrong_kind_or_option_is_told(
+    name: str, options: Mapping[str, object], message: str
+) -> None:
+    """The text is for the author of a declaration."""
+    with pytest.raises(ValueError, match=r".") as caught:
+        make_kind(name, options)
+    assert str(caught.value) == message
+
+
+@pytest.fixture(params=OPTIONS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Each kind, with the options that it has by default."""
+    return make_kind(request.param, {})
+
+
+def test_a_kind_refuses_by_a_reason_that_is_known(kind: Kind) -> None:
+    """The reason code of a kind is one that quarantine knows."""
+    assert {Reason(kind.reason), Reason(kind.reason_too_long)} <= set(Reason)
+
+
+@pytest.mark.parametrize("value", [b"", b"\xff\xfe4711", b"  ", "\u200b".encode()])
+def test_a_refusal_does_not_tell_the_value(kind: Kind, value: bytes) -> None:
+    """The error names the kind alone, and no cause is shown with it."""
+    with pytest.raises(ValueError, match=f"^not a value of the kind {kind.name}$") as caught:
+        kind.accepted(Pii(value))
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+REFUSED = {
+    "ip": ["", "2001::db8::471", "1.2.3.471", "4711 \ud800"],
+    "text": ["", " ", "4711 \ud800 4711"],
+}
+
+
+@pytest.mark.parametrize("rule", ["accept", "canonical"])
+@pytest.mark.parametrize(
+    ("name", "text"), [(name, text) for name, texts in REFUSED.items() for text in texts]
+)
+def test_the_error_of_a_rule_does_not_hold_the_value(name: str, text: str, rule: str) -> None:
+    """The libraries beneath put the value into their errors."""
+    with pytest.raises(ValueError, match=r".") as caught:
+        getattr(make_kind(name, {}), rule)(text)
+    assert type(caught.value) is ValueError
+    assert "471" not in str(caught.value)
+    assert caught.value.__cause__ is caught.value.__context__ is None

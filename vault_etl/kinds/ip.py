@@ -1,0 +1,68 @@
+"""The kind `ip`: one IPv4 or IPv6 address.
+
+The patterns decide which texts are addresses, and not `ipaddress`: releases of Python differ in leading
+zeros, zone ids and lengths.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import re
+from typing import Final
+
+from vault_etl.kinds.kind import Kind
+
+_IPV4_MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
+
+_NUMBER: Final = "(?:0|[1-9][0-9]{0,2})"
+_DOTTED: Final = rf"{_NUMBER}(?:\.{_NUMBER}){{3}}"
+_IPV4: Final = re.compile(_DOTTED)
+"""Four numbers of up to three digits. A number over 255 is not a byte, and `bytes` raises ValueError."""
+_IPV6: Final = re.compile(f"[0-9A-Fa-f:]*(?:{_DOTTED})?")
+"""The only texts that `ipaddress` parses."""
+
+
+def canonical_ip(text: str) -> bytes:
+    """Return 16 bytes: an IPv6 address packed, or an IPv4 address as ::ffff:a.b.c.d (RFC 4291, 2.5.5.2).
+
+    An IPv4-mapped IPv6 address and its IPv4 address give the same bytes; no other forms are merged.
+    U+0020 around the address is stripped. Raises ValueError for leading zeros, octal, hex, ports,
+    lists, zone ids, CIDR and full-width digits.
+    """
+    text = text.strip(" ")
+    if _IPV4.fullmatch(text):
+        return _IPV4_MAPPED_PREFIX + bytes(map(int, text.split(".")))
+    if _IPV6.fullmatch(text):
+        with contextlib.suppress(ValueError):  # whose text has the value
+            return ipaddress.IPv6Address(text).packed
+    message = "not the text of one address"
+    raise ValueError(message)
+
+
+def _accept(text: str) -> str:
+    canonical_ip(text)
+    return text
+
+
+def _mask(text: str) -> str:
+    """Show the last octet: of an IPv4 address in decimal, of an IPv6 address in hex."""
+    packed = canonical_ip(text)
+    if packed.startswith(_IPV4_MAPPED_PREFIX):
+        return f"*.*.*.{packed[-1]}"
+    return f"*:*{packed[-1]:02x}"
+
+
+IP: Final = Kind(
+    name="ip",
+    version=1,
+    options=(),
+    max_code_points=64,  # the longest IPv6 address has 45; the rest allows spaces around it
+    reason="not_an_address",
+    reason_too_long="not_an_address",
+    hint="a value is one IPv4 or IPv6 address, without port or zone, or a range of addresses",
+    accept=_accept,
+    canonical=canonical_ip,
+    mask=_mask,
+    placeholders=("0.0.0.0", "255.255.255.255", "127.0.0.1", "::", "::1"),  # noqa: S104 - data
+)

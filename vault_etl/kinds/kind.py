@@ -1,0 +1,78 @@
+"""A kind: the rules for the values of one field."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from vault_etl.base.pii import Pii
+
+WHOLE_NUMBER: Final = re.compile(rb"-?[0-9]+")
+"""The numbers of JSON that have one spelling: 4711.0 and 4.711e3 are other spellings of 4711."""
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedForm:
+    """A form that several values share, such as the network of an address. It has a token of its own.
+
+    `canonical` makes its bytes from a sealed value, as `Kind.canonical` does. `leaks` is one sentence: what a
+    reader of these tokens learns without a key.
+    """
+
+    name: str
+    leaks: str
+    canonical: Callable[[str], bytes] = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """The rules for the values of one field. Kinds of equal name, version and options are equal.
+
+    A value is checked once, when it is new: `accept` returns the text that is sealed, and may ask a library.
+    `canonical` and `mask` take sealed text. They need the standard library alone, and never change for a
+    version: the token of a stored value can be made again for as long as its row exists. All three raise
+    ValueError, which does not hold the value.
+
+    A field keeps its name and version for ever. Its options decide about new values only, and may change.
+    """
+
+    name: str
+    version: int
+    options: tuple[tuple[str, int | str], ...]
+    max_code_points: int = field(compare=False)
+    """The most code points of a value as it is sent. The caller checks this limit, before `accept`."""
+    reason: str = field(compare=False)
+    """The reason code of a value that `accept` refuses."""
+    reason_too_long: str = field(compare=False)
+    """The reason code of a value of more code points."""
+    hint: str = field(compare=False)
+    """The sentence that tells a person which values there are."""
+    accept: Callable[[str], str] = field(compare=False, repr=False)
+    """Return the text to seal."""
+    canonical: Callable[[str], bytes] = field(compare=False, repr=False)
+    """Return the bytes that the token of a sealed text is made from."""
+    mask: Callable[[str], str] = field(compare=False, repr=False)
+    """Return the part of a sealed text that a reader of masked values sees: enough to compare, not to know."""
+    numbers: re.Pattern[bytes] | None = field(default=None, compare=False, repr=False)
+    """The numbers of JSON that count as their spelling. None: a number is refused."""
+    placeholders: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    """Texts that programs write when they have no value, in lower case. Their tokens are public."""
+    derived: tuple[DerivedForm, ...] = field(default=(), compare=False, repr=False)
+    """The derived forms that may be declared."""
+
+    def accepted(self, value: Pii) -> Pii:
+        """Return the value as it is sealed. Raises ValueError, without the value, if the kind refuses it."""
+        return self._of(self.accept, value)
+
+    def masked(self, value: Pii) -> Pii:
+        """Return the mask of a sealed value. Raises ValueError, without the value, if the kind refuses it."""
+        return self._of(self.mask, value)
+
+    def _of(self, rule: Callable[[str], str], value: Pii) -> Pii:
+        try:
+            return Pii.of_text(rule(value.expose().decode()))
+        except ValueError:
+            message = f"not a value of the kind {self.name}"
+            raise ValueError(message) from None
