@@ -11,10 +11,10 @@ from pathlib import Path
 
 from vault_etl.base.errors import DeniedError, IncompleteError, UnavailableError, VaultEtlError
 from vault_etl.platform import aws_exceptions
-from vault_etl.platform.aws_refusals import Refusal
-from vault_etl.platform.postgres_answers import ANSWERS, BUG, LOST, SILENT
-from vault_etl.platform.postgres_failures import FAILURES, UNKNOWN
-from vault_etl.platform.postgres_refusals import ConnectionFailure
+from vault_etl.platform.aws_error_codes import Refusal
+from vault_etl.platform.postgres_connection_failures import FAILURES, UNKNOWN
+from vault_etl.platform.postgres_connection_refusals import ConnectionFailure
+from vault_etl.platform.postgres_statement_errors import ANSWERS, BUG, LOST, SILENT
 from vault_etl.platform.waiting import FOLLOWING
 
 PAGE = Path(__file__).with_name("operations") / "failures.md"

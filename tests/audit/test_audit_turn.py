@@ -15,7 +15,7 @@ from vault_etl.audit.postgres import PostgresAuditLog
 from vault_etl.base.errors import RateLimitedError
 from vault_etl.doctor import audit as checks
 from vault_etl.doctor.postgres import PostgresFacts
-from vault_etl.platform.postgres_answers import RATE_LIMITED
+from vault_etl.platform.postgres_statement_errors import RATE_LIMITED
 
 ROTATE = {"action": "keys rotate"}
 

@@ -9,7 +9,7 @@ from vault_etl.crypto.fields import Field
 from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.doctor.status import Commits
 from vault_etl.records.fenced_writes import KeysChanged, Loaded, WriteKeys
-from vault_etl.records.partitions import sent_at
+from vault_etl.records.months import sent_at
 
 COUNT = "SELECT public.ingest_committed(%s, NULL)"
 OLD = "INSERT INTO ingest_commits VALUES (now() - make_interval(mins => %s), 'gone', 1, 1, now(), NULL)"

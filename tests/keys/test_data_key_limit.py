@@ -16,7 +16,7 @@ from tests.kit.waiting import until
 from vault_etl.base.errors import IncompleteError
 from vault_etl.crypto.fields import Field
 from vault_etl.keys.postgres import PostgresKeyStore
-from vault_etl.platform.postgres_answers import TOO_MANY_KEYS
+from vault_etl.platform.postgres_statement_errors import TOO_MANY_KEYS
 from vault_etl.rotation.postgres import PostgresDataRotations
 
 LIMIT: Final = 10_000

@@ -14,7 +14,7 @@ from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import IncompleteError
 from vault_etl.partitions.postgres import PostgresPartitions
 from vault_etl.partitions.postgres_archive import NewArchive, PostgresArchives
-from vault_etl.records.partitions import choose
+from vault_etl.records.months import choose
 
 REQUEST = AuditRequest(
     request_id=uuid.uuid4(), action=Action.PARTITIONS_ARCHIVE, actor="a", host="h", reason="r"

@@ -9,7 +9,7 @@ from tests.kit.schemas import differences
 from tests.kit.scratch import Scratch, sealed_record
 from vault_etl.partitions.postgres import PostgresPartitions
 from vault_etl.records.fenced_writes import Loaded
-from vault_etl.records.partitions import choose
+from vault_etl.records.months import choose
 
 CHANGES = """
     SET ROLE vault_etl_owner;

@@ -18,7 +18,7 @@ from vault_etl.erase.erase import UserTarget
 from vault_etl.erase.postgres import PostgresEraser
 from vault_etl.partitions.postgres import PostgresPartitions
 from vault_etl.records.fenced_writes import Loaded
-from vault_etl.records.partitions import choose
+from vault_etl.records.months import choose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from botocore.exceptions import CredentialRetrievalError
 
 from vault_etl.base.errors import ConfigurationError, UnavailableError
 from vault_etl.platform.aws_credentials import HeldCredentials
-from vault_etl.platform.aws_failures import CredentialsError
+from vault_etl.platform.aws_errors import CredentialsError
 
 
 class Source(CredentialProvider):

@@ -25,9 +25,9 @@ from vault_etl.base.errors import (
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import WrappedKey
 from vault_etl.keys.kms import asked_about
+from vault_etl.platform.aws_error_codes import Refusal, refusal_of
+from vault_etl.platform.aws_errors import Subject, answered, failed, failure_of
 from vault_etl.platform.aws_exceptions import FAILURES, REST, AwsFailure
-from vault_etl.platform.aws_failures import Subject, answered, failed, failure_of
-from vault_etl.platform.aws_refusals import Refusal, refusal_of
 
 SERVICES = ("sqs", "kms", "s3", "sts", "sso", "secretsmanager")
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from vault_etl.platform.postgres_failures import (
+from vault_etl.platform.postgres_connection_failures import (
     FAILURES,
     UNKNOWN,
     UNKNOWN_STATE,

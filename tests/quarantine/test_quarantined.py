@@ -18,7 +18,7 @@ from vault_etl.crypto.record_id import (
 from vault_etl.event.events import LoginEvent
 from vault_etl.event.rejection import Reason, Rejection
 from vault_etl.records.messages import parse_again
-from vault_etl.records.partitions import is_undated, month_to_make, sent_at
+from vault_etl.records.months import is_undated, month_to_make, sent_at
 
 TODAY = dt.datetime(2026, 1, 31, 12, 0, tzinfo=dt.UTC)
 

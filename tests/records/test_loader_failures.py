@@ -18,7 +18,7 @@ from vault_etl.base.errors import (
     VaultEtlError,
 )
 from vault_etl.crypto.fields import Field
-from vault_etl.platform.postgres_answers import LockTimeoutError
+from vault_etl.platform.postgres_statement_errors import LockTimeoutError
 from vault_etl.records.fenced_writes import Loaded, MonthUnattached, RowsRefused, WriteKeys
 from vault_etl.records.postgres import PostgresRecordLoader
 

@@ -9,7 +9,7 @@ import pytest
 
 from vault_etl.base.errors import NotFoundError, UsageError
 from vault_etl.crypto.record_id import first_millisecond
-from vault_etl.records.partitions import (
+from vault_etl.records.months import (
     Partition,
     PartitionState,
     choose,

@@ -17,7 +17,7 @@ from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import IncompleteError
 from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_answers import LockTimeoutError
+from vault_etl.platform.postgres_statement_errors import LockTimeoutError
 from vault_etl.platform.waiting import Blocked
 from vault_etl.records.fenced_writes import Loaded, WriteKeys
 from vault_etl.records.messages import SealedRecord

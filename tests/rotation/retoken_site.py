@@ -16,7 +16,7 @@ from tests.rotation.claims import CLAIM
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.crypto.fields import Table
 from vault_etl.partitions.postgres import PostgresPartitions
-from vault_etl.records.partitions import choose
+from vault_etl.records.months import choose
 from vault_etl.rotation.next_tokens import NextTokens, TokenRow
 from vault_etl.rotation.postgres_retoken import PostgresDetachedMonths, PostgresDetachedTokens
 from vault_etl.rotation.ranges import Range, RotationStep

@@ -14,7 +14,7 @@ from vault_etl.doctor import keys as checks
 from vault_etl.doctor.diagnose import Verdict
 from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.partitions.postgres import PostgresPartitions
-from vault_etl.records.partitions import choose
+from vault_etl.records.months import choose
 from vault_etl.rotation.next_tokens import Generations
 from vault_etl.rotation.postgres_tokens import PostgresTokenComparer, PostgresTokenCutOver
 from vault_etl.rotation.token_keys import CutOverDone

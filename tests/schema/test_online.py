@@ -15,7 +15,7 @@ from tests.kit.waiting import until
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.partitions.postgres import PostgresPartitions
 from vault_etl.records.fenced_writes import Loaded
-from vault_etl.records.partitions import choose
+from vault_etl.records.months import choose
 
 EACH = 40
 """Rows that are loaded at a time."""

@@ -29,7 +29,7 @@ from vault_etl.platform.clock import Progress
 from vault_etl.platform.store import S3, ArchiveRoot, ArchiveStore, archive_name
 from vault_etl.platform.store_folder import FolderArchive, folder_archives
 from vault_etl.platform.store_s3 import S3Archive, bucket_archives
-from vault_etl.records.partitions import Partition
+from vault_etl.records.months import Partition
 
 if TYPE_CHECKING:
     from vault_etl.partitions.parquet_rows import ParquetRowsReader, ParquetRowsWriter

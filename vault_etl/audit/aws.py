@@ -10,7 +10,7 @@ from vault_etl.audit.checkpoint import AuditKey
 from vault_etl.audit.log import Identity
 from vault_etl.audit.signing import HeadSigner, KmsSignature, PublicKeySource, SigningKey
 from vault_etl.base.errors import ConfigurationError
-from vault_etl.platform.aws_failures import Subject, translated
+from vault_etl.platform.aws_errors import Subject, translated
 
 if TYPE_CHECKING:
     from types_boto3_kms.client import KMSClient

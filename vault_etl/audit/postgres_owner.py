@@ -14,7 +14,7 @@ from vault_etl.audit.entries import AuditRequest, Decision, Phase
 from vault_etl.audit.policy import DEFAULT_POLICY, Allowance, Quota
 from vault_etl.base.errors import AuditError, ConfigurationError, DeniedError, VaultEtlError
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_answers import ValueRefusedError
+from vault_etl.platform.postgres_statement_errors import ValueRefusedError
 from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("audit/owner.sql")

@@ -18,7 +18,7 @@ from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.ui.options import DryRunOption, Duration, YesOption
 from vault_etl.cli.ui.output import OutputOption, QuietOption, print_rows
 from vault_etl.cli.ui.prompts import ReasonOption, TicketOption, reason_for, word
-from vault_etl.records.partitions import months_around, parse_month
+from vault_etl.records.months import months_around, parse_month
 
 app = typer.Typer(
     help="List, make, detach, archive, drop and restore the months of records.",

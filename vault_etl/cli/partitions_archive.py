@@ -25,7 +25,7 @@ from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import ReasonOption, TicketOption, confirm, reason_for, word
 from vault_etl.partitions.manifest import ArchiveManifest
 from vault_etl.platform.store import ArchiveRoot, parse_location
-from vault_etl.records.partitions import Partition, PartitionState, choose
+from vault_etl.records.months import Partition, PartitionState, choose
 
 ToOption = Annotated[
     str | None,

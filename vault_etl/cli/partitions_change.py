@@ -17,7 +17,7 @@ from vault_etl.cli.start import start
 from vault_etl.cli.ui.output import OutputFormat, print_object
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import confirm, reason_for, word
-from vault_etl.records.partitions import Partition, PartitionState, choose, sent_at
+from vault_etl.records.months import Partition, PartitionState, choose, sent_at
 
 if TYPE_CHECKING:
     from vault_etl.app.parts import Parts

@@ -20,7 +20,7 @@ from vault_etl.cli.ui.options import DryRunOption, YesOption
 from vault_etl.cli.ui.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import ReasonOption, TicketOption, confirm, reason_for, word
-from vault_etl.records.partitions import Archive, Partition, PartitionState, choose
+from vault_etl.records.months import Archive, Partition, PartitionState, choose
 
 if TYPE_CHECKING:
     from vault_etl.app.parts import Parts

@@ -50,7 +50,7 @@ from vault_etl.quarantine.read import (
     QuarantineFilter,
     ShownMessage,
 )
-from vault_etl.records.partitions import sent_at
+from vault_etl.records.months import sent_at
 
 if TYPE_CHECKING:
     pass

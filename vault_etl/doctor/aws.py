@@ -13,7 +13,7 @@ from vault_etl.doctor.diagnose import Verdict
 from vault_etl.doctor.server import is_this_machine
 from vault_etl.ingest.queue import QueueGauge
 from vault_etl.keys.kms import SERVICE
-from vault_etl.platform.aws_failures import Subject, translated
+from vault_etl.platform.aws_errors import Subject, translated
 
 if TYPE_CHECKING:
     from types_boto3_kms.client import KMSClient

@@ -10,8 +10,8 @@ from typing_extensions import override
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.erase.erase import Erasable, Eraser, Erasure, RecordTarget, Target
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_answers import LockTimeoutError
 from vault_etl.platform.postgres_bound import rows_of
+from vault_etl.platform.postgres_statement_errors import LockTimeoutError
 from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("erase/erase.sql")

@@ -18,8 +18,8 @@ from vault_etl.crypto.keys import KEY_BYTES, KeyMaterial, WrappedKey, encryption
 from vault_etl.keys.make import GeneratedKey, KeyGenerator, UnseenKey, UnseenKeyGenerator
 from vault_etl.keys.rewrap import KeyRewrapper
 from vault_etl.keys.unwrap import KeyUnwrapper, KmsKeys
-from vault_etl.platform.aws_failures import Subject, translated
-from vault_etl.platform.aws_refusals import InvalidCallError
+from vault_etl.platform.aws_error_codes import InvalidCallError
+from vault_etl.platform.aws_errors import Subject, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -21,7 +21,7 @@ from vault_etl.keys.needed import KeyLister, KeyUsage
 from vault_etl.keys.rewrap import WrappedKeys
 from vault_etl.keys.ring import KeyReader, KeyTrail
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database
-from vault_etl.platform.postgres_answers import LockTimeoutError
+from vault_etl.platform.postgres_statement_errors import LockTimeoutError
 from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("keys/keys.sql")

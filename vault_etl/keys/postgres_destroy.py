@@ -14,7 +14,7 @@ from vault_etl.keys.destroy import Cleared, KeyEnder, OldTokens
 from vault_etl.keys.needed import KeyNeeds, KeyNeedsCounter
 from vault_etl.keys.postgres import FENCE_SECONDS, FENCE_TRIES, asked_by
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_answers import LockTimeoutError
+from vault_etl.platform.postgres_statement_errors import LockTimeoutError
 from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("keys/destroy.sql")

@@ -9,7 +9,7 @@ import stamina
 from botocore.exceptions import ClientError
 
 from vault_etl.base.errors import DataError, UnavailableError
-from vault_etl.platform.aws_failures import translated
+from vault_etl.platform.aws_errors import translated
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient

@@ -27,7 +27,7 @@ from vault_etl.partitions.postgres_archive import NewArchive, PostgresArchives
 from vault_etl.partitions.restore import ReadArchive
 from vault_etl.platform.clock import Progress
 from vault_etl.platform.store import ArchiveStore
-from vault_etl.records.partitions import Partition
+from vault_etl.records.months import Partition
 
 if TYPE_CHECKING:
     from vault_etl.partitions.parquet_rows import ParquetRowsWriter, WrittenPart

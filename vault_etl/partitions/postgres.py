@@ -16,9 +16,9 @@ from vault_etl.audit.entries import AuditRequest, Decision, Phase
 from vault_etl.audit.postgres_owner import as_owner, write, write_both
 from vault_etl.base.errors import IncompleteError, UsageError, VaultEtlError
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_answers import LockTimeoutError, ValueRefusedError
+from vault_etl.platform.postgres_statement_errors import LockTimeoutError, ValueRefusedError
 from vault_etl.platform.resources import blocks
-from vault_etl.records.partitions import Archive, Partition, PartitionState
+from vault_etl.records.months import Archive, Partition, PartitionState
 
 _SQL: Final = blocks("partitions/partitions.sql")
 

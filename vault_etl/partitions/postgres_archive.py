@@ -25,10 +25,10 @@ from vault_etl.audit.signing import SigningKey
 from vault_etl.base.errors import ConfigurationError, DataError, IncompleteError, VaultEtlError
 from vault_etl.partitions.manifest import ArchiveManifest, Column
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_answers import LockTimeoutError
 from vault_etl.platform.postgres_copy import HEADER, TRAILER, tuples_of
+from vault_etl.platform.postgres_statement_errors import LockTimeoutError
 from vault_etl.platform.resources import blocks
-from vault_etl.records.partitions import Partition
+from vault_etl.records.months import Partition
 
 _SQL: Final = blocks("partitions/archives.sql")
 _PARTITIONS: Final = blocks("partitions/partitions.sql")

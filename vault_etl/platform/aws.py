@@ -13,7 +13,7 @@ from botocore.config import Config
 
 from vault_etl import __version__
 from vault_etl.platform.aws_credentials import HeldCredentials
-from vault_etl.platform.aws_failures import Subject, translated
+from vault_etl.platform.aws_errors import Subject, translated
 
 if TYPE_CHECKING:
     from types_boto3_kms.client import KMSClient

@@ -20,7 +20,7 @@ import botocore.credentials as aws
 import botocore.exceptions
 
 from vault_etl.base.errors import UnavailableError
-from vault_etl.platform.aws_failures import SOURCE, CredentialsError, answered, failed
+from vault_etl.platform.aws_errors import SOURCE, CredentialsError, answered, failed
 
 if TYPE_CHECKING:
     from botocore.session import Session

@@ -23,12 +23,6 @@ from vault_etl.base.errors import (
     of_service,
 )
 from vault_etl.platform.aws import CallObserver
-from vault_etl.platform.postgres_answers import (
-    READ_ONLY,
-    SILENT,
-    error_of_answer,
-    translated,
-)
 from vault_etl.platform.postgres_bound import Cursor, rows_of
 from vault_etl.platform.postgres_connect import (
     URL_SETTING,
@@ -36,6 +30,12 @@ from vault_etl.platform.postgres_connect import (
     Password,
     Silence,
     Target,
+)
+from vault_etl.platform.postgres_statement_errors import (
+    READ_ONLY,
+    SILENT,
+    error_of_answer,
+    translated,
 )
 
 SERVICE: Final = "postgres"

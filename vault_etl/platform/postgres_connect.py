@@ -20,7 +20,7 @@ import psycopg2.extensions
 
 from vault_etl.base.errors import ConfigurationError, DeniedError, VaultEtlError
 from vault_etl.platform.postgres_bound import libpq
-from vault_etl.platform.postgres_failures import failure_of, is_of_a_server
+from vault_etl.platform.postgres_connection_failures import failure_of, is_of_a_server
 
 URL_SETTING: Final = "VAULT_ETL_DATABASE_URL"
 PASSWORD_SETTING: Final = "VAULT_ETL_DATABASE_PASSWORD"  # noqa: S105 - a setting's name

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from vault_etl.base.errors import ConfigurationError, LoginDeniedError, UnavailableError
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database
-from vault_etl.platform.postgres_answers import UnsupportedError
+from vault_etl.platform.postgres_statement_errors import UnsupportedError
 from vault_etl.platform.replica import SETTING, Replica, ReplicaFacts
 from vault_etl.platform.resources import blocks
 

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from vault_etl.base.errors import UsageError
 from vault_etl.platform.aws import ATTEMPTS
-from vault_etl.platform.aws_failures import Subject, translated
+from vault_etl.platform.aws_errors import Subject, translated
 from vault_etl.platform.store import S3, ArchiveStore, bucket_and_prefix
 from vault_etl.platform.store_folder import (
     copy_at_most,

@@ -15,7 +15,7 @@ from typing_extensions import override
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_answers import LockTimeoutError, ValueRefusedError
+from vault_etl.platform.postgres_statement_errors import LockTimeoutError, ValueRefusedError
 from vault_etl.platform.postgres_stream import page, stream
 from vault_etl.platform.resources import blocks
 from vault_etl.quarantine.discard import Discarded, MatchingMessages, QuarantineDiscarder

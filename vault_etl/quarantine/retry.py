@@ -30,7 +30,7 @@ from vault_etl.records.fenced_writes import (
     by_halves,
 )
 from vault_etl.records.messages import Parsed, RecordRange, SealedRecord, parse_again, seal_event
-from vault_etl.records.partitions import is_undated, month_to_make
+from vault_etl.records.months import is_undated, month_to_make
 from vault_etl.records.unattached_months import Months, UnattachedMonth
 
 BATCH_ROWS: Final = 100

@@ -18,12 +18,12 @@ from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import DataKey
 from vault_etl.event.rejection import Reason
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, SERVICE, Database
-from vault_etl.platform.postgres_answers import (
+from vault_etl.platform.postgres_copy import copy_binary
+from vault_etl.platform.postgres_statement_errors import (
     LockTimeoutError,
     NoPartitionError,
     ValueRefusedError,
 )
-from vault_etl.platform.postgres_copy import copy_binary
 from vault_etl.platform.resources import blocks
 from vault_etl.records.fenced_writes import (
     KeysChanged,
@@ -33,7 +33,7 @@ from vault_etl.records.fenced_writes import (
     WriteKeys,
 )
 from vault_etl.records.messages import RecordRange, SealedRecord, SealedRejection
-from vault_etl.records.partitions import PartitionState, sent_at
+from vault_etl.records.months import PartitionState, sent_at
 from vault_etl.records.unattached_months import Months, UnattachedMonth
 from vault_etl.records.write_batch import RecordLoader
 

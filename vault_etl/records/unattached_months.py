@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from vault_etl.base.errors import NotFoundError, UnattachedMonthError
-from vault_etl.records.partitions import PartitionState, sent_at
+from vault_etl.records.months import PartitionState, sent_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from vault_etl.keys.postgres import (
     close_fence,
 )
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_answers import LockTimeoutError
+from vault_etl.platform.postgres_statement_errors import LockTimeoutError
 from vault_etl.platform.resources import blocks
 from vault_etl.rotation.data_keys import DataRotations, RotationReader
 from vault_etl.rotation.pending_generation import TokenRotations

@@ -14,8 +14,8 @@ from typing_extensions import override
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.crypto.keys import DataKey
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_answers import LockTimeoutError
 from vault_etl.platform.postgres_copy import copy_binary
+from vault_etl.platform.postgres_statement_errors import LockTimeoutError
 from vault_etl.platform.postgres_stream import page
 from vault_etl.platform.resources import blocks
 from vault_etl.records.postgres import fence_holds

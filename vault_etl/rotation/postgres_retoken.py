@@ -14,10 +14,10 @@ from vault_etl.base.errors import ConfigurationError, IncompleteError, NotFoundE
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.crypto.record_id import first_millisecond
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_answers import LockTimeoutError
+from vault_etl.platform.postgres_statement_errors import LockTimeoutError
 from vault_etl.platform.postgres_stream import page
 from vault_etl.platform.resources import blocks
-from vault_etl.records.partitions import PartitionState, next_month, parse_month
+from vault_etl.records.months import PartitionState, next_month, parse_month
 from vault_etl.rotation.next_tokens import NextTokens, TokenRow
 from vault_etl.rotation.postgres import add_ranges, move_range
 from vault_etl.rotation.postgres_tokens import stage, token_row

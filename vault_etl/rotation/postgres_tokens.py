@@ -17,9 +17,9 @@ from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError, IncompleteError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_answers import LockTimeoutError, ObjectsDependError
 from vault_etl.platform.postgres_copy import copy_binary
 from vault_etl.platform.postgres_lock_watch import named
+from vault_etl.platform.postgres_statement_errors import LockTimeoutError, ObjectsDependError
 from vault_etl.platform.postgres_stream import page
 from vault_etl.platform.resources import blocks
 from vault_etl.platform.waiting import Blocked

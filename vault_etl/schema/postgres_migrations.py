@@ -21,8 +21,8 @@ import psycopg2.extensions
 
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_answers import LockTimeoutError
 from vault_etl.platform.postgres_lock_watch import LockWatch
+from vault_etl.platform.postgres_statement_errors import LockTimeoutError
 from vault_etl.platform.resources import blocks
 from vault_etl.platform.waiting import Blocked
 from vault_etl.schema.online import SUFFIX, Statement, parse

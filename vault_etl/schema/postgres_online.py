@@ -19,8 +19,8 @@ from vault_etl.base.errors import (
 )
 from vault_etl.platform.clock import Clock, Pace, Progress
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_answers import LockTimeoutError
 from vault_etl.platform.postgres_lock_watch import LockWatch, named
+from vault_etl.platform.postgres_statement_errors import LockTimeoutError
 from vault_etl.platform.resources import blocks
 from vault_etl.platform.waiting import Blocked, until_unblocked
 from vault_etl.schema.online import Constraint, Fill, Index, MigrationStep

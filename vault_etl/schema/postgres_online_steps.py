@@ -13,8 +13,8 @@ from psycopg2 import sql
 
 from vault_etl.base.errors import ConfigurationError, DataError
 from vault_etl.platform.clock import Progress
-from vault_etl.platform.postgres_answers import ValueRefusedError
 from vault_etl.platform.postgres_bound import rows_of
+from vault_etl.platform.postgres_statement_errors import ValueRefusedError
 from vault_etl.platform.resources import blocks
 from vault_etl.schema.online import Constraint, Fill, Index, MigrationStep, index_of
 from vault_etl.schema.postgres_online_acts import Act, OnlineActs

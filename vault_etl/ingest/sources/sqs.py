@@ -11,7 +11,7 @@ from vault_etl.base.errors import DataError, UnavailableError
 from vault_etl.base.pii import Pii
 from vault_etl.ingest.engine.limits import MAX_CALL
 from vault_etl.ingest.queue import Queue, QueueDepth, QueueGauge
-from vault_etl.platform.aws_failures import Subject, translated
+from vault_etl.platform.aws_errors import Subject, translated
 from vault_etl.records.messages import Message
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Exceptions of botocore and answers of AWS, translated into our errors by two tables.
 
-`aws_exceptions` classes exceptions, and `aws_refusals` the codes of answers. No text of botocore or AWS
+`aws_exceptions` classes exceptions, and `aws_error_codes` the codes of answers. No text of botocore or AWS
 leaves this file: it may quote parameters.
 """
 
@@ -15,8 +15,8 @@ import botocore.exceptions as raised
 from botocore.parsers import ResponseParserError
 
 from vault_etl.base.errors import VaultEtlError, of_service
+from vault_etl.platform.aws_error_codes import Refusal, refusal_of
 from vault_etl.platform.aws_exceptions import FAILURES, REST, AwsFailure
-from vault_etl.platform.aws_refusals import Refusal, refusal_of
 
 SOURCE: Final = "the source of AWS credentials"
 """The name of the service in a failure to get credentials."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from vault_etl.base.errors import ConfigurationError, DeniedError, UnavailableError
-from vault_etl.platform.postgres_refusals import REFUSALS, ConnectionFailure
+from vault_etl.platform.postgres_connection_refusals import REFUSALS, ConnectionFailure
 
 
 def failure_of(text: str, state: str | None) -> tuple[ConnectionFailure, str]:
