@@ -216,7 +216,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock
 DECLARE
     folded bigint;
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     PERFORM pg_stat_clear_snapshot();
     PERFORM FROM public.vault FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN

@@ -4,7 +4,7 @@ SET LOCAL ROLE vault_etl_owner;
 
 -- In a procedure or a DO block alone does a transaction begin later than the statement of the client, and the last line of
 -- the context names it: `inline_code_block` is a DO block, and `pg_temp_1.…` is what a client made.
-CREATE FUNCTION public.short_transaction() RETURNS void
+CREATE FUNCTION public.ensure_short_transaction() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     context text;
@@ -28,8 +28,8 @@ BEGIN
     ) AS setting (name, value);
 END
 $$;
-REVOKE ALL ON FUNCTION public.short_transaction() FROM PUBLIC;
-COMMENT ON FUNCTION public.short_transaction() IS
+REVOKE ALL ON FUNCTION public.ensure_short_transaction() FROM PUBLIC;
+COMMENT ON FUNCTION public.ensure_short_transaction() IS
     'Makes sure that this transaction is short, and that no client can lengthen it. Raises unless a procedure '
     'commit_… of the vault called this in a transaction that it has begun: the procedure commits as soon as its '
     'function is done (0023_commits.sql). The owner is exempt, who may lock everything. Also sets, for the rest '
@@ -46,7 +46,7 @@ DECLARE
     deadline timestamptz := clock_timestamp() + coalesce(nullif(patience, '0')::interval, interval '10 s');
     head public.audit_head;
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'the audit log is written in READ COMMITTED' USING ERRCODE = 'invalid_transaction_state';
     END IF;
@@ -211,7 +211,7 @@ DECLARE
     entry public.audit_log;
     denial text;
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     PERFORM public.audit_validate(
         request_id, phase, actor, host, action, fields, purpose, ticket, reason, decision, error_code
     );

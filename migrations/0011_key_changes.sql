@@ -160,7 +160,7 @@ COMMENT ON FUNCTION public.keys_insert(jsonb, text) IS
 CREATE FUNCTION public.keys_init(request_id uuid, actor text, host text, keys jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
     IF EXISTS (
         SELECT FROM public.data_keys AS d JOIN jsonb_array_elements(keys) AS k ON d.purpose = k.value ->> 'purpose'
@@ -184,7 +184,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock
 DECLARE
     retired bigint[];
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     IF cardinality(fields) > 10 THEN  -- each key is compared with each field
         RAISE EXCEPTION 'a vault has fewer fields' USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -215,7 +215,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock
 DECLARE
     retired bigint[];
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     IF cardinality(key_ids) > 5000 THEN  -- each key is looked up while no process writes
         RAISE EXCEPTION 'too many keys to retire at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -245,7 +245,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock
 DECLARE
     destroyed bigint[];
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     IF cardinality(key_ids) > 100000 THEN  -- each key is looked up while no process writes
         RAISE EXCEPTION 'too many keys to destroy at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -279,7 +279,7 @@ CREATE FUNCTION public.key_rewrap(
 ) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     UPDATE public.data_keys AS d SET wrapped_key = new_wrapped_key, kms_key_arn = new_kms_key_arn
     WHERE d.key_id = rewrapped AND d.state <> 'destroyed'
         AND d.wrapped_key = old_wrapped_key AND d.kms_key_arn = old_kms_key_arn;

@@ -72,7 +72,7 @@ DECLARE
     intent public.audit_log;
     outcome public.audit_log;
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     IF (
         octet_length(kms_key_arn) <= 2048 AND kms_key_arn ~ '^arn:[!-~]+$'
         AND length(public_key) = 91

@@ -141,7 +141,7 @@ DECLARE
     found record;
     outcome public.audit_log;
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     -- The lock of every writer of tokens or ciphertexts: a cut-over, or the end of a key, waits for the erasure or
     -- the erasure for it. A writer that compares and swaps needs no more: it finds NULL, or is overwritten.
     LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE;
@@ -226,7 +226,7 @@ DECLARE
     the_one uuid;
     outcome public.audit_log;
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     IF num_nonnulls(record_ids, reason_code, since, until, source) = 0 THEN
         RAISE EXCEPTION 'a discard must name its messages' USING ERRCODE = 'invalid_parameter_value';
     END IF;

@@ -56,7 +56,7 @@ DECLARE
     rotation public.key_rotations;
     held public.rotation_ranges;
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     -- The lock is held until the entry is committed. Otherwise a rotation of other rows could get the same id.
     SELECT k.* INTO rotation FROM public.key_rotations AS k WHERE k.rotation_id = rotation_claim.rotation_id
     FOR KEY SHARE;
@@ -133,7 +133,7 @@ DECLARE
         ), 'hex'))
     END;
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     UPDATE public.rotation_ranges AS r SET claim = NULL, claimed_until = NULL, claimed_after = NULL
     WHERE r.claim = rotation_free.claim
     RETURNING r.done INTO was_done;

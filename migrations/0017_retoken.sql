@@ -12,7 +12,7 @@ DECLARE
         WHERE m.first = retoken_begin.month
     );
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     IF EXISTS (
         SELECT FROM pg_constraint AS c WHERE c.conrelid = found AND c.conname = 'tokens_of_one_generation'
     ) THEN

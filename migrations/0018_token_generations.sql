@@ -5,7 +5,7 @@ SET LOCAL ROLE vault_etl_owner;
 CREATE FUNCTION public.token_keys_begin(request_id uuid, actor text, host text, keys jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
     IF EXISTS (SELECT FROM public.data_keys AS d WHERE d.purpose = 'token' AND d.state = 'pending') THEN
         RETURN false;
@@ -38,7 +38,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock
 DECLARE
     aborted bigint[];
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
     WITH changed AS (
         UPDATE public.data_keys AS d SET state = 'destroyed', wrapped_key = NULL
@@ -115,7 +115,7 @@ DECLARE
     statement text;
     outcome public.audit_log;
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'a cut-over is made in READ COMMITTED' USING ERRCODE = 'invalid_transaction_state';
     END IF;

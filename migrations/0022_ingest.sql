@@ -29,7 +29,7 @@ CREATE INDEX file_loads_source_id ON public.file_loads (source_id);
 CREATE FUNCTION public.file_source(known_by bytea, OUT source_id uuid, OUT points bigint[])
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     LOCK TABLE public.file_sources IN SHARE ROW EXCLUSIVE MODE;
     PERFORM pg_sleep(0.1);
     INSERT INTO public.file_sources (known_by) VALUES ($1) ON CONFLICT DO NOTHING;
@@ -50,7 +50,7 @@ CREATE FUNCTION public.file_load_reached(load_id uuid, source_id uuid, lines big
 RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     LOCK TABLE public.file_loads IN SHARE ROW EXCLUSIVE MODE;
     IF EXISTS (
         SELECT FROM public.file_loads AS l
@@ -89,7 +89,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock
 DECLARE
     reached bigint;
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     -- Each point is compared with each point of the source while others wait.
     IF cardinality(agreed) > 10000 THEN
         RAISE EXCEPTION 'a load agrees with 10,000 points at most' USING ERRCODE = 'invalid_parameter_value';

@@ -1,5 +1,5 @@
 -- Functions that take a lock which others wait for run in a transaction of their own: CALL public.commit_X(…) calls the
--- function X and commits. X refuses every other caller (short_transaction), so no client can hold the lock: neither idle,
+-- function X and commits. X refuses every other caller (ensure_short_transaction), so no client can hold the lock: neither idle,
 -- nor by work of its own, nor by a message that it does not read.
 
 SET LOCAL ROLE vault_etl_owner;

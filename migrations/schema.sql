@@ -191,7 +191,7 @@ DECLARE
     entry public.audit_log;
     denial text;
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     PERFORM public.audit_validate(
         request_id, phase, actor, host, action, fields, purpose, ticket, reason, decision, error_code
     );
@@ -599,7 +599,7 @@ DECLARE
     deadline timestamptz := clock_timestamp() + coalesce(nullif(patience, '0')::interval, interval '10 s');
     head public.audit_head;
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'the audit log is written in READ COMMITTED' USING ERRCODE = 'invalid_transaction_state';
     END IF;
@@ -678,7 +678,7 @@ DECLARE
     intent public.audit_log;
     outcome public.audit_log;
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     IF (
         octet_length(kms_key_arn) <= 2048 AND kms_key_arn ~ '^arn:[!-~]+$'
         AND length(public_key) = 91
@@ -1477,7 +1477,7 @@ CREATE FUNCTION public.data_keys_retire(request_id uuid, actor text, host text, 
 DECLARE
     retired bigint[];
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     IF cardinality(fields) > 10 THEN  -- each key is compared with each field
         RAISE EXCEPTION 'a vault has fewer fields' USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -1504,7 +1504,7 @@ CREATE FUNCTION public.data_keys_retire_expired(request_id uuid, actor text, hos
 DECLARE
     retired bigint[];
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     IF cardinality(key_ids) > 5000 THEN  -- each key is looked up while no process writes
         RAISE EXCEPTION 'too many keys to retire at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -1611,6 +1611,35 @@ $$;
 
 COMMENT ON FUNCTION public.ensure_partition(month date) IS 'Makes the partition of a month, if it is missing, with CREATE and ATTACH, which lock out no loader. The month is any day of it, two years back to three months ahead. Returns the name of the partition that holds the month or a part of it; NULL if it makes none, because the month is closed or a table of its name is not attached.';
 
+CREATE FUNCTION public.ensure_short_transaction() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    context text;
+BEGIN
+    GET DIAGNOSTICS context = PG_CONTEXT;
+    context := replace(substring(context FROM '[^\n]*$'), 'public.', '');
+    IF NOT pg_has_role(session_user, 'vault_etl_owner', 'SET') AND (
+        now() <= statement_timestamp() OR context ~ '[."'']' OR NOT EXISTS (
+            SELECT FROM pg_proc AS p
+            WHERE p.proname = substring(context FROM '(commit_[a-z_]+)\(') AND p.prokind = 'p'
+                AND p.pronamespace = 'public'::regnamespace AND p.proowner = 'vault_etl_owner'::regrole
+        )
+    ) THEN
+        RAISE EXCEPTION 'only a procedure of this vault may call this function'
+            USING ERRCODE = 'insufficient_privilege', HINT = 'CALL public.commit_…, outside of a transaction.';
+    END IF;
+    PERFORM set_config(name, value, true) FROM (VALUES
+        ('synchronous_commit', 'on'), ('client_min_messages', 'error'), ('tcp_user_timeout', '250'),
+        ('enable_seqscan', 'off'), ('enable_indexscan', 'on'), ('random_page_cost', '1'),
+        ('cpu_index_tuple_cost', '0.005'), ('plan_cache_mode', 'force_custom_plan'), ('jit', 'off')
+    ) AS setting (name, value);
+END
+$_$;
+
+COMMENT ON FUNCTION public.ensure_short_transaction() IS 'Makes sure that this transaction is short, and that no client can lengthen it. Raises unless a procedure commit_… of the vault called this in a transaction that it has begun: the procedure commits as soon as its function is done (0023_commits.sql). The owner is exempt, who may lock everything. Also sets, for the rest of the transaction and whatever the session has: a commit waits for disks and not for the queries of a standby; a client that reads nothing is sent no messages, and if an error must be sent it loses its connection, because a session that cannot send its error keeps its locks and cannot be ended; plans use indexes and are not compiled.';
+
 CREATE FUNCTION public.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text) RETURNS TABLE(records bigint, bodies bigint, archives jsonb, erased_at timestamp with time zone, seq bigint, hash bytea)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1624,7 +1653,7 @@ DECLARE
     found record;
     outcome public.audit_log;
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     -- The lock of every writer of tokens or ciphertexts: a cut-over, or the end of a key, waits for the erasure or
     -- the erasure for it. A writer that compares and swaps needs no more: it finds NULL, or is overwritten.
     LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE;
@@ -1799,7 +1828,7 @@ CREATE FUNCTION public.file_load_reached(load_id uuid, source_id uuid, lines big
     SET lock_timeout TO '10s'
     AS $_$
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     LOCK TABLE public.file_loads IN SHARE ROW EXCLUSIVE MODE;
     IF EXISTS (
         SELECT FROM public.file_loads AS l
@@ -1838,7 +1867,7 @@ CREATE FUNCTION public.file_load_whole(load_id uuid, source_id uuid, agreed bigi
 DECLARE
     reached bigint;
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     -- Each point is compared with each point of the source while others wait.
     IF cardinality(agreed) > 10000 THEN
         RAISE EXCEPTION 'a load agrees with 10,000 points at most' USING ERRCODE = 'invalid_parameter_value';
@@ -1868,7 +1897,7 @@ CREATE FUNCTION public.file_source(known_by bytea, OUT source_id uuid, OUT point
     SET lock_timeout TO '10s'
     AS $_$
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     LOCK TABLE public.file_sources IN SHARE ROW EXCLUSIVE MODE;
     PERFORM pg_sleep(0.1);
     INSERT INTO public.file_sources (known_by) VALUES ($1) ON CONFLICT DO NOTHING;
@@ -1898,7 +1927,7 @@ CREATE FUNCTION public.fold_value_counts() RETURNS bigint
 DECLARE
     folded bigint;
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     PERFORM pg_stat_clear_snapshot();
     PERFORM FROM public.vault FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
@@ -2033,7 +2062,7 @@ CREATE FUNCTION public.key_rewrap(request_id uuid, actor text, host text, rewrap
     SET lock_timeout TO '10s'
     AS $$
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     UPDATE public.data_keys AS d SET wrapped_key = new_wrapped_key, kms_key_arn = new_kms_key_arn
     WHERE d.key_id = rewrapped AND d.state <> 'destroyed'
         AND d.wrapped_key = old_wrapped_key AND d.kms_key_arn = old_kms_key_arn;
@@ -2098,7 +2127,7 @@ CREATE FUNCTION public.keys_destroy(request_id uuid, actor text, host text, key_
 DECLARE
     destroyed bigint[];
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     IF cardinality(key_ids) > 100000 THEN  -- each key is looked up while no process writes
         RAISE EXCEPTION 'too many keys to destroy at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -2129,7 +2158,7 @@ CREATE FUNCTION public.keys_init(request_id uuid, actor text, host text, keys js
     SET lock_timeout TO '2s'
     AS $$
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
     IF EXISTS (
         SELECT FROM public.data_keys AS d JOIN jsonb_array_elements(keys) AS k ON d.purpose = k.value ->> 'purpose'
@@ -2776,7 +2805,7 @@ DECLARE
     the_one uuid;
     outcome public.audit_log;
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     IF num_nonnulls(record_ids, reason_code, since, until, source) = 0 THEN
         RAISE EXCEPTION 'a discard must name its messages' USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -3004,7 +3033,7 @@ DECLARE
         WHERE m.first = retoken_begin.month
     );
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     IF EXISTS (
         SELECT FROM pg_constraint AS c WHERE c.conrelid = found AND c.conname = 'tokens_of_one_generation'
     ) THEN
@@ -3209,7 +3238,7 @@ DECLARE
     rotation public.key_rotations;
     held public.rotation_ranges;
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     -- The lock is held until the entry is committed. Otherwise a rotation of other rows could get the same id.
     SELECT k.* INTO rotation FROM public.key_rotations AS k WHERE k.rotation_id = rotation_claim.rotation_id
     FOR KEY SHARE;
@@ -3271,7 +3300,7 @@ DECLARE
         ), 'hex'))
     END;
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     UPDATE public.rotation_ranges AS r SET claim = NULL, claimed_until = NULL, claimed_after = NULL
     WHERE r.claim = rotation_free.claim
     RETURNING r.done INTO was_done;
@@ -3304,35 +3333,6 @@ $$;
 
 COMMENT ON FUNCTION public.rotation_move(claim uuid, after uuid, done boolean) IS 'Moves a claimed range on, in the transaction that did a page of it, and keeps it for 10 s more. A range that another worker has claimed since is left as it is.';
 
-CREATE FUNCTION public.short_transaction() RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
-DECLARE
-    context text;
-BEGIN
-    GET DIAGNOSTICS context = PG_CONTEXT;
-    context := replace(substring(context FROM '[^\n]*$'), 'public.', '');
-    IF NOT pg_has_role(session_user, 'vault_etl_owner', 'SET') AND (
-        now() <= statement_timestamp() OR context ~ '[."'']' OR NOT EXISTS (
-            SELECT FROM pg_proc AS p
-            WHERE p.proname = substring(context FROM '(commit_[a-z_]+)\(') AND p.prokind = 'p'
-                AND p.pronamespace = 'public'::regnamespace AND p.proowner = 'vault_etl_owner'::regrole
-        )
-    ) THEN
-        RAISE EXCEPTION 'only a procedure of this vault may call this function'
-            USING ERRCODE = 'insufficient_privilege', HINT = 'CALL public.commit_…, outside of a transaction.';
-    END IF;
-    PERFORM set_config(name, value, true) FROM (VALUES
-        ('synchronous_commit', 'on'), ('client_min_messages', 'error'), ('tcp_user_timeout', '250'),
-        ('enable_seqscan', 'off'), ('enable_indexscan', 'on'), ('random_page_cost', '1'),
-        ('cpu_index_tuple_cost', '0.005'), ('plan_cache_mode', 'force_custom_plan'), ('jit', 'off')
-    ) AS setting (name, value);
-END
-$_$;
-
-COMMENT ON FUNCTION public.short_transaction() IS 'Makes sure that this transaction is short, and that no client can lengthen it. Raises unless a procedure commit_… of the vault called this in a transaction that it has begun: the procedure commits as soon as its function is done (0023_commits.sql). The owner is exempt, who may lock everything. Also sets, for the rest of the transaction and whatever the session has: a commit waits for disks and not for the queries of a standby; a client that reads nothing is sent no messages, and if an error must be sent it loses its connection, because a session that cannot send its error keeps its locks and cannot be ended; plans use indexes and are not compiled.';
-
 CREATE FUNCTION public.token_cut_over(request_id uuid, actor text, host text, reason text, new_generation smallint, allow_publication boolean DEFAULT false, checked oid[] DEFAULT NULL::oid[]) RETURNS TABLE(seq bigint, hash bytea, held_ms double precision)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3352,7 +3352,7 @@ DECLARE
     statement text;
     outcome public.audit_log;
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'a cut-over is made in READ COMMITTED' USING ERRCODE = 'invalid_transaction_state';
     END IF;
@@ -3575,7 +3575,7 @@ CREATE FUNCTION public.token_keys_abort(request_id uuid, actor text, host text) 
 DECLARE
     aborted bigint[];
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
     WITH changed AS (
         UPDATE public.data_keys AS d SET state = 'destroyed', wrapped_key = NULL
@@ -3597,7 +3597,7 @@ CREATE FUNCTION public.token_keys_begin(request_id uuid, actor text, host text, 
     SET lock_timeout TO '2s'
     AS $$
 BEGIN
-    PERFORM public.short_transaction();
+    PERFORM public.ensure_short_transaction();
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
     IF EXISTS (SELECT FROM public.data_keys AS d WHERE d.purpose = 'token' AND d.state = 'pending') THEN
         RETURN false;
@@ -4819,6 +4819,8 @@ REVOKE ALL ON FUNCTION public.ensure_partition(month date) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.ensure_partition(month date) TO vault_etl_ingest;
 GRANT ALL ON FUNCTION public.ensure_partition(month date) TO vault_etl_re_encrypt;
 
+REVOKE ALL ON FUNCTION public.ensure_short_transaction() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION public.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text) TO vault_etl_erase;
 
@@ -4993,8 +4995,6 @@ GRANT ALL ON FUNCTION public.rotation_free(claim uuid, rows bigint, key_ids bigi
 
 REVOKE ALL ON FUNCTION public.rotation_move(claim uuid, after uuid, done boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.rotation_move(claim uuid, after uuid, done boolean) TO vault_etl_re_encrypt;
-
-REVOKE ALL ON FUNCTION public.short_transaction() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.token_cut_over(request_id uuid, actor text, host text, reason text, new_generation smallint, allow_publication boolean, checked oid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.token_cut_over(request_id uuid, actor text, host text, reason text, new_generation smallint, allow_publication boolean, checked oid[]) TO vault_etl_re_encrypt;

@@ -92,7 +92,7 @@ def test_a_rotation_that_kms_denies_changes_no_row(quick: Vault) -> None:
     result = quick.run("re-encrypt", "keys", "rotate", "--yes", extra=access_key(quick, "rotate"))
     fails(result, 77, "KMS denies this (AccessDeniedException)")
     assert quick.sql(ciphertexts) == before
-    assert quick.ok("re-encrypt", "keys", "rotate", "--yes").json["rows_remaining"] == 0
+    assert quick.ok("re-encrypt", "keys", "rotate", "--yes").json["values_remaining"] == 0
 
 
 @pytest.mark.iam

@@ -55,7 +55,7 @@ def test_commands_go_on_under_the_right_key(attacked: Vault, record_id: str) -> 
     attacked.ok("rotate", "keys", "rotate", "--lazy", "--yes")
     proof = attacked.ok("audit", "audit", "verify").json
     assert (proof["ok"], proof["counts"]["tampered"]) == (True, 0)
-    assert proof["counts"]["rubbish"] == 4
+    assert proof["counts"]["noise"] == 4
     whats = [problem["what"] for problem in proof["problems"]]
     assert (
         sum("registered a key that did not sign it, by test_audit" in what for what in whats) == 2

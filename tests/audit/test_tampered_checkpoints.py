@@ -14,7 +14,7 @@ from vault_etl.audit.proof import Severity
 @pytest.mark.parametrize("seq", [8, 14])
 @pytest.mark.parametrize("what", ["another key", "the right key's hash", "an older signature"])
 def test_a_checkpoint_that_was_forged_says_nothing(log: Logbook, seq: int, what: str) -> None:
-    """Any role that signs may store a forged checkpoint, so it is rubbish; the outcome has no checkpoint of its own."""
+    """Any role that signs may store a forged checkpoint, so it is noise; the outcome has no checkpoint of its own."""
     ((vault_id, hash_),) = log.database.sql(
         "SELECT vault_id, hash FROM vault, audit_log WHERE seq = %s", seq
     )
@@ -30,7 +30,7 @@ def test_a_checkpoint_that_was_forged_says_nothing(log: Logbook, seq: int, what:
     proof = log.prove()
     assert (proof.ok, proof.unsigned, proof.checkpoints) == (True, [seq], 4)
     (problem,) = proof.problems
-    assert (problem.kind, problem.seq) == (Severity.RUBBISH, seq)
+    assert (problem.kind, problem.seq) == (Severity.NOISE, seq)
     assert "no key which was given signed, stored by test_reveal" in problem.what
 
 
@@ -136,7 +136,7 @@ def test_a_replaced_key_needs_its_public_key(log: Logbook) -> None:
     proof = newer.prove()
     assert proof.ok
     assert [problem.seq for problem in proof.problems] == [1, 6, 8, 10, 12, 14]
-    assert {problem.kind for problem in proof.problems} == {Severity.RUBBISH}
+    assert {problem.kind for problem in proof.problems} == {Severity.NOISE}
 
 
 def test_a_key_that_signed_nothing_proves_nothing(log: Logbook) -> None:

@@ -108,7 +108,7 @@ def test_verify(one: Vault) -> None:
         "ok           yes\n"
         "counts       tampered: 0\n"
         "             unproven: 0\n"
-        "             rubbish: 0\n"
+        "             noise: 0\n"
         "             unfinished: 0\n"
         "             unsigned: 0\n"
         "\n"

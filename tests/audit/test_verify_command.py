@@ -143,7 +143,7 @@ def test_a_checkpoint_in_a_file_that_is_no_signed_note(site: Vault, tmp_path: Pa
     assert result.code == 65
     assert f"the checkpoint in {path}: it is not a signed note" in result.stderr
     assert result.json["counts"] | {"unfinished": 0, "unsigned": 0} == {
-        **dict.fromkeys(("tampered", "rubbish", "unfinished", "unsigned"), 0),
+        **dict.fromkeys(("tampered", "noise", "unfinished", "unsigned"), 0),
         "unproven": 1,
     }
 
@@ -208,7 +208,7 @@ def test_the_first_checkpoint_registers_the_key(bare_vault: Vault) -> None:
     given = [word for path in keys for word in ("--public-key", str(path))]
     assert bare_vault.ok("audit", "audit", "verify", *given).json["ok"]
     newer = bare_vault.ok("audit", "audit", "verify", *given[2:])
-    assert newer.json["counts"]["rubbish"] == len(newer.json["problems"]) == 3
+    assert newer.json["counts"]["noise"] == len(newer.json["problems"]) == 3
     assert "an older audit key is missing (--public-key)" in newer.stderr
 
 

@@ -1,4 +1,4 @@
-"""Outcomes without their intents are rubbish, unless something heavier says why; memory is bounded."""
+"""Outcomes without their intents are noise, unless something heavier says why; memory is bounded."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def entry(seq: int, phase: str, request_id: str = "r", **other: object) -> Logge
 
 
 def judged(*entries: LoggedEntry, tampered: bool = False) -> tuple[Pairs, list[tuple[int, str]]]:
-    """The pairs, and the rubbish that was found."""
+    """The pairs, and the noise that was found."""
     problems = Problems()
     if tampered:
         problems.tampered(1, "was changed")
     pairs = Pairs(problems, whole=True)
     for one in entries:
         pairs.judge(one)
-    return pairs, [(p.seq, p.what) for p in problems.by_weight() if p.kind is Severity.RUBBISH]
+    return pairs, [(p.seq, p.what) for p in problems.by_weight() if p.kind is Severity.NOISE]
 
 
 def test_a_matching_outcome_is_no_problem() -> None:
     """A matching outcome is no problem, and leaves no intent open."""
-    pairs, rubbish = judged(entry(1, "intent"), entry(2, "outcome"))
-    assert (rubbish, pairs.unfinished(), pairs.unfinished_count) == ([], [], 0)
+    pairs, noise = judged(entry(1, "intent"), entry(2, "outcome"))
+    assert (noise, pairs.unfinished(), pairs.unfinished_count) == ([], [], 0)
 
 
 @pytest.mark.parametrize(
@@ -48,16 +48,16 @@ def test_a_matching_outcome_is_no_problem() -> None:
     [[], [entry(1, "intent", "other")], [entry(1, "intent", decision="denied")]],
     ids=["none", "another request", "a denied one"],
 )
-def test_an_outcome_without_an_allowed_intent_is_rubbish(before: list[LoggedEntry]) -> None:
+def test_an_outcome_without_an_allowed_intent_is_noise(before: list[LoggedEntry]) -> None:
     """The problem names the login that wrote it."""
-    _, rubbish = judged(*before, entry(2, "outcome"))
-    assert rubbish == [(2, "has no intent before it, by ana")]
+    _, noise = judged(*before, entry(2, "outcome"))
+    assert noise == [(2, "has no intent before it, by ana")]
 
 
-def test_the_second_outcome_of_an_intent_is_rubbish() -> None:
+def test_the_second_outcome_of_an_intent_is_noise() -> None:
     """The first outcome has used the intent."""
-    _, rubbish = judged(entry(1, "intent"), entry(2, "outcome"), entry(3, "outcome"))
-    assert rubbish == [(3, "has no intent before it, by ana")]
+    _, noise = judged(entry(1, "intent"), entry(2, "outcome"), entry(3, "outcome"))
+    assert noise == [(3, "has no intent before it, by ana")]
 
 
 @pytest.mark.parametrize(
@@ -73,22 +73,22 @@ def test_the_second_outcome_of_an_intent_is_rubbish() -> None:
         ("ticket", "y"),
     ],
 )
-def test_an_outcome_that_differs_from_its_intent_is_rubbish(column: str, value: Any) -> None:  # noqa: ANN401
+def test_an_outcome_that_differs_from_its_intent_is_noise(column: str, value: Any) -> None:  # noqa: ANN401
     """Each column that both have in common is changed."""
-    _, rubbish = judged(entry(1, "intent"), entry(2, "outcome")._replace(**{column: value}))
+    _, noise = judged(entry(1, "intent"), entry(2, "outcome")._replace(**{column: value}))
     by = "bob" if column == "login" else "ana"
-    assert rubbish == [(2, f"is the outcome of something else than its intent, entry 1, by {by}")]
+    assert noise == [(2, f"is the outcome of something else than its intent, entry 1, by {by}")]
 
 
-def test_a_tampered_intent_makes_its_outcome_no_rubbish() -> None:
-    """A missing or changed intent is a tampering, not a role's rubbish."""
-    _, rubbish = judged(
+def test_a_tampered_intent_makes_its_outcome_no_noise() -> None:
+    """A missing or changed intent is a tampering, not a role's noise."""
+    _, noise = judged(
         entry(2, "outcome"),
         entry(3, "intent", "s"),
         entry(4, "outcome", "s", login="bob"),
         tampered=True,
     )
-    assert rubbish == []
+    assert noise == []
 
 
 def test_of_too_many_open_intents_the_oldest_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,8 +96,16 @@ def test_of_too_many_open_intents_the_oldest_are_given_up(monkeypatch: pytest.Mo
     monkeypatch.setattr(verify_pairs, "MAX_OPEN", 3)
     monkeypatch.setattr(verify_pairs, "MAX_LISTED", 4)
     many = [entry(seq, "intent", str(seq)) for seq in range(1, 7)]
-    pairs, rubbish = judged(*many, entry(7, "outcome", "1"))
-    assert (rubbish, pairs.unfinished(), pairs.unfinished_count) == ([], [1, 2, 3, 4], 6)
+    pairs, noise = judged(*many, entry(7, "outcome", "1"))
+    assert (noise, pairs.unfinished(), pairs.unfinished_count) == ([], [1, 2, 3, 4], 6)
+
+
+def test_as_many_open_intents_as_the_limit_are_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is given up yet: the outcome of the oldest is still compared with it."""
+    monkeypatch.setattr(verify_pairs, "MAX_OPEN", 3)
+    intents = [entry(seq, "intent", str(seq)) for seq in range(1, 4)]
+    pairs, noise = judged(*intents, entry(4, "outcome", "1", actor="x"))
+    assert (len(noise), pairs.unfinished()) == (1, [2, 3])
 
 
 def test_an_intent_whose_outcome_left_the_log_is_not_unfinished() -> None:
@@ -108,7 +116,7 @@ def test_an_intent_whose_outcome_left_the_log_is_not_unfinished() -> None:
     pairs.judge(entry(2, "intent", "b"), passed=True)
     pairs.judge(entry(9, "outcome", "b"))
     assert (pairs.unfinished(), pairs.unfinished_count) == ([], 0)
-    assert not problems.counts[Severity.RUBBISH]
+    assert not problems.counts[Severity.NOISE]
 
 
 def test_where_a_log_is_not_read_from_its_first_entry_an_outcome_may_come_first() -> None:
@@ -116,7 +124,7 @@ def test_where_a_log_is_not_read_from_its_first_entry_an_outcome_may_come_first(
     problems = Problems()
     pairs = Pairs(problems, whole=False)
     pairs.judge(entry(7, "outcome", "a"))
-    assert not problems.counts[Severity.RUBBISH]
+    assert not problems.counts[Severity.NOISE]
     pairs.judge(entry(8, "intent", "b"))
     pairs.judge(entry(9, "outcome", "b", actor="x"))
-    assert problems.counts[Severity.RUBBISH] == 1
+    assert problems.counts[Severity.NOISE] == 1

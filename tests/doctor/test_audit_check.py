@@ -70,9 +70,9 @@ def test_a_checkpoint_of_another_key_does_not_count() -> None:
     """Every role that signs may store a checkpoint: the newest checkpoint of the key itself counts."""
     signer, other = FakeHeadSigner(), FakeHeadSigner()
     good = stored(signer, HEAD)
-    rubbish = [stored(other, replace(HEAD, seq=9)), replace(good, seq=8), replace(good, hash=None)]
+    noise = [stored(other, replace(HEAD, seq=9)), replace(good, seq=8), replace(good, hash=None)]
     state = FakeSignedState(
-        Unsigned(2, DAY), stored=[*rubbish, good, stored(signer, Head(3, bytes(32)))]
+        Unsigned(2, DAY), stored=[*noise, good, stored(signer, Head(3, bytes(32)))]
     )
     audit.signed(state, signer.signing_key)
     assert state.asked == [7]

@@ -115,7 +115,7 @@ def test_no_count_has_it(forgotten: Forgotten) -> None:
 def test_a_rotation_afterwards_leaves_it_alone(forgotten: Forgotten) -> None:
     """The rotation re-encrypts the other rows, does not fail, and needs no key for erased values."""
     report = forgotten.vault.ok("re-encrypt", "keys", "rotate", "--yes").json
-    assert (report["rows_reencrypted"], report["rows_remaining"]) == (6, 0)
+    assert (report["values_reencrypted"], report["values_remaining"]) == (6, 0)
     assert gone(forgotten.vault, "ann")
 
 
@@ -193,7 +193,7 @@ def test_a_rotation_across_does_not_bring_it_back(quick: Vault) -> None:
         extra = {"AWS_ENDPOINT_URL_KMS": kms.url}
         report = quick.ok("re-encrypt", "keys", "rotate", "--yes", extra=extra).json
     assert [erasure.json["records"] for erasure in erasures] == [len(ids)]
-    assert (report["rows_reencrypted"], report["rows_remaining"]) == (2, 0)  # bob's two values
+    assert (report["values_reencrypted"], report["values_remaining"]) == (2, 0)  # bob's two values
     assert gone(quick, "ann")
     lines = quick.ok("reveal", "reveal", *ids, "--reason", "x").lines
     assert [line["fields"] for line in lines] == [{"ip": None, "device_id": None}] * 2

@@ -72,7 +72,7 @@ def test_the_lock_is_the_first_statement_and_the_read_the_second(
         "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = pg_catalog, pg_temp",
         "LOCK TABLE",
         "SELECT",
-        "COPY pg_temp.stage_0003",
+        "COPY pg_temp.stage_records",
         "INSERT INTO public.user_logins",
         "INSERT INTO public.quarantine",
         "SELECT public.ingest_committed",
@@ -102,7 +102,7 @@ def test_a_swap_of_records_locks_first_too(logged: Scratch, keys: WriteKeys) -> 
         statements = _statements(
             logged, database, lambda: reencrypter.replace(batch, keys.data_keys, outside())
         )
-    swap = ["CREATE TEMP", "COPY pg_temp.stage_0003_seals", "WITH swapped"]
+    swap = ["CREATE TEMP", "COPY pg_temp.stage_seals", "WITH swapped"]
     assert _fenced(statements) == [*swap, *MOVED]
 
 
@@ -128,7 +128,7 @@ def test_a_write_of_next_tokens_locks_first_too(logged: Scratch, keys: WriteKeys
         filling = _statements(
             logged, database, lambda: backfill.fill([made], generations, outside())
         )
-    fill = ["CREATE TEMP", "COPY pg_temp.stage_0003_tokens", "UPDATE public.user_logins"]
+    fill = ["CREATE TEMP", "COPY pg_temp.stage_tokens", "UPDATE public.user_logins"]
     assert _fenced(filling) == [*fill, *MOVED]
 
 

@@ -91,7 +91,7 @@ def test_a_rotation_keeps_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         return answer
 
     report = seen_by(vault, noting).rotate(rate=2)
-    assert report.rows_reencrypted == 15
+    assert report.values_reencrypted == 15
     assert {rows for _, rows in pages} <= {0, 1, 2}
     for at, _ in pages:
         assert sum(rows for earlier, rows in pages if earlier <= at) <= 2 * at + 2

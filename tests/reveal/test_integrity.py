@@ -108,7 +108,7 @@ def test_a_rotation_leaves_and_names_what_does_not_open(quick: Vault) -> None:
     result = quick.run("re-encrypt", "keys", "rotate", "--yes")
     assert result.code == 65
     assert f"vault-etl: error: 1 values do not open, among them those of {bad}" in result.stderr
-    assert (result.json["rows_reencrypted"], result.json["rows_remaining"]) == (3, 1)
+    assert (result.json["values_reencrypted"], result.json["values_remaining"]) == (3, 1)
     after = sealed(quick)
     assert after[bad] == before[bad]
     assert after[good] != before[good]

@@ -45,8 +45,8 @@ def test_a_rotation_of_data_keys_leaves_values_that_do_not_open(rotation_filled:
     damaged = rows(rotation_filled)
     result = rotate(rotation_filled)
     assert result.code == 65, result.stderr
-    assert result.json["rows_remaining"] == 4
-    assert result.json["rows_reencrypted"] == 2 * RECORDS + 1 - 4
+    assert result.json["values_remaining"] == 4
+    assert result.json["values_reencrypted"] == 2 * RECORDS + 1 - 4
     names(result, whole, {"u-0", "u-1", "u-2", "u-3"})
     after = rows(rotation_filled)
     kept = {("u-0", "ip"), ("u-1", "device_id"), ("u-2", "ip"), ("u-3", "ip")}
@@ -76,7 +76,7 @@ def test_a_rotation_of_token_keys_refuses_damaged_rows_until_they_are_mended(
     left_out = whole["u-4"]["id"]
     result = rotate(rotation_filled, "--tokens", "--leave-out", str(left_out))
     assert result.code == 0, result.stderr
-    assert result.json["rows_reencrypted"] == 4
+    assert result.json["values_reencrypted"] == 4
     assert contents(rotation_filled).wrong_tokens == (left_out,)
     reason = f"leave out of generation 2 of the tokens: {left_out}"
     intent, outcome = logged(rotation_filled, left_out)
@@ -93,7 +93,7 @@ def test_records_under_a_destroyed_key_are_named(two: Vault) -> None:
         two.sql(statement, key_id)
     result = rotate(two)
     assert result.code == 65
-    assert result.json["rows_remaining"] == len(lost)
+    assert result.json["values_remaining"] == len(lost)
     assert f"{len(lost)} values do not open" in result.stderr
     after = rows(two)
     assert {user for user in after if after[user]["ip"] == whole[user]["ip"]} == lost

@@ -49,8 +49,8 @@ def test_both_rotations_pass_keys_that_do_not_open(listed: Vault) -> None:
     result = rotate(listed)
     assert result.code == 65, result.stderr
     assert f"{2 * len(KINDS)} values do not open" in result.stderr
-    assert result.json["rows_reencrypted"] == 2 * RECORDS + 1
-    assert result.json["rows_remaining"] == 2 * len(KINDS)
+    assert result.json["values_reencrypted"] == 2 * RECORDS + 1
+    assert result.json["values_remaining"] == 2 * len(KINDS)
     assert all(str(each.record_id) in result.stderr for each in planted)
     names(result, planted)
     after = rows(listed)
@@ -99,7 +99,7 @@ def test_a_wrong_list_of_keys_stops_a_rotation_before_any_change(listed: Vault) 
             fails(result, 78, "is not trusted here")
             assert SETTING in result.stderr.splitlines()[-1]
     assert listed.sql(STATES) == before
-    assert rotate(listed).json["rows_remaining"] == 0
+    assert rotate(listed).json["values_remaining"] == 0
 
 
 def test_the_hints_lead_to_the_destruction_of_such_a_key(listed: Vault) -> None:
@@ -121,7 +121,7 @@ def test_the_hints_lead_to_the_destruction_of_such_a_key(listed: Vault) -> None:
     assert listed.ok("rotate", "keys", "destroy", key_id, "--yes").json["destroyed"] == [
         int(key_id)
     ]
-    assert rotate(listed).json["rows_remaining"] == 0
+    assert rotate(listed).json["values_remaining"] == 0
 
 
 def test_a_key_without_its_fingerprint_stops_no_rewrap(rotation_empty: Vault) -> None:

@@ -77,7 +77,7 @@ def test_values_that_do_not_open_set_the_exit_code(
         rotate()
     assert caught.value.exit_code == 65
     report = json.loads(capsys.readouterr().out)
-    assert (report["rows_reencrypted"], report["rows_remaining"]) == (14, 1)
+    assert (report["values_reencrypted"], report["values_remaining"]) == (14, 1)
 
 
 def test_a_continued_rotation_has_an_entry_that_names_its_fields(
@@ -109,7 +109,7 @@ def test_a_dry_run_writes_nothing(vault: FakeVault, capsys: pytest.CaptureFixtur
         vault.database.ciphertexts(),
         vault.database.audit,
     )
-    assert json.loads(capsys.readouterr().out)["rows_remaining"] == 15
+    assert json.loads(capsys.readouterr().out)["values_remaining"] == 15
 
 
 @pytest.mark.parametrize(

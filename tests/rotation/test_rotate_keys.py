@@ -45,7 +45,7 @@ def test_every_value_is_reencrypted_under_new_keys(vault: FakeVault) -> None:
     assert set(report.retired) == old
     assert set(report.created) == key_ids(vault)
     assert not old & key_ids(vault)
-    assert (report.rows_reencrypted, report.rows_remaining, report.failed) == (15, 0, ())
+    assert (report.values_reencrypted, report.values_remaining, report.failed) == (15, 0, ())
     assert all(vault.database.keys[key_id].state is KeyState.DECRYPT_ONLY for key_id in old)
     assert addresses(vault) == EVERY_ADDRESS
 
@@ -61,7 +61,7 @@ def test_only_the_fields_that_were_asked_for_are_rotated(vault: FakeVault) -> No
     """The other fields keep their keys."""
     others = key_ids(vault, Field.DEVICE_ID, Field.QUARANTINE)
     report = vault.rotate(Field.IP)
-    assert report.rows_reencrypted == 7
+    assert report.values_reencrypted == 7
     assert key_ids(vault, Field.DEVICE_ID, Field.QUARANTINE) == others
 
 
@@ -88,7 +88,7 @@ def test_values_under_retired_keys_are_reencrypted_by_the_next_run(vault: FakeVa
     """The run searches for retired keys with rows, not for the keys that it retired itself."""
     retire_data_keys(vault.audit, vault.keys, rotate_request())
     report = vault.rotate()
-    assert (report.retired, report.rows_reencrypted, report.rows_remaining) == ((), 15, 0)
+    assert (report.retired, report.values_reencrypted, report.values_remaining) == ((), 15, 0)
 
 
 def test_a_second_rotation_reencrypts_only_the_values_of_the_first(vault: FakeVault) -> None:
@@ -96,16 +96,16 @@ def test_a_second_rotation_reencrypts_only_the_values_of_the_first(vault: FakeVa
     first = vault.rotate()
     second = vault.rotate()
     assert set(second.retired) == set(first.created)
-    assert (second.rows_reencrypted, second.rows_remaining) == (15, 0)
+    assert (second.values_reencrypted, second.values_remaining) == (15, 0)
 
 
 def test_a_plan_counts_and_changes_nothing(vault: FakeVault) -> None:
     """The plan has the keys to retire, and the number of values to re-encrypt."""
     before = dict(vault.database.keys)
     plan = plan_rotation(vault.keys, vault.rotations, tuple(Field))
-    assert (set(plan.retire), plan.rows) == (key_ids(vault), 15)
+    assert (set(plan.retire), plan.values) == (key_ids(vault), 15)
     assert vault.database.keys == before
-    assert plan_rotation(vault.keys, vault.rotations, [Field.IP]).rows == 7
+    assert plan_rotation(vault.keys, vault.rotations, [Field.IP]).values == 7
 
 
 def test_a_key_that_kms_refuses_ends_the_run(vault: FakeVault) -> None:
@@ -131,7 +131,7 @@ def test_a_value_that_was_erased_in_between_stays_erased(vault: FakeVault) -> No
 
     seen = seen_by(vault, erasing)
     report = seen.rotate(Field.IP)
-    assert report.rows_reencrypted == 6
+    assert report.values_reencrypted == 6
     assert Field.IP not in vault.database.records[erased].ciphertexts
 
 
@@ -151,7 +151,7 @@ def test_a_row_that_changes_under_a_page_is_read_again(vault: FakeVault) -> None
         return call()
 
     report = seen_by(vault, reencrypting).rotate(Field.IP)
-    assert (report.rows_reencrypted, report.rows_remaining) == (7, 0)
+    assert (report.values_reencrypted, report.values_remaining) == (7, 0)
     assert calls.count("page") <= 6
     assert vault.clock.monotonic() == 0, "it waited for its own claim to end"
     assert addresses(vault) == EVERY_ADDRESS
@@ -169,7 +169,7 @@ def test_no_value_is_written_under_keys_that_another_rotation_retires(vault: Fak
     seen = seen_by(vault, retiring)
     report = seen.rotate(Field.IP)
     assert retired
-    assert report.rows_reencrypted == 7
+    assert report.values_reencrypted == 7
     assert not set(retired) & key_ids(vault)
     assert addresses(vault) == EVERY_ADDRESS
 
@@ -219,7 +219,7 @@ def test_progress_counts_every_value(vault: FakeVault) -> None:
 def test_an_empty_vault_gets_no_key_from_a_rotation() -> None:
     """A key is made only for a value."""
     report = FakeVault().rotate()
-    assert (report.retired, report.created, report.rows_reencrypted) == ((), (), 0)
+    assert (report.retired, report.created, report.values_reencrypted) == ((), (), 0)
 
 
 def test_records_that_are_loaded_meanwhile_are_not_touched(vault: FakeVault) -> None:
@@ -232,5 +232,5 @@ def test_records_that_are_loaded_meanwhile_are_not_touched(vault: FakeVault) -> 
         return call()
 
     report = seen_by(vault, loading).rotate()
-    assert (report.rows_reencrypted, report.rows_remaining) == (15, 0)
+    assert (report.values_reencrypted, report.values_remaining) == (15, 0)
     assert addresses(vault) == EVERY_ADDRESS | {b"198.51.100.99"}

@@ -30,7 +30,7 @@ def test_a_value_that_does_not_open_is_left_and_named(vault: FakeVault) -> None:
     vault.database.records[damaged].ciphertexts[Field.IP] = bytes(stored)
     report = vault.rotate()
     assert report.failed == (damaged,)
-    assert (report.rows_reencrypted, report.rows_remaining) == (14, 1)
+    assert (report.values_reencrypted, report.values_remaining) == (14, 1)
     assert vault.database.records[damaged].ciphertexts[Field.IP] == bytes(stored)
 
 
@@ -42,7 +42,7 @@ def test_a_page_of_values_that_do_not_open_does_not_stop_the_rest(vault: FakeVau
         ciphertexts[Field.IP] = ciphertexts[Field.IP][:-16] + bytes(16)
     report = vault.rotate(Field.IP)
     assert report.failed == tuple(damaged)
-    assert (report.rows_reencrypted, report.rows_remaining) == (4, 3)
+    assert (report.values_reencrypted, report.values_remaining) == (4, 3)
 
 
 def _other_fields_key(vault: FakeVault, sealed: bytes) -> bytes:
@@ -88,7 +88,7 @@ def test_a_value_under_no_key_of_its_field_is_left_and_named(
     for _ in range(2):
         report = vault.rotate()
         assert report.failed == (broken,)
-        assert (report.rows_reencrypted, report.rows_remaining) == (14, 1)
+        assert (report.values_reencrypted, report.values_remaining) == (14, 1)
         assert vault.database.records[broken].ciphertexts[Field.IP] == stored
 
 
@@ -101,4 +101,4 @@ def test_a_value_that_was_moved_to_another_row_is_left_and_named(vault: FakeVaul
     report = vault.rotate()
     assert report.failed == (first, second)
     assert (a[Field.IP], b[Field.IP]) == before
-    assert report.rows_reencrypted == 13
+    assert report.values_reencrypted == 13

@@ -74,7 +74,7 @@ def test_an_interrupted_rotation_is_continued(vault: FakeVault, at: int, after: 
     first = versions.times_reencrypted
     report = vault.rotate()
     versions.look()
-    assert report.rows_remaining == 0
+    assert report.values_remaining == 0
     assert addresses(vault) == EVERY_ADDRESS
     assert key_ids(vault) <= active_ids(vault)
     if is_open:  # otherwise the first run had ended, or never begun
@@ -92,7 +92,7 @@ def test_a_killed_rotation_is_continued(vault: FakeVault, at: int, after: bool) 
         vault.tapped(breaker.tap).rotate()
     assert addresses(vault) == EVERY_ADDRESS
     report = vault.rotate()
-    assert report.rows_remaining == 0
+    assert report.values_remaining == 0
     assert addresses(vault) == EVERY_ADDRESS
     assert key_ids(vault) <= active_ids(vault)
     assert not vault.database.rotations
@@ -106,7 +106,7 @@ def test_a_continued_rotation_retires_no_key(vault: FakeVault) -> None:
     new = [entry for entry in sealed.values() if int.from_bytes(entry[3][1:5], "big") in made]
     assert new
     report = vault.rotate()
-    assert (report.retired, report.rows_reencrypted) == ((), 15 - len(new))
+    assert (report.retired, report.values_reencrypted) == ((), 15 - len(new))
     assert set(new) <= set(vault.database.ciphertexts())
     assert made <= active_ids(vault)
 
@@ -132,14 +132,14 @@ def test_fields_are_not_opened_under_an_entry_that_does_not_name_them(vault: Fak
         vault.rotate(Field.IP)
     assert "run it again" in (caught.value.hint or "")
     assert vault.database.ciphertexts() == before
-    assert vault.rotate(*reversed(Field)).rows_remaining == 0
+    assert vault.rotate(*reversed(Field)).values_remaining == 0
 
 
 def test_more_fields_than_were_interrupted_are_left_for_the_next_run(vault: FakeVault) -> None:
     """The begun rotation is finished, with its own fields alone."""
     stop_at_replace(vault, 1, Field.IP)
     others = key_ids(vault, Field.DEVICE_ID, Field.QUARANTINE)
-    assert vault.rotate().rows_remaining == 0
+    assert vault.rotate().values_remaining == 0
     assert key_ids(vault, Field.DEVICE_ID, Field.QUARANTINE) == others
     assert set(vault.rotate().retired) >= others
 
@@ -159,7 +159,7 @@ def test_the_claims_of_a_killed_process_become_free_after_a_while(vault: FakeVau
             claimed_at.append(vault.clock.monotonic() - killed_at)
         return answer
 
-    assert seen_by(vault, watching).rotate().rows_remaining == 0
+    assert seen_by(vault, watching).rotate().values_remaining == 0
     assert claimed_at[:2] == [0, 0]  # the two ranges without a worker
     assert claimed_at[2] == pytest.approx(CLAIM_SECONDS, abs=0.3)
 

@@ -34,9 +34,9 @@ def test_two_rotations_at_once_reencrypt_each_value_once(order: list[int]) -> No
         assert len(done) == 2, reports
         is_one_rotation = sum(bool(report.retired) for report in done) == 1
         rotations = 1 if is_one_rotation else 2  # the second began when the first had ended
-        assert sum(report.rows_reencrypted for report in done) == 15 * rotations
+        assert sum(report.values_reencrypted for report in done) == 15 * rotations
         assert versions.times_reencrypted == {rotations}
-        assert {report.rows_remaining for report in done} == {0}
+        assert {report.values_remaining for report in done} == {0}
         assert key_ids(vault) <= active_ids(vault)
         assert addresses(vault) == EVERY_ADDRESS
         assert not vault.database.rotations

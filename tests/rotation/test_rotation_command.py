@@ -27,7 +27,7 @@ def test_values_sealed_before_a_rotation_open_after_it(six_records: Vault) -> No
     before, old = reveal_all(six_records), ciphertexts(six_records)
     report = six_records.ok("re-encrypt", "keys", "rotate", "--yes").json
     assert len(report["retired"]) == len(report["created"]) == 3
-    assert (report["rows_reencrypted"], report["rows_remaining"]) == (2 * EVENTS + 1, 0)
+    assert (report["values_reencrypted"], report["values_remaining"]) == (2 * EVENTS + 1, 0)
     assert reveal_all(six_records) == before
     assert not old & ciphertexts(six_records)
     needed = {key["key_id"]: (key["state"], key["rows"]) for key in data_keys(six_records)}
@@ -41,8 +41,8 @@ def test_a_second_rotation_retires_the_keys_of_the_first(six_records: Vault) -> 
     first = six_records.ok("re-encrypt", "keys", "rotate", "--yes").json
     second = six_records.ok("re-encrypt", "keys", "rotate", "--yes").json
     assert second["retired"] == sorted(first["created"])
-    assert second["rows_reencrypted"] == first["rows_reencrypted"]
-    assert second["rows_remaining"] == 0
+    assert second["values_reencrypted"] == first["values_reencrypted"]
+    assert second["values_remaining"] == 0
     assert reveal_all(six_records) == before
 
 
@@ -52,7 +52,7 @@ def test_a_dry_run_counts_and_changes_nothing(six_records: Vault) -> None:
     plan = six_records.ok("re-encrypt", "keys", "rotate", "--dry-run").json
     assert sorted(plan["retired"]) == sorted(key["key_id"] for key in data_keys(six_records))
     assert plan["created"] == []
-    assert (plan["rows_reencrypted"], plan["rows_remaining"]) == (0, 2 * EVENTS + 1)
+    assert (plan["values_reencrypted"], plan["values_remaining"]) == (0, 2 * EVENTS + 1)
     assert six_records.sql(EVERYTHING) == before
 
 
@@ -61,19 +61,19 @@ def test_a_lazy_rotation_only_retires(six_records: Vault) -> None:
     before, old = reveal_all(six_records), ciphertexts(six_records)
     report = six_records.ok("rotate", "keys", "rotate", "--lazy", "--yes").json
     assert len(report["retired"]) == 3
-    assert (report["rows_reencrypted"], report["rows_remaining"]) == (0, 2 * EVENTS + 1)
+    assert (report["values_reencrypted"], report["values_remaining"]) == (0, 2 * EVENTS + 1)
     assert ciphertexts(six_records) == old
     assert reveal_all(six_records) == before
     later = six_records.ok("re-encrypt", "keys", "rotate", "--yes").json
     assert later["retired"] == []
-    assert (later["rows_reencrypted"], later["rows_remaining"]) == (2 * EVENTS + 1, 0)
+    assert (later["values_reencrypted"], later["values_remaining"]) == (2 * EVENTS + 1, 0)
     assert reveal_all(six_records) == before
 
 
 def test_a_rotation_of_one_field_leaves_the_others(six_records: Vault) -> None:
     """`--field ip` retires the keys of addresses and re-encrypts addresses alone."""
     report = six_records.ok("re-encrypt", "keys", "rotate", "--field", "ip", "--yes").json
-    assert report["rows_reencrypted"] == EVENTS
+    assert report["values_reencrypted"] == EVENTS
     retired = [key["field"] for key in data_keys(six_records) if key["state"] == "decrypt_only"]
     assert retired == ["ip"]
 
@@ -97,7 +97,7 @@ def test_a_rotation_beside_a_running_ingest_loses_no_record(quick: Vault) -> Non
     send_and_wait(quick, ingest, 40)
     ingest.terminate()
     assert finish(ingest).json["stored"] == 40
-    assert (report["rows_reencrypted"], report["rows_remaining"]) == (40, 0)
+    assert (report["values_reencrypted"], report["values_remaining"]) == (40, 0)
     rows = {key["key_id"]: key["rows"] for key in data_keys(quick) if key["field"] == "ip"}
     assert sorted(rows.values()) == [0, 20, 20]  # retired, the rotation's own, ingest's second
     assert len(reveal_all(quick)) == 40

@@ -76,7 +76,7 @@ def test_workers_share_the_ranges(vault: FakeVault) -> None:
         workers=WORKERS, stop=threading.Event()
     )
     assert len(meeting.pages) == WORKERS
-    assert (report.rows_reencrypted, report.rows_remaining) == (15, 0)
+    assert (report.values_reencrypted, report.values_remaining) == (15, 0)
     assert versions.times_reencrypted == {1}
     assert sum(done for done, _ in vault.progress.steps) == 15
     assert key_ids(vault) <= active_ids(vault)
@@ -147,7 +147,7 @@ def test_one_workers_failure_ends_the_others(vault: FakeVault) -> None:
     assert set(failing.told) == {True}
     assert set(failing.pages_after.values()) == {1}
     assert_no_range_is_claimed(vault)
-    assert vault.rotate(stop=threading.Event()).rows_remaining == 0
+    assert vault.rotate(stop=threading.Event()).values_remaining == 0
     assert addresses(vault) == EVERY_ADDRESS
 
 
@@ -221,7 +221,7 @@ def test_ctrl_c_ends_the_workers_at_the_next_page(
     assert set(failing.pages_after.values()) == {1}
     assert vault.database.audit[-1].error_code == "interrupted"
     assert_no_range_is_claimed(vault)
-    assert vault.rotate(stop=threading.Event()).rows_remaining == 0
+    assert vault.rotate(stop=threading.Event()).values_remaining == 0
 
 
 @pytest.mark.parametrize("workers", [1, WORKERS])
@@ -241,7 +241,7 @@ def test_a_rotation_that_was_told_to_end_is_not_reported_as_done(
         seen_by_workers(vault, stopping).rotate(workers=workers, stop=stop)
     assert_no_range_is_claimed(vault)
     report = vault.rotate(stop=threading.Event())
-    assert (report.retired, report.rows_remaining) == ((), 0)
+    assert (report.retired, report.values_remaining) == ((), 0)
 
 
 def assert_no_range_is_claimed(vault: FakeVault) -> None:

@@ -20,7 +20,7 @@ class Severity(StrEnum):
     """A state that no role can cause: chain, head, what an entry set, or a signed checkpoint does not agree."""
     UNPROVEN = "unproven"
     """A checkpoint from outside, or every stored one, proves nothing: it has another key or another vault."""
-    RUBBISH = "rubbish"
+    NOISE = "noise"
     """A row that a role may write and that proves nothing. The log holds in spite of it."""
 
 
@@ -56,9 +56,9 @@ class Problems:
         """Add a problem of this severity."""
         self._add(Problem(Severity.UNPROVEN, seq, what))
 
-    def rubbish(self, seq: int, what: str) -> None:
+    def noise(self, seq: int, what: str) -> None:
         """Add a problem of this severity."""
-        self._add(Problem(Severity.RUBBISH, seq, what))
+        self._add(Problem(Severity.NOISE, seq, what))
 
     def by_weight(self) -> list[Problem]:
         """Return the problems that are kept, the most severe first, each severity in the order of the log."""
@@ -96,7 +96,7 @@ class Proof:
 
     @property
     def ok(self) -> bool:
-        """Say whether the log holds: rubbish, which any role can write, does not change that."""
+        """Say whether the log holds: noise, which any role can write, does not change that."""
         return not self.counts[Severity.TAMPERED] and not self.counts[Severity.UNPROVEN]
 
     @property

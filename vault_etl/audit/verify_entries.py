@@ -75,10 +75,10 @@ class BoundJudge:
             found = None
         by = f"by {entry.login}"
         if found is None or (self._vault_id is not None and not found.holds(self._vault_id)):
-            self._problems.rubbish(entry.seq, f"registered a key that did not sign it, {by}")
+            self._problems.noise(entry.seq, f"registered a key that did not sign it, {by}")
         elif found.key.spki not in self._keys:
             what = f"registered a key that was not given, {by}: {found.kms_key_arn}"
-            self._problems.rubbish(entry.seq, what)
+            self._problems.noise(entry.seq, what)
 
     def _changed(self, entry: LoggedEntry) -> None:
         self._problems.tampered(entry.seq, f"set something ({entry.action}) that was changed since")
@@ -135,10 +135,10 @@ class Pairs:
             return  # an intent that is missing or changed says enough
         if intent is None:
             if self._whole:
-                self._problems.rubbish(outcome.seq, f"has no intent before it, by {outcome.login}")
+                self._problems.noise(outcome.seq, f"has no intent before it, by {outcome.login}")
         elif intent[1] != _subject_of(outcome):
             what = f"is the outcome of something else than its intent, entry {intent[0]}"
-            self._problems.rubbish(outcome.seq, f"{what}, by {outcome.login}")
+            self._problems.noise(outcome.seq, f"{what}, by {outcome.login}")
 
 
 def _subject_of(entry: LoggedEntry) -> tuple[object, ...]:

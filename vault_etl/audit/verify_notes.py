@@ -88,7 +88,7 @@ class NoteJudge:
             )
             self._next_kept = next(self._kept, None)
         while (stored := self._next_stored) is not None and stored.seq <= up_to:
-            self._problems.rubbish(stored.seq, "has a checkpoint, and left the log for a segment")
+            self._problems.noise(stored.seq, "has a checkpoint, and left the log for a segment")
             self._next_stored = next(self._stored, None)
         self.due = self._due()
 
@@ -133,7 +133,7 @@ class NoteJudge:
         if not is_signed(self._vault_id, self._keys, stored):
             who = f"stored by {stored.stored_by}"
             what = f"has a checkpoint that no key which was given signed, {who}"
-            self._problems.rubbish(stored.seq, what)
+            self._problems.noise(stored.seq, what)
         elif self._compare(Head(stored.seq, stored.hash or b""), head, _ITS):
             self.good += 1
 

@@ -60,7 +60,7 @@ def verify(
     only segments; the effects of entries (a policy, a key) are then not compared.
 
     "tampered": the log was changed. "unproven": the given files prove nothing. Both exit 65.
-    "rubbish": a role wrote data that proves nothing; the log holds, so this is a warning (exit 0).
+    "noise": a role wrote data that proves nothing; the log holds, so this is a warning (exit 0).
 
     \b
     Examples:
@@ -143,9 +143,9 @@ def _warn(proof: Proof, source: Replica | None, *, outside: bool) -> None:
             "without its own checkpoint, so not shown, or removed since: entry"
             f" {_listed(proof.unsigned, proof.counts['unsigned'])}"
         )
-    if rubbish := proof.counts[Severity.RUBBISH]:
+    if noise := proof.counts[Severity.NOISE]:
         warnings.append(
-            f"rubbish, {rubbish} in all: a role wrote data that proves nothing, or an older audit key"
+            f"noise, {noise} in all: a role wrote data that proves nothing, or an older audit key"
             " is missing (--public-key)"
         )
     for warning in warnings:

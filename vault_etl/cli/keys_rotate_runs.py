@@ -55,13 +55,13 @@ def retire_data_keys(parts: Parts, options: RotationOptions) -> None:
     _check_role(parts, options, "keys rotate --lazy", _RETIRE)
     plan = rotation.plan_data_keys(parts, options.fields, lazy=True)
     if options.if_due and not _is_due(parts, KeyPurpose.DATA, quiet=options.quiet):
-        _print_report(options.output, retired=(), remaining=plan.rows)
+        _print_data_report(options.output, retired=(), remaining=plan.values)
         return
     retired = plan.retire
     if not options.dry_run:
         confirm(f"Retire {len(plan.retire)} data keys?", yes=options.yes)
         retired = rotation.retire(parts, _request(parts, options.fields, _RETIRE))
-    _print_report(options.output, retired=retired, remaining=plan.rows)
+    _print_data_report(options.output, retired=retired, remaining=plan.values)
 
 
 def reencrypt(parts: Parts, options: RotationOptions) -> None:
@@ -75,22 +75,22 @@ def reencrypt(parts: Parts, options: RotationOptions) -> None:
     if options.if_due and not _is_due(
         parts, KeyPurpose.DATA, quiet=options.quiet, unfinished=unfinished, oldest=plan.oldest
     ):
-        _print_report(options.output, retired=(), remaining=plan.rows)
+        _print_data_report(options.output, retired=(), remaining=plan.values)
         return
     if options.dry_run:
-        _print_report(options.output, retired=plan.retire, remaining=plan.rows)
+        _print_data_report(options.output, retired=plan.retire, remaining=plan.values)
         return
     confirm(_data_question(plan), yes=options.yes)
     request = _request(parts, plan.resumes or options.fields, _REENCRYPT)
-    with progress("rotate", total=plan.rows, quiet=options.quiet) as bar, stop_when_told():
+    with progress("rotate", total=plan.values, quiet=options.quiet) as bar, stop_when_told():
         work = rotation.data_rotation(parts, bar, request.request_id, options.rate)
         report = work.rotate(request, plan)
-    _print_report(
+    _print_data_report(
         options.output,
         retired=report.retired,
         created=report.created,
-        done=report.rows_reencrypted,
-        remaining=report.rows_remaining,
+        done=report.values_reencrypted,
+        remaining=report.values_remaining,
     )
     if plan.resumes is not None and not options.quiet:
         names = ", ".join(plan.resumes)
@@ -100,7 +100,7 @@ def reencrypt(parts: Parts, options: RotationOptions) -> None:
         )
     if report.failed:
         shown = ", ".join(str(record_id) for record_id in report.failed)
-        message = f"{report.rows_remaining} values do not open, among them those of {shown}"
+        message = f"{report.values_remaining} values do not open, among them those of {shown}"
         raise naming(
             DataError(message, hint="they are unchanged; everything else is done"),
             report.at_fault,
@@ -117,10 +117,10 @@ def rotate_token_keys(parts: Parts, options: RotationOptions) -> None:
     if options.if_due and not _is_due(
         parts, KeyPurpose.TOKEN, quiet=options.quiet, unfinished=plan.pending is not None
     ):
-        _print_report(options.output, retired=(), remaining=0)
+        _print_token_report(options.output, retired=(), remaining=0)
         return
     if options.dry_run:
-        _print_report(options.output, retired=plan.retire, remaining=plan.rows)
+        _print_token_report(options.output, retired=plan.retire, remaining=plan.rows)
     if options.dry_run or not (options.quiet and options.yes):
         _show_named_records(plan)
     if options.dry_run:
@@ -139,7 +139,7 @@ def rotate_token_keys(parts: Parts, options: RotationOptions) -> None:
             allow_publication=options.allow_publication,
         )
         report = work.rotate(request, plan)
-    _print_report(
+    _print_token_report(
         options.output,
         retired=report.retired,
         created=report.created,
@@ -169,13 +169,13 @@ def abort_token_rotation(parts: Parts, options: RotationOptions) -> None:
     _check_role(parts, options, needed, _ABORT)
     plan = rotation.plan_token_keys(parts)
     if options.dry_run:
-        _print_report(options.output, retired=(), remaining=plan.rows)
+        _print_token_report(options.output, retired=(), remaining=plan.rows)
         return
     confirm("Destroy the pending token keys, and remove their tokens?", yes=options.yes)
     with progress("abort", total=None, quiet=options.quiet) as bar, stop_when_told():
         request = _request(parts, PERSONAL_FIELDS, _ABORT)
         aborted = rotation.abort_tokens(parts, bar, request)
-    _print_report(options.output, retired=aborted.destroyed, remaining=0)
+    _print_token_report(options.output, retired=aborted.destroyed, remaining=0)
     if not options.quiet:
         sys.stderr.write(
             f"vault-etl: the pending tokens of {aborted.rows} rows are removed\n"
@@ -222,7 +222,27 @@ def _is_due(
     return False
 
 
-def _print_report(
+def _print_data_report(
+    output: OutputFormat | None,
+    *,
+    retired: Sequence[int],
+    created: Sequence[int] = (),
+    done: int = 0,
+    remaining: int,
+) -> None:
+    """Print which data keys were retired and made, and how many values are done and remain."""
+    print_object(
+        {
+            "retired": list(retired),
+            "created": list(created),
+            "values_reencrypted": done,
+            "values_remaining": remaining,
+        },
+        output,
+    )
+
+
+def _print_token_report(
     output: OutputFormat | None,
     *,
     retired: Sequence[int],
@@ -231,15 +251,15 @@ def _print_report(
     remaining: int,
     left_out: int | None = None,
 ) -> None:
-    """Print which keys were retired and made, and how many rows are done and remain.
+    """Print which token keys were retired and made, and how many rows are done and remain.
 
-    `left_out` is the count of a rotation of the token keys that was cut over.
+    `left_out` is the count of a rotation that was cut over.
     """
     print_object(
         {
             "retired": list(retired),
             "created": list(created),
-            "rows_reencrypted": done,
+            "rows_retokened": done,
             "rows_remaining": remaining,
             **({} if left_out is None else {"rows_left_out": left_out}),
         },
@@ -262,8 +282,8 @@ def _show_named_records(plan: TokenPlan) -> None:
 
 def _data_question(plan: RotationPlan) -> str:
     if plan.resumes is not None:
-        return f"Continue the rotation that was interrupted, and re-encrypt {plan.rows} values?"
-    return f"Retire {len(plan.retire)} data keys and re-encrypt {plan.rows} values?"
+        return f"Continue the rotation that was interrupted, and re-encrypt {plan.values} values?"
+    return f"Retire {len(plan.retire)} data keys and re-encrypt {plan.values} values?"
 
 
 def _token_question(plan: TokenPlan) -> str:

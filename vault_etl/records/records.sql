@@ -17,7 +17,7 @@ SELECT
         WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')) AS raised
 
 -- name: make_stage
-CREATE TEMP TABLE IF NOT EXISTS stage_0003 (
+CREATE TEMP TABLE IF NOT EXISTS stage_records (
     record_id uuid,
     user_id text STORAGE PLAIN,
     device_type text STORAGE PLAIN,
@@ -36,7 +36,7 @@ CREATE TEMP TABLE IF NOT EXISTS stage_0003 (
 ) ON COMMIT DELETE ROWS
 
 -- name: copy_stage
-COPY pg_temp.stage_0003 (
+COPY pg_temp.stage_records (
     record_id, user_id, device_type, masked_ip, masked_device_id, next_masked_ip, next_masked_device_id,
     ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation, locale, app_version,
     create_date, event_time
@@ -52,7 +52,7 @@ SELECT
     record_id, user_id, device_type, masked_ip, masked_device_id, next_masked_ip, next_masked_device_id,
     ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation, locale, app_version,
     create_date, event_time
-FROM pg_temp.stage_0003
+FROM pg_temp.stage_records
 ORDER BY record_id
 ON CONFLICT (record_id) DO NOTHING
 RETURNING record_id

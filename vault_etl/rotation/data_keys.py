@@ -32,14 +32,14 @@ _WRITABLE: Final = {KeyState.ACTIVE}
 
 @dataclass(frozen=True, slots=True)
 class RotationPlan:
-    """The work of a rotation to come. `rows` counts values: a record has one for each field.
+    """The work of a rotation to come. A record has one value for each field.
 
     `resumes` has the fields of an interrupted rotation that the run would continue; the run then retires no key.
     `oldest` is the creation time of the oldest retired key that values are still sealed under.
     """
 
     retire: tuple[int, ...]
-    rows: int
+    values: int
     resumes: tuple[Field, ...] | None = None
     oldest: dt.datetime | None = None
 
@@ -53,8 +53,8 @@ class RotationReport:
 
     retired: tuple[int, ...]
     created: tuple[int, ...]
-    rows_reencrypted: int
-    rows_remaining: int
+    values_reencrypted: int
+    values_remaining: int
     failed: tuple[uuid.UUID, ...]
     at_fault: tuple[KeyAtFault, ...] = ()
 
@@ -66,11 +66,11 @@ def plan_rotation(
     going_on = None if lazy else reader.open(KeyPurpose.DATA)
     data_keys = _data_keys(lister, going_on.fields if going_on else fields)
     if going_on is not None:
-        rows = sum(u.rows for u in data_keys if u.key.key_id in going_on.old_keys)
-        return RotationPlan((), rows, going_on.fields)
+        values = sum(u.rows for u in data_keys if u.key.key_id in going_on.old_keys)
+        return RotationPlan((), values, going_on.fields)
     return RotationPlan(
         retire=tuple(u.key.key_id for u in data_keys if u.key.state in _WRITABLE),
-        rows=sum(u.rows for u in data_keys),
+        values=sum(u.rows for u in data_keys),
         oldest=min(
             (u.key.created_at for u in data_keys if u.rows and u.key.state not in _WRITABLE),
             default=None,
@@ -139,7 +139,7 @@ class Rotation:
         """
         with audited(self._audit, request) as receipt:
             self._keys.must_trust(KeyPurpose.DATA)
-            rotation = self._rotations.begin(request, request.fields, ranges_a_month(plan.rows))
+            rotation = self._rotations.begin(request, request.fields, ranges_a_month(plan.values))
             if not set(rotation.fields) <= set(request.fields):  # an entry must name all fields
                 message = "a rotation of other fields was begun meanwhile, or interrupted"
                 raise IncompleteError(message, hint="run it again: it continues that one first")
@@ -155,8 +155,8 @@ class Rotation:
         return RotationReport(
             retired=rotation.retired,
             created=tuple(self._keys.made),
-            rows_reencrypted=sum(work.done for work in works),
-            rows_remaining=remaining.values,
+            values_reencrypted=sum(work.done for work in works),
+            values_remaining=remaining.values,
             failed=remaining.record_ids,
             at_fault=at_fault,
         )

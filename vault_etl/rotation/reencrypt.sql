@@ -72,7 +72,7 @@ WHERE up_to_here <= %(bytes)s OR up_to_here = bytes
 ORDER BY record_id
 
 -- name: make_stage
-CREATE TEMP TABLE IF NOT EXISTS stage_0003_seals (
+CREATE TEMP TABLE IF NOT EXISTS stage_seals (
     record_id uuid,
     old_ip bytea STORAGE PLAIN,
     new_ip bytea STORAGE PLAIN,
@@ -81,7 +81,7 @@ CREATE TEMP TABLE IF NOT EXISTS stage_0003_seals (
 ) ON COMMIT DELETE ROWS
 
 -- name: copy_stage
-COPY pg_temp.stage_0003_seals (record_id, old_ip, new_ip, old_device_id, new_device_id)
+COPY pg_temp.stage_seals (record_id, old_ip, new_ip, old_device_id, new_device_id)
 FROM STDIN (FORMAT binary)
 
 -- name: replace_user_logins
@@ -89,7 +89,7 @@ WITH swapped AS (
     UPDATE public.user_logins AS r SET
         ip_ciphertext = coalesce(swap.new_ip, r.ip_ciphertext),
         device_id_ciphertext = coalesce(swap.new_device_id, r.device_id_ciphertext)
-    FROM pg_temp.stage_0003_seals AS swap
+    FROM pg_temp.stage_seals AS swap
     WHERE r.record_id = swap.record_id AND r.record_id BETWEEN %(first)s AND %(last)s
         AND (swap.old_ip IS NULL OR r.ip_ciphertext = swap.old_ip)
         AND (swap.old_device_id IS NULL OR r.device_id_ciphertext = swap.old_device_id)

@@ -35,4 +35,4 @@ SELECT public.retoken_fill(
     array_agg(masked_device_id), array_agg(ip_ciphertext), array_agg(device_id_ciphertext), array_agg(next_masked_ip),
     array_agg(next_masked_device_id)
 )
-FROM pg_temp.stage_0003_tokens
+FROM pg_temp.stage_tokens

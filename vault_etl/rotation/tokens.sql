@@ -97,7 +97,7 @@ SELECT
     )
 
 -- name: make_stage
-CREATE TEMP TABLE IF NOT EXISTS stage_0003_tokens (
+CREATE TEMP TABLE IF NOT EXISTS stage_tokens (
     record_id uuid,
     token_generation smallint,
     masked_ip uuid,
@@ -109,7 +109,7 @@ CREATE TEMP TABLE IF NOT EXISTS stage_0003_tokens (
 ) ON COMMIT DELETE ROWS
 
 -- name: copy_stage
-COPY pg_temp.stage_0003_tokens (
+COPY pg_temp.stage_tokens (
     record_id, token_generation, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext, next_masked_ip,
     next_masked_device_id
 ) FROM STDIN (FORMAT binary)
@@ -121,7 +121,7 @@ UPDATE public.user_logins AS r SET
     next_masked_ip = made.next_masked_ip,
     next_masked_device_id = made.next_masked_device_id,
     next_token_generation = %(pending)s
-FROM pg_temp.stage_0003_tokens AS made
+FROM pg_temp.stage_tokens AS made
 WHERE r.record_id = made.record_id AND r.record_id BETWEEN %(first)s AND %(last)s
     AND r.token_generation = made.token_generation
     AND r.masked_ip IS NOT DISTINCT FROM made.masked_ip

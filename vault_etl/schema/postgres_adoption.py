@@ -67,7 +67,7 @@ def refuse_what_is_in_the_way(
     if [name for name, _ in found] == [_TABLE]:
         hint = (
             f"`vault-etl migrate --adopt` keeps its rows, as {ADOPTED}"
-            " (docs/from-the-exercise.md); or rename it, or use another database"
+            " (docs/how-to/adopt.md); or rename it, or use another database"
         )
     raise ConfigurationError(f"in the way of the migrations: {listed}{more}", hint=hint)
 

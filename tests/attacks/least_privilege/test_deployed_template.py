@@ -117,7 +117,7 @@ def test_the_main_job_runs_on_what_cloudformation_made(vault: Vault) -> None:
     first = vault.ok("reveal", *asked).json["fields"]
     assert first == {field: sent[field] for field in ("ip", "device_id")}
     rotated = vault.ok("re-encrypt", "keys", "rotate", "--yes").json
-    assert (rotated["rows_reencrypted"], rotated["rows_remaining"]) == (2 * 99 + 1, 0)
+    assert (rotated["values_reencrypted"], rotated["values_remaining"]) == (2 * 99 + 1, 0)
     assert vault.ok("reveal", *asked).json["fields"] == first
     used = vault.sql("SELECT DISTINCT purpose, kms_key_arn FROM data_keys")
     arns = vault.provisioned.key_arns

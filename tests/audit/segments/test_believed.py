@@ -24,7 +24,7 @@ from vault_etl.platform.postgres import Database
 from vault_etl.platform.store_folder import FolderArchive
 
 STORE = "SELECT audit_checkpoint(%s, %s, %s, %s)"
-RUBBISH = (b"abcd", b"\x30\x44\x02\x20" + b"\x11" * 32 + b"\x02\x20" + b"\x11" * 32)
+NOISE = (b"abcd", b"\x30\x44\x02\x20" + b"\x11" * 32 + b"\x02\x20" + b"\x11" * 32)
 ENDLESS = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
 ANOTHER = (
     "INSERT INTO audit_checkpoints (seq, hash, key_hash, signature)"
@@ -34,9 +34,9 @@ BY_THE_OWNER = "BEGIN; SET LOCAL session_replication_role = replica; {}; COMMIT"
 
 
 def store(site: Site, seq: int, *, signed: bool) -> None:
-    """Store a checkpoint of an old entry, by the role reveal: rubbish, or one that the audit key has signed."""
+    """Store a checkpoint of an old entry, by the role reveal: noise, or one that the audit key has signed."""
     ((hash_,),) = site.vault.sql("SELECT hash FROM audit_log WHERE seq = %s", seq)
-    made = RUBBISH
+    made = NOISE
     if signed:
         (line,) = Checkpoint.parse(site.sign(Head(seq, bytes(hash_)))).signatures
         made = (line.key_hash, line.signature)

@@ -228,7 +228,7 @@ def _several_or_elsewhere(row: Any) -> None:  # noqa: ANN401 - as above
     row("a list of numbers", "not_an_object", "not_an_object", lambda *_: "[1, 2]")
     row("text", "not_an_object", "not_an_object", lambda *_: '"text"')
     row("base64 of no JSON", "not_json", "not_json", lambda *_: base_64("no event at all"))
-    row("an event and rubbish", "not_json", "not_json", lambda _, t: f"{t} x")
+    row("an event and noise", "not_json", "not_json", lambda _, t: f"{t} x")
 
 
 def _values(row: Any) -> None:  # noqa: ANN401 - as above

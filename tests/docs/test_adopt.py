@@ -1,4 +1,4 @@
-"""The commands of docs/from-the-exercise.md work, on its table and its events, in their order."""
+"""The commands of docs/how-to/adopt.md work, on its table and its events, in their order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vault_etl.local.postgres import RunningPostgres
 from vault_etl.local.postgres_server import find_postgres_binaries
 from vault_etl.local.provision import Provisioned
 
-PAGE = Path(__file__).parents[2] / "docs" / "from-the-exercise.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "adopt.md"
 
 
 def blocks(language: str) -> list[str]:

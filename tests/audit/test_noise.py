@@ -24,15 +24,15 @@ def litter(written: Logbook) -> Iterator[Littered]:
         yield littered(Logbook(copy, written.signer), CASES, 20260131)
 
 
-def check_rubbish(found: Littered) -> None:
+def check_noise(found: Littered) -> None:
     """Assert that the log holds, and that rows which prove nothing are counted and named with their login."""
     proof = found.prove()
     assert proof.ok, proof.problem
     assert proof.counts[Severity.TAMPERED] == proof.counts[Severity.UNPROVEN] == 0
-    assert proof.counts[Severity.RUBBISH] > 10
+    assert proof.counts[Severity.NOISE] > 10
     whats = {problem.what.split(",")[0] for problem in proof.problems}
     expected = {"has a checkpoint that no key which was given signed"}
-    if proof.counts[Severity.RUBBISH] <= MAX_LISTED:  # of more, the first ones alone are listed
+    if proof.counts[Severity.NOISE] <= MAX_LISTED:  # of more, the first ones alone are listed
         expected |= {"registered a key that did not sign it", "registered a key that was not given"}
     assert expected <= whats
     assert proof.entries == proof.head.seq > 14
@@ -87,7 +87,7 @@ $$
 
 
 def check_tampering(found: Littered, seed: int) -> None:
-    """Assert that each tampering is named, at its place, before all rubbish."""
+    """Assert that each tampering is named, at its place, before all noise."""
     choose = random.Random(seed)
     before = found.prove()
     last = before.head.seq
@@ -111,20 +111,20 @@ def check_tampering(found: Littered, seed: int) -> None:
                 assert any("the one that the checkpoint in receipt.txt signs" in t for t in texts)
 
 
-def test_rows_that_roles_can_write_are_rubbish_at_the_worst(litter: Littered) -> None:
+def test_rows_that_roles_can_write_are_noise_at_the_worst(litter: Littered) -> None:
     """The real logins make thousands of calls: entries, checkpoints, registrations, erasures."""
-    check_rubbish(litter)
+    check_noise(litter)
 
 
-def test_tampering_on_top_of_rubbish_is_named(litter: Littered) -> None:
+def test_tampering_on_top_of_noise_is_named(litter: Littered) -> None:
     """Every column has every kind of nonsense, and every cut is made, alone or against the receipt."""
     check_tampering(litter, 20260131)
 
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("seed", range(1, 4))
-def test_far_more_rubbish_and_tampering(log: Logbook, seed: int) -> None:
+def test_far_more_noise_and_tampering(log: Logbook, seed: int) -> None:
     """The same holds with tens of thousands of calls."""
     found = littered(log, MANY, seed)
-    check_rubbish(found)
+    check_noise(found)
     check_tampering(found, seed)
