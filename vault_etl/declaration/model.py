@@ -5,13 +5,12 @@ Every value here was checked by `declaration.parse`. Tuples have the order of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NewType
 
 from vault_etl.declaration.json_path import JsonPath
-from vault_etl.declaration.known_kinds import KnownKind
+from vault_etl.kinds.kind import DerivedForm, Kind
 
 FORMAT: Final = 1
 """The format of the file that this version reads."""
@@ -31,7 +30,7 @@ class VaultField:
     """
 
     name: FieldName
-    kind: KnownKind
+    kind: Kind
     retired: bool = False
 
 
@@ -48,6 +47,8 @@ class PersonalValue:
     token: str
     """The column of the token."""
     required: bool = False
+    derived: tuple[DerivedForm, ...] = ()
+    """The forms of the kind that get a token of their own."""
     retired: bool = False
 
     @property
@@ -61,9 +62,14 @@ class PersonalValue:
         return f"{self.name}_ciphertext"
 
     @property
-    def columns(self) -> tuple[str, str, str]:
+    def tokens(self) -> tuple[str, ...]:
+        """The columns of its tokens: of the value, and of each derived form."""
+        return (self.token, *(f"{self.token}_{form.name}" for form in self.derived))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
         """All columns of the value."""
-        return (self.token, self.next_token, self.ciphertext)
+        return (*self.tokens, *(f"next_{token}" for token in self.tokens), self.ciphertext)
 
 
 class PlainType(StrEnum):
@@ -106,6 +112,10 @@ class PlainColumn:
         return (self.name,) if self.moment is None else (self.name, self.moment)
 
 
+Value = PersonalValue | PlainColumn
+"""A value of an event."""
+
+
 @dataclass(frozen=True, slots=True)
 class Discriminator:
     """`when = {path = …, equals = …}`: the event takes the messages whose text at `path` is `equals`."""
@@ -135,14 +145,19 @@ class DeclaredEvent:
     retired: bool = False
 
     @property
-    def values(self) -> tuple[PersonalValue | PlainColumn, ...]:
+    def values(self) -> tuple[Value, ...]:
         """All values: required ones first, in each part the plain ones, then the personal ones."""
-        return tuple(sorted((*self.plain, *self.personal), key=lambda value: not value.required))
+        values: tuple[Value, ...] = (*self.plain, *self.personal)
+        return tuple(sorted(values, key=lambda value: not value.required))
 
-    @property
-    def paths(self) -> Iterator[JsonPath]:
-        """The paths of all values that are read from messages."""
-        return (value.path for value in self.values if not value.retired)
+    def is_apart_from(self, other: DeclaredEvent) -> bool:
+        """Tell whether no message can be of both events."""
+        queues = {self.queue, other.queue}
+        if None not in queues and len(queues) > 1:
+            return True
+        if self.when is None or other.when is None:
+            return False
+        return self.when.path == other.when.path and self.when.equals != other.when.equals
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,311 @@
+"""Bad declarations, each with `#!` on the line of its fault, and a part of the message."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EVENT: Final = """
+[fields.ip]
+kind = "ip"
+[events.logins]
+subject = "user_id"
+day = "day"
+[events.logins.personal]
+ip = {required = true}
+[events.logins.plain]
+user_id = {type = "text", max = 64, required = true}
+day = {type = "day"}
+"""
+"""A small declaration without its first line. A case puts other lines in the place of some of these."""
+
+GOOD: Final = f"format = 1\n{EVENT}"
+
+
+def changed(old: str, new: str) -> str:
+    """The good declaration with one part replaced."""
+    assert GOOD.count(old) == 1, old
+    return GOOD.replace(old, new)
+
+
+def with_lines(*lines: str) -> str:
+    """The good declaration with lines behind it: below `[events.logins.plain]`."""
+    return GOOD + "\n".join(lines) + "\n"
+
+
+FIELD: Final = '[fields.ip]\nkind = "ip"'
+IP: Final = "ip = {required = true}"
+USER: Final = 'user_id = {type = "text", max = 64, required = true}'
+DAY: Final = 'day = {type = "day"}'
+SECOND: Final = (
+    '[events.signups]\nsubject = "user_id"\nday = "day"\npersonal.ip = {}\n'
+    "plain.user_id = {type = 'text', max = 9, required = true}\nplain.day = {type = 'day'}\n"
+)
+
+CASES: Final[dict[str, tuple[str, str]]] = {
+    # Syntax.
+    "not TOML": (with_lines("", "x = = 1 #!"), "not TOML: Invalid value"),
+    "not TOML at the end": (f"{GOOD}[events #!", "not TOML"),
+    "a key twice": (changed(IP, f"{IP}\n{IP} #!"), "not TOML: Cannot overwrite a value"),
+    # Keys and types.
+    "an unknown key at the top": (f"format = 1\nfeilds = 1 #!\n{EVENT}", "feilds is not a key"),
+    "an unknown key of a field": (changed(FIELD, f"{FIELD}\nmax = 1 #!"), "fields.ip.max is not"),
+    "an unknown key of an event": (
+        changed('day = "day"', 'day = "day"\nqeue = "a" #!'),
+        "events.logins.qeue is not a key",
+    ),
+    "an unknown key of a personal value": (
+        changed(IP, "[events.logins.personal.ip]\nrequired = true\nmax = 2 #!"),
+        "events.logins.personal.ip.max is not a key",
+    ),
+    "an unknown key of a plain column": (
+        changed(DAY, f"{DAY}\n[events.logins.plain.os]\ntype = 'integer'\nmax = 2 #!"),
+        "events.logins.plain.os.max is not a key",
+    ),
+    "no format": (EVENT, "the file has no format"),
+    "another format": (f"format = 2 #!\n{EVENT}", "reads format 1, and not 2"),
+    "a format as text": (f'format = "1" #!\n{EVENT}', "format must be a whole number"),
+    "a format as true": (f"format = true #!\n{EVENT}", "format must be a whole number"),
+    "no kind": (changed(FIELD, "[fields.ip] #!"), "[fields.ip] has no kind"),
+    "no subject": (
+        GOOD.replace('subject = "user_id"\n', "").replace("[events.logins]", "[events.logins] #!"),
+        "[events.logins] has no subject",
+    ),
+    "no type": (
+        changed(DAY, f"{DAY}\nos = {{max = 2}} #!"),
+        "[events.logins.plain.os] has no type",
+    ),
+    "no max": (changed(DAY, f"{DAY}\nos = {{type = 'text'}} #!"), "plain.os] has no max"),
+    "a field that is no table": (
+        GOOD.replace(FIELD, '[fields]\nid = "ip" #!\n[fields.ip]\nkind = "ip"'),
+        "fields.id must be a table",
+    ),
+    "fields that are no table": ("format = 1\nfields = 1 #!\n", "fields must be a table"),
+    "required as text": (
+        changed("{required = true}", '{required = "yes"} #!'),
+        "must be true or false",
+    ),
+    "an empty file": ("#!", "the file has no format"),
+    # Kinds.
+    "an unknown kind": (changed('kind = "ip"', 'kind = "address" #!'), "there is no kind address"),
+    "a wrong option": (
+        changed('kind = "ip"', 'kind = "text"\nmax = 0 #!'),
+        "must be a whole number from 1 to",
+    ),
+    "another version of a kind": (
+        changed('kind = "ip"', 'kind = "ip"\nversion = 9 #!'),
+        "no version 9 of the kind ip",
+    ),
+    # Names.
+    "a field with a capital": (
+        changed(FIELD, f"{FIELD}\n[fields.Mail] #!\nkind = 'ip'"),
+        "is not a name",
+    ),
+    "a name of 32 characters": (
+        changed(FIELD, f"{FIELD}\n[fields.{'a' * 32}] #!\nkind = 'ip'"),
+        "is not a name",
+    ),
+    "a quoted name": (changed(IP, f'{IP}\n"e-mail" = {{field = "ip"}} #!'), "e-mail is not a name"),
+    "a name with a line end": (
+        changed(IP, f'{IP}\n"ip\\n" = {{field = "ip"}} #!'),
+        "is not a name",
+    ),
+    "a token that is no name": (changed(IP, 'ip = {token = "Masked"} #!'), "Masked is not a name"),
+    "a moment that is no name": (
+        changed(DAY, 'day = {type = "day", moment = "a b"} #!'),
+        "a b is not a name",
+    ),
+    "a field of the vault": (
+        changed(FIELD, f"{FIELD}\n[fields.quarantine] #!\nkind = 'ip'"),
+        "no field can be called quarantine",
+    ),
+    "the field of the source key": (
+        changed(FIELD, f"{FIELD}\n[fields.source] #!\nkind = 'ip'"),
+        "no field can be called source",
+    ),
+    "a table of the vault": (
+        GOOD.replace("logins", "data_keys").replace("[events.data_keys]", "[events.data_keys] #!"),
+        "no event can be called data_keys",
+    ),
+    "an index of a table of the vault": (
+        GOOD.replace("logins", "quarantine_pkey").replace(
+            "[events.quarantine_pkey]", "[events.quarantine_pkey] #!"
+        ),
+        "no event can be called quarantine_pkey",
+    ),
+    "a column of the vault": (
+        with_lines('record_id = {type = "integer"} #!'),
+        "no column can be called record_id",
+    ),
+    "a column of Postgres": (with_lines('xmin = {type = "integer"} #!'), "called xmin"),
+    "a column of a next token": (with_lines('next_day = {type = "day"} #!'), "called next_day"),
+    "a column of a ciphertext": (
+        with_lines('body_ciphertext = {type = "integer"} #!'),
+        "called body_ciphertext",
+    ),
+    "a token of the vault": (
+        changed(IP, 'ip = {token = "token_generation"} #!'),
+        "no column can be called token_generation",
+    ),
+    # Columns.
+    "a token that is a plain column": (
+        changed(IP, 'ip = {token = "day"} #!'),
+        "the event logins has the column day twice",
+    ),
+    "a moment that is a plain column": (
+        changed(DAY, 'day = {type = "day", moment = "user_id"} #!'),
+        "has the column user_id twice",
+    ),
+    "a moment that is its day": (
+        changed(DAY, 'day = {type = "day", moment = "day"} #!'),
+        "has the column day twice",
+    ),
+    "one token of two values": (
+        changed(IP, f"{IP}\nother = {{field = 'ip', token = 'masked_ip'}} #!"),
+        "has the column masked_ip twice",
+    ),
+    # Personal and plain.
+    "a field that is plain": (
+        with_lines('ip = {type = "text", max = 9, path = "$.address"} #!'),
+        "ip is personal, and plain too",
+    ),
+    "a path that is personal and plain": (
+        with_lines('address = {type = "text", max = 9, path = "$.ip"} #!'),
+        "the value at $.ip is personal, and plain too",
+    ),
+    "a part of a personal value": (
+        with_lines('address = {type = "text", max = 9, path = "$.ip.v4"} #!'),
+        "the value at $.ip.v4 is personal, and plain too",
+    ),
+    "the path of a retired personal value": (
+        changed(IP, "ip = {retired = true}\nid = {field = 'ip'}")
+        + 'address = {type = "text", max = 9, path = "$.ip"} #!\n',
+        "the value at $.ip is personal, and plain too",
+    ),
+    "a path that is taken twice": (
+        with_lines('age = {type = "integer", path = "$.user_id"} #!'),
+        "the value at $.user_id is taken twice",
+    ),
+    "a path in another spelling": (
+        changed(IP, f"{IP}\nother = {{field = 'ip', path = \"$['ip']\"}} #!"),
+        "the value at $.ip is taken twice",
+    ),
+    "a path without its sign": (changed(IP, 'ip = {path = "client.ip"} #!'), "client.ip is not a path"),
+    # Subject, day, fields of values.
+    "a subject that is not declared": (
+        changed('subject = "user_id"', 'subject = "person" #!'),
+        "the subject person is not a plain column",
+    ),
+    "a subject that is personal": (
+        changed('subject = "user_id"', 'subject = "ip" #!'),
+        "the subject ip is not a plain column",
+    ),
+    "a subject that may be missing": (
+        changed(USER, USER.replace(", required = true", "")).replace('"user_id"', '"user_id" #!'),
+        "the subject user_id is not a required text",
+    ),
+    "a subject that is a number": (
+        changed(USER, "user_id = {type = 'integer', required = true}").replace(
+            '"user_id"', '"user_id" #!'
+        ),
+        "the subject user_id is not a required text",
+    ),
+    "a subject that is retired": (
+        changed(USER, USER.replace("true", "true, retired = true")).replace(
+            '"user_id"', '"user_id" #!'
+        ),
+        "the subject user_id is not a required text",
+    ),
+    "a long subject": (changed(USER, f"{USER.replace('64', '513')} #!"), "512 characters at most"),
+    "a day that is text": (
+        changed(DAY, "day = {type = 'text', max = 9}").replace('"day"', '"day" #!'),
+        "the day day is not a column of the type day",
+    ),
+    "a day that is not declared": (
+        changed('day = "day"', 'day = "date" #!'),
+        "the day date is not",
+    ),
+    "text that is too long": (with_lines("os = {type = 'text', max = 8193} #!"), "from 1 to 8,192"),
+    "text of no length": (with_lines("os = {type = 'text', max = 0} #!"), "from 1 to 8,192"),
+    "an unknown type": (with_lines("os = {type = 'string', max = 1} #!"), "string is not a type"),
+    "unknown numbers": (
+        with_lines("os = {type = 'text', max = 1, numbers = 'all'} #!"),
+        "all is not a numbers",
+    ),
+    "an unknown field": (changed(IP, f"{IP}\nmail = {{}} #!"), "there is no field mail"),
+    "a retired field": (
+        changed(FIELD, f"{FIELD}\nretired = true").replace(IP, f"{IP} #!"),
+        "the field ip is retired",
+    ),
+    "an unknown derived form": (
+        changed(IP, 'ip = {derived = ["postcode"]} #!'),
+        "the kind ip has no derived form postcode",
+    ),
+    # Routes.
+    "a queue that is a URL": (
+        changed('day = "day"', 'day = "day"\nqueue = "https://sqs/1/a" #!'),
+        "is not the name of an SQS queue",
+    ),
+    "a discriminator without a text": (
+        changed('day = "day"', 'day = "day"\nwhen = {path = "$.type"} #!'),
+        "[events.logins.when] has no equals",
+    ),
+    "a personal discriminator": (
+        changed('day = "day"', 'day = "day"\nwhen = {path = "$.ip", equals = "192.0.2.1"} #!'),
+        "the value at $.ip is personal",
+    ),
+    "two events without a route": (
+        GOOD + SECOND.replace("[events.signups]", "[events.signups] #!"),
+        "a message could be of the events logins and signups",
+    ),
+    "two events of one queue": (
+        changed('day = "day"', 'day = "day"\nqueue = "a"')
+        + SECOND.replace("[events.signups]", "[events.signups] #!\nqueue = 'a'"),
+        "a message could be of the events",
+    ),
+    "an event of a queue beside one of any": (
+        GOOD + SECOND.replace("[events.signups]", "[events.signups] #!\nqueue = 'a'"),
+        "a message could be of the events",
+    ),
+    "discriminators of two paths": (
+        changed('day = "day"', 'day = "day"\nwhen = {path = "$.type", equals = "login"}')
+        + SECOND.replace(
+            "[events.signups]",
+            '[events.signups] #!\nwhen = {path = "$.kind", equals = "signup"}',
+        ),
+        "a message could be of the events",
+    ),
+    "no event": (f"format = 1\n{FIELD}\n[events] #!\n", "there is no event"),
+    "no personal value": (
+        changed("[events.logins.personal]\n" + IP, "").replace("logins]", "logins] #!"),
+        "the event logins has no personal value",
+    ),
+    "every event retired": (
+        changed('day = "day"', 'day = "day"\nretired = true').replace("logins]", "logins] #!", 1),
+        "every event is retired",
+    ),
+    # Limits and names of relations.
+    "40 fields": (
+        GOOD.replace(
+            FIELD,
+            "".join(f'[fields.f{at}]{" #!" if at == 32 else ""}\nkind = "ip"\n' for at in range(39))
+            + FIELD,
+        ),
+        "40 fields are too many: 32 at most",
+    ),
+    "an index with a long name": (
+        GOOD.replace("logins", "e" * 31)
+        .replace(IP, f"{'i' * 31} = {{field = 'ip'}}")
+        .replace(f"[events.{'e' * 31}]", f"[events.{'e' * 31}] #!"),
+        "would have more than 63 bytes",
+    ),
+    "a view that is an event": (
+        changed('day = "day"', 'day = "day"\nqueue = "a"')
+        + SECOND.replace("[events.signups]", "[events.logins_masked] #!\nqueue = 'b'"),
+        "logins_masked would be a table, a view or an index of two events",
+    ),
+    "a month that is an event": (
+        changed('day = "day"', 'day = "day"\nqueue = "a"')
+        + SECOND.replace("[events.signups]", "[events.logins_2026_01] #!\nqueue = 'b'"),
+        "logins_2026_01 would be a month of the event logins",
+    ),
+}

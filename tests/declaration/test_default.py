@@ -1,0 +1,96 @@
+"""The default declaration is the login event: each rule of the parser and each column follows from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Table
+from vault_etl.declaration.model import Numbers, PersonalValue, PlainColumn, PlainType
+from vault_etl.declaration.names import OWN_TABLES, is_reserved_event
+from vault_etl.declaration.read import read_declaration
+from vault_etl.event.events import _DECIMAL, _NUMBERS, KNOWN, MAX_CODE_POINTS, REQUIRED
+from vault_etl.event.field_kinds import KINDS
+from vault_etl.kinds.kind import WHOLE_NUMBER
+
+DEFAULT: Final = read_declaration(None)
+EVENT: Final = DEFAULT.event("user_logins")
+SCHEMA: Final = json.loads(
+    (Path(__file__).parents[2] / "migrations" / "schema.json").read_text(encoding="utf-8")
+)
+
+
+def test_the_default_has_the_fields_and_the_table_of_the_formats() -> None:
+    """The names in associated data and in rows of keys are those of the declaration."""
+    names = [str(field) for field in PERSONAL_FIELDS]
+    assert [str(field.name) for field in DEFAULT.fields] == names
+    assert [str(event.name) for event in DEFAULT.events] == [str(Table.USER_LOGINS)]
+    assert [field.kind for field in DEFAULT.fields] == [KINDS[field] for field in PERSONAL_FIELDS]
+    assert [(value.name, str(value.field.name)) for value in EVENT.personal] == [
+        (name, name) for name in names
+    ]
+
+
+def test_the_default_has_the_names_that_the_parser_takes() -> None:
+    """The required names come in the order in which the parser checks them; every value is at the top."""
+    assert {value.name for value in EVENT.values} == KNOWN
+    assert tuple(value.name for value in EVENT.values if value.required) == REQUIRED
+    assert all(value.path.names == (value.name,) for value in EVENT.values)
+    assert (EVENT.queue, EVENT.when) == (None, None)
+
+
+def test_the_default_has_the_limits_of_the_parser() -> None:
+    """Each text has its most code points."""
+    limits = {
+        value.name: value.field.kind.max_code_points
+        if isinstance(value, PersonalValue)
+        else value.max
+        for value in EVENT.values
+    }
+    assert {name: limits[name] for name in MAX_CODE_POINTS} == MAX_CODE_POINTS
+    assert {name for name in limits if limits[name]} - MAX_CODE_POINTS.keys() == {"ip"}
+
+
+def test_the_default_has_the_numbers_of_the_parser() -> None:
+    """Each text takes the spellings of numbers that the parser takes."""
+    spellings = {Numbers.WHOLE: WHOLE_NUMBER, Numbers.DECIMAL: _DECIMAL, None: None}
+    for value in EVENT.values:
+        taken = (
+            value.field.kind.numbers
+            if isinstance(value, PersonalValue)
+            else spellings[value.numbers]
+        )
+        assert taken == _NUMBERS.get(value.name), value.name
+
+
+def test_the_default_has_the_day_and_the_moment_of_the_parser() -> None:
+    """`create_date` is a day or a moment, in two columns; every other plain column is text."""
+    assert (EVENT.day.name, EVENT.day.type) == ("create_date", PlainType.DAY)
+    assert EVENT.day.columns == ("create_date", "event_time")
+    assert {column.type for column in EVENT.plain if column != EVENT.day} == {PlainType.TEXT}
+    assert (EVENT.subject.name, EVENT.subject.required) == ("user_id", True)
+
+
+def test_the_default_has_the_columns_of_the_table() -> None:
+    """The columns of the migrated table are those of the declaration, and the vault's own."""
+    declared = {column for value in EVENT.values for column in value.columns}
+    own = {"record_id", "token_generation", "next_token_generation"}
+    assert {
+        name.removeprefix("column ")
+        for name in SCHEMA["table user_logins"]
+        if name.startswith("column ") and " " not in name.removeprefix("column ")
+    } == declared | own
+    plain = [value.name for value in EVENT.values if isinstance(value, PlainColumn)]
+    assert plain == ["user_id", "device_type", "locale", "app_version", "create_date"]
+
+
+def test_no_event_can_have_a_name_of_the_vaults_tables() -> None:
+    """Every table, view and sequence of the migrations is an event's of the default, or reserved."""
+    names = {name.split()[1] for name in SCHEMA if name.split()[0] in {"table", "view", "sequence"}}
+    assert {name for name in names if not is_reserved_event(name)} == {
+        "user_logins",
+        "user_logins_masked",
+    }
+    assert names >= OWN_TABLES
+    assert not is_reserved_event("vaults")

@@ -1,0 +1,34 @@
+"""Reads the declaration of a vault from its file: the one that is named, or the default in the package."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from vault_etl.base.errors import DeniedError, NotFoundError, UsageError
+from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.parse import parse_declaration
+
+DEFAULT_NAME = "default.toml"
+
+
+def read_declaration(path: str | None) -> Declaration:
+    """Return the declaration in the file at `path`; without a path, the default.
+
+    Raises FaultyDeclarationError, NotFoundError, UsageError for a directory, DeniedError for a file
+    that this user may not read.
+    """
+    if path is None:
+        file = resources.files("vault_etl.declaration").joinpath(DEFAULT_NAME)
+        return parse_declaration(file.read_bytes(), DEFAULT_NAME)
+    try:
+        with open(path, "rb") as opened:  # noqa: PTH123 - this slice is pure but for this file
+            return parse_declaration(opened.read(), path)
+    except (FileNotFoundError, NotADirectoryError):
+        message = f"there is no file {path}"
+        raise NotFoundError(message) from None
+    except IsADirectoryError:
+        message = f"{path} is a directory"
+        raise UsageError(message, hint="name a file, such as vault-etl.schema.toml") from None
+    except PermissionError:
+        message = f"{path} may not be read by this user"
+        raise DeniedError(message, hint="see its permissions") from None
