@@ -189,7 +189,10 @@ CASES: Final[dict[str, tuple[str, str]]] = {
         changed(IP, f"{IP}\nother = {{field = 'ip', path = \"$['ip']\"}} #!"),
         "the value at $.ip is taken twice",
     ),
-    "a path without its sign": (changed(IP, 'ip = {path = "client.ip"} #!'), "client.ip is not a path"),
+    "a path without its sign": (
+        changed(IP, 'ip = {path = "client.ip"} #!'),
+        "client.ip is not a path",
+    ),
     # Subject, day, fields of values.
     "a subject that is not declared": (
         changed('subject = "user_id"', 'subject = "person" #!'),

@@ -65,4 +65,5 @@ IP: Final = Kind(
     canonical=canonical_ip,
     mask=_mask,
     placeholders=("0.0.0.0", "255.255.255.255", "127.0.0.1", "::", "::1"),  # noqa: S104 - data
+    is_ascii=True,
 )

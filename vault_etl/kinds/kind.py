@@ -61,6 +61,13 @@ class Kind:
     """Texts that programs write when they have no value, in lower case. Their tokens are public."""
     derived: tuple[DerivedForm, ...] = field(default=(), compare=False, repr=False)
     """The derived forms that may be declared."""
+    is_ascii: bool = field(default=False, compare=False, repr=False)
+    """True if a sealed text has ASCII alone."""
+
+    @property
+    def max_bytes(self) -> int:
+        """The most bytes of a sealed text. A database refuses longer ones."""
+        return self.max_code_points * (1 if self.is_ascii else 4)
 
     def accepted(self, value: Pii) -> Pii:
         """Return the value as it is sealed. Raises ValueError, without the value, if the kind refuses it."""

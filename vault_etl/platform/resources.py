@@ -32,6 +32,15 @@ _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 def blocks(file: str) -> Mapping[str, str]:
     """Return the named blocks of a file, by its path in the package: `audit/audit.sql`."""
-    text = resources.files("vault_etl").joinpath(file).read_text(encoding="utf-8")
+    return named_blocks(text_of(file))
+
+
+def text_of(file: str) -> str:
+    """Return the SQL of a file, by its path in the package."""
+    return resources.files("vault_etl").joinpath(file).read_text(encoding="utf-8")
+
+
+def named_blocks(text: str) -> Mapping[str, str]:
+    """Return the blocks of a text by their names."""
     _, *parts = _NAME.split(text)
     return dict(zip(parts[::2], (block.strip() for block in parts[1::2]), strict=True))

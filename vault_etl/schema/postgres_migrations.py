@@ -20,6 +20,9 @@ import psycopg2.errors
 import psycopg2.extensions
 
 from vault_etl.base.errors import ConfigurationError
+from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.read import read_declaration
+from vault_etl.declaration.sql import rendered
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_lock_watch import LockWatch
 from vault_etl.platform.postgres_statement_errors import LockTimeoutError
@@ -91,9 +94,16 @@ class Pending:
 class PostgresMigrations:
     """Brings a database up to date. Safe to run twice, also at the same time."""
 
-    def __init__(self, database: Database, folder: Path, locks: LockWatch | None = None) -> None:
-        """`locks` sees the sessions that block `try_apply`."""
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        locks: LockWatch | None = None,
+        declaration: Declaration | None = None,
+    ) -> None:
+        """`locks` sees the sessions that block `try_apply`. Without a declaration, the default holds."""
         self._locks = locks
+        self._declaration = declaration or read_declaration(None)
         self._database = database
         self._folder = folder
         self._migrations = [Migration.read(path) for path in sorted(folder.glob("[0-9]*.sql"))]
@@ -134,7 +144,7 @@ class PostgresMigrations:
             for migration in pending:
                 if migration.is_online:
                     cursor.execute(_SQL["act_as_owner"])
-                cursor.execute(migration.sql)
+                cursor.execute(rendered(migration.sql, self._declaration))
                 cursor.execute(_SQL["act_as_login"])
             for migration in pending:
                 cursor.execute(_SQL["act_as_owner"])

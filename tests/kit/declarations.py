@@ -1,0 +1,57 @@
+"""Declarations of tests: the default, and a second one that has what the default has not."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.parse import parse_declaration
+from vault_etl.declaration.read import read_declaration
+
+DEFAULT: Final[Declaration] = read_declaration(None)
+
+TWO_EVENTS_TOML: Final = b"""\
+format = 1
+
+[fields.ip]
+kind = "ip"
+
+[fields.card]
+kind = "text"
+max = 40
+
+[events.sign_ups]
+subject = "person"
+day = "day"
+when = {path = "$.type", equals = "sign-up"}
+
+[events.sign_ups.personal]
+home_ip = {field = "ip", path = "$.client.ip", required = true}
+office_ip = {field = "ip", path = "$.office['ip-address']"}
+card = {token = "order"}
+
+[events.sign_ups.plain]
+person = {type = "text", max = 64, path = "$.client.user", required = true}
+user = {type = "text", max = 16, numbers = "decimal"}
+day = {type = "day", path = "$.at", moment = "at"}
+age = {type = "integer"}
+price = {type = "decimal"}
+is_new = {type = "boolean", required = true}
+born = {type = "day"}
+since = {type = "moment"}
+
+[events.orders]
+subject = "buyer"
+day = "day"
+when = {path = "$.type", equals = "order"}
+
+[events.orders.personal]
+ip = {}
+
+[events.orders.plain]
+buyer = {type = "text", max = 64, required = true}
+day = {type = "day"}
+"""
+"""Values by path, two of one field, optional ones, every type of plain column, and names that SQL must quote."""
+
+TWO_EVENTS: Final[Declaration] = parse_declaration(TWO_EVENTS_TOML, "two-events.toml")

@@ -1,0 +1,215 @@
+"""Declared events and fields as SQL has them: names that quote themselves, types, and limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from vault_etl.declaration.model import (
+    DeclaredEvent,
+    PersonalValue,
+    PlainColumn,
+    PlainType,
+    VaultField,
+)
+
+_KEYWORDS: Final = frozenset(
+    """
+    all analyse analyze and any array as asc asymmetric authorization between bigint binary bit boolean both case cast
+    char character check coalesce collate collation column concurrently constraint create cross current_catalog
+    current_date current_role current_schema current_time current_timestamp current_user dec decimal default deferrable
+    desc distinct do else end except exists extract false fetch float for foreign freeze from full grant greatest group
+    grouping having ilike in initially inner inout int integer intersect interval into is isnull join json json_array
+    json_arrayagg json_exists json_object json_objectagg json_query json_scalar json_serialize json_table json_value
+    lateral leading least left like limit localtime localtimestamp merge_action national natural nchar none normalize
+    not notnull null nullif numeric offset on only or order out outer overlaps overlay placing position precision
+    primary real references returning right row select session_user setof similar smallint some substring symmetric
+    system_user table tablesample then time timestamp to trailing treat trim true union unique user using values
+    varchar variadic verbose when where window with xmlattributes xmlconcat xmlelement xmlexists xmlforest
+    xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable
+    """.split()  # noqa: SIM905 - 160 words
+)
+"""The key words that PostgreSQL does not take as every name: those of 18, and a test compares the server's."""
+
+
+@dataclass(frozen=True, slots=True)
+class SqlName:
+    """A name. Its text is quoted where it must be, as pg_dump does; `raw` is the name itself."""
+
+    raw: str
+
+    def __str__(self) -> str:
+        return f'"{self.raw}"' if self.raw in _KEYWORDS else self.raw
+
+    def plus(self, end: str) -> SqlName:
+        """Return the name with an end: `user_logins_masked`."""
+        return SqlName(self.raw + end)
+
+
+def literal(value: SqlName | str) -> str:
+    """Return the text literal of a name or a text."""
+    text = value.raw if isinstance(value, SqlName) else value
+    return "'" + text.replace("'", "''") + "'"
+
+
+@dataclass(frozen=True, slots=True)
+class SqlField:
+    """A field of the vault. `kind` is the name of its kind."""
+
+    name: SqlName
+    kind: str
+    retired: bool
+
+    @classmethod
+    def of(cls, field: VaultField) -> SqlField:
+        """Return the field as SQL has it."""
+        return cls(SqlName(field.name), field.kind.name, field.retired)
+
+
+@dataclass(frozen=True, slots=True)
+class SqlPersonal:
+    """A personal value of an event, and its columns."""
+
+    name: SqlName
+    """The name in the event, which associated data bind."""
+    field: SqlName
+    """The field of its keys and tokens."""
+    token: SqlName
+    next_token: SqlName
+    ciphertext: SqlName
+    tokens: tuple[SqlName, ...]
+    """The columns of all its tokens: of the value, and of each derived form."""
+    next_tokens: tuple[SqlName, ...]
+    required: bool
+    """True if each new record has the value."""
+    max_octets: int
+    """The most octets of its ciphertext."""
+
+    @classmethod
+    def of(cls, value: PersonalValue) -> SqlPersonal:
+        """Return the value as SQL has it."""
+        return cls(
+            name=SqlName(value.name),
+            field=SqlName(value.field.name),
+            token=SqlName(value.token),
+            next_token=SqlName(value.next_token),
+            ciphertext=SqlName(value.ciphertext),
+            tokens=tuple(map(SqlName, value.tokens)),
+            next_tokens=tuple(SqlName(f"next_{token}") for token in value.tokens),
+            required=value.required and not value.retired,
+            max_octets=_sealed(value.field.kind.max_bytes),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SqlColumn:
+    """A plain column."""
+
+    name: SqlName
+    type: str
+    """The type in SQL."""
+    required: bool
+    max: int | None
+    moment: SqlName | None
+    """The column of the moment beside a day."""
+    is_day: bool
+    """True of the event's day, which every record has."""
+    is_subject: bool
+
+    @classmethod
+    def of(cls, column: PlainColumn, event: DeclaredEvent) -> SqlColumn:
+        """Return the column as SQL has it."""
+        return cls(
+            name=SqlName(column.name),
+            type=_TYPES[column.type],
+            required=column.required and not column.retired,
+            max=column.max,
+            moment=None if column.moment is None else SqlName(column.moment),
+            is_day=column.name == event.day.name,
+            is_subject=column.name == event.subject.name,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SqlEvent:
+    """An event: its table, and the names that follow from it."""
+
+    name: SqlName
+    subject: SqlName
+    day: SqlName
+    personal: tuple[SqlPersonal, ...]
+    plain: tuple[SqlColumn, ...]
+    retired: bool
+
+    @classmethod
+    def of(cls, event: DeclaredEvent) -> SqlEvent:
+        """Return the event as SQL has it."""
+        return cls(
+            name=SqlName(event.name),
+            subject=SqlName(event.subject.name),
+            day=SqlName(event.day.name),
+            personal=tuple(map(SqlPersonal.of, event.personal)),
+            plain=tuple(SqlColumn.of(column, event) for column in event.plain),
+            retired=event.retired,
+        )
+
+    @property
+    def tokens(self) -> tuple[SqlName, ...]:
+        """The columns of all tokens."""
+        return tuple(token for value in self.personal for token in value.tokens)
+
+    @property
+    def next_tokens(self) -> tuple[SqlName, ...]:
+        """The columns of the tokens of a second generation."""
+        return tuple(token for value in self.personal for token in value.next_tokens)
+
+    @property
+    def ciphertexts(self) -> tuple[SqlName, ...]:
+        """The columns of all ciphertexts."""
+        return tuple(value.ciphertext for value in self.personal)
+
+    @property
+    def required_plain(self) -> tuple[SqlName, ...]:
+        """The required plain columns, which stand before the tokens."""
+        return tuple(name for c in self.plain if c.required for name in _columns(c))
+
+    @property
+    def optional_plain(self) -> tuple[SqlName, ...]:
+        """All other plain columns, which stand behind the generations."""
+        return tuple(name for c in self.plain if not c.required for name in _columns(c))
+
+    @property
+    def shown(self) -> tuple[SqlName, ...]:
+        """The columns that analysts see: no ciphertext, and no token of a second generation."""
+        id_ = SqlName("record_id")
+        return (id_, *self.required_plain, *self.tokens, *self.optional_plain)
+
+    @property
+    def columns(self) -> tuple[SqlName, ...]:
+        """All columns, in the order of the table."""
+        return (
+            SqlName("record_id"),
+            *self.required_plain,
+            *(*self.tokens, *self.next_tokens, *self.ciphertexts),
+            *(SqlName("token_generation"), SqlName("next_token_generation")),
+            *self.optional_plain,
+        )
+
+
+def _columns(column: SqlColumn) -> tuple[SqlName, ...]:
+    return (column.name,) if column.moment is None else (column.name, column.moment)
+
+
+def _sealed(longest: int) -> int:
+    """Return the octets of the ciphertext of so many bytes: 1 to 16 of padding, and 33 of format 1."""
+    return (longest // 16 + 1) * 16 + 33
+
+
+_TYPES: Final = {
+    PlainType.TEXT: "text",
+    PlainType.INTEGER: "bigint",
+    PlainType.DECIMAL: "numeric",
+    PlainType.BOOLEAN: "boolean",
+    PlainType.DAY: "date",
+    PlainType.MOMENT: "timestamptz",
+}
