@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -129,9 +131,11 @@ def test_quiet_leaves_the_data_alone(quick: Vault) -> None:
     quick.send(events(3))
     quiet = quick.ok("ingest", "ingest", "--quiet")
     assert (quiet.stderr, quiet.json["stored"]) == ("", 3)
-    with terminal(
-        quick, "re-encrypt", "keys", "rotate", "--yes", "--quiet", stdout=subprocess.DEVNULL
-    ) as shown:
+    asked = ("keys", "rotate", "--yes", "--quiet")
+    with (
+        Path(os.devnull).open("wb") as nowhere,
+        terminal(quick, "re-encrypt", *asked, stdout=nowhere.fileno()) as shown,
+    ):
         assert shown.finish().stdout == ""
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from tests.kit.events import events
-from tests.kit.processes import fails, finish, start
+from tests.kit.processes import SECONDS, fails, finish, start, start_with
 from tests.kit.proxy import Call, FaultProxy
 from tests.kit.samples import UNKNOWN, a_record
 from tests.kit.vault import Result, Vault
@@ -159,20 +161,12 @@ def run_unread(vault: Vault, role: str, *args: str, stderr: bool = False) -> Res
     """Run a command whose standard output, and error if so said, is a pipe without a reader."""
     reader, writer = os.pipe()
     os.close(reader)
-    try:
-        done = subprocess.run(
-            vault.command(*args),
-            env=vault.environment(role),
-            cwd=vault.home,
-            stdin=subprocess.DEVNULL,
-            stdout=writer,
-            stderr=writer if stderr else subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-    finally:
+    with tempfile.TemporaryFile("w+") as told, Path(os.devnull).open("rb") as nothing:
+        streams = (nothing.fileno(), writer, writer if stderr else told.fileno())
+        code = start_with(vault, role, *args, streams=streams).wait(SECONDS)
         os.close(writer)
-    return Result(done.returncode, "", done.stderr)
+        told.seek(0)
+        return Result(code, "", told.read())
 
 
 def without_logs(result: Result) -> Result:

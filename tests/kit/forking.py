@@ -1,13 +1,14 @@
-"""The client of `tests/kit/forked.py`: runs a command in a fork to its end, as `subprocess.run` does."""
+"""The client of `tests/kit/forked.py`: runs a command in a fork to its end, or starts one, as `subprocess` does."""
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
+import io
 import json
 import os
 import selectors
-import signal
 import socket
 import subprocess
 import sys
@@ -16,13 +17,19 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
+
+from typing_extensions import override
 
 from tests.kit.forked import LONGEST
 
 FORKED: Final = Path(__file__).with_name("forked.py")
-PLAIN: Final = ("AWS_", "VAULT_ETL_", "PG", "PATH", "HOME")
+PLAIN: Final = ("AWS_", "VAULT_ETL_", "PG", "PATH", "HOME", "TERM")
 """How variables begin that neither an interpreter's start nor an import reads."""
+LOCALE: Final = ("LC_ALL", "C.UTF-8")
+"""The locale of the forks: an interpreter takes it where no variable names one."""
+ENDLESS_S: Final = 600
+"""Longer than a test may take."""
 
 _CHUNK: Final = 64 * 1024
 _sending = threading.Lock()
@@ -32,9 +39,84 @@ def can_fork(args: Sequence[str], environment: Mapping[str, str]) -> bool:
     """Tell whether a fork does what a process would. On macOS the system's libraries may not survive a fork."""
     return (
         sys.platform == "linux"
-        and all(name.startswith(PLAIN) for name in environment)
+        and all(name.startswith(PLAIN) for name in dict(environment.items() - {LOCALE}))
         and len(_request(args, environment, Path())) < LONGEST // 2
     )
+
+
+class Forked(subprocess.Popen[str]):
+    """A command in a fork. The process between it and the server tells its process id, and then its exit code."""
+
+    def __init__(
+        self, args: Sequence[str], told: socket.socket, outputs: Sequence[IO[bytes]]
+    ) -> None:
+        self.args = list(args)
+        self.pid = int(told.recv(_CHUNK))
+        self.returncode: Any = None
+        self.stdin = None
+        texts = [io.TextIOWrapper(io.BufferedReader(output)) for output in outputs]  # type: ignore[type-var]
+        self.stdout, self.stderr = texts or (None, None)
+        self._told = told
+
+    @override
+    def poll(self) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode  # type: ignore[no-any-return]
+
+    @override
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            self._told.settimeout(timeout)
+            try:
+                self.returncode = int(self._told.recv(_CHUNK))
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired(self.args, timeout or 0) from None
+            self._told.close()
+        return self.returncode  # type: ignore[no-any-return]
+
+    @override
+    def communicate(
+        self, input: str | None = None, timeout: float | None = None
+    ) -> tuple[str, str]:
+        assert input is None
+        return self.exchange(None, b"", timeout or ENDLESS_S)
+
+    def exchange(self, feed: IO[bytes] | None, left: bytes, seconds: float) -> tuple[str, str]:
+        """Write these bytes to the command, and read what it prints, until it ends."""
+        ends = time.monotonic() + seconds
+        outputs = [each for each in (self.stdout, self.stderr) if each and not each.closed]
+        try:
+            printed = _exchange([each.fileno() for each in outputs], feed, left, ends)
+        except TimeoutError:
+            raise subprocess.TimeoutExpired(self.args, seconds) from None
+        for each in outputs:
+            each.close()
+        self.wait(max(0.001, ends - time.monotonic()))
+        out, err = printed or ("", "")
+        return out, err
+
+
+def start_forked(
+    args: Sequence[str],
+    environment: Mapping[str, str],
+    directory: Path,
+    stdin: int,
+    outputs: Sequence[int] = (),
+) -> Forked:
+    """Start `vault-etl ARGS` in `directory` with these streams, or with pipes for both outputs."""
+    with ExitStack() as its:
+        told, telling = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        its.enter_context(telling)
+        pipes = [] if outputs else [pipe(), pipe()]
+        written = [its.enter_context(write).fileno() for _, write in pipes]
+        with _sending:
+            socket.send_fds(
+                _server(),
+                [_request(args, environment, directory)],
+                [stdin, *(outputs or written), telling.fileno()],
+            )
+    return Forked(args, told, [read for read, _ in pipes])
 
 
 def run_forked(
@@ -49,30 +131,16 @@ def run_forked(
 
     After so many seconds it is killed, and `subprocess.TimeoutExpired` raised.
     """
-    ends = time.monotonic() + seconds
-    with ExitStack() as ours:
-        told, telling = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.enter_context(told)
-        with ExitStack() as its:
-            its.enter_context(telling)
-            given, feed = _pipe(its, ours)
-            if stdin is None:
-                given = its.enter_context(Path(os.devnull).open("rb", 0))
-            outputs = [_pipe(ours, its) for _ in range(2)]
-            streams = [given, *(write for _, write in outputs)]
-            request = _request(args, environment, directory)
-            descriptors = [*(stream.fileno() for stream in streams), telling.fileno()]
-            with _sending:
-                socket.send_fds(_server(), [request], descriptors)
-        pid = int(told.recv(_CHUNK))
+    given, feed = pipe() if stdin else (os.fdopen(os.open(os.devnull, os.O_RDONLY), "rb"), None)
+    with given:
+        process = start_forked(args, environment, directory, given.fileno())
+    with process, feed or contextlib.nullcontext():
         try:
-            out, err = _exchange([read for read, _ in outputs], feed, (stdin or "").encode(), ends)
-            told.settimeout(max(0.001, ends - time.monotonic()))
-            code = int(told.recv(_CHUNK))
-        except TimeoutError:
-            os.kill(pid, signal.SIGKILL)
-            raise subprocess.TimeoutExpired(list(args), seconds) from None
-    return subprocess.CompletedProcess(list(args), code, out, err)
+            out, err = process.exchange(feed, (stdin or "").encode(), seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(list(args), process.returncode, out, err)
 
 
 def _request(args: Sequence[str], environment: Mapping[str, str], directory: Path) -> bytes:
@@ -103,27 +171,24 @@ def _server() -> socket.socket:
     return ours
 
 
-def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[IO[bytes], IO[bytes]]:
-    """A pipe; each end is closed with its stack."""
+def pipe() -> tuple[IO[bytes], IO[bytes]]:
+    """A pipe: what is read, and what is written."""
     read, write = os.pipe()
-    return (
-        reader.enter_context(os.fdopen(read, "rb", 0)),
-        writer.enter_context(os.fdopen(write, "wb", 0)),
-    )
+    return os.fdopen(read, "rb", 0), os.fdopen(write, "wb", 0)
 
 
-def _exchange(outputs: Sequence[IO[bytes]], feed: IO[bytes], left: bytes, ends: float) -> list[str]:
-    """Write what the command is given and read what it prints, until both of its outputs end."""
-    printed = {output.fileno(): bytearray() for output in outputs}
-    still_open = set(printed)
-    os.set_blocking(feed.fileno(), False)
+def _exchange(
+    outputs: Sequence[int], feed: IO[bytes] | None, left: bytes, ends: float
+) -> list[str]:
+    """Write what the command is given and read what it prints, until its outputs end."""
+    printed = {output: bytearray() for output in outputs}
+    still_open = set(outputs)
     with selectors.DefaultSelector() as selector:
-        for descriptor in printed:
-            selector.register(descriptor, selectors.EVENT_READ)
-        if left:
-            selector.register(feed.fileno(), selectors.EVENT_WRITE)
-        else:
-            feed.close()
+        for output in outputs:
+            selector.register(output, selectors.EVENT_READ)
+        if feed:
+            os.set_blocking(feed.fileno(), False)
+            selector.register(feed, selectors.EVENT_WRITE)
         while still_open:
             ready = selector.select(max(0.0, ends - time.monotonic()))
             if not ready:
@@ -133,6 +198,7 @@ def _exchange(outputs: Sequence[IO[bytes]], feed: IO[bytes], left: bytes, ends: 
                     left = _feed(key.fd, left)
                     if not left:
                         selector.unregister(key.fd)
+                        assert feed
                         feed.close()
                 elif chunk := os.read(key.fd, _CHUNK):
                     printed[key.fd] += chunk

@@ -9,11 +9,13 @@ import termios
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import pexpect
 import psutil
 from pexpect import fdpexpect
 
+from tests.kit.forking import can_fork, start_forked
 from tests.kit.vault import Result, Vault
 
 SECONDS = 60
@@ -21,12 +23,20 @@ TERMINAL = {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
 
 
 def start(
-    vault: Vault, role: str, *args: str, extra: Mapping[str, str] | None = None
+    vault: Vault,
+    role: str,
+    *args: str,
+    extra: Mapping[str, str] | None = None,
+    forked: bool = True,
 ) -> subprocess.Popen[str]:
-    """Start `vault-etl ARGS` and return at once. `finish` ends it."""
+    """Start `vault-etl ARGS` and return at once, as a fork where that does the same. `finish` ends it."""
+    environment = {**vault.environment(role), **(extra or {})}
+    if forked and can_fork(args, environment):
+        with Path(os.devnull).open("rb", 0) as nothing:
+            return start_forked(args, environment, vault.home, nothing.fileno())
     return subprocess.Popen(
         vault.command(*args),
-        env={**vault.environment(role), **(extra or {})},
+        env=environment,
         cwd=vault.home,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -46,11 +56,36 @@ def finish(process: subprocess.Popen[str], seconds: float = SECONDS) -> Result:
     return Result(process.returncode, stdout, stderr)
 
 
+def start_with(
+    vault: Vault,
+    role: str,
+    *args: str,
+    streams: tuple[int, int, int],
+    extra: Mapping[str, str] | None = None,
+    forked: bool = True,
+) -> subprocess.Popen[str]:
+    """Start `vault-etl ARGS` with these descriptors as standard input, output and error."""
+    environment = {**vault.environment(role), **(extra or {})}
+    stdin, stdout, stderr = streams
+    if forked and can_fork(args, environment):
+        return start_forked(args, environment, vault.home, stdin, (stdout, stderr))
+    return subprocess.Popen(
+        vault.command(*args),
+        env=environment,
+        cwd=vault.home,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=True,
+        text=True,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Terminal:
     """A command on a terminal: what it shows, and what is typed to it."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[str]
     screen: pexpect.fdpexpect.fdspawn  # type: ignore[type-arg]
 
     def expect(self, text: str) -> None:
@@ -77,6 +112,7 @@ def terminal(
     extra: Mapping[str, str] | None = None,
     stdout: int | None = None,
     stderr: int | None = None,
+    forked: bool = True,
 ) -> Iterator[Terminal]:
     """Run `vault-etl ARGS` on a terminal of its own, but for the streams given.
 
@@ -84,15 +120,9 @@ def terminal(
     """
     ours, its = pty.openpty()
     termios.tcsetwinsize(its, (24, columns))
-    process = subprocess.Popen(
-        vault.command(*args),
-        env={**vault.environment(role), **TERMINAL, **(extra or {})},
-        cwd=vault.home,
-        stdin=its,
-        stdout=its if stdout is None else stdout,
-        stderr=its if stderr is None else stderr,
-        start_new_session=True,
-    )
+    streams = (its, its if stdout is None else stdout, its if stderr is None else stderr)
+    extra = {**TERMINAL, **(extra or {})}
+    process = start_with(vault, role, *args, streams=streams, extra=extra, forked=forked)
     os.close(its)
     screen = fdpexpect.fdspawn(ours, encoding="utf-8", timeout=SECONDS)
     try:

@@ -41,7 +41,8 @@ def test_arguments_and_environment_hold_no_value(
 
     with FaultProxy(vault.endpoint, look) as proxy:
         command = (record_id if arg == "ID" else arg for arg in args)
-        process = start(vault, role, *command, extra={"AWS_ENDPOINT_URL": proxy.url})
+        extra = {"AWS_ENDPOINT_URL": proxy.url}
+        process = start(vault, role, *command, extra=extra, forked=False)
         pids.append(process.pid)
         assert finish(process).code == 0
     assert seen

@@ -100,7 +100,9 @@ def test_a_body_comes_out_where_it_is_shown(planted: tuple[Vault, list[str]]) ->
     for record_id in (ids[0], ids[4]):
         with FaultProxy(vault.endpoint, look) as proxy:
             asked = ("quarantine", "show", record_id, "--reason", "canary", "--verbose")
-            process = start(vault, "reveal", *asked, extra={"AWS_ENDPOINT_URL_KMS": proxy.url})
+            process = start(
+                vault, "reveal", *asked, extra={"AWS_ENDPOINT_URL_KMS": proxy.url}, forked=False
+            )
             pids[:] = [process.pid]
             shown = finish(process)
             pids.clear()

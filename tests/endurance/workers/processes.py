@@ -33,7 +33,9 @@ def running(
     vault: Vault, *args: str, workers: int = 2, extra: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[str]]:
     """`vault-etl ingest --workers`; nothing of it is left afterwards."""
-    parent = start(vault, "ingest", "ingest", "--workers", str(workers), *args, extra=extra)
+    parent = start(
+        vault, "ingest", "ingest", "--workers", str(workers), *args, extra=extra, forked=False
+    )
     assert parent.stderr is not None
     # A line a batch, which no process reads before the end: a full pipe would stop the worker.
     fcntl.fcntl(parent.stderr, fcntl.F_SETPIPE_SZ, PIPE_BYTES)

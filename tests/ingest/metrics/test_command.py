@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import signal
 import socket
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,7 +22,7 @@ import pytest
 from tests.attacks.leaks.search import found as leaked
 from tests.ingest.metrics.reports import Samples, samples, value
 from tests.kit.events import event
-from tests.kit.processes import TERMINAL, fails, terminal
+from tests.kit.processes import TERMINAL, fails, start_with, terminal
 from tests.kit.tcp_proxy import Fault, TcpProxy
 from tests.kit.vault import Vault
 from tests.kit.waiting import until
@@ -33,7 +35,7 @@ SECONDS = 60
 class Served:
     """A running `ingest --follow` that serves metrics."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
         self.process = process
         self.log = log
         self.address = ""
@@ -80,22 +82,19 @@ class Served:
 def served(vault: Vault, *args: str, program: str = "", **extra: str) -> Iterator[Served]:
     """Run `ingest --follow ARGS` with metrics on a port of the system's choice; as `python -c PROGRAM`, if given."""
     log = vault.home / "stderr"
-    command = vault.command(
-        "ingest", "--follow", "--metrics-address", "127.0.0.1:0", "--output", "json", *args
-    )
-    if program:
-        command[command.index("-m") : command.index("vault_etl") + 1] = ["-c", program]
-    with (
-        log.open("wb") as stderr,
-        subprocess.Popen(
-            command,
-            env={**vault.environment("ingest"), "VAULT_ETL_FOLLOW_WAIT": "1", **extra},
-            cwd=vault.home,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
-        ) as process,
-    ):
+    options = ("--follow", "--metrics-address", "127.0.0.1:0", "--output", "json", *args)
+    extra = {"VAULT_ETL_FOLLOW_WAIT": "1", **extra}
+    with log.open("wb") as stderr, Path(os.devnull).open("r+b") as nothing:
+        streams = (nothing.fileno(), nothing.fileno(), stderr.fileno())
+        if program:
+            environment = {**vault.environment("ingest"), **extra}
+            command = [sys.executable, "-W", "error", "-c", program, "ingest", *options]
+            process = subprocess.Popen(
+                command, env=environment, cwd=vault.home, stderr=stderr, text=True
+            )
+        else:
+            process = start_with(vault, "ingest", "ingest", *options, streams=streams, extra=extra)
+    with process:
         running = Served(process, log)
         try:
             running.until(lambda: any(line["event"] == "metrics" for line in running.lines()))
