@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 
+from vault_etl.app.declaration import declaration_in_force
 from vault_etl.audit.aws import StsIdentity
 from vault_etl.base import logs
 from vault_etl.crypto.fields import KeyPurpose
+from vault_etl.declaration.model import Declaration
 from vault_etl.keys.age import KeyAgeObserver
 from vault_etl.keys.kms import TrustedKeys
 from vault_etl.platform.aws import AwsClients, CallObserver
@@ -41,6 +43,11 @@ class Parts:
         """The server that `reads` chose; None if that is the primary, or is not chosen yet."""
         self._name = name
         self._reads_replica = reads_replica
+
+    @functools.cached_property
+    def declaration(self) -> Declaration:
+        """The declaration in force, read once. Raises ConfigurationError."""
+        return declaration_in_force(self.settings.schema_file)
 
     @functools.cached_property
     def database(self) -> Database:

@@ -66,6 +66,12 @@ class Settings(BaseModel):
         examples=["https://sqs.eu-central-1.amazonaws.com/123456789012/login-events"],
         description="The URL of the queue; `ingest` needs it",
     )
+    schema_file: str | None = Field(
+        None,
+        min_length=1,
+        examples=["vault-etl.schema.toml"],
+        description="The declaration of fields and events; not set: the login event",
+    )
     data_key: str = Field(
         "alias/vault-etl-data",
         min_length=1,

@@ -1,0 +1,121 @@
+"""`vault-etl schema show`, `check` and `diff`: the declaration in force, faults with lines, classes of changes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.kit.processes import on_terminal
+from tests.kit.vault import Vault
+from vault_etl.declaration.document import digest_of
+from vault_etl.declaration.read import DEFAULT_NAME, read_declaration
+
+DEFAULT: Final = Path(read_declaration.__code__.co_filename).with_name(DEFAULT_NAME)
+DIGEST: Final = digest_of(read_declaration(None)).hex()
+VARIABLE: Final = "VAULT_ETL_SCHEMA_FILE"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A declaration with one more value than the default."""
+    text = DEFAULT.read_text("utf-8").replace(
+        "[events.user_logins.plain]",
+        'home = {field = "ip", path = "$.home.ip"}\n[events.user_logins.plain]',
+    )
+    path = tmp_path / "vault-etl.schema.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_the_default_is_in_force_without_a_setting(loaded: Vault) -> None:
+    """JSON has the source, the digest, the document and each value with its columns."""
+    (shown,) = loaded.ok("analyst", "schema", "show").lines
+    assert shown["source"] == "default.toml of the package"
+    assert shown["digest"] == DIGEST
+    assert shown["document"]["fields"]["ip"]["kind"] == "ip"
+    by_name = {value["value"]: value for value in shown["values"]}
+    assert by_name["ip"] == {
+        "event": "user_logins",
+        "value": "ip",
+        "personal": True,
+        "type": "ip",
+        "field": "ip",
+        "required": True,
+        "retired": False,
+        "path": "$.ip",
+        "columns": ["masked_ip", "next_masked_ip", "ip_ciphertext"],
+    }
+    assert by_name["create_date"]["columns"] == ["create_date", "event_time"]
+
+
+def test_the_setting_names_another_declaration(loaded: Vault, file: Path) -> None:
+    """The file of the setting is in force, and a terminal shows its values as a table."""
+    extra = {VARIABLE: str(file)}
+    (shown,) = loaded.ok("analyst", "schema", "show", extra=extra).lines
+    assert (shown["source"], shown["digest"] == DIGEST) == (str(file), False)
+    table = loaded.ok("analyst", "schema", "show", "-o", "table", extra=extra).stdout
+    for text in ("home_ciphertext", "$.home.ip", "subject user_id, day create_date", "text (max"):
+        assert text in table
+
+
+def test_a_faulty_file_in_the_setting_is_a_wrong_setting(loaded: Vault, tmp_path: Path) -> None:
+    """The error names the setting, the file and the line, and is exit 78; so is a file that is missing."""
+    path = tmp_path / "faulty.toml"
+    path.write_text("format = 1\nfields = 1\n", "utf-8")
+    shown = loaded.run("analyst", "schema", "show", extra={VARIABLE: str(path)})
+    assert shown.code == 78
+    assert f"error: {VARIABLE}: {path}:2: fields must be a table" in shown.stderr
+    missing = loaded.run("analyst", "schema", "show", extra={VARIABLE: str(tmp_path / "none")})
+    assert (missing.code, VARIABLE in missing.stderr) == (78, True)
+
+
+def test_check_says_that_a_declaration_is_valid(loaded: Vault, file: Path) -> None:
+    """A valid file is exit 0, with the digest and the names."""
+    (shown,) = loaded.ok("analyst", "schema", "check", str(file)).lines
+    assert shown["fields"] == ["ip", "device_id"]
+    assert shown["events"] == ["user_logins"]
+    assert len(shown["digest"]) == 64
+
+
+def test_check_shows_each_fault_with_its_line(loaded: Vault, file: Path) -> None:
+    """Each fault is a row, on a terminal too, and the exit code is that of bad data."""
+    lines = (
+        file.read_text("utf-8")
+        .replace('kind = "ip"', 'kind = "mac"')
+        .replace("max = 256", "max = 256\nmin = 1")
+    )
+    file.write_text(lines, "utf-8")
+    shown = loaded.run("analyst", "schema", "check", str(file))
+    assert shown.code == 65
+    numbers = [
+        at for at, line in enumerate(lines.splitlines(), 1) if line in {'kind = "mac"', "min = 1"}
+    ]
+    assert [row["line"] for row in map(json.loads, shown.stdout.splitlines())] == numbers
+    assert shown.stderr.startswith(f"vault-etl: error: {file} has 2 faults\n")
+    seen = on_terminal(loaded, "analyst", "schema", "check", str(file))
+    assert seen.code == 65
+    assert "there is no kind mac" in seen.stdout
+    missing = loaded.run("analyst", "schema", "check", str(file.with_name("none")))
+    assert missing.code == 66
+
+
+def test_diff_shows_each_change_with_its_class(loaded: Vault, file: Path) -> None:
+    """Without another file, the declaration in force is the one before."""
+    added = {"key": "events.user_logins.personal.home", "change": "adds an optional value"}
+    assert loaded.ok("analyst", "schema", "diff", str(file)).lines == [{**added, "reason": None}]
+    assert loaded.ok("analyst", "schema", "diff", str(file), str(file)).lines == []
+    same = loaded.ok("analyst", "schema", "diff", str(file), extra={VARIABLE: str(file)})
+    assert same.lines == []
+
+
+def test_a_refused_change_is_exit_65(loaded: Vault, file: Path) -> None:
+    """The change and its reason are shown, and the error says how many changes are refused."""
+    shown = loaded.run("analyst", "schema", "diff", str(DEFAULT), str(file))
+    assert shown.code == 65
+    (row,) = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert row["change"] == "refused"
+    assert row["reason"] == "it is missing, and nothing is deleted or renamed"
+    assert "1 of 1 changes refused: events.user_logins.personal.home" in shown.stderr
