@@ -31,8 +31,8 @@ import psycopg2
 
 from benchmarks.rotation import Stack
 from benchmarks.scale_fill import FIRST_KEY, ROWS_A_KEY, SQL, fill
+from tests.kit.declared import PERSONAL_FIELDS, USER_LOGINS
 from tests.kit.swaps import open_data_rotation
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Table
 from vault_etl.crypto.keys import KeyState
 from vault_etl.event.made_up_events import made_up_events
 from vault_etl.keys.postgres import PostgresKeyStore
@@ -156,7 +156,7 @@ class Grown:
         after = None
         with closing(Database(self._url)) as database:
             for _ in range(PAGES):
-                at = Range(Table.USER_LOGINS, uuid.UUID(first), uuid.UUID(until), after)
+                at = Range(USER_LOGINS, uuid.UUID(first), uuid.UUID(until), after)
                 page = PostgresReencrypter(database).page(rotation, at, 1_000)
                 if not page.rows:
                     break

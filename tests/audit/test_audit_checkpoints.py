@@ -8,12 +8,12 @@ import psycopg2
 import pytest
 
 from tests.audit.logbook import REGISTER, Logbook, registered
+from tests.kit.declared import IP
 from tests.kit.entries import RELEASE, append_committed, release, stored_record
 from tests.kit.fakes.checkpoints import FakeHeadSigner
 from tests.kit.scratch import Scratch
 from vault_etl.audit.checkpoint import Checkpoint, Head
 from vault_etl.audit.postgres_checkpoints import PostgresCheckpoints
-from vault_etl.crypto.fields import Field
 
 Denied = psycopg2.errors.InsufficientPrivilege
 SHORTEST = b"\x30\x06\x02\x01\x01\x02\x01\x01"
@@ -191,7 +191,7 @@ def test_a_masked_intent_discloses_as_another_does(scratch: Scratch, action: str
     record = stored_record(scratch)
     seq = append_committed(scratch, record_id=record.record_id, fields=["ip"], action=action)
     with scratch.connect("reveal") as opened:
-        assert release(opened, seq) == {"ip": record.ciphertexts[Field.IP]}
+        assert release(opened, seq) == {"ip": record.ciphertexts[IP]}
         with pytest.raises(Denied, match="was used before"):
             release(opened, seq)
 

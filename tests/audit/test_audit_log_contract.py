@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.kit.bench import Bench
+from tests.kit.declared import DEVICE_ID, IP, PERSONAL_FIELDS
 from tests.kit.fakes.receipts import any_receipt
 from tests.kit.fakes.vault import reveal_request, rotate_request
 from tests.kit.rows import writer
@@ -18,7 +19,7 @@ from vault_etl.audit.entries import Action, mint_receipt
 from vault_etl.audit.log import AuditFilter
 from vault_etl.audit.opening import DisclosedValue
 from vault_etl.base.errors import AuditError, DeniedError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.records.messages import SealedRecord
 
 
@@ -87,11 +88,11 @@ def test_a_request_is_logged_once_a_phase(bench: Bench) -> None:
 def test_the_log_can_be_filtered(bench: Bench) -> None:
     """Filters are record, field, action, ticket, actor, time and the newest; the order is by seq."""
     for number in (1, 2, 1):
-        bench.audit.intend(reveal_request(uuid.UUID(int=number), Field.IP))
+        bench.audit.intend(reveal_request(uuid.UUID(int=number), IP))
     other = reveal_request(None)
     bench.audit.intend(
         dataclasses.replace(
-            other, actor="another", action=Action.FIND, ticket="T-1", fields=(Field.DEVICE_ID,)
+            other, actor="another", action=Action.FIND, ticket="T-1", fields=(DEVICE_ID,)
         )
     )
 
@@ -133,7 +134,7 @@ def test_the_named_fields_are_disclosed_against_an_intent(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
-def test_only_the_named_field_is_disclosed(bench: Bench, field: Field) -> None:
+def test_only_the_named_field_is_disclosed(bench: Bench, field: FieldName) -> None:
     """The intent names the field, not the caller."""
     row = stored(bench)
     receipt = bench.audit.intend(reveal_request(row.record_id, field))
@@ -153,11 +154,11 @@ def test_values_are_disclosed_once(bench: Bench) -> None:
 def test_an_erased_field_is_disclosed_as_null(bench: Bench) -> None:
     """The other field comes beside it, while an unknown record has no field at all."""
     row = stored(bench)
-    bench.erase(row.record_id, Field.IP)
+    bench.erase(row.record_id, IP)
     disclosed = bench.disclosed.disclose(bench.audit.intend(reveal_request(row.record_id)))
-    gone = disclosed[Field.IP]
+    gone = disclosed[IP]
     assert (gone.ciphertext, gone.token) == (None, None)
-    assert disclosed[Field.DEVICE_ID].token == row.tokens[Field.DEVICE_ID]
+    assert disclosed[DEVICE_ID].token == row.tokens[DEVICE_ID]
     nothing = bench.audit.intend(reveal_request(uuid.UUID(int=4711)))
     assert bench.disclosed.disclose(nothing) == {}
 
@@ -195,7 +196,7 @@ def test_an_intent_of_another_login_discloses_nothing(bench: Bench) -> None:
         {"request_id": uuid.uuid4()},
         {"action": Action.FIND},
         {"record_id": None},
-        {"fields": (Field.IP,)},
+        {"fields": (IP,)},
         {"purpose": "another"},
         {"ticket": "another"},
         {"actor": "another"},

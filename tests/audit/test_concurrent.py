@@ -12,6 +12,7 @@ from threading import Barrier
 import pytest
 
 from tests.audit.people import ADDRESSES, DEVICE
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.processes import finish, start
 from tests.kit.proxy import Call, FaultProxy
 from tests.kit.vault import Vault
@@ -20,7 +21,6 @@ from vault_etl.app import reveal
 from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import Action
 from vault_etl.audit.log import audit_request
-from vault_etl.crypto.fields import PERSONAL_FIELDS
 
 
 def test_fifty_reveals_at_once_make_one_chain(

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declared import PERSONAL_FIELDS
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import UsageError
 from vault_etl.cli.evidence import CsvEvidence, Evidence, EvidenceFile, JsonEvidence
-from vault_etl.crypto.fields import PERSONAL_FIELDS
 
 REQUEST = AuditRequest(
     request_id=uuid.UUID(int=1),
@@ -32,7 +32,7 @@ def row(number: int) -> Mapping[str, Any]:
         "record_id": str(uuid.UUID(int=number)),
         "user_id": "4711",
         "create_date": None,
-        "fields": {field.value: "a\n'b\"" for field in PERSONAL_FIELDS},
+        "fields": dict.fromkeys(PERSONAL_FIELDS, "a\n'b\""),
         "erased": [],
         "action": "reveal",
         "login": "ann",

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 import vault_etl.cli
+from tests.kit.declared import FIELDS
 from vault_etl.audit.entries import Action
 from vault_etl.cli.ui.output import OutputFormat, cell, print_object, print_rows
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import QUARANTINE
 from vault_etl.event.rejection import Reason
 
 ID = uuid.UUID("01a1fc29-ca31-7f16-a77c-58d57c39a400")
@@ -32,10 +33,10 @@ LONGEST: dict[str, object] = {
     "action": max(Action, key=len).value,
     "decision": "allowed",
     "error_code": "key_unavailable",
-    "fields": [field.value for field in Field],
-    "masked_fields": [field.value for field in Field],
+    "fields": list(FIELDS),
+    "masked_fields": list(FIELDS),
     "purpose": "p" * 64,
-    "field": Field.QUARANTINE.value,
+    "field": QUARANTINE,
     "state": "decrypt_only",
     "ticket": "t" * 64,
     "ticket_pattern": r"^(CASE|FRAUD|DPO)-[0-9]{1,9}$",

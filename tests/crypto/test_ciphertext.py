@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kit.declared import FIELDS, IP, TABLES
 from vault_etl.base.errors import IntegrityError
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
-from vault_etl.crypto.fields import Field, Table
 
 RECORD = uuid.UUID("019b76da-a87b-73e6-8074-f1e73a6ddeb4")
 SMALLEST = bytes([1]) + bytes(4 + 12 + 16 + 16)
@@ -66,7 +66,7 @@ def test_no_other_format_parses(format_byte: int) -> None:
 
 def test_the_associated_data_of_a_record_is_known() -> None:
     """The associated data is byte for byte that of docs/design.md."""
-    place = ValuePlace.in_record(Field.IP, RECORD, "user-é")
+    place = ValuePlace.in_record(IP, RECORD, "user-é")
     assert place.associated_data(0xDEADBEEF) == b"".join(
         (
             b"vault-etl/1",
@@ -94,7 +94,7 @@ def test_the_associated_data_of_a_quarantined_body_is_known() -> None:
 
 
 places = st.builds(
-    ValuePlace, st.sampled_from(Table), st.sampled_from(Field), st.uuids(), st.text(max_size=4)
+    ValuePlace, st.sampled_from(TABLES), st.sampled_from(FIELDS), st.uuids(), st.text(max_size=4)
 )
 
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_etl.crypto.fields import Field, KeyPurpose
+from tests.kit.declared import DEVICE_ID, IP
+from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.crypto.keys import (
     MAX_LEASE,
     MAX_SEALS,
@@ -50,7 +51,7 @@ def test_material_has_32_bytes(length: int) -> None:
         f"{MATERIAL!r}",
         "%s" % MATERIAL,  # noqa: UP031 - one of the ways that it could get out
         repr([MATERIAL]),
-        repr(DataKey(1, Field.IP, MATERIAL)),
+        repr(DataKey(1, IP, MATERIAL)),
     ],
 )
 def test_material_prints_as_nothing(text: str) -> None:
@@ -64,7 +65,7 @@ def test_material_does_not_hash() -> None:
     with pytest.raises(TypeError):
         hash(MATERIAL)
     with pytest.raises(TypeError):
-        hash(DataKey(1, Field.IP, MATERIAL))
+        hash(DataKey(1, IP, MATERIAL))
 
 
 def test_material_is_not_compared() -> None:
@@ -90,7 +91,7 @@ def test_material_is_not_copied_or_written_as_json() -> None:
     with pytest.raises(TypeError):
         json.dumps({"key": MATERIAL})
     with pytest.raises(TypeError):
-        copy.deepcopy(DataKey(1, Field.IP, MATERIAL))
+        copy.deepcopy(DataKey(1, IP, MATERIAL))
 
 
 def test_material_does_not_go_into_a_statement_or_a_row() -> None:
@@ -105,13 +106,13 @@ def test_material_does_not_go_into_a_statement_or_a_row() -> None:
 def test_a_key_id_is_a_uint32_and_not_zero(key_id: int) -> None:
     """A key id has four bytes in a ciphertext."""
     with pytest.raises(ValueError, match="uint32"):
-        DataKey(key_id, Field.IP, MATERIAL)
+        DataKey(key_id, IP, MATERIAL)
 
 
 @pytest.mark.parametrize("key_id", [1, 2**32 - 1])
 def test_every_other_uint32_is_a_key_id(key_id: int) -> None:
     """Key ids go from 1 to 4,294,967,295."""
-    assert DataKey(key_id, Field.IP, MATERIAL).key_id == key_id
+    assert DataKey(key_id, IP, MATERIAL).key_id == key_id
 
 
 def test_a_known_fingerprint() -> None:
@@ -128,13 +129,13 @@ def test_the_fingerprint_agrees_with_the_oracle(raw: bytes, key_id: int) -> None
 
 def test_a_key_knows_its_fingerprint() -> None:
     """The fingerprint of a key is that of its material under its id."""
-    key = DataKey(7, Field.IP, MATERIAL)
+    key = DataKey(7, IP, MATERIAL)
     assert key.fingerprint == fingerprint(MATERIAL, 7) != fingerprint(MATERIAL, 8)
 
 
 def test_the_encryption_context_is_frozen() -> None:
     """IAM conditions and CloudTrail read these names; the key id is decimal text."""
-    assert encryption_context(KeyPurpose.TOKEN, Field.DEVICE_ID, 4_294_967_295) == {
+    assert encryption_context(KeyPurpose.TOKEN, DEVICE_ID, 4_294_967_295) == {
         "app": "vault-etl",
         "purpose": "token",
         "field": "device_id",

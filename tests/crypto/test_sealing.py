@@ -12,17 +12,18 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kit.declared import DEVICE_ID, FIELDS, IP
 from tests.kit.fakes.receipts import any_receipt
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IntegrityError
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import ValuePlace
-from vault_etl.crypto.fields import Field, Table
+from vault_etl.crypto.fields import QUARANTINE_TABLE
 from vault_etl.crypto.keys import DataKey, KeyMaterial
 from vault_etl.crypto.sealing import Sealer
 
-KEY = DataKey(0xDEADBEEF, Field.IP, KeyMaterial(bytes(range(32))))
-PLACE = ValuePlace.in_record(Field.IP, uuid.UUID("019b76da-a87b-73e6-8074-f1e73a6ddeb4"), "user-1")
+KEY = DataKey(0xDEADBEEF, IP, KeyMaterial(bytes(range(32))))
+PLACE = ValuePlace.in_record(IP, uuid.UUID("019b76da-a87b-73e6-8074-f1e73a6ddeb4"), "user-1")
 VALUE = b"198.51.100.7"
 STORED = Sealer([KEY])._seal_with_nonce(Pii(VALUE), PLACE, bytes(range(12)))
 
@@ -32,7 +33,7 @@ def opened(stored: bytes, place: ValuePlace = PLACE, key: DataKey = KEY) -> byte
     return Opener(any_receipt()).open(stored, place, key).expose()
 
 
-places = st.builds(ValuePlace.in_record, st.sampled_from(Field), st.uuids(), st.text(max_size=128))
+places = st.builds(ValuePlace.in_record, st.sampled_from(FIELDS), st.uuids(), st.text(max_size=128))
 materials = st.binary(min_size=32, max_size=32).map(KeyMaterial)
 
 
@@ -62,9 +63,9 @@ def test_every_seal_draws_a_new_nonce() -> None:
 
 def test_a_field_is_sealed_under_its_own_key() -> None:
     """The key id in the ciphertext is that of the field's key."""
-    device_key = DataKey(7, Field.DEVICE_ID, KeyMaterial(bytes(32)))
+    device_key = DataKey(7, DEVICE_ID, KeyMaterial(bytes(32)))
     sealer = Sealer([KEY, device_key])
-    place = dataclasses.replace(PLACE, field=Field.DEVICE_ID)
+    place = dataclasses.replace(PLACE, field=DEVICE_ID)
     assert sealer.seal(Pii(VALUE), place)[1:5] == bytes([0, 0, 0, 7])
     assert sealer.seal(Pii(VALUE), PLACE)[1:5] == bytes.fromhex("deadbeef")
 
@@ -92,10 +93,10 @@ def test_any_flipped_bit_fails(bit: int) -> None:
 
 ELSEWHERE = {
     "another row": dataclasses.replace(PLACE, record_id=uuid.UUID(int=1)),
-    "another table": dataclasses.replace(PLACE, table=Table.QUARANTINE),
+    "another table": dataclasses.replace(PLACE, table=QUARANTINE_TABLE),
     "another person": dataclasses.replace(PLACE, user_id="user-2"),
     "nobody": dataclasses.replace(PLACE, user_id=""),
-    "another field": dataclasses.replace(PLACE, field=Field.DEVICE_ID),
+    "another field": dataclasses.replace(PLACE, field=DEVICE_ID),
     "a person whom no format can name": dataclasses.replace(PLACE, user_id="u" * 70_000),
 }
 
@@ -109,15 +110,15 @@ def test_a_ciphertext_that_was_moved_does_not_open(place: ValuePlace) -> None:
 
 def test_a_ciphertext_moved_to_another_field_with_its_key_does_not_open() -> None:
     """The associated data says the field too, not only the key's row."""
-    relabelled = dataclasses.replace(KEY, field=Field.DEVICE_ID)
+    relabelled = dataclasses.replace(KEY, field=DEVICE_ID)
     with pytest.raises(IntegrityError):
-        opened(STORED, dataclasses.replace(PLACE, field=Field.DEVICE_ID), relabelled)
+        opened(STORED, dataclasses.replace(PLACE, field=DEVICE_ID), relabelled)
 
 
 def test_a_key_of_another_field_opens_nothing() -> None:
     """The key does not open the value even when its id and its bytes are right."""
     with pytest.raises(IntegrityError):
-        opened(STORED, PLACE, dataclasses.replace(KEY, field=Field.DEVICE_ID))
+        opened(STORED, PLACE, dataclasses.replace(KEY, field=DEVICE_ID))
 
 
 def test_a_ciphertext_does_not_open_under_another_key_id() -> None:

@@ -10,16 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kit.declared import DEVICE_ID, IP, PERSONAL_FIELDS
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.fields import QUARANTINE, FieldName
 from vault_etl.crypto.keys import KeyMaterial, TokenKey
 from vault_etl.crypto.tokens import Tokenizer, placeholder_token
 from vault_etl.event.field_kinds import KINDS
 
-RAW = {Field.IP: bytes(range(32)), Field.DEVICE_ID: bytes(range(32, 64))}
+RAW = {IP: bytes(range(32)), DEVICE_ID: bytes(range(32, 64))}
 
 
-def tokenizer(generation: int = 1, raw: dict[Field, bytes] | None = None) -> Tokenizer:
+def tokenizer(generation: int = 1, raw: dict[FieldName, bytes] | None = None) -> Tokenizer:
     """The tokenizer of these keys."""
     return Tokenizer(
         (TokenKey(1, field, generation, KeyMaterial(key)) for field, key in (raw or RAW).items()),
@@ -37,13 +38,13 @@ def oracle(key: bytes, field: bytes, canonical: bytes) -> uuid.UUID:
 @pytest.mark.parametrize(
     ("field", "value", "token"),
     [
-        (Field.IP, "198.51.100.7", "30a13600-1fdf-98b2-15d1-8414b5e39dd2"),
-        (Field.IP, "2001:db8::1", "4ce6b96f-6b50-e198-5020-bbc6925ab15d"),
-        (Field.DEVICE_ID, "593-47-5928", "6ade0ec3-a319-7c33-2716-2e2750d7d032"),
-        (Field.DEVICE_ID, "\u00e9", "c3a768ee-f26f-60f3-c2fa-de3aefb30e71"),
+        (IP, "198.51.100.7", "30a13600-1fdf-98b2-15d1-8414b5e39dd2"),
+        (IP, "2001:db8::1", "4ce6b96f-6b50-e198-5020-bbc6925ab15d"),
+        (DEVICE_ID, "593-47-5928", "6ade0ec3-a319-7c33-2716-2e2750d7d032"),
+        (DEVICE_ID, "\u00e9", "c3a768ee-f26f-60f3-c2fa-de3aefb30e71"),
     ],
 )
-def test_known_tokens(field: Field, value: str, token: str) -> None:
+def test_known_tokens(field: FieldName, value: str, token: str) -> None:
     """These tokens never change: existing rows are joined on them."""
     assert tokenizer().token(field, Pii.of_text(value)) == uuid.UUID(token)
 
@@ -53,8 +54,8 @@ def test_tokens_of_addresses_agree_with_the_oracle(
     key: bytes, address: ipaddress.IPv6Address
 ) -> None:
     """The tokens agree for every key and address."""
-    token = tokenizer(raw={**RAW, Field.IP: key}).token(Field.IP, Pii.of_text(str(address)))
-    public = placeholder_token(Field.IP, KINDS[Field.IP], address.packed)
+    token = tokenizer(raw={**RAW, IP: key}).token(IP, Pii.of_text(str(address)))
+    public = placeholder_token(IP, KINDS[IP], address.packed)
     assert token == (public or oracle(key, b"ip", address.packed))
 
 
@@ -64,8 +65,8 @@ def test_tokens_of_addresses_agree_with_the_oracle(
 )
 def test_tokens_of_device_ids_agree_with_the_oracle(key: bytes, device: str) -> None:
     """The tokens agree for every key and device id."""
-    made = tokenizer(raw={**RAW, Field.DEVICE_ID: key}).token(Field.DEVICE_ID, Pii.of_text(device))
-    public = placeholder_token(Field.DEVICE_ID, KINDS[Field.DEVICE_ID], device.encode())
+    made = tokenizer(raw={**RAW, DEVICE_ID: key}).token(DEVICE_ID, Pii.of_text(device))
+    public = placeholder_token(DEVICE_ID, KINDS[DEVICE_ID], device.encode())
     assert made == (public or oracle(key, b"device_id", device.encode()))
 
 
@@ -74,23 +75,23 @@ def test_equal_strings_in_different_fields_differ() -> None:
     one_key = tokenizer(raw=dict.fromkeys(RAW, bytes(32)))
     # An address and a device id with one and the same canonical form.
     address, device = Pii(b"6162:6364:6566:6768:696a:6b6c:6d6e:6f70"), Pii(b"abcdefghijklmnop")
-    assert one_key.token(Field.IP, address) != one_key.token(Field.DEVICE_ID, device)
+    assert one_key.token(IP, address) != one_key.token(DEVICE_ID, device)
     same = Pii(b"2001:db8::1")
-    assert one_key.token(Field.IP, same) != one_key.token(Field.DEVICE_ID, same)
+    assert one_key.token(IP, same) != one_key.token(DEVICE_ID, same)
 
 
 def test_a_mapped_address_has_the_token_of_its_ipv4_address() -> None:
     """Both spellings are one address."""
     mapped, plain = Pii(b"::ffff:198.51.100.7"), Pii(b" 198.51.100.7 ")
-    assert tokenizer().token(Field.IP, mapped) == tokenizer().token(Field.IP, plain)
+    assert tokenizer().token(IP, mapped) == tokenizer().token(IP, plain)
 
 
 def test_a_token_is_made_the_same_way_every_time() -> None:
     """A tokenizer has no state that one value leaves for the next."""
     one = tokenizer()
-    first = one.token(Field.IP, Pii(b"198.51.100.7"))
-    one.token(Field.IP, Pii(b"198.51.100.8"))
-    assert one.token(Field.IP, Pii(b"198.51.100.7")) == first
+    first = one.token(IP, Pii(b"198.51.100.7"))
+    one.token(IP, Pii(b"198.51.100.8"))
+    assert one.token(IP, Pii(b"198.51.100.7")) == first
 
 
 def test_two_keys_give_two_tokens() -> None:
@@ -110,12 +111,14 @@ def test_a_tokenizer_tells_its_generation() -> None:
     "keys",
     [
         [],
-        [(Field.IP, 1)],
-        [(Field.IP, 1), (Field.DEVICE_ID, 2)],
-        [(Field.IP, 1), (Field.DEVICE_ID, 1), (Field.QUARANTINE, 1)],
+        [(IP, 1)],
+        [(IP, 1), (DEVICE_ID, 2)],
+        [(IP, 1), (DEVICE_ID, 1), (QUARANTINE, 1)],
     ],
 )
-def test_a_tokenizer_takes_one_key_a_field_of_one_generation(keys: list[tuple[Field, int]]) -> None:
+def test_a_tokenizer_takes_one_key_a_field_of_one_generation(
+    keys: list[tuple[FieldName, int]],
+) -> None:
     """Tokens of two generations in one row could never be cut over."""
     with pytest.raises(ValueError, match="one key for each personal field"):
         Tokenizer(
@@ -127,6 +130,6 @@ def test_a_value_that_the_field_cannot_hold_has_no_token() -> None:
     """A blank device id is rejected, never tokenised. The error names the field alone, and shows no cause."""
     for value in (b"   ", b"\xff\xfe4711"):
         with pytest.raises(ValueError, match=r"^not a canonical device_id$") as caught:
-            tokenizer().token(Field.DEVICE_ID, Pii(value))
+            tokenizer().token(DEVICE_ID, Pii(value))
         assert caught.value.__cause__ is None
         assert caught.value.__suppress_context__

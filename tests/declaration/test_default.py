@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Table
+from tests.kit.declared import PERSONAL_FIELDS, USER_LOGINS
 from vault_etl.declaration.model import Numbers, PersonalValue, PlainColumn, PlainType
 from vault_etl.declaration.names import OWN_TABLES, is_reserved_event
 from vault_etl.declaration.read import read_declaration
@@ -24,8 +24,8 @@ SCHEMA: Final = json.loads(
 def test_the_default_has_the_fields_and_the_table_of_the_formats() -> None:
     """The names in associated data and in rows of keys are those of the declaration."""
     names = [str(field) for field in PERSONAL_FIELDS]
-    assert [str(field.name) for field in DEFAULT.fields] == names
-    assert [str(event.name) for event in DEFAULT.events] == [str(Table.USER_LOGINS)]
+    assert [str(field.name) for field in DEFAULT.fields] == names == ["ip", "device_id"]
+    assert [str(event.name) for event in DEFAULT.events] == [str(USER_LOGINS)] == ["user_logins"]
     assert [field.kind for field in DEFAULT.fields] == [KINDS[field] for field in PERSONAL_FIELDS]
     assert [(value.name, str(value.field.name)) for value in EVENT.personal] == [
         (name, name) for name in names

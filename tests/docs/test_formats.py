@@ -9,13 +9,14 @@ import uuid
 
 import pytest
 
+from tests.kit.declared import IP
 from tests.kit.fakes.receipts import any_receipt
 from tests.kit.format_examples import EXAMPLES, PAGE, _bytes, _text, _uuid
 from vault_etl.audit.opening import Opener
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import ValuePlace, pad, unpad
 from vault_etl.crypto.digest import hmac_sha256, lp, sha256
-from vault_etl.crypto.fields import Field, KeyPurpose, Table
+from vault_etl.crypto.fields import EventName, FieldName, KeyPurpose
 from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey, encryption_context
 from vault_etl.crypto.record_id import record_id_of_line, record_id_of_message
 from vault_etl.crypto.sealing import Sealer
@@ -64,7 +65,7 @@ def test_the_source_digests_of_the_page() -> None:
 @pytest.mark.parametrize("section", _named("canonical "))
 def test_the_canonical_forms_of_the_page(section: str) -> None:
     """Each spelling on the page has the canonical form beside it."""
-    field = Field(section.split()[1])
+    field = FieldName(section.split()[1])
     assert KINDS[field].canonical(_text(section, "text")) == _bytes(section, "canonical")
 
 
@@ -87,7 +88,7 @@ def test_blank_is_what_the_page_says() -> None:
 @pytest.mark.parametrize("section", _named("token "))
 def test_the_tokens_of_the_page(section: str) -> None:
     """Key, derived key and token agree with the code and with the page's formula."""
-    field = Field(section.split()[1])
+    field = FieldName(section.split()[1])
     token_key = _bytes(section, "token_key")
     value = Pii.of_text(_text(section, "text"))
     derived = hmac_sha256(token_key, b"vault-etl/1/token", lp(field))
@@ -101,7 +102,7 @@ def test_the_tokens_of_the_page(section: str) -> None:
 @pytest.mark.parametrize("section", _named("placeholder "))
 def test_the_placeholders_of_the_page(section: str) -> None:
     """Their tokens follow from the page's formula, and are the code's."""
-    field = Field(section.split()[1])
+    field = FieldName(section.split()[1])
     form = KINDS[field].canonical(_text(section, "text"))
     hashed = sha256(b"vault-etl/1/placeholder", lp(field), form.lower())
     token = _uuid(section, "token")
@@ -109,7 +110,7 @@ def test_the_placeholders_of_the_page(section: str) -> None:
 
 
 @pytest.mark.parametrize("field", KINDS)
-def test_the_page_knows_every_placeholder(field: Field) -> None:
+def test_the_page_knows_every_placeholder(field: FieldName) -> None:
     """The page lists the placeholders of the code, in their order."""
     table = PAGE.split("### Placeholders")[1].split("```")[0]
     (row,) = re.findall(rf"^\| `{field}` \| (.*) \|$", table, re.MULTILINE)
@@ -127,9 +128,9 @@ def test_the_padding_of_the_page(section: str) -> None:
 @pytest.mark.parametrize("section", _named("ciphertext "))
 def test_the_ciphertexts_of_the_page(section: str) -> None:
     """Sealing with the example's nonce gives its bytes, which open to its text."""
-    field = Field(_text(section, "field"))
+    field = FieldName(_text(section, "field"))
     place = ValuePlace(
-        Table(_text(section, "table")),
+        EventName(_text(section, "table")),
         field,
         _uuid(section, "record_id"),
         _text(section, "user_id"),
@@ -149,7 +150,7 @@ def test_the_encryption_context_of_the_page() -> None:
     section = "encryption context"
     context = encryption_context(
         KeyPurpose(_text(section, "purpose")),
-        Field(_text(section, "field")),
+        FieldName(_text(section, "field")),
         EXAMPLES.getint(section, "key_id"),
     )
     assert context == json.loads(EXAMPLES[section]["context"])
@@ -158,7 +159,7 @@ def test_the_encryption_context_of_the_page() -> None:
 def test_the_fingerprint_of_the_page() -> None:
     """The fingerprint on the page is the code's."""
     section = "fingerprint"
-    key = DataKey(EXAMPLES.getint(section, "key_id"), Field.IP, KeyMaterial(_bytes(section, "key")))
+    key = DataKey(EXAMPLES.getint(section, "key_id"), IP, KeyMaterial(_bytes(section, "key")))
     assert key.fingerprint == _bytes(section, "fingerprint")
 
 

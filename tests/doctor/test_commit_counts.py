@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
+from tests.kit.declared import FIELDS
 from tests.kit.scratch import Scratch, sealed_record, sealed_rejection
-from vault_etl.crypto.fields import Field
 from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.doctor.status import Commits
 from vault_etl.records.fenced_writes import KeysChanged, Loaded, WriteKeys
@@ -24,7 +24,7 @@ def commits(scratch: Scratch) -> Commits | None:
 def test_a_batch_counts_once_it_is_committed(scratch: Scratch) -> None:
     """The row has records, rejections and the newest time; a batch that the fence refuses counts nothing."""
     scratch.add_token_keys()
-    keys = scratch.write_keys(*Field)
+    keys = scratch.write_keys(*FIELDS)
     assert commits(scratch) is None
     rows, rejected = [sealed_record(keys), sealed_record(keys)], [sealed_rejection(keys)]
     with scratch.loader() as loader:

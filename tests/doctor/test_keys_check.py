@@ -6,10 +6,11 @@ import datetime as dt
 
 import pytest
 
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.key_service import FakeKms, token_key
 from tests.kit.fakes.vault import FakeVault
 from vault_etl.base.errors import ConfigurationError, KeyDeniedError, UnusableKeyError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, ROTATED, Field, KeyPurpose
+from vault_etl.crypto.fields import ROTATED, FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.doctor import keys
 from vault_etl.doctor.keys import Wrapping
@@ -19,7 +20,7 @@ HOUR = 3_600.0
 DAY = dt.timedelta(days=1)
 
 
-def add(vault: FakeVault, generation: int, state: KeyState, field: Field) -> None:
+def add(vault: FakeVault, generation: int, state: KeyState, field: FieldName) -> None:
     """Store a token key."""
     vault.keys.store(token_key(vault.kms, field, generation), state)
 
@@ -52,7 +53,7 @@ def test_two_generations_in_one_state_are_damage(fake_vault: FakeVault, state: K
 @pytest.mark.parametrize("state", [KeyState.ACTIVE, KeyState.PENDING])
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
 def test_a_generation_that_lacks_a_field_is_damage(
-    fake_vault: FakeVault, state: KeyState, field: Field
+    fake_vault: FakeVault, state: KeyState, field: FieldName
 ) -> None:
     """The verdict names the generation."""
     if state is KeyState.ACTIVE:
@@ -119,7 +120,9 @@ def test_a_kms_that_ignores_contexts_is_a_fault(fake_vault: FakeVault) -> None:
 
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
-def test_a_role_for_one_field_proves_it_with_that_one(fake_vault: FakeVault, field: Field) -> None:
+def test_a_role_for_one_field_proves_it_with_that_one(
+    fake_vault: FakeVault, field: FieldName
+) -> None:
     """The refusal of the other field is no fault."""
     fake_vault.kms.denied = {field}
     assert keys.contexts(fake_vault.keys, fake_vault.kms).ok

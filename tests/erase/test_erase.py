@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.checkpoints import FakeCheckpoints, FakeHeadSigner
 from tests.kit.fakes.eraser import FakeEraser
 from tests.kit.fakes.identity import ACTOR
@@ -14,7 +15,6 @@ from tests.kit.fakes.vault import FakeVault
 from vault_etl.audit.checkpoint import Checkpoint
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import NotFoundError
-from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.erase.erase import Certificate, Erasable, Erase, RecordTarget, Target, UserTarget
 
 

@@ -7,11 +7,11 @@ import uuid
 import pytest
 
 from tests.kit.bench import Bench
+from tests.kit.declared import FIELDS, PERSONAL_FIELDS
 from tests.kit.requests import request
 from tests.kit.rows import Writer, writer
 from vault_etl.audit.entries import Action
 from vault_etl.audit.log import AuditEntry
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.erase.erase import Erasable, RecordTarget, Target, UserTarget
 
 NOTHING = (None,) * 8
@@ -79,7 +79,7 @@ def test_a_quarantined_body_goes_by_its_id(process: Writer) -> None:
     mine, other = process.rejection(), process.rejection()
     process.load(mine, other)
     assert process.bench.eraser.preview(RecordTarget(mine.record_id)) == Erasable(0, 1)
-    asked = request(record_id=mine.record_id, fields=tuple(Field))
+    asked = request(record_id=mine.record_id, fields=FIELDS)
     erasure = process.bench.eraser.erase(asked, RecordTarget(mine.record_id))
     assert erasure is not None
     assert (erasure.records, erasure.bodies) == (0, 1)
@@ -115,7 +115,7 @@ def test_what_is_not_there_is_not_erased(process: Writer, target: Target) -> Non
 def test_it_is_on_the_record_as_an_intent_and_an_outcome(process: Writer) -> None:
     """Who, why and which record; the outcome's seq, hash and time are those that come back."""
     record_id = with_next(process)
-    asked = request(record_id=record_id, fields=tuple(Field))
+    asked = request(record_id=record_id, fields=FIELDS)
     erasure = process.bench.eraser.erase(asked, RecordTarget(record_id))
     intent, outcome = entries(process)
     assert erasure is not None

@@ -8,6 +8,7 @@ import uuid
 import psycopg2
 import pytest
 
+from tests.kit.declared import FIELDS, IP, PERSONAL_FIELDS
 from tests.kit.scratch import (
     Scratch,
     ciphertext,
@@ -19,7 +20,7 @@ from tests.kit.swaps import replaced, swaps
 from tests.kit.waiting import in_the_way
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import VaultEtlError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.erase.erase import Erasure, RecordTarget, Target, UserTarget
 from vault_etl.erase.postgres import PostgresEraser
 from vault_etl.keys.postgres import PostgresKeyStore
@@ -41,7 +42,7 @@ FORGOTTEN = (
 def keys(scratch: Scratch) -> WriteKeys:
     """Active token keys, and a data key a field."""
     scratch.add_token_keys()
-    return scratch.write_keys(*Field)
+    return scratch.write_keys(*FIELDS)
 
 
 def stored(
@@ -163,9 +164,9 @@ def test_it_wins_over_a_swap_that_comes_first(scratch: Scratch, keys: WriteKeys)
     """A rotation that has put new bytes there, and not committed, is waited for; they go too."""
     (record,) = stored(scratch, keys)
     swap = "UPDATE user_logins SET ip_ciphertext = %s WHERE record_id = %s AND ip_ciphertext = %s"
-    new = ciphertext(scratch.add_data_key(Field.IP, role="re-encrypt").key_id)
+    new = ciphertext(scratch.add_data_key(IP, role="re-encrypt").key_id)
     with scratch.connect("re-encrypt") as rotating, rotating.cursor() as cursor:
-        old = record.ciphertexts[Field.IP]
+        old = record.ciphertexts[IP]
         cursor.execute(swap, (new, record.record_id, old))
         assert cursor.rowcount == 1
         with in_the_way(scratch, lambda: erased(scratch, RecordTarget(record.record_id))):
@@ -177,7 +178,7 @@ def test_it_wins_over_a_swap_that_comes_second(scratch: Scratch, keys: WriteKeys
     """A rotation that has read the old bytes finds NULL in their place, and swaps the others only."""
     forgotten, other = stored(scratch, keys, 2)
 
-    ip = scratch.add_data_key(Field.IP, role="re-encrypt")
+    ip = scratch.add_data_key(IP, role="re-encrypt")
 
     def swap() -> Swap | None:
         return replaced(scratch, swaps([forgotten, other], ip), ip)
@@ -191,7 +192,7 @@ def test_it_wins_over_a_swap_that_comes_second(scratch: Scratch, keys: WriteKeys
 
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
-def test_no_next_token_comes_back(scratch: Scratch, keys: WriteKeys, field: Field) -> None:
+def test_no_next_token_comes_back(scratch: Scratch, keys: WriteKeys, field: FieldName) -> None:
     """A backfill that compares the old token and the old ciphertext finds neither."""
     (record,) = stored(scratch, keys)
     erased(scratch, RecordTarget(record.record_id))

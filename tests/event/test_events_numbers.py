@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from tests.kit.declared import DEVICE_ID
 from tests.kit.fakes.login_events import DEFAULTS
-from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyMaterial, TokenKey
 from vault_etl.crypto.tokens import Tokenizer
 from vault_etl.event.events import LoginEvent, parse_event
@@ -45,7 +45,7 @@ def test_a_whole_number_is_its_spelling(name: str, literal: str) -> None:
 def test_a_number_and_its_text_have_one_token() -> None:
     """4711 and "4711" are one device; -0, a number of another spelling, is another one."""
     tokens = [
-        TOKENIZER.token(Field.DEVICE_ID, event.device_id)
+        TOKENIZER.token(DEVICE_ID, event.device_id)
         for literal in ("4711", '"4711"', "-0", "0")
         if isinstance(event := parsed("device_id", literal), LoginEvent)
     ]

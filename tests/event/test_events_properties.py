@@ -8,8 +8,8 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.kit.declared import DEVICE_ID, IP
 from tests.kit.fakes.login_events import DEFAULTS
-from vault_etl.crypto.fields import Field
 from vault_etl.event.events import LoginEvent, parse_event
 from vault_etl.event.field_kinds import KINDS
 from vault_etl.event.rejection import Reason, Rejection
@@ -36,8 +36,8 @@ def check(result: LoginEvent | Rejection) -> None:
         assert result.path in PATHS
         assert re.fullmatch(r"[a-z0-9_]{1,40}", result.reason)
         return
-    assert KINDS[Field.IP].canonical(result.ip.expose().decode())
-    assert KINDS[Field.DEVICE_ID].canonical(result.device_id.expose().decode())
+    assert KINDS[IP].canonical(result.ip.expose().decode())
+    assert KINDS[DEVICE_ID].canonical(result.device_id.expose().decode())
     for text in (result.user_id, result.device_type, result.locale, result.app_version):
         assert text is None or ("\x00" not in text and text.encode())
 

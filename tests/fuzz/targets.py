@@ -18,13 +18,13 @@ from typing import Any, Final, NoReturn
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from tests.kit.declared import DEVICE_ID, IP
 from tests.kit.fakes.login_events import sns_envelope
 from tests.kit.fakes.receipts import any_receipt
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import DataError, IntegrityError
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace, pad
-from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.tokens import Tokenizer
@@ -38,9 +38,9 @@ from vault_etl.partitions.manifest import ArchiveManifest
 from vault_etl.partitions.manifest_note import ManifestNote
 
 RECORD: Final = uuid.UUID("019b76da-a87b-73e6-8074-f1e73a6ddeb4")
-PLACE: Final = ValuePlace.in_record(Field.IP, RECORD, "u-1")
-KEY: Final = DataKey(0x01020304, Field.IP, KeyMaterial(bytes(range(32))))
-WRONG_KEY: Final = DataKey(0x01020304, Field.IP, KeyMaterial(bytes(32)))
+PLACE: Final = ValuePlace.in_record(IP, RECORD, "u-1")
+KEY: Final = DataKey(0x01020304, IP, KeyMaterial(bytes(range(32))))
+WRONG_KEY: Final = DataKey(0x01020304, IP, KeyMaterial(bytes(32)))
 NONCE: Final = bytes(range(12))
 VALUE: Final = b"203.0.113.7"
 STORED: Final = Sealer([KEY])._seal_with_nonce(Pii(VALUE), PLACE, NONCE)
@@ -89,9 +89,9 @@ def event(data: bytes) -> None:
     assert all(texts[name].strip() for name in _REQUIRED)
     named = given.get("create_date")
     assert _date_shown(parsed) == (None if named is None else _date(named))
-    assert _TOKENIZER.token(Field.IP, parsed.ip) == _TOKENIZER.token(Field.IP, parsed.ip)
-    assert _TOKENIZER.token(Field.DEVICE_ID, parsed.device_id).int
-    place = ValuePlace.in_record(Field.IP, RECORD, parsed.user_id)
+    assert _TOKENIZER.token(IP, parsed.ip) == _TOKENIZER.token(IP, parsed.ip)
+    assert _TOKENIZER.token(DEVICE_ID, parsed.device_id).int
+    place = ValuePlace.in_record(IP, RECORD, parsed.user_id)
     assert _opened(Sealer([KEY]).seal(parsed.ip, place), place, KEY) == parsed.ip.expose()
 
 

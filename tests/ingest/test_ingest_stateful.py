@@ -6,6 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tests.kit.declared import FIELDS
 from tests.kit.fakes.faulty_queue import BAD_DAY, FaultyQueue
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.receipts import any_receipt
@@ -14,7 +15,7 @@ from tests.kit.fakes.vault import IMPATIENT, PATIENT, FakeVault, rotate_request
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import UnavailableError
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import QUARANTINE
 from vault_etl.crypto.keys import KeyState
 from vault_etl.crypto.record_id import record_id_of_message
 from vault_etl.ingest.steps import Bounds
@@ -84,7 +85,7 @@ class IngestMachine(RuleBasedStateMachine):
     @rule()
     def retire_data_keys(self) -> None:
         """Rotate the data keys."""
-        self.vault.keys.retire_data_keys(rotate_request(), Field)
+        self.vault.keys.retire_data_keys(rotate_request(), FIELDS)
 
     @rule()
     def token_rotation(self) -> None:
@@ -126,7 +127,7 @@ class IngestMachine(RuleBasedStateMachine):
         for field, record_id, user_id, ciphertext in vault.database.ciphertexts():
             place = (
                 ValuePlace.in_quarantine(record_id)
-                if field is Field.QUARANTINE
+                if field == QUARANTINE
                 else ValuePlace.in_record(field, record_id, user_id)
             )
             key = ring.data_key(Ciphertext.parse(ciphertext).key_id, field)

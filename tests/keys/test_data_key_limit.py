@@ -9,12 +9,12 @@ from typing import Final
 import psycopg2
 import pytest
 
+from tests.kit.declared import DEVICE_ID, FIELDS, IP
 from tests.kit.entries import append_committed
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.scratch import ARN, Scratch
 from tests.kit.waiting import until
 from vault_etl.base.errors import IncompleteError
-from vault_etl.crypto.fields import Field
 from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.platform.postgres_statement_errors import TOO_MANY_KEYS
 from vault_etl.rotation.postgres import PostgresDataRotations
@@ -71,13 +71,13 @@ def test_many_statements_make_no_more_than_the_limit(full: Scratch) -> None:
     assert refused(full, 1, 2 * LIMIT)
     assert refused(full, 1, 2 * LIMIT, lease="-1 hour")
     with pytest.raises(IncompleteError) as raised:
-        full.add_data_key(Field.IP)
+        full.add_data_key(IP)
     assert "keys rotate" in str(raised.value.hint)
-    full.add_data_key(Field.DEVICE_ID)
-    full.add_data_key(Field.IP, role="re-encrypt")
+    full.add_data_key(DEVICE_ID)
+    full.add_data_key(IP, role="re-encrypt")
     with full.database("rotate") as database:
-        PostgresKeyStore(database).retire_data_keys(rotate_request(), [Field.IP])
-    full.add_data_key(Field.IP)
+        PostgresKeyStore(database).retire_data_keys(rotate_request(), [IP])
+    full.add_data_key(IP)
 
 
 def test_sessions_make_no_more_than_the_limit_together(scratch: Scratch) -> None:
@@ -131,11 +131,11 @@ def test_a_rotation_at_the_limit_holds_up_no_writer(full: Scratch, *, whole: boo
         looks = pool.submit(look)
         try:
             if whole:
-                begun = PostgresDataRotations(database).begin(rotate_request(), tuple(Field), 1)
+                begun = PostgresDataRotations(database).begin(rotate_request(), FIELDS, 1)
                 retired: object = begun.retired
                 assert begun.old_keys == set(begun.retired)
             else:
-                retired = PostgresKeyStore(database).retire_data_keys(rotate_request(), Field)
+                retired = PostgresKeyStore(database).retire_data_keys(rotate_request(), FIELDS)
         finally:
             over.set()
         assert looks.result() > 0

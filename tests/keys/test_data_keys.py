@@ -7,8 +7,8 @@ import itertools
 import psycopg2
 import pytest
 
+from tests.kit.declared import IP
 from tests.kit.scratch import ARN, Scratch
-from vault_etl.crypto.fields import Field
 from vault_etl.keys.make import draw_key_id
 
 STATES = ("pending", "active", "decrypt_only", "destroyed")
@@ -197,7 +197,7 @@ def test_a_key_is_never_deleted(shared: Scratch, statement: str) -> None:
 
 def test_the_maker_of_a_key_is_the_login(shared: Scratch) -> None:
     """`created_by` is the session's login, not the role that it acts as."""
-    key_id = shared.add_data_key(Field.IP).key_id
+    key_id = shared.add_data_key(IP).key_id
     made_by = shared.value("SELECT created_by FROM data_keys WHERE key_id = %s", key_id)
     assert made_by == "test_ingest"
 

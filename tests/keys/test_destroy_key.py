@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declared import IP, PERSONAL_FIELDS
 from tests.kit.fakes.identity import FakeIdentity
 from tests.kit.fakes.key_end import FakeKeyEnd
 from tests.kit.fakes.login_events import login_event
@@ -25,7 +26,7 @@ from vault_etl.base.errors import (
     NotFoundError,
     UnavailableError,
 )
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, FileField, KeyPurpose
+from vault_etl.crypto.fields import QUARANTINE, SOURCE, FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys import destroy as clear_tokens
 from vault_etl.keys.destroy import Cleared, Destroyed, KeyDestruction
@@ -90,7 +91,7 @@ def destroy(
     return destruction(request, to_destroy)
 
 
-def data_key(vault: FakeVault, field: Field) -> int:
+def data_key(vault: FakeVault, field: FieldName) -> int:
     """The one data key of a field that is active."""
     (key_id,) = (
         key.key_id
@@ -113,7 +114,7 @@ def states(vault: FakeVault, *key_ids: int) -> set[KeyState]:
 
 def test_a_retired_key_without_rows_ends(vault: FakeVault) -> None:
     """Its bytes are deleted; a second run has no key to destroy."""
-    key_id = data_key(vault, Field.IP)
+    key_id = data_key(vault, IP)
     vault.rotate()
     assert destroy(vault, key_id) == Destroyed((key_id,), 0)
     assert vault.database.keys[key_id].wrapped_key is None
@@ -121,9 +122,9 @@ def test_a_retired_key_without_rows_ends(vault: FakeVault) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "count"), [(Field.IP, "5 values of records"), (Field.QUARANTINE, "1 quarantined bod")]
+    ("field", "count"), [(IP, "5 values of records"), (QUARANTINE, "1 quarantined bod")]
 )
-def test_a_sealed_value_keeps_its_key(vault: FakeVault, field: Field, count: str) -> None:
+def test_a_sealed_value_keeps_its_key(vault: FakeVault, field: FieldName, count: str) -> None:
     """The error has the count, for a key of any state; a failed outcome is on the record."""
     key_id = data_key(vault, field)
     for _ in range(2):
@@ -136,7 +137,7 @@ def test_a_sealed_value_keeps_its_key(vault: FakeVault, field: Field, count: str
 
 def test_a_running_lease_keeps_its_key(vault: FakeVault) -> None:
     """When the lease is over, the key is retired and destroyed."""
-    key = vault.leases().data_key(Field.QUARANTINE, 1)
+    key = vault.leases().data_key(QUARANTINE, 1)
     with pytest.raises(ConfigurationError, match="needed: 1 running lease"):
         destroy(vault, key.key_id)
     assert states(vault, key.key_id) == {KeyState.ACTIVE}
@@ -146,7 +147,7 @@ def test_a_running_lease_keeps_its_key(vault: FakeVault) -> None:
 
 def test_an_expired_key_is_retired_before_anything_is_counted(vault: FakeVault) -> None:
     """A batch that passed the fence just before the lease ran out is committed by then, and counted."""
-    key_id = data_key(vault, Field.IP)
+    key_id = data_key(vault, IP)
     vault.clock.jump(DAY)
     calls: list[tuple[str, KeyState]] = []
 
@@ -164,7 +165,7 @@ def test_an_expired_key_is_retired_before_anything_is_counted(vault: FakeVault) 
 
 def test_a_lease_that_ends_between_two_reads_is_reported(vault: FakeVault) -> None:
     """No key is destroyed, the report claims none, and the next run finishes."""
-    key = vault.leases().data_key(Field.IP, 1)
+    key = vault.leases().data_key(IP, 1)
 
     class Late(FakeKeyEnd):
         def retire_expired(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:
@@ -192,7 +193,7 @@ def test_an_unknown_key_is_not_found(vault: FakeVault) -> None:
 
 def test_the_source_key_does_not_end(vault: FakeVault) -> None:
     """Every later load of a file needs it."""
-    key = make_unseen_key(vault.kms, vault.kms, KeyPurpose.SOURCE, FileField.SOURCE)
+    key = make_unseen_key(vault.kms, vault.kms, KeyPurpose.SOURCE, SOURCE)
     vault.keys.store(key, KeyState.ACTIVE)
     with pytest.raises(ConfigurationError, match="is the source key"):
         DestroyTargetFinder(vault.keys, FakeKeyEnd(vault.database)).find(key.key_id)
@@ -294,6 +295,6 @@ def interrupted(vault: FakeVault, key_id: int, at: int, *, after: bool) -> None:
 
 def retired(vault: FakeVault) -> int:
     """A retired data key that nothing needs."""
-    key = vault.leases().data_key(Field.IP, 1)
+    key = vault.leases().data_key(IP, 1)
     vault.database.set_state(key.key_id, KeyState.DECRYPT_ONLY)
     return key.key_id

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declared import DEVICE_ID, IP
 from tests.kit.fakes.identity import FakeIdentity
 from tests.kit.fakes.key_end import FakeKeyEnd
 from tests.kit.fakes.login_events import login_event
@@ -17,7 +18,7 @@ from tests.kit.fakes.vault import FakeVault
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import AuditError, UnavailableError
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import QUARANTINE, FieldName
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys import destroy as destroy_unused_keys
 from vault_etl.keys.destroy import UnusedKeyDestruction, unused_keys
@@ -32,15 +33,15 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
     monkeypatch.setattr(destroy_unused_keys, "PAGE_KEYS", 2)
     filled = FakeVault()
     filled.store(login_event())
-    for field in (Field.IP, Field.QUARANTINE):
+    for field in (IP, QUARANTINE):
         filled.database.set_state(new_key(filled, field), KeyState.DECRYPT_ONLY)
     for _ in range(3):
-        new_key(filled, Field.DEVICE_ID)
+        new_key(filled, DEVICE_ID)
     filled.clock.jump(DAY)
     return filled
 
 
-def new_key(vault: FakeVault, field: Field) -> int:
+def new_key(vault: FakeVault, field: FieldName) -> int:
     """An active key, of a process of its own."""
     return vault.leases().data_key(field, 1).key_id
 
@@ -68,13 +69,13 @@ def in_state(vault: FakeVault, state: KeyState) -> set[int]:
 def test_unneeded_keys_end(vault: FakeVault) -> None:
     """They end page by page, under one entry; a second run finds none."""
     needed = {u.key.key_id for u in vault.keys.usage() if u.rows and u.key.generation is None}
-    running = new_key(vault, Field.IP)
+    running = new_key(vault, IP)
     unused = unused_keys(vault.keys)
     recorder = Recorder()
     assert destroy(vault, recorder.tap) == unused.key_ids
     assert in_state(vault, KeyState.DESTROYED) == set(unused.key_ids)
     assert in_state(vault, KeyState.ACTIVE) == {running, *needed}
-    assert unused.fields == (Field.IP, Field.DEVICE_ID, Field.QUARANTINE)
+    assert unused.fields == (IP, DEVICE_ID, QUARANTINE)
     calls = ["intend", *["retire_expired"] * 2, "usage", *["destroy"] * 3, "conclude"]
     assert recorder.calls == calls
     assert unused_keys(vault.keys).keys == ()
@@ -101,7 +102,7 @@ def test_a_key_that_gains_a_value_before_it_is_retired_stays(vault: FakeVault) -
 def test_only_the_keys_of_the_question_end(vault: FakeVault) -> None:
     """A key that became unused after the question stays."""
     unused = unused_keys(vault.keys)
-    later = new_key(vault, Field.IP)
+    later = new_key(vault, IP)
     vault.database.set_state(later, KeyState.DECRYPT_ONLY)
     request = audit_request(FakeIdentity(), Action.KEYS_DESTROY, str(unused))
     run = UnusedKeyDestruction(
@@ -129,7 +130,5 @@ def test_the_next_run_finishes_an_interrupted_run(vault: FakeVault, at: int, aft
 def plant(vault: FakeVault, key_id: int) -> None:
     """Store a value under this key, in the place of a record's."""
     record = next(iter(vault.database.records.values()))
-    ciphertext = record.ciphertexts[Field.DEVICE_ID]
-    record.ciphertexts[Field.DEVICE_ID] = (
-        ciphertext[:1] + key_id.to_bytes(4, "big") + ciphertext[5:]
-    )
+    ciphertext = record.ciphertexts[DEVICE_ID]
+    record.ciphertexts[DEVICE_ID] = ciphertext[:1] + key_id.to_bytes(4, "big") + ciphertext[5:]

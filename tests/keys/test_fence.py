@@ -10,10 +10,11 @@ import psycopg2
 import pytest
 import stamina.instrumentation
 
+from tests.kit.declared import FIELDS, IP
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.scratch import Scratch, sealed_record, sealed_rejection
 from tests.kit.swaps import replaced, swaps
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import QUARANTINE
 from vault_etl.crypto.keys import DataKey, KeyMaterial
 from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.records.fenced_writes import KeysChanged, Loaded, WriteKeys
@@ -24,7 +25,7 @@ from vault_etl.records.postgres import fence_holds
 def keys(scratch: Scratch) -> WriteKeys:
     """Active token keys of generation 1, and a data key of every field."""
     scratch.add_token_keys()
-    return scratch.write_keys(*Field)
+    return scratch.write_keys(*FIELDS)
 
 
 def _refused(scratch: Scratch, keys: WriteKeys) -> bool:
@@ -78,14 +79,14 @@ def test_a_key_with_another_fingerprint_stops_the_batch(scratch: Scratch, keys: 
 
 def test_an_unknown_key_stops_the_batch(scratch: Scratch, keys: WriteKeys) -> None:
     """A key that was never committed: nothing is stored."""
-    unknown = DataKey(1, Field.QUARANTINE, KeyMaterial(bytes(32)))
+    unknown = DataKey(1, QUARANTINE, KeyMaterial(bytes(32)))
     assert _refused(scratch, _other_keys(keys, unknown))
 
 
 @pytest.mark.usefixtures("keys")
 def test_a_token_key_is_no_data_key(scratch: Scratch) -> None:
     """A key is good for its purpose only, be it active, not expired, and of the right fingerprint."""
-    key = DataKey(7, Field.IP, KeyMaterial(bytes(32)))
+    key = DataKey(7, IP, KeyMaterial(bytes(32)))
     scratch.sql("UPDATE data_keys SET state = 'decrypt_only' WHERE purpose = 'token'")
     scratch.sql(
         "INSERT INTO data_keys (key_id, purpose, field, generation, kms_key_arn, wrapped_key,"
@@ -124,11 +125,11 @@ def test_reencryption_is_fenced_too(scratch: Scratch, keys: WriteKeys) -> None:
     record = sealed_record(keys)
     with scratch.loader() as loader:
         loader.load([record], [], keys)
-    key = scratch.add_data_key(Field.IP, role="re-encrypt")
+    key = scratch.add_data_key(IP, role="re-encrypt")
     scratch.sql("UPDATE data_keys SET state = 'decrypt_only' WHERE key_id = %s", key.key_id)
     assert replaced(scratch, swaps([record], key), key) is None
     stored = bytes(scratch.value("SELECT ip_ciphertext FROM user_logins"))
-    assert stored == record.ciphertexts[Field.IP]
+    assert stored == record.ciphertexts[IP]
 
 
 @pytest.fixture
@@ -155,7 +156,7 @@ def test_retiring_waits_for_an_open_batch_and_tries_again(
 
         timer = threading.Timer(2.3, release)
         timer.start()
-        retired = PostgresKeyStore(database).retire_data_keys(rotate_request(), Field)
+        retired = PostgresKeyStore(database).retire_data_keys(rotate_request(), FIELDS)
         timer.join()
     assert "decrypt_only" not in still[0].values()
     assert retired == sorted(key.key_id for key in keys.data_keys)
@@ -166,7 +167,7 @@ def test_a_batch_waits_for_an_open_retirement_and_sees_it(
     scratch: Scratch, keys: WriteKeys
 ) -> None:
     """With a retirement in progress the loader waits for its COMMIT, and then finds the key retired."""
-    fields = [field.value for field in Field]
+    fields = list(FIELDS)
     with scratch.connect() as retiring, retiring.cursor() as cursor:
         cursor.execute(
             "SELECT public.data_keys_retire(gen_random_uuid(), 'a', 'h', %s::text[], false)",

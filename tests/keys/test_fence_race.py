@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg2.extensions
 import pytest
 
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.scratch import Scratch, sealed_record
 from vault_etl.base.errors import DeniedError
-from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.crypto.keys import DataKey
 from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.platform.resources import blocks

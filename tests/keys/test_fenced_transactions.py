@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.kit.declared import FIELDS, PERSONAL_FIELDS
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import token_keys
 from tests.kit.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
 from tests.kit.swaps import outside, swaps
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
+from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE
 from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.platform.postgres import Database
 from vault_etl.records.fenced_writes import WriteKeys
@@ -27,7 +28,7 @@ from vault_etl.rotation.reencrypt import Replacement, SealedRow
 def keys(scratch: Scratch) -> WriteKeys:
     """Active token keys of generation 1, and a data key of every field."""
     scratch.add_token_keys()
-    return scratch.write_keys(*Field)
+    return scratch.write_keys(*FIELDS)
 
 
 def _statements(scratch: Scratch, database: Database, work: Callable[[], object]) -> list[str]:
@@ -108,8 +109,8 @@ def test_a_swap_of_records_locks_first_too(logged: Scratch, keys: WriteKeys) -> 
 
 def test_a_swap_of_bodies_locks_first_too(logged: Scratch, keys: WriteKeys) -> None:
     """The order is the same in quarantine."""
-    row = SealedRow(Table.QUARANTINE, new_record_id(), "", {Field.QUARANTINE: b"old"})
-    batch, step = [Replacement(row, {Field.QUARANTINE: b"new"})], outside(Table.QUARANTINE)
+    row = SealedRow(QUARANTINE_TABLE, new_record_id(), "", {QUARANTINE: b"old"})
+    batch, step = [Replacement(row, {QUARANTINE: b"new"})], outside(QUARANTINE_TABLE)
     with logged.database("re-encrypt") as database:
         reencrypter = PostgresReencrypter(database)
         statements = _statements(
@@ -166,7 +167,7 @@ def test_beginning_and_aborting_lock_first_with_a_time_limit(logged: Scratch) ->
     with logged.database("re-encrypt") as database:
         data, tokens = PostgresDataRotations(database), PostgresTokenRotations(database)
         for work in (
-            lambda: data.begin(rotate_request(), tuple(Field), 1),
+            lambda: data.begin(rotate_request(), FIELDS, 1),
             lambda: tokens.begin(rotate_request(), token_keys(2), 1),
         ):
             statements = _statements(logged, database, work)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from tests.kit.declared import DEVICE_ID, IP
 from tests.kit.fakes.identity import ACTOR, FakeIdentity
 from tests.kit.fakes.key_service import FakeKms
 from tests.kit.fakes.vault import FakeVault
 from vault_etl.audit.entries import Phase
 from vault_etl.base.errors import AuditError, ConfigurationError, UnavailableError
-from vault_etl.crypto.fields import Field, FileField
+from vault_etl.crypto.fields import SOURCE
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.init import InitReport, init_keys
 from vault_etl.keys.make import make_data_key
@@ -46,9 +47,9 @@ def test_init_makes_one_key_a_personal_field_and_the_source_key(vault: FakeVault
     keys = vault.keys.token_keys()
     source = vault.keys.source_key()
     assert source is not None
-    assert (source.field, source.generation, source.expires_at) == (FileField.SOURCE, None, None)
+    assert (source.field, source.generation, source.expires_at) == (SOURCE, None, None)
     assert list(report.created) == [*(key.key_id for key in keys), source.key_id]
-    assert {key.field for key in keys} == {Field.IP, Field.DEVICE_ID}
+    assert {key.field for key in keys} == {IP, DEVICE_ID}
     assert {(key.generation, key.state, key.expires_at) for key in keys} == {
         (1, KeyState.ACTIVE, None)
     }
@@ -128,6 +129,6 @@ def test_without_an_intent_nothing_is_made(vault: FakeVault) -> None:
 
 def test_data_keys_are_no_token_keys(vault: FakeVault) -> None:
     """A vault with data keys alone still needs its first token keys."""
-    new, _ = make_data_key(vault.kms, Field.IP)
+    new, _ = make_data_key(vault.kms, IP)
     vault.keys.store(new, KeyState.ACTIVE)
     assert len(init(vault).created) == 3

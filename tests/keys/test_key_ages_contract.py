@@ -7,9 +7,10 @@ import datetime as dt
 import pytest
 
 from tests.kit.bench import Bench
+from tests.kit.declared import DEVICE_ID, IP
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import HOUR, token_keys
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.crypto.keys import KeyState
 
 DAYS = dt.timedelta(days=100)
@@ -30,9 +31,9 @@ def test_the_oldest_active_key_decides(bench: Bench) -> None:
     """The key may be of any field, and each purpose has its own."""
     bench.first_token_keys()
     bench.grow_older(DAYS)
-    bench.data_key(Field.DEVICE_ID)
+    bench.data_key(DEVICE_ID)
     bench.grow_older(HOUR)
-    bench.data_key(Field.IP)
+    bench.data_key(IP)
     ages = bench.keys.oldest(KeyState.ACTIVE)
     assert set(ages) == {KeyPurpose.DATA, KeyPurpose.TOKEN}
     assert about(ages[KeyPurpose.TOKEN], DAYS + HOUR)
@@ -41,10 +42,10 @@ def test_the_oldest_active_key_decides(bench: Bench) -> None:
 
 def test_an_expired_lease_is_active_until_it_is_retired(bench: Bench) -> None:
     """Otherwise a key that is never rotated would never be due."""
-    bench.data_key(Field.IP, lease=HOUR)
+    bench.data_key(IP, lease=HOUR)
     bench.grow_older(DAYS)
     assert about(bench.keys.oldest(KeyState.ACTIVE)[KeyPurpose.DATA], DAYS)
-    bench.keys.retire_data_keys(rotate_request(), [Field.IP])
+    bench.keys.retire_data_keys(rotate_request(), [IP])
     assert bench.keys.oldest(KeyState.ACTIVE) == {}
     assert about(bench.keys.oldest(KeyState.DECRYPT_ONLY)[KeyPurpose.DATA], DAYS)
 

@@ -10,12 +10,12 @@ import psycopg2
 import pytest
 
 from tests.kit.cut_over import Ready, ready
+from tests.kit.declared import FIELDS, IP
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import token_keys
 from tests.kit.rows import cut_over_request
 from tests.kit.scratch import ARN, Scratch
 from vault_etl.base.errors import VaultEtlError
-from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.make import draw_key_id
 from vault_etl.keys.postgres import PostgresKeyStore, PostgresWrappedKeys
@@ -62,7 +62,7 @@ STEPS: tuple[tuple[str, Callable[[Database, int], object]], ...] = (
     ),
     (
         "retired",
-        lambda database, _: PostgresKeyStore(database).retire_data_keys(rotate_request(), Field),
+        lambda database, _: PostgresKeyStore(database).retire_data_keys(rotate_request(), FIELDS),
     ),
     (
         "destroyed",
@@ -74,7 +74,7 @@ STEPS: tuple[tuple[str, Callable[[Database, int], object]], ...] = (
 @pytest.mark.parametrize("role", ["rotate", "re-encrypt"])
 def test_a_change_of_a_data_key_is_one_entry(scratch: Scratch, role: str) -> None:
     """A key that `ingest` made has no entry; then each change has one, which names the key and holds its new state."""
-    key_id = scratch.add_data_key(Field.IP).key_id
+    key_id = scratch.add_data_key(IP).key_id
     assert entries(scratch) == []
     with scratch.database(role) as database:
         for count, (what, change) in enumerate(STEPS, 1):
@@ -197,7 +197,7 @@ def test_a_key_whose_row_is_gone_is_named(scratch: Scratch) -> None:
 
 def test_a_data_key_needs_an_entry_once_it_was_changed(scratch: Scratch) -> None:
     """Active keys that `ingest` has made have no entry; a retired key without one is named."""
-    key_id = scratch.add_data_key(Field.IP).key_id
+    key_id = scratch.add_data_key(IP).key_id
     assert unexplained(scratch, "ingest") == []
     scratch.sql("UPDATE data_keys SET state = 'decrypt_only'")
     assert unexplained(scratch, "reveal") == [key_id]

@@ -7,11 +7,12 @@ import datetime as dt
 import pytest
 
 from tests.kit.bench import Bench
+from tests.kit.declared import DEVICE_ID, IP
 from tests.kit.ends import ends, load_with_next, pending_generation, set_state
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.rows import writer
 from tests.kit.scratch import ciphertext
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import QUARANTINE
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.needed import KeyNeeds
 
@@ -29,22 +30,22 @@ def test_a_data_key_is_needed_by_values_bodies_and_its_lease(bench: Bench) -> No
     process = writer(bench)
     rows = [process.record() for _ in range(3)]
     process.load(*rows, process.rejection())
-    bench.erase(rows[0].record_id, Field.IP)
+    bench.erase(rows[0].record_id, IP)
     counted = {key.field: ends(bench).needs.of_data_key(key.key_id) for key in process.keys}
     assert counted == {
-        Field.IP: KeyNeeds(values=2, leases=1),
-        Field.DEVICE_ID: KeyNeeds(values=3, leases=1),
-        Field.QUARANTINE: KeyNeeds(bodies=1, leases=1),
+        IP: KeyNeeds(values=2, leases=1),
+        DEVICE_ID: KeyNeeds(values=3, leases=1),
+        QUARANTINE: KeyNeeds(bodies=1, leases=1),
     }
 
 
 def test_a_lease_that_is_over_or_taken_back_does_not_count(bench: Bench) -> None:
     """The database's clock decides."""
     needs = ends(bench).needs
-    assert needs.of_data_key(bench.data_key(Field.IP, OVER).key_id) == KeyNeeds()
-    running = bench.data_key(Field.IP)
+    assert needs.of_data_key(bench.data_key(IP, OVER).key_id) == KeyNeeds()
+    running = bench.data_key(IP)
     assert needs.of_data_key(running.key_id) == KeyNeeds(leases=1)
-    bench.keys.retire_data_keys(rotate_request(), [Field.IP])
+    bench.keys.retire_data_keys(rotate_request(), [IP])
     assert needs.of_data_key(running.key_id) == KeyNeeds()
 
 
@@ -52,9 +53,9 @@ def test_a_moved_value_counts_for_its_key(bench: Bench) -> None:
     """A value counts for the key that sealed it in any column."""
     process = writer(bench)
     row = process.record()
-    key = next(key for key in process.keys if key.field is Field.DEVICE_ID)
+    key = next(key for key in process.keys if key.field == DEVICE_ID)
     process.load(row)
-    bench.plant(row.record_id, Field.IP, ciphertext(key.key_id))
+    bench.plant(row.record_id, IP, ciphertext(key.key_id))
     assert ends(bench).needs.of_data_key(key.key_id).values == 2
 
 
@@ -74,7 +75,7 @@ def test_a_generation_is_needed_by_rows_and_kept_by_others(bench: Bench) -> None
 def test_only_an_active_key_whose_lease_is_over_is_retired(bench: Bench) -> None:
     """Each such key is retired once; a key with a running lease stays."""
     ender = ends(bench).ender
-    over, running = bench.data_key(Field.IP, OVER), bench.data_key(Field.IP)
+    over, running = bench.data_key(IP, OVER), bench.data_key(IP)
     both = [running.key_id, over.key_id]
     assert list(ender.retire_expired(rotate_request(), both)) == [over.key_id]
     assert list(ender.retire_expired(rotate_request(), both)) == []
@@ -86,7 +87,7 @@ def test_only_an_active_key_whose_lease_is_over_is_retired(bench: Bench) -> None
 
 def test_retired_keys_end_for_good(bench: Bench) -> None:
     """Retired keys end together, once, and their bytes with them."""
-    first, second = bench.data_key(Field.IP).key_id, bench.data_key(Field.IP).key_id
+    first, second = bench.data_key(IP).key_id, bench.data_key(IP).key_id
     set_state(bench, KeyState.DECRYPT_ONLY, first, second)
     ender = ends(bench).ender
     assert list(ender.destroy(rotate_request(), [second, first])) == sorted([first, second])
@@ -98,7 +99,7 @@ def test_retired_keys_end_for_good(bench: Bench) -> None:
 @pytest.mark.parametrize("lease", [OVER, dt.timedelta(hours=1)])
 def test_an_active_key_does_not_end(bench: Bench, lease: dt.timedelta) -> None:
     """The lease does not matter: a process may be writing under the key."""
-    key_id = bench.data_key(Field.IP, lease).key_id
+    key_id = bench.data_key(IP, lease).key_id
     assert list(ends(bench).ender.destroy(rotate_request(), [key_id])) == []
     assert state(bench, key_id) == (KeyState.ACTIVE, True, False)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declared import DEVICE_ID, FIELDS, IP
 from tests.kit.fakes.key_service import FakeKms, token_key
 from tests.kit.fakes.tap import Tap
 from vault_etl.base.errors import (
@@ -19,7 +20,7 @@ from vault_etl.base.errors import (
     UnusableKeyError,
     VaultEtlError,
 )
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import QUARANTINE, FieldName, KeyPurpose
 from vault_etl.crypto.keys import MAX_KEY_ID, WrappedKey, fingerprint
 from vault_etl.keys.make import NewKey, make_data_key
 from vault_etl.keys.unwrap import ProvenUnwrapper, prove_kms
@@ -27,7 +28,7 @@ from vault_etl.keys.unwrap import ProvenUnwrapper, prove_kms
 GULLIBLE = "ignores the encryption context"
 
 
-def key_of(kms: FakeKms, field: Field = Field.IP) -> NewKey:
+def key_of(kms: FakeKms, field: FieldName = IP) -> NewKey:
     """A token key that this KMS wrapped."""
     return token_key(kms, field)
 
@@ -37,8 +38,8 @@ def next_id(key: WrappedKey) -> int:
     return key.key_id + 1
 
 
-@pytest.mark.parametrize("field", Field)
-def test_a_kms_that_keeps_to_the_context_is_trusted(field: Field) -> None:
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_kms_that_keeps_to_the_context_is_trusted(field: FieldName) -> None:
     """The key opens under its own id and not under another one, and is returned."""
     kms = FakeKms()
     new, material = make_data_key(kms, field)
@@ -46,8 +47,8 @@ def test_a_kms_that_keeps_to_the_context_is_trusted(field: Field) -> None:
     assert kms.unwrapped == [new.key_id, next_id(new)]
 
 
-@pytest.mark.parametrize("field", Field)
-def test_a_kms_that_ignores_the_context_is_refused(field: Field) -> None:
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_kms_that_ignores_the_context_is_refused(field: FieldName) -> None:
     """A KMS that ignores the context would leave sealed values bound to nothing."""
     kms = FakeKms(ignores_context=True)
     with pytest.raises(ConfigurationError, match=GULLIBLE):
@@ -58,8 +59,8 @@ def test_a_caller_of_one_field_proves_the_kms_all_the_same() -> None:
     """A KMS that binds is trusted, and one that ignores the context is found out."""
     for gullible in (False, True):
         kms = FakeKms(ignores_context=gullible)
-        kms.denied = {Field.DEVICE_ID, Field.QUARANTINE}
-        new, material = make_data_key(kms, Field.IP)
+        kms.denied = {DEVICE_ID, QUARANTINE}
+        new, material = make_data_key(kms, IP)
         if gullible:
             with pytest.raises(ConfigurationError, match=GULLIBLE):
                 prove_kms(new, kms)
@@ -97,7 +98,7 @@ def test_a_denial_of_the_second_try_proves_nothing(
 def test_the_other_key_id_is_valid(key_id: int) -> None:
     """The id is from 1 to the highest, and is never the key's own."""
     kms = FakeKms()
-    made = kms.generate(KeyPurpose.TOKEN, Field.IP, key_id)
+    made = kms.generate(KeyPurpose.TOKEN, IP, key_id)
     key = dataclasses.replace(
         key_of(kms),
         key_id=key_id,
@@ -112,9 +113,9 @@ def test_the_other_key_id_is_valid(key_id: int) -> None:
 def test_access_denied_on_the_own_key_is_raised() -> None:
     """The caller may not open the key that it needs, which proves nothing about the KMS."""
     kms = FakeKms()
-    kms.denied = {Field.IP}
+    kms.denied = {IP}
     with pytest.raises(KeyUnavailableError):
-        prove_kms(key_of(kms, Field.IP), kms)
+        prove_kms(key_of(kms, IP), kms)
 
 
 @pytest.mark.parametrize("answers", [0, 1])
@@ -137,7 +138,7 @@ def test_a_kms_that_does_not_answer_is_not_proved(answers: int) -> None:
 def test_a_key_that_is_not_the_one_stored_is_no_proof() -> None:
     """The fingerprint shows that the key is another."""
     kms = FakeKms()
-    one, other = make_data_key(kms, Field.IP)[1], key_of(kms)
+    one, other = make_data_key(kms, IP)[1], key_of(kms)
 
     def another(_: str, call: Callable[[], Any]) -> object:
         call()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declared import FIELDS, IP
 from tests.kit.fakes.identity import FakeIdentity
 from tests.kit.fakes.key_service import arn_of
 from tests.kit.fakes.login_events import login_event
@@ -23,7 +24,7 @@ from vault_etl.base.errors import (
     IntegrityError,
     UnavailableError,
 )
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import QUARANTINE, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
 from vault_etl.keys.rewrap import (
     KeyRewrap,
@@ -47,7 +48,7 @@ def vault() -> FakeVault:
     filled = FakeVault()
     filled.store(login_event())
     filled.writer().write(filled.receive(b"junk"))
-    filled.leases().data_key(Field.IP, 1)
+    filled.leases().data_key(IP, 1)
     return filled
 
 
@@ -116,14 +117,14 @@ def test_a_key_of_each_purpose_and_field_is_proven(vault: FakeVault) -> None:
 
 def test_a_caller_who_may_open_no_key_proves_none(vault: FakeVault) -> None:
     """Keys that the caller may not open are reported as unproven, not as errors; KMS is asked once for each kind."""
-    vault.kms.denied = {Field.IP, Field.QUARANTINE}
+    vault.kms.denied = {IP, QUARANTINE}
     vault.kms.unwrapped.clear()
     report = rewrap(vault)
     assert (report.rewrapped, report.refused) == (6, [])
     assert report.unproven == {
-        (KeyPurpose.DATA, Field.IP),
-        (KeyPurpose.DATA, Field.QUARANTINE),
-        (KeyPurpose.TOKEN, Field.IP),
+        (KeyPurpose.DATA, IP),
+        (KeyPurpose.DATA, QUARANTINE),
+        (KeyPurpose.TOKEN, IP),
     }
     assert len(vault.kms.unwrapped) == 3 + 2 * 3
 
@@ -145,7 +146,7 @@ def test_a_denial_of_the_new_bytes_alone_is_no_excuse(vault: FakeVault) -> None:
 
     def denies_what_is_new(key: StoredKey) -> object:
         opened.append(key)
-        vault.kms.denied = set() if key.wrapped_key == before[key.key_id] else set(Field)
+        vault.kms.denied = set() if key.wrapped_key == before[key.key_id] else set(FIELDS)
         return unwrap(key)
 
     vault.kms.unwrap = denies_what_is_new  # type: ignore[method-assign,assignment]
@@ -183,7 +184,7 @@ def test_a_key_that_kms_refuses_is_named_and_the_next_one_is_proven(vault: FakeV
     first = next(
         key
         for key in FakeWrappedKeys(vault.database).live()
-        if (key.purpose, key.field) == (KeyPurpose.DATA, Field.IP)
+        if (key.purpose, key.field) == (KeyPurpose.DATA, IP)
     )
     vault.database.keys[first.key_id] = dataclasses.replace(first, wrapped_key=b"damaged" * 9)
     vault.kms.unwrapped.clear()
@@ -195,9 +196,9 @@ def test_a_key_that_kms_refuses_is_named_and_the_next_one_is_proven(vault: FakeV
 
 def test_a_denied_kind_of_key_is_not_asked_for_again(vault: FakeVault) -> None:
     """Policies tell KMS key, purpose and field apart: the second key of `ip` would be denied too."""
-    vault.kms.denied_rewraps = {Field.IP}
+    vault.kms.denied_rewraps = {IP}
     report = rewrap(vault)
-    refused = {key.key_id for key in vault.database.keys.values() if key.field is Field.IP}
+    refused = {key.key_id for key in vault.database.keys.values() if key.field == IP}
     assert (report.rewrapped, set(report.refused)) == (3, refused)
     assert len(refused) == 3
     assert len(vault.kms.rewrapped) == 5

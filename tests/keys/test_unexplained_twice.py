@@ -8,10 +8,11 @@ import pytest
 from psycopg2.extensions import connection, cursor
 
 from tests.kit.databases import clone
+from tests.kit.declared import IP
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import token_keys
 from tests.kit.scratch import Scratch
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import QUARANTINE
 from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.platform.resources import blocks
@@ -110,15 +111,15 @@ def test_both_rules_find_the_same_keys(opened: connection) -> None:
 
 
 def _fill(scratch: Scratch) -> None:
-    scratch.add_data_key(Field.IP)
+    scratch.add_data_key(IP)
     with scratch.database("re-encrypt") as database:
         rotations = PostgresTokenRotations(database)
         assert PostgresKeyStore(database).add_first_keys(rotate_request(), token_keys(1))
         rotations.begin(rotate_request(), token_keys(2), 1)
         rotations.abort(rotate_request())
         rotations.begin(rotate_request(), token_keys(3), 1)
-        assert PostgresKeyStore(database).retire_data_keys(rotate_request(), [Field.IP])
-    scratch.add_data_key(Field.QUARANTINE)
+        assert PostgresKeyStore(database).retire_data_keys(rotate_request(), [IP])
+    scratch.add_data_key(QUARANTINE)
 
 
 def _found(cursor: cursor, statement: str) -> list[int]:

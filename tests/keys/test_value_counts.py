@@ -9,9 +9,9 @@ from contextlib import suppress
 import psycopg2
 import pytest
 
+from tests.kit.declared import FIELDS, IP
 from tests.kit.scratch import Scratch, ciphertext, sealed_record, sealed_rejection
 from tests.kit.swaps import outside, swaps
-from vault_etl.crypto.fields import Field
 from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
 
@@ -23,7 +23,7 @@ FOLD = "CALL public.commit_fold_value_counts(NULL)"
 def keys(shared: Scratch) -> WriteKeys:
     """Active token keys, and a data key a field."""
     shared.add_token_keys()
-    return shared.write_keys(*Field)
+    return shared.write_keys(*FIELDS)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_a_swap_and_an_erasure_are_counted(counted: Scratch, keys: WriteKeys) ->
     records = [sealed_record(keys)]
     with counted.loader() as loader:
         loader.load(records, [], keys)
-    new = counted.add_data_key(Field.IP, role="re-encrypt")
+    new = counted.add_data_key(IP, role="re-encrypt")
     with counted.database("re-encrypt") as database:
         swap = PostgresReencrypter(database).replace(swaps(records, new), [new], outside())
     assert swap is not None
@@ -218,7 +218,7 @@ def test_the_month_is_that_of_the_id(shared: Scratch, record_id: uuid.UUID, mont
 def test_a_month_on_its_way_out_is_counted(scratch: Scratch) -> None:
     """No query of the table sees its rows: a recount without them would let their keys be destroyed."""
     scratch.add_token_keys()
-    keys = scratch.write_keys(*Field)
+    keys = scratch.write_keys(*FIELDS)
     with scratch.loader() as loader:
         loader.load([sealed_record(keys)], [], keys)
     ((partition,),) = scratch.sql("SELECT tableoid::regclass::text FROM public.user_logins")

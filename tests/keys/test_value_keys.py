@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from tests.kit.declared import IP
 from tests.kit.fakes.key_service import arn_of
 from tests.kit.fakes.vault import FakeVault
 from vault_etl.base.errors import (
@@ -15,7 +16,7 @@ from vault_etl.base.errors import (
     UnavailableError,
     UnusableKeyError,
 )
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.keys.value_keys import MAX_NAMED, KeyAtFault, ValueKeys, naming
 
 OLDER = "arn:aws:kms:eu-west-1:000000000000:key/older"
@@ -37,7 +38,7 @@ def value_keys(vault: FakeVault) -> ValueKeys:
 
 def key_under(vault: FakeVault, arn: str) -> int:
     """A data key of `ip` whose row names this KMS key, which wrapped it."""
-    key_id = vault.leases().data_key(Field.IP, 1).key_id
+    key_id = vault.leases().data_key(IP, 1).key_id
     stored = vault.database.keys[key_id]
     wrapped = vault.kms.rewrap(stored, arn)
     vault.database.keys[key_id] = dataclasses.replace(stored, wrapped_key=wrapped, kms_key_arn=arn)
@@ -50,7 +51,7 @@ def test_a_denial_under_another_kms_key_is_the_keys_fault(vault: FakeVault) -> N
     vault.kms.denied_arns = {OLDER}
     old = value_keys(vault)
     vault.kms.unwrapped.clear()
-    assert [old.data_key(key_id, Field.IP) for _ in range(3)] == [None] * 3
+    assert [old.data_key(key_id, IP) for _ in range(3)] == [None] * 3
     assert vault.kms.unwrapped.count(key_id) == 1
     (fault,) = old.at_fault()
     assert (fault.key_id, type(fault.error)) == (key_id, KeyDeniedError)
@@ -60,13 +61,13 @@ def test_a_denial_under_the_kms_key_of_new_keys_is_the_callers(vault: FakeVault)
     """The caller may not open one field, or all: the denial is raised, and no key is stored for it."""
     key_id = key_under(vault, arn_of(KeyPurpose.DATA))
     before = dict(vault.database.keys)
-    vault.kms.denied = {Field.IP}
+    vault.kms.denied = {IP}
     old = value_keys(vault)
     with pytest.raises(KeyDeniedError):
-        old.data_key(key_id, Field.IP)
+        old.data_key(key_id, IP)
     assert (vault.database.keys, old.at_fault()) == (before, ())
     vault.kms.denied = set()
-    assert old.data_key(key_id, Field.IP) is not None
+    assert old.data_key(key_id, IP) is not None
 
 
 def test_an_outage_is_no_fault_of_a_key(vault: FakeVault) -> None:
@@ -74,7 +75,7 @@ def test_an_outage_is_no_fault_of_a_key(vault: FakeVault) -> None:
     key_id = key_under(vault, OLDER)
     vault.kms.down = True
     with pytest.raises(UnavailableError):
-        value_keys(vault).data_key(key_id, Field.IP)
+        value_keys(vault).data_key(key_id, IP)
 
 
 def test_a_kms_key_that_was_left_off_the_list_is_mended_by_the_list(vault: FakeVault) -> None:
@@ -83,10 +84,10 @@ def test_a_kms_key_that_was_left_off_the_list_is_mended_by_the_list(vault: FakeV
     vault.kms.trusted[KeyPurpose.DATA].remove(OLDER)
     forgetful = value_keys(vault)
     forgetful.must_trust(KeyPurpose.DATA)
-    assert forgetful.data_key(key_id, Field.IP) is None
+    assert forgetful.data_key(key_id, IP) is None
     assert [fault.key_id for fault in forgetful.at_fault()] == [key_id]
     vault.kms.trusted[KeyPurpose.DATA].add(OLDER)
-    assert value_keys(vault).data_key(key_id, Field.IP) is not None
+    assert value_keys(vault).data_key(key_id, IP) is not None
 
 
 def test_a_list_without_the_kms_key_of_new_keys_is_refused(vault: FakeVault) -> None:

@@ -9,13 +9,14 @@ import pytest
 
 from tests.ingest.runs import send
 from tests.ingest.threads import Process
+from tests.kit.declared import IP
 from tests.kit.fakes.key_age_observer import FakeKeyAgeObserver
 from tests.kit.fakes.running_clock import RunningClock
 from tests.kit.fakes.switch import Switch
 from tests.kit.fakes.tap import Recorder
 from tests.kit.fakes.vault import FakeVault, rotate_request
 from vault_etl.base.errors import ConfigurationError, DeniedError, UnavailableError, VaultEtlError
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.ingest.run import HEARTBEATS, Ingest, IngestOptions
 from vault_etl.keys.age import ASK_SECONDS, KeyAges, KeyAgeWatch
 
@@ -65,12 +66,12 @@ def test_a_watch_asks_once_a_minute_however_often_it_is_called(fake_vault: FakeV
 
 def test_a_retired_key_has_no_age_any_more(fake_vault: FakeVault) -> None:
     """After a rotation that leaves no active key behind, no key is overdue for ever."""
-    fake_vault.leases().data_key(Field.IP, 1)
+    fake_vault.leases().data_key(IP, 1)
     looking, told = watch(fake_vault)
     fake_vault.clock.advance(5)
     looking.step()
     assert told.ages[KeyPurpose.DATA] == dt.timedelta(seconds=5)
-    fake_vault.keys.retire_data_keys(rotate_request(), [Field.IP])
+    fake_vault.keys.retire_data_keys(rotate_request(), [IP])
     fake_vault.clock.advance(ASK_SECONDS)
     looking.step()
     assert told.ages[KeyPurpose.DATA] is None

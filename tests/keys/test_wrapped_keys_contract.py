@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 from tests.kit.bench import Bench
+from tests.kit.declared import DEVICE_ID, IP
 from tests.kit.ends import ends, set_state
 from tests.kit.fakes.vault import rotate_request
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
 
 ARN = "arn:aws:kms:eu-west-1:000000000000:key/another"
@@ -22,7 +23,7 @@ def stored(bench: Bench, key_id: int) -> StoredKey:
 def test_every_key_that_is_not_destroyed_is_listed(bench: Bench) -> None:
     """Retired keys are listed too, grouped by purpose and field, the oldest first."""
     tokens = bench.first_token_keys()
-    keys = [bench.data_key(field).key_id for field in (Field.IP, Field.DEVICE_ID, Field.IP)]
+    keys = [bench.data_key(field).key_id for field in (IP, DEVICE_ID, IP)]
     set_state(bench, KeyState.DECRYPT_ONLY, *keys)
     set_state(bench, KeyState.DESTROYED, keys[1])
     live = ends(bench).wrapped.live()
@@ -35,7 +36,7 @@ def test_every_key_that_is_not_destroyed_is_listed(bench: Bench) -> None:
 
 def test_new_bytes_and_their_kms_key_take_the_place_of_the_old(bench: Bench) -> None:
     """The row's other columns stay unchanged."""
-    key = stored(bench, bench.data_key(Field.IP).key_id)
+    key = stored(bench, bench.data_key(IP).key_id)
     assert ends(bench).wrapped.swap(rotate_request(), key, b"new", ARN)
     changed = dataclasses.replace(key, wrapped_key=b"new", kms_key_arn=ARN)
     assert stored(bench, key.key_id) == changed
@@ -43,7 +44,7 @@ def test_new_bytes_and_their_kms_key_take_the_place_of_the_old(bench: Bench) -> 
 
 def test_the_first_of_two_swaps_wins(bench: Bench) -> None:
     """The second swap of the same old bytes changes nothing; nor does one of another ARN."""
-    key = stored(bench, bench.data_key(Field.IP).key_id)
+    key = stored(bench, bench.data_key(IP).key_id)
     wrapped = ends(bench).wrapped
     assert wrapped.swap(rotate_request(), key, b"first", key.kms_key_arn)
     assert not wrapped.swap(rotate_request(), key, b"second", key.kms_key_arn)
@@ -55,7 +56,7 @@ def test_the_first_of_two_swaps_wins(bench: Bench) -> None:
 
 def test_a_destroyed_key_stays_without_bytes(bench: Bench) -> None:
     """The bytes that were read before do not matter."""
-    key = stored(bench, bench.data_key(Field.IP).key_id)
+    key = stored(bench, bench.data_key(IP).key_id)
     set_state(bench, KeyState.DECRYPT_ONLY, key.key_id)
     set_state(bench, KeyState.DESTROYED, key.key_id)
     assert not ends(bench).wrapped.swap(rotate_request(), key, b"new", ARN)

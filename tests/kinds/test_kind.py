@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from tests.kit.declared import DEVICE_ID
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.fields import Field
 from vault_etl.event.field_kinds import KINDS
 from vault_etl.event.rejection import Reason
 from vault_etl.kinds.kind import Kind
@@ -16,7 +16,7 @@ from vault_etl.kinds.make import OPTIONS, make_kind
 
 def test_a_kind_is_equal_to_one_of_its_name_version_and_options() -> None:
     """So two declarations can be compared, and a cache finds the kind that it had."""
-    assert make_kind("text", {"max": 256}) == make_kind("text", {}) == KINDS[Field.DEVICE_ID]
+    assert make_kind("text", {"max": 256}) == make_kind("text", {}) == KINDS[DEVICE_ID]
     assert hash(make_kind("text", {"max": 256})) == hash(make_kind("text", {}))
     assert make_kind("text", {"max": 255}) != make_kind("text", {})
     assert make_kind("ip", {}) != make_kind("text", {})

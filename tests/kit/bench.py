@@ -9,6 +9,7 @@ from typing import Protocol
 
 from typing_extensions import override
 
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.audit_log import FakeAuditLog
 from tests.kit.fakes.clock import FakeClock
 from tests.kit.fakes.database import FakeDatabase
@@ -29,7 +30,7 @@ from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import HOUR, stored_key, token_keys
 from vault_etl.audit.log import AuditLog, AuditReader
 from vault_etl.audit.opening import DisclosedValues
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.fields import QUARANTINE, FieldName
 from vault_etl.crypto.keys import DataKey, KeyState
 from vault_etl.erase.erase import Eraser
 from vault_etl.keys.age import KeyAges
@@ -110,7 +111,7 @@ class Bench:
         """Every row of quarantine: reason, path, body."""
         raise NotImplementedError
 
-    def erase(self, record_id: uuid.UUID, field: Field) -> None:
+    def erase(self, record_id: uuid.UUID, field: FieldName) -> None:
         """Take a token and a ciphertext away, or a quarantined body."""
         raise NotImplementedError
 
@@ -119,7 +120,12 @@ class Bench:
         raise NotImplementedError
 
     def change_token(
-        self, record_id: uuid.UUID, field: Field, token: uuid.UUID | None, *, is_next: bool = False
+        self,
+        record_id: uuid.UUID,
+        field: FieldName,
+        token: uuid.UUID | None,
+        *,
+        is_next: bool = False,
     ) -> None:
         """Write over a token, as a role that may UPDATE records can."""
         raise NotImplementedError
@@ -127,11 +133,11 @@ class Bench:
     def open_rotation(self, rotation: OpenRotation) -> None:
         """Let this be the rotation of data keys that is under way, where one is stored."""
 
-    def plant(self, record_id: uuid.UUID, field: Field, sealed: bytes) -> None:
+    def plant(self, record_id: uuid.UUID, field: FieldName, sealed: bytes) -> None:
         """Write over a ciphertext, as the owner alone can."""
         raise NotImplementedError
 
-    def new_key(self, field: Field) -> DataKey:
+    def new_key(self, field: FieldName) -> DataKey:
         """A stored, active data key of the login that seals again."""
         return self.data_key(field)
 
@@ -143,7 +149,7 @@ class Bench:
         """Let so much time pass in which no process works on a range."""
         raise NotImplementedError
 
-    def data_key(self, field: Field, lease: dt.timedelta = HOUR) -> DataKey:
+    def data_key(self, field: FieldName, lease: dt.timedelta = HOUR) -> DataKey:
         """A stored, active data key."""
         return stored_key(self.data_keys, field, lease)
 
@@ -227,8 +233,8 @@ class FakeBench(Bench):
         }
 
     @override
-    def erase(self, record_id: uuid.UUID, field: Field) -> None:
-        if field is Field.QUARANTINE:
+    def erase(self, record_id: uuid.UUID, field: FieldName) -> None:
+        if field == QUARANTINE:
             self._database.erased_bodies.add(record_id)
             return
         record = self._database.records[record_id]
@@ -240,7 +246,12 @@ class FakeBench(Bench):
 
     @override
     def change_token(
-        self, record_id: uuid.UUID, field: Field, token: uuid.UUID | None, *, is_next: bool = False
+        self,
+        record_id: uuid.UUID,
+        field: FieldName,
+        token: uuid.UUID | None,
+        *,
+        is_next: bool = False,
     ) -> None:
         record = self._database.records[record_id]
         tokens = {**((record.next_tokens if is_next else record.tokens) or {}), field: token}
@@ -252,8 +263,8 @@ class FakeBench(Bench):
         )
 
     @override
-    def plant(self, record_id: uuid.UUID, field: Field, sealed: bytes) -> None:
-        if field is Field.QUARANTINE:
+    def plant(self, record_id: uuid.UUID, field: FieldName, sealed: bytes) -> None:
+        if field == QUARANTINE:
             rejection = self._database.quarantine[record_id]
             self._database.quarantine[record_id] = dataclasses.replace(
                 rejection, body_ciphertext=sealed

@@ -17,7 +17,7 @@ from vault_etl.audit.postgres import (
     PostgresAuditLog,
     PostgresAuditReader,
 )
-from vault_etl.crypto.fields import Field, Table
+from vault_etl.crypto.fields import QUARANTINE, EventName, FieldName
 from vault_etl.crypto.keys import DataKey
 from vault_etl.erase.postgres import PostgresEraser
 from vault_etl.keys.age import KeyAges
@@ -121,7 +121,7 @@ class PostgresBench(Bench):
                 " kms_key_arn, wrapped_key, fingerprint)"
                 " VALUES (%s, 'token', %s, %s, 'pending', %s, %s, %s)",
                 key.key_id,
-                key.field.value,
+                key.field,
                 key.generation,
                 key.kms_key_arn,
                 key.wrapped_key,
@@ -148,8 +148,8 @@ class PostgresBench(Bench):
         )
 
     @override
-    def erase(self, record_id: uuid.UUID, field: Field) -> None:
-        if field is Field.QUARANTINE:
+    def erase(self, record_id: uuid.UUID, field: FieldName) -> None:
+        if field == QUARANTINE:
             self._vault.sql(
                 "UPDATE public.quarantine SET body_ciphertext = NULL WHERE record_id = %s",
                 record_id,
@@ -170,7 +170,12 @@ class PostgresBench(Bench):
 
     @override
     def change_token(
-        self, record_id: uuid.UUID, field: Field, token: uuid.UUID | None, *, is_next: bool = False
+        self,
+        record_id: uuid.UUID,
+        field: FieldName,
+        token: uuid.UUID | None,
+        *,
+        is_next: bool = False,
     ) -> None:
         column = f"next_masked_{field}" if is_next else f"masked_{field}"
         self._vault.sql(
@@ -184,9 +189,9 @@ class PostgresBench(Bench):
         open_data_rotation(self._vault.sql, rotation)
 
     @override
-    def plant(self, record_id: uuid.UUID, field: Field, sealed: bytes) -> None:
+    def plant(self, record_id: uuid.UUID, field: FieldName, sealed: bytes) -> None:
         table, column = "user_logins", f"{field}_ciphertext"
-        if field is Field.QUARANTINE:
+        if field == QUARANTINE:
             table, column = "quarantine", "body_ciphertext"
         self._vault.sql(
             f"UPDATE public.{table} SET {column} = %s WHERE record_id = %s",  # noqa: S608
@@ -195,7 +200,7 @@ class PostgresBench(Bench):
         )
 
     @override
-    def new_key(self, field: Field) -> DataKey:
+    def new_key(self, field: FieldName) -> DataKey:
         return stored_key(PostgresKeyStore(self._database("re-encrypt")), field)
 
     @override
@@ -205,7 +210,7 @@ class PostgresBench(Bench):
             " WHERE rotation_id = %s ORDER BY place, first",
             rotation_id,
         )
-        return [(Range(Table(place), *rest), done) for done, place, *rest in rows]
+        return [(Range(EventName(place), *rest), done) for done, place, *rest in rows]
 
     @override
     def pass_lease(self, seconds: float) -> None:

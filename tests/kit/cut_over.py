@@ -8,11 +8,11 @@ import hashlib
 import uuid
 from typing import Any
 
+from tests.kit.declared import FIELDS, PERSONAL_FIELDS
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import token_keys
 from tests.kit.rows import cut_over_request
 from tests.kit.scratch import Scratch, new_record_id, sealed_record
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.platform.waiting import Blocked
 from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.records.messages import SealedRecord
@@ -81,7 +81,7 @@ class Ready:
 def ready(scratch: Scratch) -> Ready:
     """Two records of this month, one of the one before and one without a date share their tokens."""
     scratch.add_token_keys()
-    keys = scratch.write_keys(*Field)
+    keys = scratch.write_keys(*FIELDS)
     now = dt.datetime.now(dt.UTC)
     moments = (now, now, now - dt.timedelta(days=32), dt.datetime.fromtimestamp(0, dt.UTC))
     shared = {field: uuid.uuid4() for field in PERSONAL_FIELDS}

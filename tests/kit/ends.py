@@ -7,11 +7,11 @@ import uuid
 
 from tests.kit.bench import Bench, FakeBench
 from tests.kit.bench_postgres import PostgresBench
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.key_end import FakeKeyEnd
 from tests.kit.fakes.wrapped_keys import FakeWrappedKeys
 from tests.kit.new_keys import token_keys
 from tests.kit.rows import Writer
-from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.destroy import KeyEnder, OldTokens
 from vault_etl.keys.needed import KeyNeedsCounter

@@ -9,7 +9,7 @@ from typing import Any
 from psycopg2.extensions import connection, cursor
 
 from tests.kit.scratch import Scratch, sealed_record, sealed_rejection
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import QUARANTINE
 from vault_etl.records.messages import SealedRecord, SealedRejection
 
 APPEND = """audit_append(
@@ -108,7 +108,7 @@ def stored_record(database: Scratch) -> SealedRecord:
 
 def stored_rejection(database: Scratch) -> SealedRejection:
     """A quarantined message that is in the database, which has token keys."""
-    keys = database.write_keys(Field.QUARANTINE)
+    keys = database.write_keys(QUARANTINE)
     rejection = sealed_rejection(keys)
     with database.loader() as loader:
         loader.load([], [rejection], keys)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 import subprocess
 
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.events import events
 from tests.kit.vault import Vault
 from tests.kit.waiting import until
-from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose
+from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.crypto.keys import KeyMaterial, encryption_context, fingerprint
 
 SWAPPED = """
@@ -48,7 +49,7 @@ def begin(vault: Vault) -> None:
             "INSERT INTO data_keys (key_id, purpose, field, generation, state, kms_key_arn,"
             " wrapped_key, fingerprint) VALUES (%s, 'token', %s, 2, 'pending', %s, %s, %s)",
             key_id,
-            field.value,
+            field,
             arn,
             made["CiphertextBlob"],
             fingerprint(KeyMaterial(made["Plaintext"]), key_id),

@@ -5,29 +5,30 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 
+from tests.kit.declared import IP
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import token_keys
 from tests.kit.rows import Writer
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.crypto.keys import DataKey, KeyMaterial
 from vault_etl.records.fenced_writes import WriteKeys
 
 
 def retired(process: Writer) -> WriteKeys:
     """A data key that an operator retired."""
-    process.bench.keys.retire_data_keys(rotate_request(), [Field.IP])
+    process.bench.keys.retire_data_keys(rotate_request(), [IP])
     return process.write_keys()
 
 
 def expired(process: Writer) -> WriteKeys:
     """A data key whose lease is over."""
-    key = process.bench.data_key(Field.IP, lease=dt.timedelta(seconds=-1))
+    key = process.bench.data_key(IP, lease=dt.timedelta(seconds=-1))
     return process.write_keys(keys=(*process.keys[1:], key))
 
 
 def unknown(process: Writer) -> WriteKeys:
     """A data key that is not stored."""
-    key = DataKey(1, Field.IP, KeyMaterial(bytes(32)))
+    key = DataKey(1, IP, KeyMaterial(bytes(32)))
     return process.write_keys(keys=(*process.keys, key))
 
 
@@ -41,7 +42,7 @@ def token_key(process: Writer) -> WriteKeys:
     """A token key in the place of a data key."""
     stored = process.bench.keys.token_keys()[0]
     assert stored.purpose is KeyPurpose.TOKEN
-    return process.write_keys(keys=(DataKey(stored.key_id, Field.IP, KeyMaterial(bytes(32))),))
+    return process.write_keys(keys=(DataKey(stored.key_id, IP, KeyMaterial(bytes(32))),))
 
 
 def newly_pending(process: Writer) -> WriteKeys:

@@ -6,14 +6,15 @@ import datetime as dt
 import os
 import secrets
 
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from tests.kit.declared import PERSONAL_FIELDS
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import DataKey, KeyMaterial, fingerprint
 from vault_etl.keys.make import DataKeyWriter, NewKey
 
 HOUR = dt.timedelta(hours=1)
 
 
-def stored_key(writer: DataKeyWriter, field: Field, lease: dt.timedelta = HOUR) -> DataKey:
+def stored_key(writer: DataKeyWriter, field: FieldName, lease: dt.timedelta = HOUR) -> DataKey:
     """A data key that this login has stored."""
     new, material = made_up_key(KeyPurpose.DATA, field, lease=lease)
     assert writer.add_data_key(new)
@@ -22,7 +23,7 @@ def stored_key(writer: DataKeyWriter, field: Field, lease: dt.timedelta = HOUR) 
 
 def made_up_key(
     purpose: KeyPurpose,
-    field: Field,
+    field: FieldName,
     *,
     generation: int | None = None,
     lease: dt.timedelta | None = None,

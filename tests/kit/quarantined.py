@@ -11,7 +11,7 @@ from tests.kit.vault import Vault
 from vault_etl.audit.opening import Opener
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import QUARANTINE, KeyPurpose
 from vault_etl.crypto.keys import DataKey, KeyMaterial, encryption_context
 from vault_etl.crypto.record_id import record_id_of_message
 from vault_etl.crypto.sealing import Sealer
@@ -56,7 +56,7 @@ def quarantine(
         leases = DataKeyLeases(
             KmsKeyGenerator(kms, names), PostgresKeyStore(database), SystemClock()
         )
-        key = leases.data_key(Field.QUARANTINE, len(bodies))
+        key = leases.data_key(QUARANTINE, len(bodies))
         sent = round(dt.datetime.now(dt.UTC).timestamp() * 1000)
         rows = []
         for later, body in enumerate(bodies):
@@ -86,6 +86,6 @@ def quarantine_key(vault: Vault, stored: bytes) -> DataKey:
     plaintext = vault.emulator.client("kms").decrypt(
         KeyId=arn,
         CiphertextBlob=bytes(wrapped),
-        EncryptionContext=encryption_context(KeyPurpose.DATA, Field.QUARANTINE, key_id),
+        EncryptionContext=encryption_context(KeyPurpose.DATA, QUARANTINE, key_id),
     )["Plaintext"]
-    return DataKey(key_id, Field.QUARANTINE, KeyMaterial(plaintext))
+    return DataKey(key_id, QUARANTINE, KeyMaterial(plaintext))

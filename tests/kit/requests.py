@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import uuid
 
+from tests.kit.declared import PERSONAL_FIELDS
 from vault_etl.audit.entries import Action, AuditRequest
-from vault_etl.crypto.fields import PERSONAL_FIELDS
 
 
 def request(**changes: object) -> AuditRequest:

@@ -8,12 +8,12 @@ import os
 import uuid
 
 from tests.kit.bench import Bench
+from tests.kit.declared import FIELDS, PERSONAL_FIELDS
 from tests.kit.fakes.identity import ACTOR
 from tests.kit.new_keys import token_keys
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import ValuePlace
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.crypto.keys import DataKey
 from vault_etl.crypto.record_id import record_id_of_message
 from vault_etl.crypto.sealing import Sealer
@@ -66,7 +66,7 @@ class Writer:
 
     def retry(self) -> Writer:
         """A process that seals again, with keys of its own login."""
-        return Writer(self.bench, tuple(self.bench.new_key(field) for field in Field))
+        return Writer(self.bench, tuple(self.bench.new_key(field) for field in FIELDS))
 
     def record_id(self) -> uuid.UUID:
         """The record id of a message sent now."""
@@ -95,7 +95,7 @@ def writer(bench: Bench) -> Writer:
     """A process with a data key a field, in a vault that may lack its token keys."""
     if not bench.keys.token_keys():
         bench.first_token_keys()
-    return Writer(bench, tuple(bench.data_key(field) for field in Field))
+    return Writer(bench, tuple(bench.data_key(field) for field in FIELDS))
 
 
 def cut_over_request() -> AuditRequest:

@@ -15,7 +15,8 @@ import psycopg2.extensions
 import psycopg2.extras
 from psycopg2.extensions import connection
 
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from tests.kit.declared import PERSONAL_FIELDS
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import DataKey, KeyMaterial
 from vault_etl.crypto.record_id import record_id_of_message
 from vault_etl.event.rejection import Reason
@@ -77,7 +78,7 @@ class Scratch:
         with self.database("ingest") as database:
             yield PostgresRecordLoader(database)
 
-    def add_data_key(self, field: Field, *, role: str = "ingest") -> DataKey:
+    def add_data_key(self, field: FieldName, *, role: str = "ingest") -> DataKey:
         """A new, active data key, made as the program makes it."""
         key = DataKey(draw_key_id(), field, KeyMaterial(os.urandom(32)))
         with self.database(role) as database:
@@ -102,13 +103,13 @@ class Scratch:
                 "INSERT INTO public.data_keys (key_id, purpose, field, generation, state, kms_key_arn,"
                 " wrapped_key, fingerprint) VALUES (%s, 'token', %s, %s, %s, %s, 'wrapped', '8 bytes!')",
                 draw_key_id(),
-                field.value,
+                field,
                 generation,
                 state,
                 ARN,
             )
 
-    def write_keys(self, *fields: Field) -> WriteKeys:
+    def write_keys(self, *fields: FieldName) -> WriteKeys:
         """New data keys of these fields (default: both personal ones) under generation 1."""
         keys = tuple(self.add_data_key(field) for field in fields or PERSONAL_FIELDS)
         return WriteKeys((1, None), keys)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable
 
+from tests.kit.declared import USER_LOGINS
 from tests.kit.scratch import Scratch, ciphertext
-from vault_etl.crypto.fields import Table
+from vault_etl.crypto.fields import EventName
 from vault_etl.crypto.keys import DataKey
 from vault_etl.records.messages import SealedRecord
 from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
@@ -16,12 +17,12 @@ from vault_etl.rotation.reencrypt import Replacement, SealedRow
 FIRST, LAST = uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)
 
 
-def everything(place: Table = Table.USER_LOGINS, after: uuid.UUID | None = None) -> Range:
+def everything(place: EventName = USER_LOGINS, after: uuid.UUID | None = None) -> Range:
     """All rows behind `after`."""
     return Range(place, FIRST, LAST, after)
 
 
-def outside(place: Table = Table.USER_LOGINS) -> RotationStep:
+def outside(place: EventName = USER_LOGINS) -> RotationStep:
     """A step in a range that no process has claimed, and that no rotation has."""
     return RotationStep(uuid.uuid4(), everything(place), None, is_done=False)
 
@@ -31,7 +32,7 @@ def swaps(records: Iterable[SealedRecord], *keys: DataKey) -> list[Replacement]:
     return [
         Replacement(
             SealedRow(
-                Table.USER_LOGINS,
+                USER_LOGINS,
                 record.record_id,
                 record.user_id,
                 {key.field: record.ciphertexts[key.field] for key in keys},
@@ -55,6 +56,6 @@ def open_data_rotation(sql: Callable[..., object], rotation: OpenRotation) -> No
         "INSERT INTO public.key_rotations (purpose, rotation_id, fields, old_keys)"
         " VALUES ('data', %s, %s, %s::bigint[])",
         rotation.rotation_id,
-        [field.value for field in rotation.fields],
+        list(rotation.fields),
         sorted(rotation.old_keys),
     )

@@ -6,11 +6,11 @@ import uuid
 from collections.abc import Mapping, Sequence
 
 from tests.kit.bench import Bench
+from tests.kit.declared import DEVICE_ID, IP
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import token_keys
 from tests.kit.rows import Writer
 from tests.kit.swaps import everything, outside
-from vault_etl.crypto.fields import Field
 from vault_etl.records.messages import SealedRecord
 from vault_etl.rotation.compare_tokens import TokenComparison
 from vault_etl.rotation.leave_out import LeaveOut
@@ -18,7 +18,7 @@ from vault_etl.rotation.next_tokens import Generations, NextTokens, TokenRow
 from vault_etl.rotation.ranges import Range, RotationStep
 
 ONE_TWO = Generations(1, 2)
-IP, DEVICE = Field.IP, Field.DEVICE_ID
+DEVICE = DEVICE_ID
 
 
 def pending_behind(process: Writer, records: Sequence[SealedRecord]) -> list[SealedRecord]:

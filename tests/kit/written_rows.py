@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declared import FIELDS, IP
 from tests.kit.scratch import Scratch, ciphertext, new_record_id
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import QUARANTINE
 
 INSERT = (
     "INSERT INTO {} (record_id, user_id, device_type, ip_ciphertext, device_id_ciphertext, masked_ip,"
@@ -18,7 +19,7 @@ INSERT = (
 )
 
 
-QUARANTINE = (
+QUARANTINED = (
     "INSERT INTO public.quarantine (record_id, reason_code, path, body_ciphertext)"
     " VALUES (%s, 'not_json', '$', %s)"
 )
@@ -48,7 +49,7 @@ class Site:
     def quarantine(self, body: bytes | None, role: str = "ingest") -> uuid.UUID:
         """Quarantine one message in one statement, with the login's own SQL."""
         record_id = new_record_id()
-        self.scratch.sql(QUARANTINE, record_id, body, role=role)
+        self.scratch.sql(QUARANTINED, record_id, body, role=role)
         return record_id
 
 
@@ -56,11 +57,11 @@ class Site:
 def site(shared: Scratch) -> Site:
     """Active keys of ingest for each field, and others that it may not write under."""
     shared.add_token_keys()
-    keys = {field.value: shared.add_data_key(field).key_id for field in Field}
-    keys["another login's"] = shared.add_data_key(Field.IP, role="re-encrypt").key_id
-    keys["another login's body"] = shared.add_data_key(Field.QUARANTINE, role="re-encrypt").key_id
+    keys: dict[str, int] = {field: shared.add_data_key(field).key_id for field in FIELDS}
+    keys["another login's"] = shared.add_data_key(IP, role="re-encrypt").key_id
+    keys["another login's body"] = shared.add_data_key(QUARANTINE, role="re-encrypt").key_id
     for state in ("decrypt_only", "expired"):
-        keys[state] = shared.add_data_key(Field.IP).key_id
+        keys[state] = shared.add_data_key(IP).key_id
     shared.sql(
         "UPDATE data_keys SET state = 'decrypt_only' WHERE key_id = %s", keys["decrypt_only"]
     )

@@ -6,9 +6,9 @@ import datetime as dt
 
 import pytest
 
+from tests.kit.declared import FIELDS
 from tests.kit.months import ensure, month_start, name_of, partitions
 from tests.kit.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
-from vault_etl.crypto.fields import Field
 from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.event.rejection import Reason
 from vault_etl.records.fenced_writes import Loaded
@@ -87,7 +87,7 @@ def test_a_month_that_is_detached_by_hand_is_not_made(scratch: Scratch) -> None:
 def test_a_copy_of_what_a_closed_month_has_is_a_duplicate(scratch: Scratch) -> None:
     """Erased or not: in quarantine it would be there in clear for a reader, and no erasure of a user finds it there."""
     scratch.add_token_keys()
-    keys = scratch.write_keys(*Field)
+    keys = scratch.write_keys(*FIELDS)
     (stored, erased, other) = (sealed_record(keys) for _ in range(3))
     with scratch.loader() as loader:
         loader.load([stored], [], keys)

@@ -15,6 +15,7 @@ import botocore.tokens
 import botocore.utils
 import pytest
 
+from tests.kit.declared import IP
 from vault_etl.base.errors import (
     ConfigurationError,
     DeniedError,
@@ -22,7 +23,7 @@ from vault_etl.base.errors import (
     UnavailableError,
     VaultEtlError,
 )
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.crypto.keys import WrappedKey
 from vault_etl.keys.kms import asked_about
 from vault_etl.platform.aws_error_codes import Refusal, refusal_of
@@ -173,7 +174,7 @@ def test_a_call_that_a_keys_row_makes_not_valid_is_of_that_key() -> None:
     key = WrappedKey(
         key_id=1,
         purpose=KeyPurpose.DATA,
-        field=Field.IP,
+        field=IP,
         generation=None,
         kms_key_arn="arn:aws:kms:eu-central-1:111122223333:key/a",
         wrapped_key=b"x",

@@ -14,6 +14,7 @@ import psycopg2
 import pytest
 
 from tests.kit.databases import database_copy
+from tests.kit.declared import IP
 from tests.kit.doctor import lines
 from tests.kit.events import event
 from tests.kit.fakes.vault import find_request
@@ -22,7 +23,6 @@ from tests.kit.vault import ROLES, Vault
 from tests.kit.vaults import fill
 from vault_etl.audit.postgres import PostgresAuditLog
 from vault_etl.base.errors import ConfigurationError
-from vault_etl.crypto.fields import Field
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.local.provision import Provisioned
 from vault_etl.platform.postgres import Database
@@ -76,7 +76,7 @@ def test_every_find_is_right(pooled: Vault) -> None:
             audit, records = PostgresAuditLog(database), PostgresRecordFinder(database)
             counts = []
             for _ in range(TIMES):
-                receipt = audit.intend(find_request(Field.IP))
+                receipt = audit.intend(find_request(IP))
                 (held,) = records.holding(receipt, [tokens[f"u{caller}"]], limit=10)
                 audit.conclude(receipt)
                 counts.append(held.count)
@@ -89,7 +89,7 @@ def test_every_list_is_whole(pooled: Vault) -> None:
     """Eight callers that page through results of different lengths see their own, from the first row to the last."""
 
     def duplicates(caller: int) -> list[int]:
-        query = SharedTokenQuery(field=Field.IP, min_count=caller + 2, limit=100)
+        query = SharedTokenQuery(field=IP, min_count=caller + 2, limit=100)
         with closing(Database(pooled.database_url("analyst"))) as database:
             finder = PostgresDuplicateFinder(database)
             return [len(list(finder.shared_tokens(query))) for _ in range(TIMES)]

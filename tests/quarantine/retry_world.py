@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declared import IP
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.quarantine import FakeQuarantine
 from tests.kit.fakes.quarantined import quarantine
 from tests.kit.fakes.vault import FakeVault, reveal_request, rotate_request
 from vault_etl.audit.entries import Action, AuditRequest
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import QUARANTINE
 from vault_etl.quarantine import retry as retry_quarantine
 from vault_etl.quarantine.read import RetryFilter
 from vault_etl.quarantine.retry import QuarantineRetry, RetryReport
@@ -53,7 +54,7 @@ def retry(vault: FakeVault, tap: Callable[[Any], Any] = lambda part: part) -> Qu
 
 def request() -> AuditRequest:
     """A request to retry."""
-    return dataclasses.replace(rotate_request(Field.QUARANTINE), action=Action.QUARANTINE_RETRY)
+    return dataclasses.replace(rotate_request(QUARANTINE), action=Action.QUARANTINE_RETRY)
 
 
 def run(vault: FakeVault, *only: uuid.UUID) -> RetryReport:
@@ -69,7 +70,6 @@ def numbers(report: RetryReport) -> tuple[int, int, int]:
 def addresses(vault: FakeVault) -> list[bytes]:
     """The address of every record, revealed, which compares its token too."""
     revealed = [
-        vault.reveal()(reveal_request(record_id)).fields[Field.IP]
-        for record_id in vault.database.records
+        vault.reveal()(reveal_request(record_id)).fields[IP] for record_id in vault.database.records
     ]
     return sorted(value.expose() for value in revealed if value)

@@ -15,7 +15,7 @@ from tests.kit.scratch import Scratch, ciphertext, sealed_rejection
 from tests.kit.swaps import outside
 from tests.kit.waiting import until
 from vault_etl.audit.entries import Action, AuditRequest
-from vault_etl.crypto.fields import Field, Table
+from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE
 from vault_etl.quarantine.discard import Discarded
 from vault_etl.quarantine.postgres import PostgresQuarantineDiscarder
 from vault_etl.quarantine.read import QuarantineFilter
@@ -38,7 +38,7 @@ RETRY = "DELETE FROM public.quarantine WHERE record_id = ANY (%s)"
 def keys(shared: Scratch) -> WriteKeys:
     """Token keys, and a data key that bodies are under."""
     shared.add_token_keys()
-    return shared.write_keys(Field.QUARANTINE)
+    return shared.write_keys(QUARANTINE)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def discard(shared: Scratch, *ids: uuid.UUID) -> Discarded | None:
         actor=ACTOR,
         host="host.example",
         reason="a test asks",
-        fields=(Field.QUARANTINE,),
+        fields=(QUARANTINE,),
     )
     wanted = QuarantineFilter(until=None if ids else dt.datetime.now(dt.UTC))
     with shared.database("erase") as database:
@@ -211,18 +211,18 @@ def test_a_rotation_skips_messages_that_are_discarded_meanwhile(
     shared: Scratch, rows: list[SealedRejection], pool: ThreadPoolExecutor
 ) -> None:
     """The rotation waits for the discard, replaces nothing, and restores no row."""
-    key = shared.add_data_key(Field.QUARANTINE, role="re-encrypt")
+    key = shared.add_data_key(QUARANTINE, role="re-encrypt")
     swaps = [
         Replacement(
-            SealedRow(Table.QUARANTINE, row.record_id, "", {Field.QUARANTINE: row.body_ciphertext}),
-            {Field.QUARANTINE: ciphertext(key.key_id)},
+            SealedRow(QUARANTINE_TABLE, row.record_id, "", {QUARANTINE: row.body_ciphertext}),
+            {QUARANTINE: ciphertext(key.key_id)},
         )
         for row in rows
     ]
 
     def reencrypt() -> Swap | None:
         with shared.database("re-encrypt") as database:
-            return PostgresReencrypter(database).replace(swaps, [key], outside(Table.QUARANTINE))
+            return PostgresReencrypter(database).replace(swaps, [key], outside(QUARANTINE_TABLE))
 
     with shared.connect() as eraser, eraser.cursor() as cursor:
         cursor.execute(DISCARD)

@@ -15,7 +15,7 @@ from tests.quarantine.kinds import NOT_ADDRESS, NOT_JSON, NULL_USER, listed, qua
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.log import AuditEntry
 from vault_etl.base.errors import VaultEtlError
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import QUARANTINE
 from vault_etl.quarantine.discard import MatchingMessages
 from vault_etl.quarantine.read import EVERY_ROW, QuarantineFilter
 
@@ -30,7 +30,7 @@ def process(bench: Bench) -> Writer:
 
 def asked() -> AuditRequest:
     """A request to discard."""
-    return request(action=Action.QUARANTINE_DISCARD, fields=(Field.QUARANTINE,))
+    return request(action=Action.QUARANTINE_DISCARD, fields=(QUARANTINE,))
 
 
 def entries(bench: Bench) -> list[AuditEntry]:
@@ -134,7 +134,7 @@ def test_an_age_is_by_the_databases_clock(bench: Bench, process: Writer) -> None
 def test_erased_messages_stay(bench: Bench, process: Writer) -> None:
     """An erased message does not count, and its row stays without a body."""
     erased, _ = quarantine(process, NOT_JSON, NOT_JSON)
-    bench.erase(erased.record_id, Field.QUARANTINE)
+    bench.erase(erased.record_id, QUARANTINE)
     assert bench.discarder.matching(until(bench), None).messages == 1
     done = bench.discarder.discard(asked(), until(bench), None)
     assert done is not None

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.kit.bench import Bench
+from tests.kit.declared import FIELDS, IP, PERSONAL_FIELDS
 from tests.kit.fakes.vault import reveal_request
 from tests.kit.key_changes import CHANGES
 from tests.kit.new_keys import token_keys
@@ -20,7 +21,7 @@ from tests.quarantine.kinds import NOT_ADDRESS, NOT_JSON, NULL_USER, listed, qua
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.opening import DisclosedValue
 from vault_etl.base.errors import DeniedError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
+from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, FieldName
 from vault_etl.event.rejection import Reason
 from vault_etl.quarantine.read import (
     EVERY_BODY,
@@ -129,14 +130,14 @@ def test_one_row_is_read_by_its_id(bench: Bench, process: Writer) -> None:
     """A row without its body is returned as well; an unknown id gives None."""
     (row,) = quarantine(process, NULL_USER)
     assert bench.quarantine.row(row.record_id) == listed(bench)[0]
-    bench.erase(row.record_id, Field.QUARANTINE)
+    bench.erase(row.record_id, QUARANTINE)
     assert bench.quarantine.row(row.record_id) == listed(bench)[0]
     assert bench.quarantine.row(uuid.UUID(int=4711)) is None
 
 
-def show(record_id: uuid.UUID, *fields: Field) -> AuditRequest:
+def show(record_id: uuid.UUID, *fields: FieldName) -> AuditRequest:
     """A request to show a quarantined message."""
-    asked = reveal_request(record_id, *fields or (Field.QUARANTINE,))
+    asked = reveal_request(record_id, *fields or (QUARANTINE,))
     return dataclasses.replace(asked, action=Action.QUARANTINE_SHOW)
 
 
@@ -144,22 +145,20 @@ def test_a_body_is_disclosed_against_an_intent_to_show_it(bench: Bench, process:
     """The body is disclosed once, byte for byte, and only to an intent that names quarantine."""
     (row,) = quarantine(process, NOT_JSON)
     receipt = bench.audit.intend(show(row.record_id))
-    assert bench.disclosed.disclose(receipt) == {
-        Field.QUARANTINE: DisclosedValue(row.body_ciphertext)
-    }
+    assert bench.disclosed.disclose(receipt) == {QUARANTINE: DisclosedValue(row.body_ciphertext)}
     with pytest.raises(DeniedError):
         bench.disclosed.disclose(receipt)
-    assert bench.disclosed.disclose(bench.audit.intend(show(row.record_id, Field.IP))) == {}
+    assert bench.disclosed.disclose(bench.audit.intend(show(row.record_id, IP))) == {}
 
 
 def test_no_body_is_disclosed_without_a_quarantined_message(bench: Bench, process: Writer) -> None:
     """An erased body is None. A record's id, and an unknown id, disclose no field."""
     (row,) = quarantine(process, NOT_JSON)
-    bench.erase(row.record_id, Field.QUARANTINE)
+    bench.erase(row.record_id, QUARANTINE)
     record = process.record()
     process.load(record)
     erased = bench.disclosed.disclose(bench.audit.intend(show(row.record_id)))
-    assert erased == {Field.QUARANTINE: DisclosedValue(None)}
+    assert erased == {QUARANTINE: DisclosedValue(None)}
     for record_id in (record.record_id, uuid.UUID(int=4711)):
         assert bench.disclosed.disclose(bench.audit.intend(show(record_id))) == {}
 
@@ -167,7 +166,7 @@ def test_no_body_is_disclosed_without_a_quarantined_message(bench: Bench, proces
 def test_a_reveal_discloses_no_body(bench: Bench, process: Writer) -> None:
     """A reveal with any fields would have another action in the log."""
     (row,) = quarantine(process, NOT_JSON)
-    receipt = bench.audit.intend(reveal_request(row.record_id, *Field))
+    receipt = bench.audit.intend(reveal_request(row.record_id, *FIELDS))
     assert bench.disclosed.disclose(receipt) == {}
 
 
@@ -186,7 +185,7 @@ def test_bodies_are_read_page_after_page(bench: Bench, process: Writer) -> None:
 def test_only_the_wanted_bodies_are_read(bench: Bench, process: Writer) -> None:
     """By their ids; what is not there, or erased, is left out."""
     rows = some(process, 4)
-    bench.erase(rows[1].record_id, Field.QUARANTINE)
+    bench.erase(rows[1].record_id, QUARANTINE)
     wanted = [rows[3].record_id, rows[1].record_id, rows[0].record_id, uuid.UUID(int=4711)]
     assert list(bench.mover.bodies(RetryFilter(wanted), None, 10)) == [
         value(rows[0]),
@@ -221,15 +220,15 @@ def test_next_tokens_are_stored_while_a_generation_is_pending(
 
 def erased(process: Writer, row: SealedRejection) -> None:
     """Somebody erased the body."""
-    process.bench.erase(row.record_id, Field.QUARANTINE)
+    process.bench.erase(row.record_id, QUARANTINE)
 
 
 def reencrypted(process: Writer, row: SealedRejection) -> None:
     """Return the body as a rotation re-encrypts it."""
-    key = process.bench.new_key(Field.QUARANTINE)
-    old = SealedRow(Table.QUARANTINE, row.record_id, "", {Field.QUARANTINE: row.body_ciphertext})
-    again = Replacement(old, {Field.QUARANTINE: ciphertext(key.key_id)})
-    swap = process.bench.reencrypter.replace([again], [key], outside(Table.QUARANTINE))
+    key = process.bench.new_key(QUARANTINE)
+    old = SealedRow(QUARANTINE_TABLE, row.record_id, "", {QUARANTINE: row.body_ciphertext})
+    again = Replacement(old, {QUARANTINE: ciphertext(key.key_id)})
+    swap = process.bench.reencrypter.replace([again], [key], outside(QUARANTINE_TABLE))
     assert swap == Swap(1, 1)
 
 
@@ -260,7 +259,7 @@ def test_a_record_that_is_there_already_stays_as_it_was(bench: Bench, process: W
     (row,) = some(process, 1)
     loaded = process.record(record_id=row.record_id, user_id="redelivered")
     process.load(loaded)
-    bench.erase(row.record_id, Field.IP)
+    bench.erase(row.record_id, IP)
     before = bench.records()
     result = bench.mover.move([restore(process, row)], process.write_keys())
     assert result == Moved(frozenset({row.record_id}))
@@ -293,7 +292,7 @@ def test_a_batch_of_which_nothing_is_left_moves_nothing(bench: Bench, process: W
     """Everything was erased meanwhile: that is no error."""
     rows = some(process, 2)
     for row in rows:
-        bench.erase(row.record_id, Field.QUARANTINE)
+        bench.erase(row.record_id, QUARANTINE)
     releases = [restore(process, row) for row in rows]
     assert bench.mover.move(releases, process.write_keys()) == Moved(frozenset())
     assert bench.records() == {}

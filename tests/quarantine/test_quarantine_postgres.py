@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
 from vault_etl.base.errors import DeniedError, IncompleteError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.fields import QUARANTINE
 from vault_etl.quarantine.postgres import PostgresQuarantineMover, PostgresQuarantineReader
 from vault_etl.quarantine.read import QuarantinedBody
 from vault_etl.quarantine.retry import Moved, RestoredMessage
@@ -29,7 +30,7 @@ def keys(scratch: Scratch) -> WriteKeys:
     """Active token keys, a data key that bodies are under, and those of who makes records of them."""
     scratch.add_token_keys()
     made = [scratch.add_data_key(field, role="re-encrypt") for field in PERSONAL_FIELDS]
-    return WriteKeys((1, None), (*made, scratch.add_data_key(Field.QUARANTINE)))
+    return WriteKeys((1, None), (*made, scratch.add_data_key(QUARANTINE)))
 
 
 def load(scratch: Scratch, keys: WriteKeys, count: int) -> list[SealedRejection]:

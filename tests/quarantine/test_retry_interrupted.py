@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.quarantined import quarantine
 from tests.kit.fakes.tap import Breaker, Tap
@@ -27,7 +28,6 @@ from vault_etl.base.errors import (
     UnavailableError,
 )
 from vault_etl.crypto.ciphertext import Ciphertext
-from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.crypto.keys import KeyState
 from vault_etl.records.fenced_writes import MAX_FENCE_TRIES
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.quarantined import quarantine
 from tests.kit.fakes.tap import Recorder
@@ -31,7 +32,7 @@ from vault_etl.base.errors import (
     KeyUnavailableError,
 )
 from vault_etl.crypto.ciphertext import Ciphertext
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.fields import QUARANTINE
 from vault_etl.crypto.keys import KeyState
 
 DAY_MS = 24 * 3600 * 1000
@@ -232,7 +233,7 @@ def test_a_body_of_another_row_does_not_move(vault: FakeVault) -> None:
 
 def test_a_key_that_kms_refuses_ends_the_run(vault: FakeVault) -> None:
     """KMS refuses a new key too: so the caller is refused, and KMS is not called for each body."""
-    vault.kms.denied = {Field.QUARANTINE}
+    vault.kms.denied = {QUARANTINE}
     vault.kms.unwrapped.clear()
     with pytest.raises(KeyUnavailableError):
         run(vault)

@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 
+from tests.kit.declared import FIELDS
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.quarantine import FakeQuarantine
 from tests.kit.fakes.quarantined import quarantine
@@ -22,7 +23,7 @@ from vault_etl.base.errors import (
     UnavailableError,
     VaultEtlError,
 )
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import QUARANTINE
 from vault_etl.quarantine.read import ShowQuarantined
 
 BODY = b"\xff\x00 not text, with 198.51.100.7 in it\n"
@@ -43,7 +44,7 @@ def show(vault: FakeVault) -> ShowQuarantined:
 
 def request(record_id: uuid.UUID | None) -> AuditRequest:
     """A request to show it."""
-    asked = reveal_request(record_id, Field.QUARANTINE)
+    asked = reveal_request(record_id, QUARANTINE)
     return dataclasses.replace(asked, action=Action.QUARANTINE_SHOW)
 
 
@@ -83,7 +84,7 @@ def test_intent_disclosure_unwrap_outcome_in_this_order(
 
 def test_showing_a_message_uses_no_key_of_a_field(fake_vault: FakeVault, row: uuid.UUID) -> None:
     """A caller who may open quarantine alone can show messages; no token is made."""
-    fake_vault.kms.denied = set(Field) - {Field.QUARANTINE}
+    fake_vault.kms.denied = set(FIELDS) - {QUARANTINE}
     fake_vault.kms.unwrapped.clear()
     assert show(fake_vault)(request(row)).body is not None
     assert len(fake_vault.kms.unwrapped) == 1
@@ -162,7 +163,7 @@ def test_a_body_of_no_format_is_an_integrity_failure(
 
 def test_a_refusal_of_kms_is_raised_and_logged(fake_vault: FakeVault, row: uuid.UUID) -> None:
     """The caller may open the fields of records and nothing else."""
-    fake_vault.kms.denied = {Field.QUARANTINE}
+    fake_vault.kms.denied = {QUARANTINE}
     with pytest.raises(KeyUnavailableError):
         show(fake_vault)(request(row))
     assert outcome(fake_vault) == ("failed", "key_unavailable")

@@ -7,9 +7,9 @@ import uuid
 
 import pytest
 
+from tests.kit.declared import FIELDS
 from tests.kit.fakes.login_events import login_event, sns_envelope
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey
 from vault_etl.crypto.record_id import (
     first_millisecond,
@@ -53,7 +53,7 @@ def parse(
 def create_date(parsed: Parsed) -> dt.date:
     """The date of the row that a line becomes."""
     assert isinstance(parsed.content, LoginEvent)
-    sealer = Sealer(DataKey(1, field, KeyMaterial(bytes(32))) for field in Field)
+    sealer = Sealer(DataKey(1, field, KeyMaterial(bytes(32))) for field in FIELDS)
     tokenizer = Tokenizer((TokenKey(1, f, 1, KeyMaterial(bytes(32))) for f in KINDS), KINDS)
     return seal_event(parsed, parsed.content, sealer, tokenizer, None).create_date
 

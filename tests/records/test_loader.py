@@ -9,6 +9,7 @@ from dataclasses import astuple, replace
 
 import pytest
 
+from tests.kit.declared import FIELDS, PERSONAL_FIELDS
 from tests.kit.scratch import (
     Scratch,
     ciphertext,
@@ -17,7 +18,6 @@ from tests.kit.scratch import (
     sealed_rejection,
 )
 from tests.kit.waiting import until
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.records.fenced_writes import KeysChanged, Loaded, WriteKeys
 from vault_etl.records.messages import SealedRecord
 from vault_etl.records.postgres import PostgresRecordLoader
@@ -38,7 +38,7 @@ WHERE datname = current_database() AND usename = 'test_ingest' AND wait_event_ty
 def keys(shared: Scratch) -> WriteKeys:
     """One data key a field for the whole file."""
     shared.add_token_keys()
-    return shared.write_keys(*Field)
+    return shared.write_keys(*FIELDS)
 
 
 @pytest.fixture(autouse=True)

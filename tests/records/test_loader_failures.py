@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.kit.declared import FIELDS
 from tests.kit.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
 from tests.kit.waiting import until
 from vault_etl.base.errors import (
@@ -17,7 +18,6 @@ from vault_etl.base.errors import (
     UnavailableError,
     VaultEtlError,
 )
-from vault_etl.crypto.fields import Field
 from vault_etl.platform.postgres_statement_errors import LockTimeoutError
 from vault_etl.records.fenced_writes import Loaded, MonthUnattached, RowsRefused, WriteKeys
 from vault_etl.records.postgres import PostgresRecordLoader
@@ -29,7 +29,7 @@ CANARY = "canary-4711"
 def keys(shared: Scratch) -> WriteKeys:
     """One data key a field for the whole file."""
     shared.add_token_keys()
-    return shared.write_keys(*Field)
+    return shared.write_keys(*FIELDS)
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.kit.declared import DEVICE_ID, FIELDS, IP
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.receipts import any_receipt
 from vault_etl.audit.opening import Opener
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import ValuePlace
-from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey
 from vault_etl.crypto.record_id import record_id_of_message
 from vault_etl.crypto.sealing import Sealer
@@ -36,7 +36,7 @@ from vault_etl.records.messages import (
 MESSAGE_ID = "5fea7756-0ea4-451a-a703-a558b933e274"
 SENT_MS = 1_767_225_600_123  # 2026-01-01T00:00:00.123Z
 EVERYTHING = (RecordRange(uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)),)
-KEYS = {field: DataKey(7, field, KeyMaterial(bytes(32))) for field in Field}
+KEYS = {field: DataKey(7, field, KeyMaterial(bytes(32))) for field in FIELDS}
 SEALER = Sealer(KEYS.values())
 
 
@@ -160,15 +160,15 @@ def test_the_ciphertexts_of_a_row_open_in_their_places() -> None:
         field: opened(stored, ValuePlace.in_record(field, made.record_id, "user-1"))
         for field, stored in made.ciphertexts.items()
     }
-    assert opens == {Field.IP: b" ::ffff:198.51.100.7", Field.DEVICE_ID: b"593-47-5928"}
+    assert opens == {IP: b" ::ffff:198.51.100.7", DEVICE_ID: b"593-47-5928"}
 
 
 def test_the_tokens_of_a_row_are_of_the_active_generation() -> None:
     """A row has one token a personal field, and no next token while no generation is pending."""
     made = row(login_event())
     expected = {
-        Field.IP: tokenizer(1).token(Field.IP, Pii(b"198.51.100.7")),
-        Field.DEVICE_ID: tokenizer(1).token(Field.DEVICE_ID, Pii(b"593-47-5928")),
+        IP: tokenizer(1).token(IP, Pii(b"198.51.100.7")),
+        DEVICE_ID: tokenizer(1).token(DEVICE_ID, Pii(b"593-47-5928")),
     }
     assert (made.tokens, made.token_generation) == (expected, 1)
     assert (made.next_tokens, made.next_token_generation) == (None, None)
@@ -180,7 +180,7 @@ def test_a_row_has_next_tokens_while_a_generation_is_pending() -> None:
     assert made.next_token_generation == 2
     assert made.next_tokens == {
         field: tokenizer(2).token(field, Pii(value))
-        for field, value in ((Field.IP, b"198.51.100.7"), (Field.DEVICE_ID, b"593-47-5928"))
+        for field, value in ((IP, b"198.51.100.7"), (DEVICE_ID, b"593-47-5928"))
     }
     assert made.tokens == row(login_event()).tokens
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from tests.kit.bench import Bench
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.key_changes import CHANGES, retired
 from tests.kit.new_keys import token_keys
 from tests.kit.rows import Writer, columns, writer
-from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.crypto.record_id import first_millisecond, record_id_of_message
 from vault_etl.records.fenced_writes import KeysChanged, Loaded, RowsRefused, WriteKeys
 from vault_etl.records.messages import RecordRange

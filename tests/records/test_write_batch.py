@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kit.declared import DEVICE_ID, FIELDS, IP, PERSONAL_FIELDS
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.tap import Tap
 from tests.kit.fakes.vault import FakeVault, rotate_request
 from vault_etl.base.errors import ConfigurationError, IncompleteError
 from vault_etl.crypto.ciphertext import Ciphertext
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.crypto.keys import KeyState
 from vault_etl.event.rejection import Reason
 from vault_etl.records.fenced_writes import MAX_FENCE_TRIES, KeysChanged
@@ -52,8 +52,8 @@ def test_a_batch_makes_only_the_keys_that_it_needs(fake_vault: FakeVault) -> Non
     """A batch without a quarantined body makes no quarantine key."""
     fake_vault.writer().write(events(fake_vault, "a"))
     assert {key.field for key in fake_vault.database.keys.values() if not key.generation} == {
-        Field.IP,
-        Field.DEVICE_ID,
+        IP,
+        DEVICE_ID,
     }
 
 
@@ -69,7 +69,7 @@ def test_a_batch_under_retired_keys_is_sealed_again(fake_vault: FakeVault) -> No
     """The fence refuses the batch, the keys are reloaded, and no value is stored under the retired keys."""
     writer = fake_vault.writer()
     writer.write(events(fake_vault, "a"))
-    retired = set(fake_vault.keys.retire_data_keys(rotate_request(), Field))
+    retired = set(fake_vault.keys.retire_data_keys(rotate_request(), FIELDS))
     before = key_ids(fake_vault)
     assert before == retired
     outcomes = writer.write(events(fake_vault, "b")).outcomes

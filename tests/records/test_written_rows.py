@@ -9,9 +9,10 @@ from typing import Any
 import psycopg2
 import pytest
 
+from tests.kit.declared import DEVICE_ID, FIELDS, IP
 from tests.kit.scratch import Scratch, ciphertext, new_record_id
 from tests.kit.written_rows import INSERT, Site, site
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import QUARANTINE
 
 __all__ = ["site"]
 
@@ -54,9 +55,7 @@ def test_bytes_that_are_not_a_ciphertext_are_refused(site: Site, garbage: str, r
 
 def test_the_longest_value_of_a_worker_is_accepted(site: Site) -> None:
     """64 bytes of address, 256 code points of four bytes, a body of 1 MiB: no value is refused for its length."""
-    ip, device_id, body = (
-        site.keys[field.value] for field in (Field.IP, Field.DEVICE_ID, Field.QUARANTINE)
-    )
+    ip, device_id, body = (site.keys[field] for field in (IP, DEVICE_ID, QUARANTINE))
     site.insert(site.good(ip=ciphertext(ip, 113), device_id=ciphertext(device_id, 1073)))
     site.quarantine(ciphertext(body, MIB + 49))
 
@@ -191,7 +190,7 @@ def test_rows_have_both_tokens_while_a_generation_is_pending(scratch: Scratch) -
     """Next tokens are of the pending generation; the role rotate makes none, not even then."""
     scratch.add_token_keys()
     scratch.add_token_keys(2, "pending")
-    site = Site(scratch, {field.value: scratch.add_data_key(field).key_id for field in Field})
+    site = Site(scratch, {field: scratch.add_data_key(field).key_id for field in FIELDS})
     twins = {"next_masked_ip": uuid.uuid4(), "next_masked_device_id": uuid.uuid4()}
     record_id = site.insert(site.good(**twins, next_generation=2))
     for changes in ({}, {"next_generation": 2}, twins, {**twins, "next_generation": 3}):

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.kit.bench import Bench
+from tests.kit.declared import DEVICE_ID, IP
 from tests.kit.rows import Writer, writer
-from vault_etl.crypto.fields import Field
 from vault_etl.reveal.duplicates import SharedToken, SharedTokenQuery
 
 DAYS = [dt.date(2026, 1, day) for day in (29, 30, 31)]
@@ -32,15 +32,13 @@ def shared_tokens(bench: Bench) -> Bench:
 def event(process: Writer, token: uuid.UUID, user_id: str, day: dt.date) -> Any:  # noqa: ANN401
     """A row of this user and day, with this token of `ip`."""
     record = process.record(user_id=user_id, create_date=day)
-    record.tokens[Field.IP] = token
+    record.tokens[IP] = token
     return record
 
 
 def shared(bench: Bench, **query: Any) -> list[SharedToken]:  # noqa: ANN401 - as the query has them
     """Return the shared tokens of `ip`."""
-    return list(
-        bench.duplicates.shared_tokens(SharedTokenQuery(field=Field.IP, **{"limit": 9, **query}))
-    )
+    return list(bench.duplicates.shared_tokens(SharedTokenQuery(field=IP, **{"limit": 9, **query})))
 
 
 def test_the_most_shared_tokens_come_first(shared_tokens: Bench) -> None:
@@ -81,24 +79,24 @@ def test_tokens_that_are_left_out_are_not_counted(shared_tokens: Bench) -> None:
 
 def test_tokens_of_the_other_field_are_not_mixed_in(shared_tokens: Bench) -> None:
     """`device_id` shares nothing here."""
-    query = SharedTokenQuery(field=Field.DEVICE_ID, limit=9)
+    query = SharedTokenQuery(field=DEVICE_ID, limit=9)
     assert list(shared_tokens.duplicates.shared_tokens(query)) == []
 
 
 def test_erased_tokens_are_not_a_group(shared_tokens: Bench) -> None:
     """Records without a token are not a group, and are not counted."""
     for record_id in shared_tokens.records():
-        shared_tokens.erase(record_id, Field.IP)
+        shared_tokens.erase(record_id, IP)
     assert shared(shared_tokens) == []
 
 
 def test_a_pending_generation_changes_no_count(bench: Bench) -> None:
     """Records that have their next tokens already share with those that have not, and count once."""
     process = writer(bench)
-    both = {Field.IP: TWICE, Field.DEVICE_ID: uuid.uuid4()}
+    both = {IP: TWICE, DEVICE_ID: uuid.uuid4()}
     later = [
         process.record(tokens=dict(both), next_tokens=dict(both), next_token_generation=2)
         for _ in range(2)
     ]
-    process.load(process.record(tokens={**both, Field.DEVICE_ID: uuid.uuid4()}), *later)
+    process.load(process.record(tokens={**both, DEVICE_ID: uuid.uuid4()}), *later)
     assert [(s.token, s.count) for s in shared(bench)] == [(TWICE, 3)]

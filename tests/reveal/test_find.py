@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 
+from tests.kit.declared import DEVICE_ID, IP
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.record_finder import FakeRecordFinder
 from tests.kit.fakes.tap import Recorder
@@ -14,14 +15,14 @@ from tests.kit.fakes.vault import FakeVault, find_request
 from vault_etl.audit.entries import Phase
 from vault_etl.base.errors import AuditError, ConfigurationError, KeyUnavailableError, UsageError
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.reveal.find import Find, FoundValue
 
 ADDRESS = "198.51.100.7"
 
 
-def find(vault: FakeVault, value: str = ADDRESS, field: Field = Field.IP) -> FoundValue:
+def find(vault: FakeVault, value: str = ADDRESS, field: FieldName = IP) -> FoundValue:
     """Find a value, in a new process."""
     service = Find(vault.audit, FakeRecordFinder(vault.database), vault.ring())
     return service(find_request(field), Pii.of_text(value), 10)
@@ -51,7 +52,7 @@ def test_only_token_keys_of_that_field_are_unwrapped(fake_vault: FakeVault) -> N
     fake_vault.kms.unwrapped.clear()
     find(fake_vault)
     keys = [fake_vault.database.keys[key_id] for key_id in fake_vault.kms.unwrapped]
-    assert [(k.purpose, k.field) for k in keys] == [(KeyPurpose.TOKEN, Field.IP)] * 2
+    assert [(k.purpose, k.field) for k in keys] == [(KeyPurpose.TOKEN, IP)] * 2
 
 
 def test_old_tokens_in_the_next_columns_are_found(fake_vault: FakeVault) -> None:
@@ -73,7 +74,7 @@ def test_old_tokens_in_the_next_columns_are_found(fake_vault: FakeVault) -> None
     (new,) = fake_vault.store(login_event(ip=ADDRESS))
     found = find(fake_vault)
     assert ids(found) == sorted([left_out, both, new])
-    assert found.token == fake_vault.database.records[new].tokens[Field.IP]
+    assert found.token == fake_vault.database.records[new].tokens[IP]
 
 
 @pytest.mark.parametrize("phase", Phase)
@@ -88,7 +89,7 @@ def test_without_the_log_there_is_no_answer(fake_vault: FakeVault, phase: Phase)
 
 def test_a_key_that_kms_refuses_is_an_outcome(fake_vault: FakeVault) -> None:
     """The record says that it failed, and why."""
-    fake_vault.kms.denied.add(Field.IP)
+    fake_vault.kms.denied.add(IP)
     with pytest.raises(KeyUnavailableError):
         find(fake_vault)
     last = fake_vault.database.audit[-1]
@@ -98,13 +99,13 @@ def test_a_key_that_kms_refuses_is_an_outcome(fake_vault: FakeVault) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        (Field.IP, "198.51.100.777"),
-        (Field.IP, "canary.example.test"),
-        (Field.DEVICE_ID, " \u00a0 "),
+        (IP, "198.51.100.777"),
+        (IP, "canary.example.test"),
+        (DEVICE_ID, " \u00a0 "),
     ],
 )
 def test_a_value_that_no_record_can_hold_is_no_access(
-    fake_vault: FakeVault, field: Field, value: str
+    fake_vault: FakeVault, field: FieldName, value: str
 ) -> None:
     """Such a value is refused before the intent, and the error does not contain the value."""
     with pytest.raises(UsageError) as raised:

@@ -11,13 +11,13 @@ import pytest
 from psycopg2.extensions import connection
 
 from tests.attacks.least_privilege.by_hand import StolenKey, kms_of, unwrap
+from tests.kit.declared import IP
 from tests.kit.events import event
 from tests.kit.fakes.vault import find_request, reveal_request
 from tests.kit.vault import Vault
 from tests.kit.vaults import filled_vault
 from vault_etl.audit.postgres import PostgresAuditLog
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyMaterial, TokenKey
 from vault_etl.crypto.tokens import FieldTokenizer
 from vault_etl.event.field_kinds import KINDS
@@ -50,7 +50,7 @@ def addresses(full: Vault) -> Mapping[uuid.UUID, str]:
     )
     stolen = StolenKey(key_id, "token", "ip", arn, bytes(wrapped))
     opened = unwrap(kms_of(full.environment("reveal")), stolen)
-    tokenizer = FieldTokenizer(TokenKey(key_id, Field.IP, 1, KeyMaterial(opened)), KINDS[Field.IP])
+    tokenizer = FieldTokenizer(TokenKey(key_id, IP, 1, KeyMaterial(opened)), KINDS[IP])
     tried = {tokenizer.token(Pii.of_text(address)): address for address in ADDRESSES}
     held = full.sql("SELECT masked_ip FROM user_logins")
     assert len(held) == LOGINS
@@ -144,8 +144,8 @@ def test_a_reveal_gives_the_token_of_one_record(
     ((record_id,),) = full.sql("SELECT record_id FROM user_logins WHERE user_id = 'user-7'")
     database = Database(full.database_url("reveal"))
     audit, disclosed = PostgresAuditLog(database), PostgresDisclosedValues(database)
-    one = disclosed.disclose(audit.intend(reveal_request(record_id, Field.IP)))
-    none = disclosed.disclose(audit.intend(reveal_request(None, Field.IP)))
+    one = disclosed.disclose(audit.intend(reveal_request(record_id, IP)))
+    none = disclosed.disclose(audit.intend(reveal_request(None, IP)))
     database.close()
     assert [addresses.get(value.token) for value in one.values() if value.token] == [ADDRESSES[42]]
     assert none == {}

@@ -8,10 +8,11 @@ import uuid
 import pytest
 
 from tests.kit.bench import Bench
+from tests.kit.declared import DEVICE_ID, IP
 from tests.kit.fakes.vault import find_request, reveal_request
 from tests.kit.rows import Writer, writer
 from vault_etl.base.errors import DeniedError
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.records.messages import SealedRecord
 from vault_etl.reveal.find import TokenHolder
 
@@ -25,7 +26,7 @@ def process(bench: Bench) -> Writer:
 
 
 def holding(
-    bench: Bench, *tokens: uuid.UUID, field: Field = Field.IP, limit: int = 9
+    bench: Bench, *tokens: uuid.UUID, field: FieldName = IP, limit: int = 9
 ) -> list[TokenHolder]:
     """Return the holders of these tokens, on the record; all are listed."""
     (holders,) = bench.finder.holding(bench.audit.intend(find_request(field)), tokens, limit)
@@ -34,7 +35,7 @@ def holding(
     return listed
 
 
-def with_token(process: Writer, token: uuid.UUID, field: Field = Field.IP) -> SealedRecord:
+def with_token(process: Writer, token: uuid.UUID, field: FieldName = IP) -> SealedRecord:
     """A row with this token in the field."""
     record = process.record()
     record.tokens[field] = token
@@ -58,17 +59,17 @@ def test_no_record_holds_an_unknown_token(process: Writer) -> None:
 def test_a_token_of_another_field_is_another_token(process: Writer) -> None:
     """The same 16 bytes in `device_id` are not found for `ip`."""
     token = uuid.uuid4()
-    process.load(with_token(process, token, Field.DEVICE_ID))
+    process.load(with_token(process, token, DEVICE_ID))
     assert holding(process.bench, token) == []
-    assert len(holding(process.bench, token, field=Field.DEVICE_ID)) == 1
+    assert len(holding(process.bench, token, field=DEVICE_ID)) == 1
 
 
-@pytest.mark.parametrize("field", [Field.IP, Field.DEVICE_ID])
-def test_tokens_in_the_next_columns_are_found_too(process: Writer, field: Field) -> None:
+@pytest.mark.parametrize("field", [IP, DEVICE_ID])
+def test_tokens_in_the_next_columns_are_found_too(process: Writer, field: FieldName) -> None:
     """Tokens of a pending generation, and old tokens after a cut-over, are found as well."""
     token = uuid.uuid4()
     record = process.record(
-        next_tokens={Field.IP: uuid.uuid4(), Field.DEVICE_ID: uuid.uuid4(), field: token},
+        next_tokens={IP: uuid.uuid4(), DEVICE_ID: uuid.uuid4(), field: token},
         next_token_generation=2,
     )
     process.load(record, process.record())
@@ -80,7 +81,7 @@ def test_a_record_that_holds_several_of_them_is_one_record(process: Writer) -> N
     old, new = uuid.uuid4(), uuid.uuid4()
     record = with_token(process, old)
     record = process.record(
-        tokens=record.tokens, next_tokens={**record.tokens, Field.IP: new}, next_token_generation=2
+        tokens=record.tokens, next_tokens={**record.tokens, IP: new}, next_token_generation=2
     )
     process.load(record)
     assert len(holding(process.bench, old, new)) == 1
@@ -107,7 +108,7 @@ def test_an_intent_allows_one_search_of_its_login_for_one_value(process: Writer)
     bench.finder.holding(receipt, [token], 9)
     refused = [
         (receipt, [token]),
-        (bench.audit.intend(reveal_request(None, Field.IP)), [token]),
+        (bench.audit.intend(reveal_request(None, IP)), [token]),
         (bench.audit.intend(find_request()), [token, uuid.uuid4()]),
     ]
     for intent, tokens in refused:

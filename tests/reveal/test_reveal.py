@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declared import DEVICE_ID, IP, PERSONAL_FIELDS
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.tap import Recorder, Tap
 from tests.kit.fakes.vault import FakeVault, reveal_request
@@ -24,7 +25,7 @@ from vault_etl.base.errors import (
 )
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import ValuePlace
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.crypto.keys import KeyState
 from vault_etl.crypto.sealing import Sealer
 
@@ -53,7 +54,7 @@ def test_the_originals_come_back_byte_for_byte(fake_vault: FakeVault, record: uu
     """Both fields, with the receipt of the intent."""
     revealed = fake_vault.reveal()(reveal_request(record))
     values = {field: value.expose() if value else None for field, value in revealed.fields.items()}
-    assert values == {Field.IP: b" 198.51.100.7", Field.DEVICE_ID: b"593-47-5928"}
+    assert values == {IP: b" 198.51.100.7", DEVICE_ID: b"593-47-5928"}
     assert revealed.record_id == record
     assert revealed.receipt.seq == fake_vault.database.audit[-2].seq
     assert outcome(fake_vault) == ("done", None)
@@ -64,8 +65,8 @@ def test_a_masked_reveal_returns_the_ends_alone(fake_vault: FakeVault, record: u
     request = dataclasses.replace(reveal_request(record), action=Action.REVEAL_MASKED)
     shown = fake_vault.reveal()(request).fields
     assert {field: value.expose() for field, value in shown.items() if value} == {
-        Field.IP: b"*.*.*.7",
-        Field.DEVICE_ID: b"*28",
+        IP: b"*.*.*.7",
+        DEVICE_ID: b"*28",
     }
     forge(fake_vault, record, tokens={})
     with pytest.raises(IntegrityError):
@@ -85,7 +86,7 @@ def test_intent_disclosure_unwrap_outcome(fake_vault: FakeVault, record: uuid.UU
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
 def test_only_what_was_asked_for_is_disclosed_and_unwrapped(
-    fake_vault: FakeVault, record: uuid.UUID, field: Field
+    fake_vault: FakeVault, record: uuid.UUID, field: FieldName
 ) -> None:
     """No key of the other field is touched, of data or of tokens."""
     fake_vault.kms.unwrapped.clear()
@@ -128,15 +129,15 @@ def test_a_request_without_a_record_finds_none(fake_vault: FakeVault) -> None:
 
 def test_a_refusal_of_kms_is_raised_and_logged(fake_vault: FakeVault, record: uuid.UUID) -> None:
     """If one field may not be opened, no field is returned."""
-    fake_vault.kms.denied = {Field.DEVICE_ID}
+    fake_vault.kms.denied = {DEVICE_ID}
     with pytest.raises(KeyUnavailableError):
-        fake_vault.reveal()(reveal_request(record, Field.IP, Field.DEVICE_ID))
+        fake_vault.reveal()(reveal_request(record, IP, DEVICE_ID))
     assert outcome(fake_vault) == ("failed", "key_unavailable")
 
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
 def test_who_may_open_one_field_needs_nothing_of_the_other(
-    fake_vault: FakeVault, record: uuid.UUID, field: Field
+    fake_vault: FakeVault, record: uuid.UUID, field: FieldName
 ) -> None:
     """IAM lets a person open `ip` and never `device_id`."""
     fake_vault.kms.denied = set(PERSONAL_FIELDS) - {field}
@@ -147,12 +148,12 @@ def test_a_value_that_has_no_token_is_an_integrity_failure(
     fake_vault: FakeVault, record: uuid.UUID
 ) -> None:
     """The ciphertext opens, but no event had this value; the error does not show it."""
-    place = ValuePlace.in_record(Field.IP, record, "user-1")
-    sealer = Sealer([fake_vault.leases().data_key(Field.IP, 1)])
+    place = ValuePlace.in_record(IP, record, "user-1")
+    sealer = Sealer([fake_vault.leases().data_key(IP, 1)])
     sealed = sealer.seal(Pii(b"no-address-4711"), place)
-    fake_vault.database.records[record].ciphertexts[Field.IP] = sealed
+    fake_vault.database.records[record].ciphertexts[IP] = sealed
     with pytest.raises(IntegrityError) as caught:
-        fake_vault.reveal()(reveal_request(record, Field.IP))
+        fake_vault.reveal()(reveal_request(record, IP))
     assert caught.value.__context__ is None
 
 
@@ -174,7 +175,7 @@ def test_an_intent_discloses_once(fake_vault: FakeVault, record: uuid.UUID) -> N
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
 def test_a_field_that_was_erased_is_none(
-    fake_vault: FakeVault, record: uuid.UUID, field: Field
+    fake_vault: FakeVault, record: uuid.UUID, field: FieldName
 ) -> None:
     """The other field still opens."""
     row = fake_vault.database.records[record]
@@ -187,7 +188,7 @@ def test_a_field_that_was_erased_is_none(
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
 def test_a_token_that_is_not_that_of_the_value_is_an_integrity_failure(
-    fake_vault: FakeVault, record: uuid.UUID, field: Field
+    fake_vault: FakeVault, record: uuid.UUID, field: FieldName
 ) -> None:
     """The token of the opened value is compared, for each field, and no field is returned."""
     row = fake_vault.database.records[record]
@@ -225,7 +226,7 @@ def test_a_row_of_the_pending_generation_is_checked_against_it(
     row = fake_vault.database.records[newer]
     forge(fake_vault, newer, tokens=row.next_tokens, token_generation=2)
     for record_id in (newer, record):
-        assert fake_vault.reveal()(reveal_request(record_id)).fields[Field.IP] is not None
+        assert fake_vault.reveal()(reveal_request(record_id)).fields[IP] is not None
 
 
 def test_a_cut_over_in_the_middle_is_no_integrity_failure(
@@ -274,9 +275,9 @@ def test_fields_that_were_swapped_are_an_integrity_failure(
     ip, device = (
         fake_vault.database.records[record].ciphertexts[field] for field in PERSONAL_FIELDS
     )
-    forge(fake_vault, record, ciphertexts={Field.IP: device, Field.DEVICE_ID: ip})
+    forge(fake_vault, record, ciphertexts={IP: device, DEVICE_ID: ip})
     with pytest.raises(IntegrityError):
-        fake_vault.reveal()(reveal_request(record, Field.IP))
+        fake_vault.reveal()(reveal_request(record, IP))
 
 
 @pytest.mark.parametrize("stored", [b"", b"\x01", b"\x02" + bytes(64), bytes(49)])
@@ -284,7 +285,7 @@ def test_a_ciphertext_of_no_format_is_an_integrity_failure(
     fake_vault: FakeVault, record: uuid.UUID, stored: bytes
 ) -> None:
     """Damage is reported as damage."""
-    fake_vault.database.records[record].ciphertexts[Field.IP] = stored
+    fake_vault.database.records[record].ciphertexts[IP] = stored
     with pytest.raises(IntegrityError):
         fake_vault.reveal()(reveal_request(record))
     assert outcome(fake_vault) == ("failed", "integrity")

@@ -10,12 +10,12 @@ from dataclasses import replace
 import psycopg2
 import pytest
 
+from tests.kit.declared import IP
 from tests.kit.fakes.vault import find_request
 from tests.kit.many import GENEROUS, used
 from tests.kit.processes import fails
 from tests.kit.vault import Result, Vault
 from vault_etl.audit.postgres import PostgresAuditLog
-from vault_etl.crypto.fields import Field
 from vault_etl.platform.postgres import Database
 from vault_etl.reveal.find import user_digest
 
@@ -83,7 +83,7 @@ def test_one_entry_is_one_user(many: Vault) -> None:
     """Bound to one by a committed transaction, it answers for no other, and not for a search for a value."""
     database = Database(many.database_url("reveal"))
     log = PostgresAuditLog(database)
-    of_value = log.intend(find_request(Field.IP))
+    of_value = log.intend(find_request(IP))
     with (
         closing(psycopg2.connect(many.database_url("reveal"))) as session,
         session.cursor() as cursor,

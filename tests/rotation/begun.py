@@ -8,18 +8,19 @@ import uuid
 from collections.abc import Sequence
 
 from tests.kit.bench import Bench
+from tests.kit.declared import FIELDS, USER_LOGINS
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import token_keys
 from tests.kit.rows import Writer
-from vault_etl.crypto.fields import Field, Table
+from vault_etl.crypto.fields import QUARANTINE_TABLE, EventName, FieldName
 from vault_etl.crypto.keys import KeyState
 from vault_etl.crypto.record_id import record_id_of_message
 from vault_etl.rotation.ranges import OpenRotation, Range
 
 
-def begin_data(bench: Bench, *fields: Field, slices: int = 1) -> OpenRotation:
+def begin_data(bench: Bench, *fields: FieldName, slices: int = 1) -> OpenRotation:
     """Begin a rotation of the data keys of these fields, or of all."""
-    return bench.data_rotations.begin(rotate_request(), fields or tuple(Field), slices)
+    return bench.data_rotations.begin(rotate_request(), fields or FIELDS, slices)
 
 
 def begin_tokens(bench: Bench, generation: int = 2, slices: int = 1) -> OpenRotation:
@@ -37,7 +38,7 @@ def generations(bench: Bench) -> set[tuple[int | None, KeyState]]:
     return {(key.generation, key.state) for key in bench.keys.token_keys()}
 
 
-def scattered(process: Writer) -> dict[Table, set[uuid.UUID]]:
+def scattered(process: Writer) -> dict[EventName, set[uuid.UUID]]:
     """Store rows of three months, of the same millisecond, and without a date; and quarantined bodies."""
     now = process.bench.now()
     moments = [now, now, now - dt.timedelta(days=32), now - dt.timedelta(days=33)]
@@ -49,7 +50,7 @@ def scattered(process: Writer) -> dict[Table, set[uuid.UUID]]:
     ]
     bodies = [process.rejection() for _ in range(4)]
     process.load(*(process.record(record_id=i) for i in ids), *bodies)
-    return {Table.USER_LOGINS: set(ids), Table.QUARANTINE: {row.record_id for row in bodies}}
+    return {USER_LOGINS: set(ids), QUARANTINE_TABLE: {row.record_id for row in bodies}}
 
 
 def claimed(bench: Bench, rotation: OpenRotation) -> list[tuple[uuid.UUID, Range]]:

@@ -12,8 +12,9 @@ import psycopg2
 import psycopg2.extras
 
 from tests.kit.databases import admin
+from tests.kit.declared import DEVICE_ID, IP, PERSONAL_FIELDS
 from tests.kit.vault import Vault, emulator_session
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyMaterial, encryption_context, fingerprint
 
 ADD_KEY = (
@@ -51,14 +52,14 @@ class Worker:
     vault: Vault
     login: str
 
-    def keys(self, count: int = 1) -> dict[Field, list[int]]:
+    def keys(self, count: int = 1) -> dict[FieldName, list[int]]:
         """Data keys as any worker makes them: KMS wraps the keys for `ingest`, this login adds them."""
         return {field: [self._key(field) for _ in range(count)] for field in PERSONAL_FIELDS}
 
     def plant(
         self,
         rows: int,
-        keys: dict[Field, list[int]],
+        keys: dict[FieldName, list[int]],
         *,
         pending: int | None = None,
         masked_ip: uuid.UUID | None = None,
@@ -72,9 +73,9 @@ class Worker:
                 "rows": rows,
                 "pending": pending,
                 "masked_ip": masked_ip,
-                "ips": keys[Field.IP],
-                "devices": keys[Field.DEVICE_ID],
-                "keys": len(keys[Field.IP]),
+                "ips": keys[IP],
+                "devices": keys[DEVICE_ID],
+                "keys": len(keys[IP]),
             },
         )
 
@@ -83,7 +84,7 @@ class Worker:
         found = self.vault.sql("SELECT record_id FROM user_logins WHERE user_id = %s", self.login)
         return {record_id for (record_id,) in found}
 
-    def _key(self, field: Field) -> int:
+    def _key(self, field: FieldName) -> int:
         arn = self.vault.provisioned.key_arns["data"]
         key_id = secrets.randbelow(2**32 - 1) + 1
         session = emulator_session(
@@ -95,7 +96,7 @@ class Worker:
             EncryptionContext=encryption_context(KeyPurpose.DATA, field, key_id),
         )
         print_ = fingerprint(KeyMaterial(made["Plaintext"]), key_id)
-        self._sql(ADD_KEY, (key_id, field.value, arn, made["CiphertextBlob"], print_))
+        self._sql(ADD_KEY, (key_id, field, arn, made["CiphertextBlob"], print_))
         return key_id
 
     def _sql(self, statement: str, values: Sequence[object] | Mapping[str, object]) -> None:

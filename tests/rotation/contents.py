@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.receipts import any_receipt
 from tests.kit.vault import Vault
 from vault_etl import settings
@@ -21,7 +22,7 @@ from vault_etl.app.parts import Parts
 from vault_etl.audit.opening import Opener
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import ValuePlace
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.fields import QUARANTINE, FieldName
 from vault_etl.crypto.keys import DataKey
 from vault_etl.crypto.tokens import FieldTokenizer
 from vault_etl.keys.ring import KeyRing
@@ -87,7 +88,7 @@ class _Reader:
         self._ring = ring
         self._opener = Opener(any_receipt())
         self._keys: dict[int, DataKey] = {}
-        self._tokenizers: dict[tuple[Field, int], FieldTokenizer] = {}
+        self._tokenizers: dict[tuple[FieldName, int], FieldTokenizer] = {}
 
     def read(self) -> Contents:
         """Read and open all values."""
@@ -116,13 +117,13 @@ class _Reader:
         for record_id, stored in self._vault.sql(
             "SELECT record_id, body_ciphertext FROM quarantine"
         ):
-            body = self._open(Field.QUARANTINE, bytes(stored), ValuePlace.in_quarantine(record_id))
+            body = self._open(QUARANTINE, bytes(stored), ValuePlace.in_quarantine(record_id))
             bodies[_digest(body.expose())] += 1
         return Contents(
             records, bodies, frozenset(self._keys), generations, tuple(wrong), tuple(erased)
         )
 
-    def _open(self, field: Field, stored: bytes, place: ValuePlace) -> Pii:
+    def _open(self, field: FieldName, stored: bytes, place: ValuePlace) -> Pii:
         key_id = int.from_bytes(stored[1:5], "big")
         if key_id not in self._keys:
             self._keys[key_id] = self._ring.data_key(key_id, field)

@@ -6,12 +6,12 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from tests.kit.declared import DEVICE_ID, IP
 from tests.kit.fakes.vault import FakeVault
 from tests.rotation.rotation_world import seen_by
 from tests.rotation.token_world import (
     forge,
 )
-from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyState
 
 Damage = Callable[[FakeVault, uuid.UUID], None]
@@ -33,42 +33,42 @@ def other_than(vault: FakeVault, record_id: uuid.UUID) -> uuid.UUID:
 def flipped_bit(vault: FakeVault, record_id: uuid.UUID) -> None:
     """A ciphertext that does not open."""
     ciphertexts = vault.database.records[record_id].ciphertexts
-    ciphertexts[Field.IP] = ciphertexts[Field.IP][:-1] + bytes([ciphertexts[Field.IP][-1] ^ 1])
+    ciphertexts[IP] = ciphertexts[IP][:-1] + bytes([ciphertexts[IP][-1] ^ 1])
 
 
 def unknown_key(vault: FakeVault, record_id: uuid.UUID) -> None:
     """A ciphertext under a key that does not exist."""
     ciphertexts = vault.database.records[record_id].ciphertexts
-    ciphertexts[Field.IP] = ciphertexts[Field.IP][:1] + bytes(4) + ciphertexts[Field.IP][5:]
+    ciphertexts[IP] = ciphertexts[IP][:1] + bytes(4) + ciphertexts[IP][5:]
 
 
 def swapped_ciphertext(vault: FakeVault, record_id: uuid.UUID) -> None:
     """Another row's ciphertext, which opens in that row."""
     other = vault.database.records[other_than(vault, record_id)].ciphertexts
-    vault.database.records[record_id].ciphertexts[Field.IP] = other[Field.IP]
+    vault.database.records[record_id].ciphertexts[IP] = other[IP]
 
 
 def missing_ciphertext(vault: FakeVault, record_id: uuid.UUID) -> None:
     """A token without its value."""
-    del vault.database.records[record_id].ciphertexts[Field.IP]
+    del vault.database.records[record_id].ciphertexts[IP]
 
 
 def forged_token(vault: FakeVault, record_id: uuid.UUID) -> None:
     """A token of no value."""
     tokens = vault.database.records[record_id].tokens
-    forge(vault, record_id, tokens=tokens | {Field.DEVICE_ID: uuid.uuid4()})
+    forge(vault, record_id, tokens=tokens | {DEVICE_ID: uuid.uuid4()})
 
 
 def another_rows_token(vault: FakeVault, record_id: uuid.UUID) -> None:
     """The token of another value: a false duplicate."""
     other = vault.database.records[other_than(vault, record_id)].tokens
     tokens = vault.database.records[record_id].tokens
-    forge(vault, record_id, tokens=tokens | {Field.IP: other[Field.IP]})
+    forge(vault, record_id, tokens=tokens | {IP: other[IP]})
 
 
 def missing_token(vault: FakeVault, record_id: uuid.UUID) -> None:
     """Only one token of two."""
-    forge(vault, record_id, tokens={Field.IP: vault.database.records[record_id].tokens[Field.IP]})
+    forge(vault, record_id, tokens={IP: vault.database.records[record_id].tokens[IP]})
 
 
 def other_generation(vault: FakeVault, record_id: uuid.UUID) -> None:
@@ -91,20 +91,20 @@ BEFORE: list[Damage] = [
 def forged_next_token(vault: FakeVault, record_id: uuid.UUID) -> None:
     """A next token of no value, in a row that shares its values."""
     made = vault.database.records[record_id].next_tokens or {}
-    forge(vault, record_id, next_tokens=made | {Field.IP: uuid.uuid4()})
+    forge(vault, record_id, next_tokens=made | {IP: uuid.uuid4()})
 
 
 def another_rows_next_token(vault: FakeVault, record_id: uuid.UUID) -> None:
     """The next token of another value."""
     other = vault.database.records[other_than(vault, record_id)].next_tokens or {}
     made = vault.database.records[record_id].next_tokens or {}
-    forge(vault, record_id, next_tokens=made | {Field.IP: other[Field.IP]})
+    forge(vault, record_id, next_tokens=made | {IP: other[IP]})
 
 
 def missing_next_token(vault: FakeVault, record_id: uuid.UUID) -> None:
     """Only one next token of two."""
     made = vault.database.records[record_id].next_tokens or {}
-    forge(vault, record_id, next_tokens={Field.IP: made[Field.IP]})
+    forge(vault, record_id, next_tokens={IP: made[IP]})
 
 
 def next_token_without_an_old_one(vault: FakeVault, record_id: uuid.UUID) -> None:

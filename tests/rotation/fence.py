@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.scratch import ARN
-from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose
+from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.keys.make import NewKey, draw_key_id
 from vault_etl.platform.resources import blocks
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.scratch import Scratch, sealed_record
 from tests.rotation.fence import LOCK_FENCE, _keys
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import IncompleteError
-from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_statement_errors import LockTimeoutError
 from vault_etl.platform.waiting import Blocked

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tests.kit.cut_over import Ready, filled_token, ready
+from tests.kit.declared import USER_LOGINS
 from tests.kit.entries import append_committed
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.months import name_of
 from tests.kit.scratch import Scratch
 from tests.rotation.claims import CLAIM
 from vault_etl.audit.entries import Action, AuditRequest
-from vault_etl.crypto.fields import Table
 from vault_etl.partitions.postgres import PostgresPartitions
 from vault_etl.records.months import choose
 from vault_etl.rotation.next_tokens import NextTokens, TokenRow
@@ -22,7 +22,7 @@ from vault_etl.rotation.postgres_retoken import PostgresDetachedMonths, Postgres
 from vault_etl.rotation.ranges import Range, RotationStep
 from vault_etl.rotation.retoken import DetachedMonth
 
-EVERYTHING: Final = Range(Table.USER_LOGINS, uuid.UUID(int=0), uuid.UUID(int=2**128 - 1))
+EVERYTHING: Final = Range(USER_LOGINS, uuid.UUID(int=0), uuid.UUID(int=2**128 - 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declared import FIELDS, IP
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.tap import Tap
 from tests.kit.fakes.vault import FakeVault, reveal_request
 from vault_etl.crypto.ciphertext import Ciphertext
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.crypto.keys import KeyState
 from vault_etl.rotation import data_keys as rotate_keys
 from vault_etl.rotation import workers
@@ -41,7 +42,7 @@ class Versions:
 
     def __init__(self, vault: FakeVault) -> None:
         self._vault = vault
-        self._seen: dict[tuple[Field, uuid.UUID], list[bytes]] = {}
+        self._seen: dict[tuple[FieldName, uuid.UUID], list[bytes]] = {}
         self.look()
 
     def look(self) -> None:
@@ -69,12 +70,12 @@ def seen_by(vault: FakeVault, around: Callable[[str, Callable[[], Any]], Any]) -
     return vault.tapped(lambda part: Tap(part, around))
 
 
-def key_ids(vault: FakeVault, *fields: Field) -> set[int]:
+def key_ids(vault: FakeVault, *fields: FieldName) -> set[int]:
     """The keys that stored values of these fields are sealed under."""
     return {
         Ciphertext.parse(stored).key_id
         for field, _, _, stored in vault.database.ciphertexts()
-        if field in (fields or Field)
+        if field in (fields or FIELDS)
     }
 
 
@@ -86,7 +87,7 @@ def active_ids(vault: FakeVault) -> set[int]:
 def addresses(vault: FakeVault) -> set[bytes]:
     """Reveal every address."""
     revealed = [
-        vault.reveal()(reveal_request(record_id, Field.IP)).fields[Field.IP]
+        vault.reveal()(reveal_request(record_id, IP)).fields[IP]
         for record_id in vault.database.records
     ]
     return {value.expose() for value in revealed if value}

@@ -6,18 +6,19 @@ import uuid
 from collections.abc import Sequence
 
 from tests.kit.bench import Bench
+from tests.kit.declared import DEVICE_ID, FIELDS, IP, USER_LOGINS
 from tests.kit.rows import Writer, writer
 from tests.kit.scratch import ciphertext
 from tests.kit.swaps import everything
-from vault_etl.crypto.fields import Field, Table
+from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, EventName, FieldName
 from vault_etl.crypto.keys import DataKey
 from vault_etl.rotation.ranges import OpenRotation
 from vault_etl.rotation.reencrypt import Replacement, SealedRow
 
 PLACE = {
-    Field.IP: Table.USER_LOGINS,
-    Field.DEVICE_ID: Table.USER_LOGINS,
-    Field.QUARANTINE: Table.QUARANTINE,
+    IP: USER_LOGINS,
+    DEVICE_ID: USER_LOGINS,
+    QUARANTINE: QUARANTINE_TABLE,
 }
 
 
@@ -28,9 +29,7 @@ def loaded(bench: Bench) -> Writer:
     return made
 
 
-def of_keys(
-    process: Writer, *keys: DataKey, fields: Sequence[Field] = tuple(Field)
-) -> OpenRotation:
+def of_keys(process: Writer, *keys: DataKey, fields: Sequence[FieldName] = FIELDS) -> OpenRotation:
     """A rotation that replaces these keys, whatever their state."""
     old = frozenset(key.key_id for key in keys)
     rotation = OpenRotation(rotation_id=uuid.uuid4(), fields=tuple(fields), old_keys=old)
@@ -39,37 +38,36 @@ def of_keys(
 
 
 def old_rows(
-    process: Writer, *fields: Field, place: Table = Table.USER_LOGINS
+    process: Writer, *fields: FieldName, place: EventName = USER_LOGINS
 ) -> Sequence[SealedRow]:
     """The rows under the process's keys of these fields, or of all."""
-    rotation = of_keys(process, *process.keys, fields=fields or tuple(Field))
+    rotation = of_keys(process, *process.keys, fields=fields or FIELDS)
     page = process.bench.reencrypter.page(rotation, everything(place), 100)
     assert page.is_last
     return page.rows
 
 
-def values(rows: Sequence[SealedRow]) -> set[tuple[uuid.UUID, Field]]:
+def values(rows: Sequence[SealedRow]) -> set[tuple[uuid.UUID, FieldName]]:
     """The values that a page has."""
     return {(row.record_id, field) for row in rows for field in row.ciphertexts}
 
 
-def new(row: SealedRow, keys: Sequence[DataKey], *fields: Field) -> Replacement:
+def new(row: SealedRow, keys: Sequence[DataKey], *fields: FieldName) -> Replacement:
     """Other bytes under these keys for these fields, or for all fields that were read."""
     ids = {key.field: key.key_id for key in keys}
     return Replacement(row, {f: ciphertext(ids[f]) for f in fields or row.ciphertexts})
 
 
-def sealed(process: Writer) -> dict[tuple[uuid.UUID, Field], object]:
+def sealed(process: Writer) -> dict[tuple[uuid.UUID, FieldName], object]:
     """Every stored ciphertext."""
-    found: dict[tuple[uuid.UUID, Field], object] = {}
+    found: dict[tuple[uuid.UUID, FieldName], object] = {}
     for record_id, row in process.bench.records().items():
-        found |= {(record_id, Field.IP): row[6], (record_id, Field.DEVICE_ID): row[7]}
+        found |= {(record_id, IP): row[6], (record_id, DEVICE_ID): row[7]}
     return found | {
-        (record_id, Field.QUARANTINE): row[2]
-        for record_id, row in process.bench.rejections().items()
+        (record_id, QUARANTINE): row[2] for record_id, row in process.bench.rejections().items()
     }
 
 
-def key_of(process: Writer, field: Field) -> DataKey:
+def key_of(process: Writer, field: FieldName) -> DataKey:
     """The process's key of this field."""
     return next(key for key in process.keys if key.field is field)

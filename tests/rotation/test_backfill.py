@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declared import IP
 from tests.kit.fakes.eraser import FakeEraser
 from tests.kit.fakes.vault import FakeVault, rotate_request
 from tests.rotation.rotation_world import seen_by
@@ -20,7 +21,6 @@ from tests.rotation.token_world import (
     watched,
 )
 from vault_etl.base.errors import DataError, IncompleteError
-from vault_etl.crypto.fields import Field
 from vault_etl.erase.erase import RecordTarget
 
 
@@ -83,7 +83,7 @@ def test_rows_that_are_reencrypted_meanwhile_are_read_again(vault: FakeVault) ->
 def test_a_token_that_changes_meanwhile_is_read_again(vault: FakeVault) -> None:
     """The changed token is forged: no next token is made of the values that were read before."""
     forged = min(vault.database.records)
-    tokens = vault.database.records[forged].tokens | {Field.IP: uuid.uuid4()}
+    tokens = vault.database.records[forged].tokens | {IP: uuid.uuid4()}
     around = at_first("fill", lambda: forge(vault, forged, tokens=tokens))
     with pytest.raises(DataError, match=str(forged)):
         seen_by(vault, around).rotate_tokens()
@@ -113,7 +113,7 @@ def test_a_row_that_does_not_open_is_passed_once_a_run(vault: FakeVault) -> None
     """A page of such rows causes no endless loop."""
     for record_id in sorted(vault.database.records)[:4]:
         ciphertexts = vault.database.records[record_id].ciphertexts
-        ciphertexts[Field.IP] = ciphertexts[Field.IP][:-16] + bytes(16)
+        ciphertexts[IP] = ciphertexts[IP][:-16] + bytes(16)
     pages: list[int] = []
 
     def counting(name: str, call: Callable[[], Any]) -> object:

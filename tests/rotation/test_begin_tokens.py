@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.key_service import FakeKms
 from tests.kit.fakes.vault import FakeVault, rotate_request
 from tests.rotation.rotation_world import seen_by
 from tests.rotation.token_world import generations
 from vault_etl.base.errors import ConfigurationError, IncompleteError, UnavailableError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose
+from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.rotation.pending_generation import BeginTokens
 

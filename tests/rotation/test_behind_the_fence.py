@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.kit.databases import clone
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.scratch import Scratch
 from tests.kit.waiting import in_the_way
 from tests.rotation.fence import LOCK_FENCE, _keys
-from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.platform.postgres import Database
 from vault_etl.rotation.postgres import PostgresDataRotations, PostgresTokenRotations

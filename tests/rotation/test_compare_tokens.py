@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declared import IP, PERSONAL_FIELDS
 from tests.kit.fakes.tap import Tap
 from tests.kit.fakes.vault import FakeVault, rotate_request
 from tests.rotation.damage import (
@@ -30,7 +31,6 @@ from tests.rotation.token_world import (
     watched,
 )
 from vault_etl.base.errors import DataError, IncompleteError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.crypto.keys import KeyState
 from vault_etl.rotation.compare_tokens import Mapped, TokenComparison
 
@@ -128,13 +128,11 @@ def test_a_sample_finds_wrong_tokens_that_map_one_to_one(vault: FakeVault) -> No
     def permuting(name: str, call: Callable[[], Any]) -> object:
         if name == "compare":
             rows = vault.database.records
-            made = sorted({(r.next_tokens or {})[Field.IP] for r in rows.values()})
+            made = sorted({(r.next_tokens or {})[IP] for r in rows.values()})
             moved = dict(zip(made, made[1:] + made[:1], strict=True))
             for row in list(rows.values()):
                 tokens = row.next_tokens or {}
-                forge(
-                    vault, row.record_id, next_tokens=tokens | {Field.IP: moved[tokens[Field.IP]]}
-                )
+                forge(vault, row.record_id, next_tokens=tokens | {IP: moved[tokens[IP]]})
             answer = call()
             assert answer.holds
             return answer

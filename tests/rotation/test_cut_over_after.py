@@ -11,6 +11,7 @@ import pytest
 from tests.kit.chain import broken
 from tests.kit.cut_over import Ready, cut_over_again, filled_token, ready
 from tests.kit.databases import empty
+from tests.kit.declared import DEVICE_ID, IP, PERSONAL_FIELDS
 from tests.kit.dumps import DEFINITIONS, program
 from tests.kit.fakes.vault import find_request
 from tests.kit.months import ensure, month_start, name_of
@@ -18,7 +19,7 @@ from tests.kit.rights import RIGHTS, rights
 from tests.kit.rows import cut_over_request
 from tests.kit.scratch import Scratch, new_record_id, sealed_record
 from vault_etl.audit.postgres import PostgresAuditLog
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.erase.erase import RecordTarget
 from vault_etl.erase.postgres import PostgresEraser
 from vault_etl.platform.resources import resource_dir
@@ -111,9 +112,9 @@ def months(scratch: Scratch, generation: int, ahead: int, keys: WriteKeys) -> No
         assert isinstance(loader.load([row], [], keys), Loaded)
     named = "masked_ip, masked_device_id, token_generation, next_masked_ip, next_token_generation"
     stored = scratch.sql(f"SELECT {named} FROM {name_of(ahead)}")  # noqa: S608
-    assert stored == [(row.tokens[Field.IP], row.tokens[Field.DEVICE_ID], generation, None, None)]
+    assert stored == [(row.tokens[IP], row.tokens[DEVICE_ID], generation, None, None)]
     shown = "SELECT record_id FROM user_logins_masked WHERE masked_ip = %s"
-    assert scratch.sql(shown, row.tokens[Field.IP], role="analyst") == [(row.record_id,)]
+    assert scratch.sql(shown, row.tokens[IP], role="analyst") == [(row.record_id,)]
     indexes = scratch.sql(INDEXES)
     assert all(mine == parents and good for _, mine, parents, good in indexes)
     assert {mine for name, mine, _, _ in indexes if name == name_of(ahead)} == INDEXED
@@ -166,7 +167,9 @@ def test_an_erasure_removes_tokens_of_both_generations(vault: Ready) -> None:
 
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
-def test_duplicates_are_the_same_and_are_found_by_both_tokens(vault: Ready, field: Field) -> None:
+def test_duplicates_are_the_same_and_are_found_by_both_tokens(
+    vault: Ready, field: FieldName
+) -> None:
     """The counts of rows and users are equal; analysts use the new token, and `find` uses either."""
     old, query = vault.records[0].tokens[field], SharedTokenQuery(field=field, limit=10)
     with vault.scratch.database("analyst") as analyst, vault.scratch.database("reveal") as reveal:

@@ -7,10 +7,10 @@ import pytest
 
 from tests.kit.chain import broken
 from tests.kit.cut_over import CUT_OVER, Ready, cut_over_again, filled_token, ready, state
+from tests.kit.declared import IP
 from tests.kit.rows import cut_over_request
 from tests.kit.scratch import Scratch
 from vault_etl.base.errors import DeniedError, IncompleteError, VaultEtlError
-from vault_etl.crypto.fields import Field
 from vault_etl.rotation.postgres_tokens import PostgresTokenCutOver
 from vault_etl.rotation.token_keys import CutOverDone
 
@@ -182,5 +182,5 @@ def test_a_second_cut_over_works(vault: Ready) -> None:
     for name in ("columns", "rights", "indexes", "view"):
         assert last[name] == first[name]
     shown = scratch.sql("SELECT DISTINCT masked_ip, token_generation FROM user_logins")
-    assert shown == [(filled_token(filled_token(vault.records[0].tokens[Field.IP])), 3)]
+    assert shown == [(filled_token(filled_token(vault.records[0].tokens[IP])), 3)]
     assert broken(scratch) == []

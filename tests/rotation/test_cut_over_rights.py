@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kit.cut_over import Ready, filled_token, ready, state
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.months import name_of
 from tests.kit.rights import RIGHTS, rights
 from tests.kit.scratch import Scratch
 from vault_etl.base.errors import ConfigurationError
-from vault_etl.crypto.fields import PERSONAL_FIELDS
 
 COLUMN_RIGHTS = """
 SELECT a.attrelid::regclass::text, a.attname::text,

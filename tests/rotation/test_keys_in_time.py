@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tests.kit.declared import IP
 from tests.kit.fakes.rotation import CLAIM_SECONDS
 from tests.kit.fakes.vault import FakeVault
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.crypto.keys import KeyMaterial, WrappedKey
 from vault_etl.keys.ring import KeyRing
 from vault_etl.rotation.worker_keys import KEYS_WITHIN_S, WorkerKeys
@@ -20,7 +21,7 @@ ROWS = 20
 class Row:
     """A row under one key."""
 
-    ciphertexts: dict[Field, bytes]
+    ciphertexts: dict[FieldName, bytes]
 
 
 class SlowKms:
@@ -38,8 +39,8 @@ class SlowKms:
 def test_a_page_ends_where_its_keys_take_too_long() -> None:
     """Each row is under another key: the first page does some rows, later pages do the rest, and no claim lapses."""
     vault = FakeVault()
-    key_ids = [vault.leases().data_key(Field.IP, 1).key_id for _ in range(ROWS)]
-    rows = [Row({Field.IP: b"\x01" + key_id.to_bytes(4, "big")}) for key_id in key_ids]
+    key_ids = [vault.leases().data_key(IP, 1).key_id for _ in range(ROWS)]
+    rows = [Row({IP: b"\x01" + key_id.to_bytes(4, "big")}) for key_id in key_ids]
     ring = KeyRing(vault.keys, SlowKms(vault))
     keys = WorkerKeys(ring, vault.value_keys(ring), vault.leases(), vault.clock)
     asked = list[int]()
@@ -58,10 +59,10 @@ def test_a_page_ends_where_its_keys_take_too_long() -> None:
 def test_a_row_under_a_slow_key_is_done_all_the_same() -> None:
     """A page has at least one row, even under a slow key."""
     vault = FakeVault()
-    key_id = vault.leases().data_key(Field.IP, 1).key_id
+    key_id = vault.leases().data_key(IP, 1).key_id
     ring = KeyRing(vault.keys, SlowKms(vault))
     keys = WorkerKeys(ring, vault.value_keys(ring), vault.leases(), vault.clock)
-    row = Row({Field.IP: b"\x01" + key_id.to_bytes(4, "big")})
+    row = Row({IP: b"\x01" + key_id.to_bytes(4, "big")})
     vault.clock.advance(KEYS_WITHIN_S)
     done, found = keys.of_rows([row], lambda _: None)
     assert (done, list(found)) == ([row], [key_id])

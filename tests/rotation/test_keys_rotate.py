@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from tests.kit.declared import FIELDS, IP
 from tests.kit.fakes.identity import FakeIdentity
 from tests.kit.fakes.vault import FakeVault
 from tests.rotation.rotation_world import filled_vault, seen_by
@@ -18,7 +19,7 @@ from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import DataError, UnavailableError, UsageError
 from vault_etl.cli import keys_rotate
 from vault_etl.cli.keys_rotate_runs import RotationOptions, reencrypt
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.platform.clock import Progress
 from vault_etl.rotation.data_keys import Rotation, RotationPlan, plan_rotation
 
@@ -33,7 +34,7 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
     ) -> None:
         requests()
 
-    def plan_data_keys(_parts: object, fields: Sequence[Field], *, lazy: bool) -> RotationPlan:
+    def plan_data_keys(_parts: object, fields: Sequence[FieldName], *, lazy: bool) -> RotationPlan:
         return plan_rotation(vault.keys, vault.rotations, fields, lazy=lazy)
 
     def data_rotation(
@@ -53,10 +54,10 @@ class FakeParts:
     identity = FakeIdentity()
 
 
-def rotate(*fields: Field, dry_run: bool = False, quiet: bool = True) -> None:
+def rotate(*fields: FieldName, dry_run: bool = False, quiet: bool = True) -> None:
     """Run the command as `keys rotate --yes --output json` does."""
     options = RotationOptions(
-        fields=fields or tuple(Field),
+        fields=fields or FIELDS,
         if_due=False,
         rate=None,
         dry_run=dry_run,
@@ -72,7 +73,7 @@ def test_values_that_do_not_open_set_the_exit_code(
 ) -> None:
     """The exit code is 65, after a report that all other values are done; the error names the records."""
     damaged = sorted(vault.database.records)[4]
-    vault.database.records[damaged].ciphertexts[Field.IP] = b"\x01" + bytes(60)
+    vault.database.records[damaged].ciphertexts[IP] = b"\x01" + bytes(60)
     with pytest.raises(DataError, match=f"1 values do not open.*{damaged}") as caught:
         rotate()
     assert caught.value.exit_code == 65
@@ -92,7 +93,7 @@ def test_a_continued_rotation_has_an_entry_that_names_its_fields(
 
     with pytest.raises(UnavailableError):
         seen_by(vault, stopping).rotate()
-    rotate(Field.IP, quiet=False)
+    rotate(IP, quiet=False)
     assert vault.database.audit[-1].fields == ("device_id", "ip", "quarantine")
     assert vault.database.audit[-1].decision == "done"
     said = capsys.readouterr()
@@ -118,7 +119,7 @@ def test_a_dry_run_writes_nothing(vault: FakeVault, capsys: pytest.CaptureFixtur
         {"abort": True},
         {"leave_out": [uuid.UUID(int=1)]},
         {"wait": 5.0},
-        {"tokens": True, "field": [Field.IP]},
+        {"tokens": True, "field": [IP]},
         {"tokens": True, "lazy": True},
         {"lazy": True, "rate": 5.0},
         {"tokens": True, "abort": True, "leave_out": [uuid.UUID(int=1)]},

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declared import DEVICE_ID, IP
 from tests.kit.fakes.vault import FakeVault
 from tests.rotation.damage import (
     AFTER,
@@ -33,7 +34,6 @@ from tests.rotation.token_world import (
 )
 from tests.rotation.workers_rows import WORKER, entries, hinted, keys_of, store_of_worker
 from vault_etl.base.errors import AuditError, DataError, NotFoundError
-from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyState
 from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.token_keys import plan_tokens
@@ -136,8 +136,8 @@ def test_one_login_that_covers_all_rows_is_named(
     good = vault.database.records[damaged].ciphertexts
     for record_id in workers[:3]:
         flipped_bit(vault, record_id)
-    vault.database.records[workers[0]].ciphertexts[Field.DEVICE_ID] = good[Field.DEVICE_ID]
-    vault.database.records[workers[1]].ciphertexts[Field.IP] = good[Field.IP]
+    vault.database.records[workers[0]].ciphertexts[DEVICE_ID] = good[DEVICE_ID]
+    vault.database.records[workers[1]].ciphertexts[IP] = good[IP]
     with pytest.raises(DataError) as caught:
         vault.rotate_tokens()
     assert "; 2 of them under keys of fake" in str(caught.value)
@@ -150,8 +150,8 @@ def test_rows_under_unknown_keys_are_named_by_their_ids(
     """No criterion covers a row whose two keys are unknown."""
     unknown_key(vault, damaged)
     ciphertexts = vault.database.records[damaged].ciphertexts
-    device = ciphertexts[Field.DEVICE_ID]
-    ciphertexts[Field.DEVICE_ID] = device[:1] + bytes(4) + device[5:]
+    device = ciphertexts[DEVICE_ID]
+    ciphertexts[DEVICE_ID] = device[:1] + bytes(4) + device[5:]
     with pytest.raises(DataError) as caught:
         vault.rotate_tokens()
     assert (caught.value.hint or "").endswith("--leave-out ID")

@@ -7,8 +7,9 @@ import uuid
 
 import pytest
 
+from tests.kit.declared import IP
 from vault_etl.base.errors import UsageError
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
 from vault_etl.rotation.leave_out import LeaveOut
 
@@ -108,7 +109,7 @@ def test_a_row_is_named_by_its_id_or_by_a_key_that_meets_all_criteria(
     key = StoredKey(
         key_id=5,
         purpose=KeyPurpose.DATA,
-        field=Field.IP,
+        field=IP,
         generation=None,
         kms_key_arn="arn",
         wrapped_key=b"x",

@@ -8,6 +8,7 @@ import uuid
 import pytest
 
 from tests.kit.bench import Bench
+from tests.kit.declared import DEVICE_ID, FIELDS, IP, PERSONAL_FIELDS, USER_LOGINS
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import token_keys
 from tests.kit.rows import Writer, cut_over_request, writer
@@ -26,7 +27,7 @@ from tests.kit.token_rows import (
     read,
     unequal,
 )
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
+from vault_etl.crypto.fields import QUARANTINE, FieldName
 from vault_etl.erase.erase import RecordTarget
 from vault_etl.records.messages import SealedRecord
 from vault_etl.rotation.compare_tokens import Mapped, TokenComparison
@@ -35,7 +36,7 @@ from vault_etl.rotation.next_tokens import Generations, NextTokens
 from vault_etl.rotation.reencrypt import Replacement, SealedRow
 from vault_etl.rotation.token_keys import CutOverDone
 
-IP, DEVICE = Field.IP, Field.DEVICE_ID
+DEVICE = DEVICE_ID
 HOUR = dt.timedelta(hours=1)
 LEFT_OUT = (None, None, 2)
 TWO_THREE = Generations(2, 3)
@@ -50,7 +51,7 @@ def process(bench: Bench) -> Writer:
 @pytest.fixture
 def other(process: Writer) -> Writer:
     """Another process, with keys of its own."""
-    return Writer(process.bench, tuple(process.bench.data_key(field) for field in Field))
+    return Writer(process.bench, tuple(process.bench.data_key(field) for field in FIELDS))
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_a_record_is_named_by_its_id(bench: Bench, rows: list[SealedRecord]) -> 
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
 def test_rows_are_named_by_either_key(
-    bench: Bench, other: Writer, rows: list[SealedRecord], field: Field
+    bench: Bench, other: Writer, rows: list[SealedRecord], field: FieldName
 ) -> None:
     """One field under the key is enough, because the other field may have been re-encrypted."""
     key = next(key for key in other.keys if key.field is field)
@@ -96,9 +97,7 @@ def test_rows_are_named_by_either_key(
     assert named(bench, what) == of(rows[1], rows[5])
     found = bench.named.count_named(what)
     assert (found.keys, len(found.logins), found.rows) == (1, 1, 2)
-    rest = LeaveOut(
-        key_id=next(k for k in other.keys if k.field not in {field, Field.QUARANTINE}).key_id
-    )
+    rest = LeaveOut(key_id=next(k for k in other.keys if k.field not in {field, QUARANTINE}).key_id)
     assert named(bench, rest) == of(*rows[1::2])
 
 
@@ -183,7 +182,7 @@ def test_a_row_that_was_erased_since_it_was_read_is_not_marked(
     bench.eraser.erase(cut_over_request(), RecordTarget(erased.record_id))
     key = bench.new_key(DEVICE)
     row = SealedRow(
-        Table.USER_LOGINS, sealed.record_id, sealed.user_id, {DEVICE: sealed.ciphertexts[DEVICE]}
+        USER_LOGINS, sealed.record_id, sealed.user_id, {DEVICE: sealed.ciphertexts[DEVICE]}
     )
     assert bench.reencrypter.replace(
         [Replacement(row, {DEVICE: ciphertext(key.key_id)})], [key], outside()
@@ -209,7 +208,7 @@ def test_rows_left_out_are_not_checked(bench: Bench, process: Writer) -> None:
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
 def test_chance_draws_which_unequal_pairs_are_read(
-    bench: Bench, process: Writer, field: Field
+    bench: Bench, process: Writer, field: FieldName
 ) -> None:
     """Honest pairs are drawn however rare they are: 120 real rows, each beside two planted rows with its token."""
     honest = [process.record() for _ in range(120)]

@@ -9,9 +9,10 @@ from typing import Final
 
 import pytest
 
+from tests.kit.declared import FIELDS, USER_LOGINS
 from tests.kit.vault import Vault
 from tests.rotation.events import RECORDS, load_file
-from vault_etl.crypto.fields import Field, Table
+from vault_etl.crypto.fields import QUARANTINE_TABLE, EventName
 from vault_etl.platform import postgres_stream as postgres_pages
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_stream import PAGE_BYTES
@@ -37,19 +38,19 @@ def old_records(
     database: Database, after: uuid.UUID | None, limit: int
 ) -> tuple[Rows, bool | None]:
     """Read records as a rotation of data keys does."""
-    return _old(database, Table.USER_LOGINS, after, limit)
+    return _old(database, USER_LOGINS, after, limit)
 
 
 def old_bodies(database: Database, after: uuid.UUID | None, limit: int) -> tuple[Rows, bool | None]:
     """Read quarantine as a rotation of data keys does."""
-    return _old(database, Table.QUARANTINE, after, limit)
+    return _old(database, QUARANTINE_TABLE, after, limit)
 
 
 def without_tokens(
     database: Database, after: uuid.UUID | None, limit: int
 ) -> tuple[Rows, bool | None]:
     """Read records as a rotation of token keys does."""
-    at = Range(Table.USER_LOGINS, uuid.UUID(int=0), ALL, after)
+    at = Range(USER_LOGINS, uuid.UUID(int=0), ALL, after)
     page = PostgresTokenBackfill(database).page(Generations(1, 2), at, limit)
     return [(row.record_id, _bytes(row.ciphertexts.values(), row.user_id)) for row in page.rows], (
         page.is_last
@@ -58,7 +59,7 @@ def without_tokens(
 
 def left_out(database: Database, after: uuid.UUID | None, limit: int) -> tuple[Rows, bool | None]:
     """Read the records of a login as a rotation of token keys does, to leave them out."""
-    at = Range(Table.USER_LOGINS, uuid.UUID(int=0), ALL, after)
+    at = Range(USER_LOGINS, uuid.UUID(int=0), ALL, after)
     page = PostgresTokenBackfill(database).named(LeaveOut(login="test_ingest"), at, limit)
     return [(row.record_id, _bytes(row.ciphertexts.values(), row.user_id)) for row in page.rows], (
         page.is_last
@@ -136,17 +137,17 @@ def test_a_page_of_long_bodies_is_bounded_too(
 
 
 def _old(
-    database: Database, place: Table, after: uuid.UUID | None, limit: int
+    database: Database, place: EventName, after: uuid.UUID | None, limit: int
 ) -> tuple[Rows, bool | None]:
     with database.transaction() as cursor:
         cursor.execute("SELECT key_id FROM public.data_keys WHERE purpose = 'data'")
         keys = frozenset(key_id for (key_id,) in cursor.fetchall())
-        rotation = OpenRotation(rotation_id=uuid.uuid4(), fields=tuple(Field), old_keys=keys)
+        rotation = OpenRotation(rotation_id=uuid.uuid4(), fields=FIELDS, old_keys=keys)
         cursor.execute("DELETE FROM public.key_rotations WHERE purpose = 'data'")
         cursor.execute(
             "INSERT INTO public.key_rotations (purpose, rotation_id, fields, old_keys)"
             " VALUES ('data', %s, %s, %s)",
-            (rotation.rotation_id, [field.value for field in Field], sorted(keys)),
+            (rotation.rotation_id, list(FIELDS), sorted(keys)),
         )
     at = dataclasses.replace(Range(place, uuid.UUID(int=0), ALL), after=after)
     page = PostgresReencrypter(database).page(rotation, at, limit)

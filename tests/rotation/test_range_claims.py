@@ -11,12 +11,12 @@ from typing import Any
 import psycopg2
 import pytest
 
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.entries import append_committed
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.scratch import Scratch, sealed_record
 from tests.kit.waiting import until
 from tests.rotation.claims import CLAIM, RELEASE, Denied
-from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.rotation.postgres import PostgresDataRotations
 from vault_etl.rotation.ranges import named_keys
 

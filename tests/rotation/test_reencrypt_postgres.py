@@ -8,9 +8,10 @@ import uuid
 
 import pytest
 
+from tests.kit.declared import FIELDS, IP, PERSONAL_FIELDS
 from tests.kit.scratch import Scratch, ciphertext, sealed_record, sealed_rejection
 from tests.kit.swaps import everything, open_data_rotation, outside, replaced, swaps
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
+from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, FieldName
 from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.records.messages import SealedRecord
@@ -23,7 +24,7 @@ from vault_etl.rotation.reencrypt import Replacement
 def keys(scratch: Scratch) -> WriteKeys:
     """Active token keys, and a data key a field."""
     scratch.add_token_keys()
-    return scratch.write_keys(*Field)
+    return scratch.write_keys(*FIELDS)
 
 
 def load(scratch: Scratch, keys: WriteKeys, count: int, **changes: object) -> list[SealedRecord]:
@@ -40,7 +41,7 @@ def usage(scratch: Scratch, role: str = "audit") -> dict[int, int]:
         return {used.key.key_id: used.rows for used in PostgresKeyStore(database).usage()}
 
 
-def stored(scratch: Scratch, field: Field = Field.IP) -> dict[uuid.UUID, bytes | None]:
+def stored(scratch: Scratch, field: FieldName = IP) -> dict[uuid.UUID, bytes | None]:
     """The ciphertexts of a field."""
     rows = scratch.sql(f"SELECT record_id, {field}_ciphertext FROM user_logins")  # noqa: S608
     return {record_id: value and bytes(value) for record_id, value in rows}
@@ -62,7 +63,7 @@ def test_usage_counts_the_values_under_each_key(
     scratch.sql(
         "UPDATE user_logins SET device_id_ciphertext = NULL WHERE next_token_generation = 2"
     )
-    spare = scratch.add_data_key(Field.IP)
+    spare = scratch.add_data_key(IP)
     generations = dict(
         scratch.sql("SELECT key_id, generation FROM data_keys WHERE purpose = 'token'")
     )
@@ -90,7 +91,7 @@ def test_a_ciphertext_too_short_to_name_a_key_stops_no_count(
 def rotation_of(scratch: Scratch, keys: WriteKeys) -> OpenRotation:
     """A rotation that replaces these keys."""
     old = frozenset(key.key_id for key in keys.data_keys)
-    rotation = OpenRotation(rotation_id=uuid.uuid4(), fields=tuple(Field), old_keys=old)
+    rotation = OpenRotation(rotation_id=uuid.uuid4(), fields=FIELDS, old_keys=old)
     open_data_rotation(scratch.sql, rotation)
     return rotation
 
@@ -117,19 +118,21 @@ def test_quarantined_bodies_come_a_few_at_a_time(scratch: Scratch, keys: WriteKe
     rejections = [sealed_rejection(keys, 2**18 + 1) for _ in range(20)]
     with scratch.loader() as loader:
         loader.load([], rejections, keys)
-    key = scratch.add_data_key(Field.QUARANTINE, role="re-encrypt")
+    key = scratch.add_data_key(QUARANTINE, role="re-encrypt")
     with scratch.database("re-encrypt") as database:
         reencrypter = PostgresReencrypter(database)
-        page = reencrypter.page(rotation_of(scratch, keys), everything(Table.QUARANTINE), 500)
+        page = reencrypter.page(rotation_of(scratch, keys), everything(QUARANTINE_TABLE), 500)
         assert (len(page.rows), page.is_last) == (15, False)
-        new = {Field.QUARANTINE: ciphertext(key.key_id, 2**18 + 1)}
+        new = {QUARANTINE: ciphertext(key.key_id, 2**18 + 1)}
         batch = [Replacement(row, new) for row in page.rows]
-        assert reencrypter.replace(batch, [key], outside(Table.QUARANTINE)) == Swap(15, 15)
+        assert reencrypter.replace(batch, [key], outside(QUARANTINE_TABLE)) == Swap(15, 15)
     assert usage(scratch)[keys.data_keys[2].key_id] == 5
 
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
-def test_a_swap_changes_its_field_alone(scratch: Scratch, keys: WriteKeys, field: Field) -> None:
+def test_a_swap_changes_its_field_alone(
+    scratch: Scratch, keys: WriteKeys, field: FieldName
+) -> None:
     """The new bytes replace the old bytes; every other column is as it was."""
     records = load(scratch, keys, 5)
     rest = f"SELECT to_jsonb(r) - '{field}_ciphertext' FROM user_logins AS r ORDER BY record_id"  # noqa: S608
@@ -148,10 +151,10 @@ def test_a_value_that_changed_meanwhile_is_left_alone(scratch: Scratch, keys: Wr
     scratch.sql(
         "UPDATE user_logins SET ip_ciphertext = %s WHERE record_id = %s", newer, changed.record_id
     )
-    key = scratch.add_data_key(Field.IP, role="re-encrypt")
+    key = scratch.add_data_key(IP, role="re-encrypt")
     batch = swaps([changed, same], key)
     assert replaced(scratch, batch, key) == Swap(1, 1)
-    swapped = batch[1].ciphertexts[Field.IP]
+    swapped = batch[1].ciphertexts[IP]
     assert stored(scratch) == {changed.record_id: newer, same.record_id: swapped}
 
 
@@ -161,7 +164,7 @@ def test_an_erased_value_stays_erased(scratch: Scratch, keys: WriteKeys) -> None
     scratch.sql(
         "UPDATE user_logins SET ip_ciphertext = NULL WHERE record_id = %s", erased.record_id
     )
-    key = scratch.add_data_key(Field.IP, role="re-encrypt")
+    key = scratch.add_data_key(IP, role="re-encrypt")
     assert replaced(scratch, swaps([erased, same], key), key) == Swap(1, 1)
     assert stored(scratch)[erased.record_id] is None
 
@@ -169,7 +172,7 @@ def test_an_erased_value_stays_erased(scratch: Scratch, keys: WriteKeys) -> None
 def test_an_erasure_in_progress_wins_too(scratch: Scratch, keys: WriteKeys) -> None:
     """The swap waits for the open erasure, reads the row again, and leaves the NULL."""
     (record,) = load(scratch, keys, 1)
-    key = scratch.add_data_key(Field.IP, role="re-encrypt")
+    key = scratch.add_data_key(IP, role="re-encrypt")
     with scratch.connect() as erasing, erasing.cursor() as cursor:
         cursor.execute("UPDATE public.user_logins SET ip_ciphertext = NULL")
         timer = threading.Timer(0.3, erasing.commit)
@@ -182,7 +185,7 @@ def test_an_erasure_in_progress_wins_too(scratch: Scratch, keys: WriteKeys) -> N
 def test_a_deadlock_is_tried_again(scratch: Scratch, keys: WriteKeys) -> None:
     """When another writer locks the same rows in the opposite order, the swap succeeds in the end."""
     first, second = load(scratch, keys, 2)
-    key = scratch.add_data_key(Field.IP, role="re-encrypt")
+    key = scratch.add_data_key(IP, role="re-encrypt")
     lock = "SELECT FROM public.user_logins WHERE record_id = %s FOR UPDATE"
     with scratch.connect() as other, other.cursor() as cursor:
         cursor.execute("SET deadlock_timeout = '30s'")  # so that it is not the victim

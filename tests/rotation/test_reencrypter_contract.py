@@ -8,12 +8,13 @@ import uuid
 import pytest
 
 from tests.kit.bench import Bench
+from tests.kit.declared import FIELDS, IP, TABLES, USER_LOGINS
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.rows import Writer, writer
 from tests.kit.scratch import ciphertext
 from tests.kit.swaps import everything
 from tests.rotation.sealed_rows import PLACE, key_of, loaded, of_keys, old_rows, sealed, values
-from vault_etl.crypto.fields import Field, Table
+from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, EventName, FieldName
 from vault_etl.rotation.ranges import Range
 from vault_etl.rotation.reencrypt import Remaining, SealedRow
 
@@ -24,33 +25,33 @@ def process(bench: Bench) -> Writer:
     return loaded(bench)
 
 
-@pytest.mark.parametrize(("place", "count"), [(Table.USER_LOGINS, 5), (Table.QUARANTINE, 3)])
+@pytest.mark.parametrize(("place", "count"), [(USER_LOGINS, 5), (QUARANTINE_TABLE, 3)])
 def test_old_values_are_read_in_the_order_of_their_rows(
-    process: Writer, place: Table, count: int
+    process: Writer, place: EventName, count: int
 ) -> None:
     """Each row is read once, with its person, and with all its old values."""
     rows = old_rows(process, place=place)
     assert [row.record_id for row in rows] == sorted({row.record_id for row in rows})
     assert len(rows) == count
     assert {row.place for row in rows} == {place}
-    assert {row.user_id for row in rows} == {"" if place is Table.QUARANTINE else "user-1"}
+    assert {row.user_id for row in rows} == {"" if place == QUARANTINE_TABLE else "user-1"}
     there = sealed(process)
     for row in rows:
-        assert set(row.ciphertexts) == {f for f in Field if PLACE[f] is place}
+        assert set(row.ciphertexts) == {f for f in FIELDS if PLACE[f] is place}
         assert all(there[row.record_id, f] == sealed for f, sealed in row.ciphertexts.items())
 
 
-@pytest.mark.parametrize("field", Field)
-def test_only_the_fields_that_are_asked_for_are_read(process: Writer, field: Field) -> None:
+@pytest.mark.parametrize("field", FIELDS)
+def test_only_the_fields_that_are_asked_for_are_read(process: Writer, field: FieldName) -> None:
     """The other fields of the row are absent, in either table."""
     assert {f for _, f in values(old_rows(process, field, place=PLACE[field]))} == {field}
-    (elsewhere,) = set(Table) - {PLACE[field]}
+    (elsewhere,) = set(TABLES) - {PLACE[field]}
     assert old_rows(process, field, place=elsewhere) == []
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 5, 6])
-@pytest.mark.parametrize("place", Table)
-def test_pages_follow_each_other(process: Writer, place: Table, limit: int) -> None:
+@pytest.mark.parametrize("place", TABLES)
+def test_pages_follow_each_other(process: Writer, place: EventName, limit: int) -> None:
     """Each page starts after the last row of the page before, until one says that it is the last."""
     rotation, at = of_keys(process, *process.keys), everything(place)
     seen: list[SealedRow] = []
@@ -72,7 +73,7 @@ def test_a_page_keeps_to_its_range(process: Writer) -> None:
 
     def read(first: int, last: int, after: int | None = None) -> list[uuid.UUID]:
         behind = None if after is None else ids[after]
-        at = Range(Table.USER_LOGINS, ids[first], ids[last], behind)
+        at = Range(USER_LOGINS, ids[first], ids[last], behind)
         return [row.record_id for row in process.bench.reencrypter.page(rotation, at, 100).rows]
 
     assert read(1, 3) == ids[1:4]
@@ -85,27 +86,27 @@ def test_values_under_keys_that_stay_are_left_out(process: Writer) -> None:
     """A rotation replaces its own keys alone, not another process's, active or retired since."""
     other = writer(process.bench)
     other.load(other.record(), other.rejection())
-    before = [old_rows(process, place=place) for place in Table]
+    before = [old_rows(process, place=place) for place in TABLES]
     assert [len(rows) for rows in before] == [5, 3]
-    process.bench.keys.retire_data_keys(rotate_request(), Field)
-    assert [old_rows(process, place=place) for place in Table] == before
+    process.bench.keys.retire_data_keys(rotate_request(), FIELDS)
+    assert [old_rows(process, place=place) for place in TABLES] == before
 
 
 def test_a_row_shows_only_its_old_values(process: Writer) -> None:
     """One field is under an old key and one under a new key: only the old value is read."""
-    rotation = of_keys(process, key_of(process, Field.IP))
+    rotation = of_keys(process, key_of(process, IP))
     page = process.bench.reencrypter.page(rotation, everything(), 100)
-    assert {frozenset(row.ciphertexts) for row in page.rows} == {frozenset({Field.IP})}
+    assert {frozenset(row.ciphertexts) for row in page.rows} == {frozenset({IP})}
     assert process.bench.reencrypter.remaining(rotation).values == 5
 
 
-def unknown(process: Writer, field: Field) -> bytes:
+def unknown(process: Writer, field: FieldName) -> bytes:
     """A key that does not exist."""
     del process, field
     return ciphertext(7)
 
 
-def destroyed(process: Writer, field: Field) -> bytes:
+def destroyed(process: Writer, field: FieldName) -> bytes:
     """A destroyed key of this field."""
     key = process.bench.data_key(field)
     process.bench.keys.retire_data_keys(rotate_request(), [field])
@@ -113,26 +114,26 @@ def destroyed(process: Writer, field: Field) -> bytes:
     return ciphertext(key.key_id)
 
 
-def of_another_field(process: Writer, field: Field) -> bytes:
+def of_another_field(process: Writer, field: FieldName) -> bytes:
     """A good key of another field."""
-    other = next(f for f in Field if f is not field)
+    other = next(f for f in FIELDS if f is not field)
     return ciphertext(key_of(process, other).key_id)
 
 
-def a_token_key(process: Writer, field: Field) -> bytes:
+def a_token_key(process: Writer, field: FieldName) -> bytes:
     """A key of the same field, with another purpose."""
     key = next((k for k in process.bench.keys.token_keys() if k.field is field), None)
     return ciphertext(key.key_id if key else 9)
 
 
-@pytest.mark.parametrize("field", Field)
+@pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize(
     "forged",
     [unknown, destroyed, of_another_field, a_token_key],
     ids=lambda f: f.__name__,
 )
 def test_a_value_that_no_key_opens_is_old_in_every_rotation_of_its_field(
-    process: Writer, field: Field, forged: object
+    process: Writer, field: FieldName, forged: object
 ) -> None:
     """Each rotation therefore finds and names the value, even a rotation that retires no such key."""
     reencrypter, place = process.bench.reencrypter, PLACE[field]
@@ -146,23 +147,23 @@ def test_a_value_that_no_key_opens_is_old_in_every_rotation_of_its_field(
     ]
     assert reencrypter.remaining(rotation) == Remaining(1, (row.record_id,))
     assert reencrypter.remaining(
-        of_keys(process, fields=[f for f in Field if f is not field])
+        of_keys(process, fields=[f for f in FIELDS if f is not field])
     ) == Remaining(0, ())
 
 
 def test_values_that_were_erased_are_left_out(process: Writer) -> None:
     """An erased value cannot be re-encrypted."""
-    rows, bodies = old_rows(process), old_rows(process, place=Table.QUARANTINE)
-    process.bench.erase(rows[0].record_id, Field.IP)
-    process.bench.erase(bodies[0].record_id, Field.QUARANTINE)
-    assert values(old_rows(process)) == values(rows) - {(rows[0].record_id, Field.IP)}
-    assert list(old_rows(process, place=Table.QUARANTINE)) == list(bodies[1:])
+    rows, bodies = old_rows(process), old_rows(process, place=QUARANTINE_TABLE)
+    process.bench.erase(rows[0].record_id, IP)
+    process.bench.erase(bodies[0].record_id, QUARANTINE)
+    assert values(old_rows(process)) == values(rows) - {(rows[0].record_id, IP)}
+    assert list(old_rows(process, place=QUARANTINE_TABLE)) == list(bodies[1:])
 
 
 def test_remaining_values_are_counted_in_both_tables_and_named(process: Writer) -> None:
     """Values are counted, and records are named, ten at the most, those of user_logins first."""
     reencrypter, rotation = process.bench.reencrypter, of_keys(process, *process.keys)
-    rows, bodies = old_rows(process), old_rows(process, place=Table.QUARANTINE)
+    rows, bodies = old_rows(process), old_rows(process, place=QUARANTINE_TABLE)
     ids = [row.record_id for row in (*rows, *bodies)]
     assert reencrypter.remaining(rotation) == Remaining(2 * 5 + 3, tuple(ids))
     process.load(*(process.record() for _ in range(4)))

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from tests.kit.bench import Bench
+from tests.kit.declared import DEVICE_ID, FIELDS, IP, PERSONAL_FIELDS, TABLES
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.rows import Writer
 from tests.kit.swaps import outside
 from tests.rotation.sealed_rows import PLACE, loaded, new, old_rows, sealed
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
+from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, EventName, FieldName
 from vault_etl.crypto.keys import DataKey
 from vault_etl.rotation.ranges import OpenRotation, Range, RotationStep, Swap
 from vault_etl.rotation.reencrypt import Replacement, SealedRow
@@ -25,8 +26,10 @@ def process(bench: Bench) -> Writer:
     return loaded(bench)
 
 
-@pytest.mark.parametrize("fields", [(f,) for f in Field] + [PERSONAL_FIELDS])
-def test_a_swap_changes_the_ciphertexts_alone(process: Writer, fields: tuple[Field, ...]) -> None:
+@pytest.mark.parametrize("fields", [(f,) for f in FIELDS] + [PERSONAL_FIELDS])
+def test_a_swap_changes_the_ciphertexts_alone(
+    process: Writer, fields: tuple[FieldName, ...]
+) -> None:
     """The swap changes these rows and these fields, and counts them by row and by value."""
     place = PLACE[fields[0]]
     rows = old_rows(process, place=place)
@@ -48,13 +51,13 @@ def test_a_swap_changes_the_ciphertexts_alone(process: Writer, fields: tuple[Fie
     assert expected != before
 
 
-@pytest.mark.parametrize("place", Table)
+@pytest.mark.parametrize("place", TABLES)
 def test_a_value_that_changed_since_it_was_read_is_not_swapped(
-    process: Writer, place: Table
+    process: Writer, place: EventName
 ) -> None:
     """An erasure in between wins, and so does another rotation; only the other values count."""
     reencrypter = process.bench.reencrypter
-    field = Field.QUARANTINE if place is Table.QUARANTINE else Field.IP
+    field = QUARANTINE if place == QUARANTINE_TABLE else IP
     erased, moved, same = old_rows(process, field, place=place)[:3]
     keys = [process.bench.new_key(field)]
     process.bench.erase(erased.record_id, field)
@@ -71,14 +74,16 @@ def test_a_row_is_swapped_as_a_whole(process: Writer) -> None:
     reencrypter = process.bench.reencrypter
     row = old_rows(process)[0]
     keys = [process.bench.new_key(field) for field in PERSONAL_FIELDS]
-    process.bench.erase(row.record_id, Field.DEVICE_ID)
+    process.bench.erase(row.record_id, DEVICE_ID)
     assert reencrypter.replace([new(row, keys)], keys, outside()) == Swap(0, 0)
-    assert sealed(process)[row.record_id, Field.IP] == row.ciphertexts[Field.IP]
-    assert reencrypter.replace([new(row, keys, Field.IP)], keys, outside()) == Swap(1, 1)
+    assert sealed(process)[row.record_id, IP] == row.ciphertexts[IP]
+    assert reencrypter.replace([new(row, keys, IP)], keys, outside()) == Swap(1, 1)
 
 
-@pytest.mark.parametrize("place", Table)
-def test_no_value_is_written_under_a_key_that_is_not_active(process: Writer, place: Table) -> None:
+@pytest.mark.parametrize("place", TABLES)
+def test_no_value_is_written_under_a_key_that_is_not_active(
+    process: Writer, place: EventName
+) -> None:
     """One of the keys was retired: the fence returns None, and every old byte stays."""
     rows = old_rows(process, place=place)
     fields = tuple(rows[0].ciphertexts)
@@ -150,7 +155,7 @@ def test_a_step_without_a_row_keeps_the_cursor(claimed: Claimed) -> None:
 
 def test_a_page_that_was_swapped_in_part_does_not_move_the_cursor(claimed: Claimed) -> None:
     """A row that changed since it was read is read again."""
-    claimed.process.bench.erase(claimed.rows[0].record_id, Field.IP)
+    claimed.process.bench.erase(claimed.rows[0].record_id, IP)
     assert claimed.replace([new(r, claimed.keys) for r in claimed.rows[:2]], is_done=True) == Swap(
         1, 2
     )
@@ -159,7 +164,7 @@ def test_a_page_that_was_swapped_in_part_does_not_move_the_cursor(claimed: Claim
 
 def test_a_page_that_the_fence_refuses_does_not_move_the_cursor(claimed: Claimed) -> None:
     """The result is None: neither rows nor cursor are written."""
-    claimed.process.bench.keys.retire_data_keys(rotate_request(), [Field.IP])
+    claimed.process.bench.keys.retire_data_keys(rotate_request(), [IP])
     before = sealed(claimed.process)
     assert claimed.replace([new(r, claimed.keys) for r in claimed.rows[:2]], is_done=True) is None
     assert claimed.cursor() == (None, False)
@@ -181,7 +186,7 @@ def test_a_worker_that_has_lost_a_range_does_not_move_its_cursor(claimed: Claime
 def test_a_page_renews_the_claim(claimed: Claimed) -> None:
     """A whole or a partial page renews the claim: a worker that makes progress keeps its range."""
     bench, other = claimed.process.bench, uuid.uuid4()
-    bench.erase(claimed.rows[0].record_id, Field.IP)
+    bench.erase(claimed.rows[0].record_id, IP)
     for batch in ([], [new(claimed.rows[0], claimed.keys)]):
         bench.pass_lease(8)
         claimed.replace(batch)

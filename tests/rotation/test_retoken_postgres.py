@@ -10,6 +10,7 @@ import psycopg2
 import pytest
 
 from tests.kit.cut_over import filled_token
+from tests.kit.declared import IP, PERSONAL_FIELDS
 from tests.kit.entries import append_committed
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.rows import cut_over_request
@@ -18,7 +19,6 @@ from tests.rotation.claims import RELEASE, Denied
 from tests.rotation.retoken_site import EVERYTHING, Site, begun_site
 from vault_etl.audit.entries import Action
 from vault_etl.base.errors import ConfigurationError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.erase.erase import RecordTarget
 from vault_etl.erase.postgres import PostgresEraser
 from vault_etl.rotation.postgres import PostgresDataRotations
@@ -46,7 +46,7 @@ def test_rows_get_their_new_tokens_and_are_counted(site: Site) -> None:
     assert site.counts() == {("token", 1): 1, ("token", 2): 1, ("next_token", 2): 1}
     assert [row.record_id for row in site.rows(claim)] == [rows[1].record_id]
     assert site.fill(claim, rows) == 1, "the first one is not what was read any more"
-    new = filled_token(rows[0].tokens[Field.IP])
+    new = filled_token(rows[0].tokens[IP])
     assert site.stored() == [(new, 2, None, None)] * 2
     assert site.counts() == {("token", 2): 2}
     changed = site.scratch.value("SELECT count(*) FROM detached_changes")
@@ -165,7 +165,7 @@ def test_an_erasure_wins(site: Site) -> None:
         PostgresEraser(database).erase(erase, RecordTarget(rows[0].record_id))
     assert site.fill(claim, rows) == 1
     left = {row[:2] for row in site.stored()}
-    assert left == {(None, None), (filled_token(rows[1].tokens[Field.IP]), 2)}
+    assert left == {(None, None), (filled_token(rows[1].tokens[IP]), 2)}
 
 
 def test_the_active_generation_alone_is_written(site: Site) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declared import DEVICE_ID, FIELDS, IP
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.vault import FakeVault, rotate_request
 from tests.rotation.rotation_world import (
@@ -25,7 +26,7 @@ from vault_etl.base.errors import (
 )
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import QUARANTINE, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.records.fenced_writes import MAX_FENCE_TRIES
@@ -52,17 +53,17 @@ def test_every_value_is_reencrypted_under_new_keys(vault: FakeVault) -> None:
 
 def test_a_quarantined_body_is_reencrypted_too(vault: FakeVault) -> None:
     """A body holds personal values as a row does."""
-    old = key_ids(vault, Field.QUARANTINE)
-    vault.rotate(Field.QUARANTINE)
-    assert not old & key_ids(vault, Field.QUARANTINE)
+    old = key_ids(vault, QUARANTINE)
+    vault.rotate(QUARANTINE)
+    assert not old & key_ids(vault, QUARANTINE)
 
 
 def test_only_the_fields_that_were_asked_for_are_rotated(vault: FakeVault) -> None:
     """The other fields keep their keys."""
-    others = key_ids(vault, Field.DEVICE_ID, Field.QUARANTINE)
-    report = vault.rotate(Field.IP)
+    others = key_ids(vault, DEVICE_ID, QUARANTINE)
+    report = vault.rotate(IP)
     assert report.values_reencrypted == 7
-    assert key_ids(vault, Field.DEVICE_ID, Field.QUARANTINE) == others
+    assert key_ids(vault, DEVICE_ID, QUARANTINE) == others
 
 
 def test_tokens_and_token_keys_are_left_alone(vault: FakeVault) -> None:
@@ -102,18 +103,18 @@ def test_a_second_rotation_reencrypts_only_the_values_of_the_first(vault: FakeVa
 def test_a_plan_counts_and_changes_nothing(vault: FakeVault) -> None:
     """The plan has the keys to retire, and the number of values to re-encrypt."""
     before = dict(vault.database.keys)
-    plan = plan_rotation(vault.keys, vault.rotations, tuple(Field))
+    plan = plan_rotation(vault.keys, vault.rotations, FIELDS)
     assert (set(plan.retire), plan.values) == (key_ids(vault), 15)
     assert vault.database.keys == before
-    assert plan_rotation(vault.keys, vault.rotations, [Field.IP]).values == 7
+    assert plan_rotation(vault.keys, vault.rotations, [IP]).values == 7
 
 
 def test_a_key_that_kms_refuses_ends_the_run(vault: FakeVault) -> None:
     """KMS refuses a new key too: the values are not damaged, and KMS is not asked for each value."""
-    vault.kms.denied = {Field.IP}
+    vault.kms.denied = {IP}
     vault.kms.unwrapped.clear()
     with pytest.raises(KeyUnavailableError):
-        vault.rotate(Field.IP)
+        vault.rotate(IP)
     assert len(vault.kms.unwrapped) == 2
     assert vault.database.audit[-1].error_code == "key_unavailable"
     vault.kms.denied = set()
@@ -126,31 +127,31 @@ def test_a_value_that_was_erased_in_between_stays_erased(vault: FakeVault) -> No
 
     def erasing(name: str, call: Callable[[], Any]) -> object:
         if name == "replace":
-            vault.database.records[erased].ciphertexts.pop(Field.IP, None)
+            vault.database.records[erased].ciphertexts.pop(IP, None)
         return call()
 
     seen = seen_by(vault, erasing)
-    report = seen.rotate(Field.IP)
+    report = seen.rotate(IP)
     assert report.values_reencrypted == 6
-    assert Field.IP not in vault.database.records[erased].ciphertexts
+    assert IP not in vault.database.records[erased].ciphertexts
 
 
 def test_a_row_that_changes_under_a_page_is_read_again(vault: FakeVault) -> None:
     """Another process seals the row twice under an old key, between the read and the swap, and then no more."""
     changing = vault.database.records[min(vault.database.records)]
-    place = ValuePlace.in_record(Field.IP, changing.record_id, changing.user_id)
+    place = ValuePlace.in_record(IP, changing.record_id, changing.user_id)
     value = Pii(b"198.51.100." + changing.user_id.removeprefix("user-").encode())
-    old_key = vault.leases().data_key(Field.IP, 1)
-    vault.keys.retire_data_keys(rotate_request(), [Field.IP])
+    old_key = vault.leases().data_key(IP, 1)
+    vault.keys.retire_data_keys(rotate_request(), [IP])
     calls: list[str] = []
 
     def reencrypting(name: str, call: Callable[[], Any]) -> object:
         calls.append(name)
         if name == "replace" and calls.count("replace") <= 2:
-            changing.ciphertexts[Field.IP] = Sealer([old_key]).seal(value, place)
+            changing.ciphertexts[IP] = Sealer([old_key]).seal(value, place)
         return call()
 
-    report = seen_by(vault, reencrypting).rotate(Field.IP)
+    report = seen_by(vault, reencrypting).rotate(IP)
     assert (report.values_reencrypted, report.values_remaining) == (7, 0)
     assert calls.count("page") <= 6
     assert vault.clock.monotonic() == 0, "it waited for its own claim to end"
@@ -163,11 +164,11 @@ def test_no_value_is_written_under_keys_that_another_rotation_retires(vault: Fak
 
     def retiring(name: str, call: Callable[[], Any]) -> object:
         if name == "replace" and not retired:
-            retired.extend(vault.keys.retire_data_keys(rotate_request(), [Field.IP]))
+            retired.extend(vault.keys.retire_data_keys(rotate_request(), [IP]))
         return call()
 
     seen = seen_by(vault, retiring)
-    report = seen.rotate(Field.IP)
+    report = seen.rotate(IP)
     assert retired
     assert report.values_reencrypted == 7
     assert not set(retired) & key_ids(vault)
@@ -180,12 +181,12 @@ def test_keys_that_change_under_every_try_end_the_run(vault: FakeVault) -> None:
 
     def retiring(name: str, call: Callable[[], Any]) -> object:
         if name == "replace":
-            tries.append(vault.keys.retire_data_keys(rotate_request(), [Field.IP]))
+            tries.append(vault.keys.retire_data_keys(rotate_request(), [IP]))
         return call()
 
     seen = seen_by(vault, retiring)
     with pytest.raises(IncompleteError):
-        seen.rotate(Field.IP)
+        seen.rotate(IP)
     assert len(tries) == MAX_FENCE_TRIES
     assert addresses(vault) == EVERY_ADDRESS
 
@@ -203,7 +204,7 @@ def test_no_key_is_retired_without_an_intent(vault: FakeVault) -> None:
 
 def test_a_rotation_is_one_entry_with_its_outcome(vault: FakeVault) -> None:
     """The entry has all fields that were asked for."""
-    vault.rotate(Field.IP, Field.QUARANTINE)
+    vault.rotate(IP, QUARANTINE)
     intent, outcome = vault.database.audit[-2:]
     assert (intent.action, intent.fields) == ("keys rotate", ("ip", "quarantine"))
     assert (outcome.phase, outcome.decision) == ("outcome", "done")

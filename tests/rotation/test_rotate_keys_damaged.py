@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.kit.declared import DEVICE_ID, IP
 from tests.kit.fakes.vault import FakeVault
 from tests.rotation.rotation_world import (
     filled_vault,
     key_ids,
 )
-from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyState
 
 
@@ -25,13 +25,13 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
 def test_a_value_that_does_not_open_is_left_and_named(vault: FakeVault) -> None:
     """The value stays byte for byte as it was, and every other value is done."""
     damaged = sorted(vault.database.records)[2]
-    stored = bytearray(vault.database.records[damaged].ciphertexts[Field.IP])
+    stored = bytearray(vault.database.records[damaged].ciphertexts[IP])
     stored[-1] ^= 1
-    vault.database.records[damaged].ciphertexts[Field.IP] = bytes(stored)
+    vault.database.records[damaged].ciphertexts[IP] = bytes(stored)
     report = vault.rotate()
     assert report.failed == (damaged,)
     assert (report.values_reencrypted, report.values_remaining) == (14, 1)
-    assert vault.database.records[damaged].ciphertexts[Field.IP] == bytes(stored)
+    assert vault.database.records[damaged].ciphertexts[IP] == bytes(stored)
 
 
 def test_a_page_of_values_that_do_not_open_does_not_stop_the_rest(vault: FakeVault) -> None:
@@ -39,21 +39,21 @@ def test_a_page_of_values_that_do_not_open_does_not_stop_the_rest(vault: FakeVau
     damaged = sorted(vault.database.records)[:3]
     for record_id in damaged:
         ciphertexts = vault.database.records[record_id].ciphertexts
-        ciphertexts[Field.IP] = ciphertexts[Field.IP][:-16] + bytes(16)
-    report = vault.rotate(Field.IP)
+        ciphertexts[IP] = ciphertexts[IP][:-16] + bytes(16)
+    report = vault.rotate(IP)
     assert report.failed == tuple(damaged)
     assert (report.values_reencrypted, report.values_remaining) == (4, 3)
 
 
 def _other_fields_key(vault: FakeVault, sealed: bytes) -> bytes:
     """The ciphertext, as if it were under a data key of `device_id`."""
-    (other,) = key_ids(vault, Field.DEVICE_ID)
+    (other,) = key_ids(vault, DEVICE_ID)
     return sealed[:1] + other.to_bytes(4, "big") + sealed[5:]
 
 
 def _destroyed_key(vault: FakeVault, sealed: bytes) -> bytes:
     """The ciphertext, under a destroyed key."""
-    key = vault.leases().data_key(Field.IP, 1)
+    key = vault.leases().data_key(IP, 1)
     vault.database.keys[key.key_id] = dataclasses.replace(
         vault.database.keys[key.key_id], state=KeyState.DESTROYED, wrapped_key=None
     )
@@ -62,7 +62,7 @@ def _destroyed_key(vault: FakeVault, sealed: bytes) -> bytes:
 
 def _token_key(vault: FakeVault, sealed: bytes) -> bytes:
     """The ciphertext, as if it were under the token key of its field."""
-    key_id = next(key.key_id for key in vault.keys.token_keys() if key.field is Field.IP)
+    key_id = next(key.key_id for key in vault.keys.token_keys() if key.field == IP)
     return sealed[:1] + key_id.to_bytes(4, "big") + sealed[5:]
 
 
@@ -84,21 +84,21 @@ def test_a_value_under_no_key_of_its_field_is_left_and_named(
     """Each run names the value, and does all others."""
     broken = sorted(vault.database.records)[4]
     ciphertexts = vault.database.records[broken].ciphertexts
-    stored = ciphertexts[Field.IP] = break_it(vault, ciphertexts[Field.IP])
+    stored = ciphertexts[IP] = break_it(vault, ciphertexts[IP])
     for _ in range(2):
         report = vault.rotate()
         assert report.failed == (broken,)
         assert (report.values_reencrypted, report.values_remaining) == (14, 1)
-        assert vault.database.records[broken].ciphertexts[Field.IP] == stored
+        assert vault.database.records[broken].ciphertexts[IP] == stored
 
 
 def test_a_value_that_was_moved_to_another_row_is_left_and_named(vault: FakeVault) -> None:
     """Both swapped values stay: re-encrypted, they would open in the wrong places."""
     first, second = sorted(vault.database.records)[2:4]
     a, b = vault.database.records[first].ciphertexts, vault.database.records[second].ciphertexts
-    a[Field.IP], b[Field.IP] = b[Field.IP], a[Field.IP]
-    before = (a[Field.IP], b[Field.IP])
+    a[IP], b[IP] = b[IP], a[IP]
+    before = (a[IP], b[IP])
     report = vault.rotate()
     assert report.failed == (first, second)
-    assert (a[Field.IP], b[Field.IP]) == before
+    assert (a[IP], b[IP]) == before
     assert report.values_reencrypted == 13

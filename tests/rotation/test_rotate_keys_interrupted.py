@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declared import DEVICE_ID, FIELDS, IP
 from tests.kit.fakes.rotation import CLAIM_SECONDS
 from tests.kit.fakes.tap import Breaker
 from tests.kit.fakes.vault import FakeVault
@@ -21,7 +22,7 @@ from tests.rotation.rotation_world import (
     seen_by,
 )
 from vault_etl.base.errors import AuditError, IncompleteError, UnavailableError
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import QUARANTINE, FieldName, KeyPurpose
 from vault_etl.rotation.data_keys import RotationPlan, plan_rotation
 
 CALLS = 40
@@ -34,7 +35,7 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
     return filled_vault(monkeypatch)
 
 
-def stop_at_replace(vault: FakeVault, number: int, *fields: Field) -> None:
+def stop_at_replace(vault: FakeVault, number: int, *fields: FieldName) -> None:
     """A rotation in which Postgres fails at the swap with this number, counted from 0."""
     swaps: list[None] = []
 
@@ -113,15 +114,15 @@ def test_a_continued_rotation_retires_no_key(vault: FakeVault) -> None:
 
 def test_a_plan_reports_an_interrupted_rotation(vault: FakeVault) -> None:
     """The plan has its fields, no key to retire, and the number of remaining values; no state changes."""
-    stop_at_replace(vault, 1, Field.IP)
+    stop_at_replace(vault, 1, IP)
     before = dict(vault.database.keys)
-    plan = plan_rotation(vault.keys, vault.rotations, tuple(Field))
+    plan = plan_rotation(vault.keys, vault.rotations, FIELDS)
     left = 7 - len([v for v in vault.database.ciphertexts() if v[3][1:5] in _four_bytes(vault)])
-    assert plan == RotationPlan((), left, (Field.IP,))
+    assert plan == RotationPlan((), left, (IP,))
     assert 0 < left < 7
     assert vault.database.keys == before
-    lazy = plan_rotation(vault.keys, vault.rotations, [Field.IP], lazy=True)
-    assert (set(lazy.retire), lazy.resumes) == (active_ids_of(vault, Field.IP), None)
+    lazy = plan_rotation(vault.keys, vault.rotations, [IP], lazy=True)
+    assert (set(lazy.retire), lazy.resumes) == (active_ids_of(vault, IP), None)
 
 
 def test_fields_are_not_opened_under_an_entry_that_does_not_name_them(vault: FakeVault) -> None:
@@ -129,18 +130,18 @@ def test_fields_are_not_opened_under_an_entry_that_does_not_name_them(vault: Fak
     stop_at_replace(vault, 1)
     before = vault.database.ciphertexts()
     with pytest.raises(IncompleteError) as caught:
-        vault.rotate(Field.IP)
+        vault.rotate(IP)
     assert "run it again" in (caught.value.hint or "")
     assert vault.database.ciphertexts() == before
-    assert vault.rotate(*reversed(Field)).values_remaining == 0
+    assert vault.rotate(*reversed(FIELDS)).values_remaining == 0
 
 
 def test_more_fields_than_were_interrupted_are_left_for_the_next_run(vault: FakeVault) -> None:
     """The begun rotation is finished, with its own fields alone."""
-    stop_at_replace(vault, 1, Field.IP)
-    others = key_ids(vault, Field.DEVICE_ID, Field.QUARANTINE)
+    stop_at_replace(vault, 1, IP)
+    others = key_ids(vault, DEVICE_ID, QUARANTINE)
     assert vault.rotate().values_remaining == 0
-    assert key_ids(vault, Field.DEVICE_ID, Field.QUARANTINE) == others
+    assert key_ids(vault, DEVICE_ID, QUARANTINE) == others
     assert set(vault.rotate().retired) >= others
 
 
@@ -172,7 +173,7 @@ def test_a_process_that_fails_frees_its_claims_at_once(vault: FakeVault) -> None
     assert vault.clock.monotonic() == before
 
 
-def active_ids_of(vault: FakeVault, field: Field) -> set[int]:
+def active_ids_of(vault: FakeVault, field: FieldName) -> set[int]:
     """The active keys of a field."""
     keys = vault.database.keys
     return {i for i in active_ids(vault) if keys[i].field is field and not keys[i].generation}
@@ -180,4 +181,4 @@ def active_ids_of(vault: FakeVault, field: Field) -> set[int]:
 
 def _four_bytes(vault: FakeVault) -> set[bytes]:
     """The key ids of the active keys of the field `ip`, as the ciphertexts have them."""
-    return {key_id.to_bytes(4, "big") for key_id in active_ids_of(vault, Field.IP)}
+    return {key_id.to_bytes(4, "big") for key_id in active_ids_of(vault, IP)}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declared import DEVICE_ID, PERSONAL_FIELDS
 from tests.kit.fakes.tap import Recorder
 from tests.kit.fakes.vault import FakeVault, reveal_request
 from tests.rotation.rotation_world import seen_by
@@ -22,7 +23,6 @@ from tests.rotation.token_world import (
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import Phase
 from vault_etl.base.errors import AuditError, ConfigurationError, KeyUnavailableError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.crypto.keys import KeyState
 from vault_etl.rotation.token_keys import TokenPlan, plan_tokens
 
@@ -199,7 +199,7 @@ def test_a_key_that_kms_refuses_ends_the_run(vault: FakeVault) -> None:
     def denying(name: str, call: Callable[[], Any]) -> object:
         answer = call()
         if name == "page":
-            vault.kms.denied = {Field.DEVICE_ID}
+            vault.kms.denied = {DEVICE_ID}
         return answer
 
     with pytest.raises(KeyUnavailableError):

@@ -12,13 +12,13 @@ import psycopg2
 import pytest
 
 from tests.kit.cut_over import filled_token
+from tests.kit.declared import FIELDS, IP
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import token_keys
 from tests.kit.scratch import Scratch, sealed_record
 from tests.kit.swaps import everything, outside
 from tests.kit.waiting import in_the_way
 from vault_etl.audit.postgres import PostgresAuditLog
-from vault_etl.crypto.fields import Field
 from vault_etl.platform.postgres import Database
 from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.rotation.next_tokens import Generations, NextTokens
@@ -39,7 +39,7 @@ AT_ONCE = 4
 def keys(scratch: Scratch) -> WriteKeys:
     """Active token keys, and a data key a field."""
     scratch.add_token_keys()
-    return scratch.write_keys(*Field)
+    return scratch.write_keys(*FIELDS)
 
 
 def at_once(scratch: Scratch, work: Callable[[Database], T]) -> list[T]:
@@ -71,7 +71,7 @@ def test_a_rotation_is_begun_once(scratch: Scratch, keys: WriteKeys, is_of_token
     def begin(database: Database) -> OpenRotation:
         if is_of_tokens:
             return PostgresTokenRotations(database).begin(rotate_request(), token_keys(2), 2)
-        return PostgresDataRotations(database).begin(rotate_request(), tuple(Field), 2)
+        return PostgresDataRotations(database).begin(rotate_request(), FIELDS, 2)
 
     begun = at_once(scratch, begin)
     assert len({each.rotation_id for each in begun}) == 1
@@ -86,7 +86,7 @@ def test_no_range_is_claimed_by_two_at_once(scratch: Scratch, keys: WriteKeys) -
     load(scratch, keys, 50)
     scratch.sql(f"ALTER DATABASE \"{scratch.name}\" SET lock_timeout = '2s'")
     with scratch.database("re-encrypt") as database:
-        begun = PostgresDataRotations(database).begin(rotate_request(), tuple(Field), 40)
+        begun = PostgresDataRotations(database).begin(rotate_request(), FIELDS, 40)
 
     run = rotate_request()
     with scratch.database("re-encrypt") as database:
@@ -117,12 +117,12 @@ def test_a_batch_that_was_open_at_the_beginning_is_in_a_range(
         cursor.execute(
             "INSERT INTO user_logins (record_id, user_id, device_type, ip_ciphertext, create_date)"
             " VALUES (%s, 'u', 'd', %s, now())",
-            (late.record_id, late.ciphertexts[Field.IP]),
+            (late.record_id, late.ciphertexts[IP]),
         )
 
         def begin() -> OpenRotation:
             with scratch.database("re-encrypt") as database:
-                return PostgresDataRotations(database).begin(rotate_request(), tuple(Field), 1)
+                return PostgresDataRotations(database).begin(rotate_request(), FIELDS, 1)
 
         with in_the_way(scratch, begin):
             loading.commit()

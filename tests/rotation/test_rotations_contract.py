@@ -9,10 +9,11 @@ from collections.abc import Callable
 import pytest
 
 from tests.kit.bench import Bench
+from tests.kit.declared import FIELDS, IP, PERSONAL_FIELDS, TABLES, USER_LOGINS
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.rows import Writer, writer
 from tests.rotation.begun import begin_data, begin_tokens, scattered, states
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
+from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, EventName, FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.rotation.ranges import OpenRotation
 
@@ -23,13 +24,13 @@ def process(bench: Bench) -> Writer:
     return writer(bench)
 
 
-@pytest.mark.parametrize("fields", [(f,) for f in Field] + [PERSONAL_FIELDS, tuple(Field)])
+@pytest.mark.parametrize("fields", [(f,) for f in FIELDS] + [PERSONAL_FIELDS, FIELDS])
 def test_beginning_retires_the_active_keys_of_its_fields(
-    bench: Bench, process: Writer, fields: tuple[Field, ...]
+    bench: Bench, process: Writer, fields: tuple[FieldName, ...]
 ) -> None:
     """The keys of every process, and of no other field; the rotation also replaces keys that were retired before."""
-    earlier = [bench.data_key(field).key_id for field in Field]
-    bench.keys.retire_data_keys(rotate_request(), Field)
+    earlier = [bench.data_key(field).key_id for field in FIELDS]
+    bench.keys.retire_data_keys(rotate_request(), FIELDS)
     other = writer(bench)
     begun = begin_data(bench, *fields)
     ours = {key.key_id for key in other.keys if key.field in fields}
@@ -46,7 +47,7 @@ def test_beginning_retires_the_active_keys_of_its_fields(
 
 def test_a_destroyed_key_is_not_an_old_key(bench: Bench, process: Writer) -> None:
     """No value under a destroyed key can be re-encrypted."""
-    bench.keys.retire_data_keys(rotate_request(), Field)
+    bench.keys.retire_data_keys(rotate_request(), FIELDS)
     bench.destroy(process.keys[0].key_id)
     old = {key.key_id for key in process.keys[1:]}
     assert begin_data(bench).old_keys == old
@@ -55,19 +56,19 @@ def test_a_destroyed_key_is_not_an_old_key(bench: Bench, process: Writer) -> Non
 def test_another_beginning_continues_the_open_rotation(bench: Bench, process: Writer) -> None:
     """The second call retires no key, whatever its fields, and returns the values of the first."""
     process.load(process.record())
-    begun = begin_data(bench, Field.IP, slices=3)
-    later = bench.data_key(Field.IP)
-    again = begin_data(bench, *Field, slices=7)
+    begun = begin_data(bench, IP, slices=3)
+    later = bench.data_key(IP)
+    again = begin_data(bench, *FIELDS, slices=7)
     assert again == dataclasses.replace(begun, retired=(), resumed=True)
     assert states(bench, [later.key_id]) == {KeyState.ACTIVE}
-    assert {held.place for held, _ in bench.ranges(begun.rotation_id)} == {Table.USER_LOGINS}
+    assert {held.place for held, _ in bench.ranges(begun.rotation_id)} == {USER_LOGINS}
 
 
 def test_an_open_rotation_is_visible_by_purpose(bench: Bench, process: Writer) -> None:
     """The rotation is visible from its beginning to its end, even to a role that may read no row."""
     del process
     assert bench.rotations.open(KeyPurpose.DATA) is None
-    data, tokens = begin_data(bench, Field.IP), begin_tokens(bench)
+    data, tokens = begin_data(bench, IP), begin_tokens(bench)
     for purpose, begun in ((KeyPurpose.DATA, data), (KeyPurpose.TOKEN, tokens)):
         seen = dataclasses.replace(begun, retired=(), resumed=True)
         assert bench.rotations.open(purpose) == seen
@@ -109,7 +110,7 @@ def test_ranges_have_every_row_exactly_once(
     ranges = bench.ranges(begun.rotation_id)
     for place, ids in rows.items():
         there = [held for held, _ in ranges if held.place is place]
-        wanted = 0 if begin is begin_tokens and place is Table.QUARANTINE else 1
+        wanted = 0 if begin is begin_tokens and place == QUARANTINE_TABLE else 1
         assert {sum(r.first <= i <= r.last for r in there) for i in ids} == {wanted}
     assert {(held.after, is_done) for held, is_done in ranges} == {(None, False)}
 
@@ -117,13 +118,13 @@ def test_ranges_have_every_row_exactly_once(
 @pytest.mark.parametrize(
     ("fields", "places"),
     [
-        ((Field.IP,), {Table.USER_LOGINS}),
-        ((Field.QUARANTINE,), {Table.QUARANTINE}),
-        (tuple(Field), set(Table)),
+        ((IP,), {USER_LOGINS}),
+        ((QUARANTINE,), {QUARANTINE_TABLE}),
+        (FIELDS, set(TABLES)),
     ],
 )
 def test_a_rotation_has_ranges_of_the_tables_of_its_fields(
-    bench: Bench, process: Writer, fields: tuple[Field, ...], places: set[Table]
+    bench: Bench, process: Writer, fields: tuple[FieldName, ...], places: set[EventName]
 ) -> None:
     """No other table has a range."""
     scattered(process)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from vault_etl.crypto.fields import Table
+from tests.kit.declared import USER_LOGINS
 from vault_etl.rotation.ranges import MIN_ROWS, SLICES, Range, RotationStep, Swap, in_slices
 
 LAST = uuid.UUID(int=9)
 STEP = RotationStep(
-    uuid.UUID(int=1), Range(Table.USER_LOGINS, uuid.UUID(int=0), LAST), LAST, is_done=True
+    uuid.UUID(int=1), Range(USER_LOGINS, uuid.UUID(int=0), LAST), LAST, is_done=True
 )
 
 

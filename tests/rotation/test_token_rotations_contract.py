@@ -8,12 +8,13 @@ import uuid
 import pytest
 
 from tests.kit.bench import Bench
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import token_keys
 from tests.kit.rows import Writer, cut_over_request, writer
 from tests.rotation.begun import begin_data, begin_tokens, claimed, generations, scattered, states
 from vault_etl.base.errors import ConfigurationError, IncompleteError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose
+from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.records.fenced_writes import KeysChanged
 from vault_etl.rotation.ranges import RotationStep

@@ -7,10 +7,10 @@ import uuid
 import pytest
 
 from tests.kit.bench import Bench
+from tests.kit.declared import IP, PERSONAL_FIELDS
 from tests.kit.rows import Writer, cut_over_request, writer
 from tests.kit.token_rows import (
     DEVICE,
-    IP,
     ONE_TWO,
     check,
     fill,
@@ -20,7 +20,7 @@ from tests.kit.token_rows import (
     shared,
     unequal,
 )
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.erase.erase import RecordTarget
 from vault_etl.records.messages import SealedRecord
 from vault_etl.rotation.compare_tokens import Mapped, TokenComparison
@@ -72,7 +72,7 @@ def test_ten_records_are_named(bench: Bench, process: Writer) -> None:
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
 @pytest.mark.parametrize("is_next", [False, True])
 def test_a_null_beside_a_token_is_missing(
-    bench: Bench, process: Writer, field: Field, is_next: bool
+    bench: Bench, process: Writer, field: FieldName, is_next: bool
 ) -> None:
     """One token of a pair, old or new, lacks the other."""
     rows = shared(process)
@@ -101,7 +101,9 @@ def test_a_row_of_another_generation_is_missing(bench: Bench, rows: list[SealedR
 
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
-def test_one_token_that_became_two_is_unequal(bench: Bench, process: Writer, field: Field) -> None:
+def test_one_token_that_became_two_is_unequal(
+    bench: Bench, process: Writer, field: FieldName
+) -> None:
     """A duplicate would be missed: a row of each of the two pairs is read."""
     together = {IP: 2, DEVICE: 3}[field]
     rows = shared(process)
@@ -121,7 +123,7 @@ def test_one_token_that_became_two_is_unequal(bench: Bench, process: Writer, fie
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
 def test_two_tokens_that_became_one_are_unequal(
-    bench: Bench, process: Writer, field: Field
+    bench: Bench, process: Writer, field: FieldName
 ) -> None:
     """A planted token would make a false duplicate."""
     rows = shared(process)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.kit.bench import Bench
+from tests.kit.declared import IP, PERSONAL_FIELDS, USER_LOGINS
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import token_keys
 from tests.kit.rows import Writer, columns, cut_over_request, writer
@@ -16,7 +17,6 @@ from tests.kit.scratch import ciphertext
 from tests.kit.swaps import everything, outside
 from tests.kit.token_rows import (
     DEVICE,
-    IP,
     NOTHING,
     ONE_TWO,
     fill,
@@ -26,7 +26,7 @@ from tests.kit.token_rows import (
     pending_behind,
     read,
 )
-from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose, Table
+from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.erase.erase import RecordTarget
 from vault_etl.records.messages import SealedRecord
 from vault_etl.rotation.next_tokens import Generations, TokenRow
@@ -72,7 +72,7 @@ def test_pages_follow_each_other(bench: Bench, rows: list[SealedRecord], limit: 
 def test_a_page_keeps_to_its_range(bench: Bench, rows: list[SealedRecord]) -> None:
     """Both ends belong to the range; rows that are done do not."""
     ids = [row.record_id for row in rows]
-    at = Range(Table.USER_LOGINS, ids[1], ids[4])
+    at = Range(USER_LOGINS, ids[1], ids[4])
     assert [row.record_id for row in read(bench, at=at)] == ids[1:5]
     at = dataclasses.replace(at, after=ids[2])
     assert [row.record_id for row in read(bench, at=at)] == ids[3:5]
@@ -149,9 +149,7 @@ def another_token(bench: Bench, row: TokenRow) -> None:
 
 def reencrypted(bench: Bench, row: TokenRow) -> None:
     """A ciphertext changes, and its token does not."""
-    sealed = SealedRow(
-        Table.USER_LOGINS, row.record_id, row.user_id, {DEVICE: row.ciphertexts[DEVICE]}
-    )
+    sealed = SealedRow(USER_LOGINS, row.record_id, row.user_id, {DEVICE: row.ciphertexts[DEVICE]})
     key = bench.new_key(DEVICE)
     swap = Replacement(sealed, {DEVICE: ciphertext(key.key_id)})
     assert bench.reencrypter.replace([swap], [key], outside())

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.kit.bench import Bench
+from tests.kit.declared import IP, PERSONAL_FIELDS
 from tests.kit.fakes.vault import find_request
 from tests.kit.rows import Writer, cut_over_request, writer
 from tests.kit.token_rows import (
-    IP,
     fill,
     leave_out,
     next_of,
@@ -16,7 +16,7 @@ from tests.kit.token_rows import (
 )
 from vault_etl.audit.entries import Action
 from vault_etl.base.errors import IncompleteError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.erase.erase import RecordTarget
 from vault_etl.records.messages import SealedRecord
@@ -115,7 +115,7 @@ def test_a_record_can_be_erased_after_a_cut_over(bench: Bench, rows: list[Sealed
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
 def test_both_tokens_find_their_record_before_and_after(
-    bench: Bench, rows: list[SealedRecord], field: Field
+    bench: Bench, rows: list[SealedRecord], field: FieldName
 ) -> None:
     """A caller who still has the old token finds the record too."""
     fill(bench)

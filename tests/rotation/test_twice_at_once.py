@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.progress import FakeProgress
 from tests.kit.vault import Vault
 from tests.rotation.contents import contents, parts_of
@@ -13,7 +14,6 @@ from vault_etl.app import rotation
 from vault_etl.audit.entries import Action
 from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import IncompleteError
-from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.rotation.compare_tokens import TokenComparer, TokenComparison
 from vault_etl.rotation.next_tokens import Generations
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declared import FIELDS
 from tests.kit.fakes.running_clock import RunningClock
 from tests.kit.fakes.tap import Serial, Tap
 from tests.kit.fakes.vault import FakeVault
@@ -23,7 +24,6 @@ from tests.rotation.rotation_world import (
     key_ids,
 )
 from vault_etl.base.errors import IncompleteError, IntegrityError, UnavailableError
-from vault_etl.crypto.fields import Field
 from vault_etl.rotation import data_keys as rotate_keys
 from vault_etl.rotation import workers
 
@@ -89,7 +89,7 @@ def test_workers_of_one_process_share_its_keys(vault: FakeVault) -> None:
     report = seen_by_workers(vault, Meeting().around).rotate(
         workers=WORKERS, stop=threading.Event()
     )
-    assert len(report.created) == len(Field)
+    assert len(report.created) == len(FIELDS)
     assert sorted(vault.kms.unwrapped) == sorted(report.retired)
 
 

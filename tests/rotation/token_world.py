@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.record_finder import FakeRecordFinder
 from tests.kit.fakes.tap import Tap
 from tests.kit.fakes.vault import FakeVault
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.rotation import data_keys as rotate_keys
 from vault_etl.rotation import workers
@@ -76,7 +77,7 @@ class Watch:
         finally:
             self.look()
 
-    def _found(self, field: Field, value: bytes) -> set[uuid.UUID]:
+    def _found(self, field: FieldName, value: bytes) -> set[uuid.UUID]:
         tokens = [t.token(Pii(value)) for t in self._ring.field_tokenizers(field)]
         holding = FakeRecordFinder(self._vault.database).holders(field, tokens, 1_000)
         return {holder.record_id for holder in holding.newest}

@@ -11,12 +11,12 @@ import pytest
 
 from tests.kit.chain import broken
 from tests.kit.databases import empty
+from tests.kit.declared import FIELDS, PERSONAL_FIELDS
 from tests.kit.dumps import DEFINITIONS, program
 from tests.kit.entries import append_committed, release
 from tests.kit.months import ensure, month_start, name_of, partitions
 from tests.kit.rights import EVERYONE, RIGHTS, rights
 from tests.kit.scratch import Scratch, sealed_record, sealed_rejection
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.platform.resources import resource_dir
 from vault_etl.records.fenced_writes import KeysChanged, Loaded, WriteKeys
 from vault_etl.records.messages import SealedRecord
@@ -26,7 +26,7 @@ from vault_etl.records.messages import SealedRecord
 def original(shared: Scratch) -> tuple[Scratch, WriteKeys, SealedRecord]:
     """A vault with keys in use, a record, a rejection, an old month, and a log."""
     shared.add_token_keys()
-    keys = shared.write_keys(*Field)
+    keys = shared.write_keys(*FIELDS)
     record = sealed_record(keys)
     with shared.loader() as loader:
         loader.load([record], [sealed_rejection(keys)], keys)
@@ -81,7 +81,7 @@ def test_the_restored_vault_works(
     _, keys, record = original
     with restored.loader() as loader:
         assert loader.load([record], [], keys) == KeysChanged()
-        new = restored.write_keys(*Field)
+        new = restored.write_keys(*FIELDS)
         again = loader.load([record, sealed_record(new)], [], new)
         assert isinstance(again, Loaded)
         assert record.record_id not in again.record_ids
@@ -89,7 +89,7 @@ def test_the_restored_vault_works(
     assert {name_of(-10), name_of(-9)} < partitions(restored)
     seq = append_committed(restored, record_id=record.record_id)
     with restored.connect("reveal") as opened:
-        assert release(opened, seq) == {f.value: record.ciphertexts[f] for f in PERSONAL_FIELDS}
+        assert release(opened, seq) == {f: record.ciphertexts[f] for f in PERSONAL_FIELDS}
 
 
 def test_rights_on_the_database_itself_come_with_create_only(

@@ -16,9 +16,9 @@ from psycopg2.extensions import cursor
 import benchmarks
 from benchmarks.layout import named
 from tests.kit.databases import clone
+from tests.kit.declared import FIELDS, IP
 from tests.kit.plans import pages
 from tests.kit.scratch import Scratch
-from vault_etl.crypto.fields import Field
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.platform.postgres_stream import PAGE_BYTES
 from vault_etl.platform.resources import blocks
@@ -39,7 +39,7 @@ def grown(postgres: RunningPostgres) -> Iterator[Mapping[int, Scratch]]:
     with ExitStack() as opened:
         vaults = {rows: opened.enter_context(clone(postgres)) for rows in (SMALL, LARGE)}
         for rows, vault in vaults.items():
-            vault.add_data_key(Field.IP)
+            vault.add_data_key(IP)
             fill(vault, rows)
         yield vaults
 
@@ -68,7 +68,7 @@ PAGE = {
     "limit": 500,
     "bytes": PAGE_BYTES,
     "after": None,
-    "fields": [field.value for field in Field],
+    "fields": list(FIELDS),
 }
 MIDDLE = "(public.first_record_id(now() - interval '12 months'))"
 

@@ -10,6 +10,7 @@ import pytest
 from tests.kit.adopted import BOTH, EXERCISE
 from tests.kit.cut_over import cut_over_again, filled_token
 from tests.kit.databases import admin
+from tests.kit.declared import FIELDS
 from tests.kit.online import EXPAND, ONLINE, finish, online, with_country
 from tests.kit.own_cluster import (
     NEWEST,
@@ -22,7 +23,6 @@ from tests.kit.own_cluster import (
 )
 from tests.kit.schemas import differences, odd_members
 from tests.kit.scratch import Scratch, sealed_record, sealed_rejection
-from vault_etl.crypto.fields import Field
 from vault_etl.platform.resources import resource_dir
 from vault_etl.records.fenced_writes import Loaded
 from vault_etl.schema.postgres_migrations import PostgresMigrations
@@ -58,7 +58,7 @@ def cluster(major: int, folder: Path) -> Iterator[Scratch]:
         ):
             made.sql(statement, role="deployer")
         made.add_token_keys()
-        keys = made.write_keys(*Field)
+        keys = made.write_keys(*FIELDS)
         record, rejection = sealed_record(keys), sealed_rejection(keys, 1025)
         with made.loader() as loader:
             assert loader.prepare_partitions()
@@ -115,7 +115,7 @@ def test_a_restored_vault_is_the_vault_that_was_dumped(
         rows = f"SELECT to_jsonb(t) FROM public.{table} AS t ORDER BY 1"  # noqa: S608
         assert restored.sql(rows) == dumped.sql(rows)
     assert restored.sql(BOTH, role="analyst") == dumped.sql(BOTH, role="analyst")
-    keys = restored.write_keys(*Field)
+    keys = restored.write_keys(*FIELDS)
     with restored.loader() as loader:
         assert isinstance(loader.load([sealed_record(keys)], [], keys), Loaded)
 

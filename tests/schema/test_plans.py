@@ -8,6 +8,7 @@ import uuid
 import pytest
 from psycopg2.extensions import cursor
 
+from tests.kit.declared import FIELDS, PERSONAL_FIELDS
 from tests.kit.plans import (
     OLD_KEYS,
     PAGE,
@@ -22,7 +23,6 @@ from tests.kit.plans import (
 )
 from tests.kit.scratch import Scratch
 from tests.kit.swaps import everything, open_data_rotation
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.platform.postgres_stream import PAGE_BYTES
 from vault_etl.platform.resources import blocks
 from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
@@ -81,13 +81,11 @@ def test_a_page_reads_a_page(
 
     And no further than the page goes, however many keys are old; and the keys once.
     """
-    rotation = OpenRotation(
-        rotation_id=uuid.uuid4(), fields=tuple(Field), old_keys=frozenset(old_keys)
-    )
+    rotation = OpenRotation(rotation_id=uuid.uuid4(), fields=FIELDS, old_keys=frozenset(old_keys))
     open_data_rotation(many_rows.sql, rotation)
     values = {
         **whole_range(many_rows, table, start),
-        "fields": [field.value for field in Field],
+        "fields": list(FIELDS),
         "rotation_id": rotation.rotation_id,
     }
     statement = blocks("rotation/reencrypt.sql")[f"page_{table}"]
@@ -234,7 +232,7 @@ def test_a_check_of_all_rows_reads_them_once(
     many_rows: Scratch, file: str, name: str, times: int
 ) -> None:
     """A statement that counts or checks all rows reads the table once."""
-    values = {"fields": [field.value for field in Field], "old_keys": [7, 8, 9], "limit": 10}
+    values = {"fields": list(FIELDS), "old_keys": [7, 8, 9], "limit": 10}
     tokens = {"active": 1, "pending": 2, "blamed": 3, "pairs": 10}
     keys = dict.fromkeys(("record_id", "key_id", "login", "since", "until"))
     assert (

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declared import IP
 from tests.kit.scratch import Scratch
-from vault_etl.crypto.fields import Field
 from vault_etl.platform.resources import blocks
 from vault_etl.reveal.duplicates import SharedTokenQuery
 from vault_etl.reveal.postgres import PostgresDuplicateFinder
@@ -108,8 +108,8 @@ def test_a_person_is_told_about_how_many_records_are_read(many_rows: Scratch) ->
     with many_rows.database("analyst") as database:
         finder = PostgresDuplicateFinder(database)
         for query, records in (
-            (SharedTokenQuery(field=Field.IP, limit=5), ROWS),
-            (SharedTokenQuery(field=Field.IP, limit=5, since=since), 2 * ROWS / 40),
+            (SharedTokenQuery(field=IP, limit=5), ROWS),
+            (SharedTokenQuery(field=IP, limit=5, since=since), 2 * ROWS / 40),
         ):
             assert finder.records(query) == pytest.approx(records, rel=0.5)
 

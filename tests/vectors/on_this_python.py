@@ -15,7 +15,7 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.event.field_kinds import KINDS
 from vault_etl.kinds.text import canonical_text
 
@@ -23,7 +23,7 @@ from vault_etl.kinds.text import canonical_text
 def _failed(case: dict[str, Any]) -> bool:
     try:
         text = bytes.fromhex(case["value"]).decode()
-        made: str | None = KINDS[Field(case["field"])].canonical(text).hex()
+        made: str | None = KINDS[FieldName(case["field"])].canonical(text).hex()
     except ValueError:
         made = None
     return made != case.get("canonical")

@@ -20,7 +20,7 @@ from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IntegrityError
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import ValuePlace, pad, unpad
-from vault_etl.crypto.fields import Field, KeyPurpose, Table
+from vault_etl.crypto.fields import EventName, FieldName, KeyPurpose
 from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey, encryption_context, fingerprint
 from vault_etl.crypto.record_id import record_id_of_line, record_id_of_message
 from vault_etl.crypto.sealing import Sealer
@@ -107,7 +107,7 @@ def _tokenizer(key: bytes) -> Tokenizer:
 @pytest.mark.parametrize("case", _cases("token", "token"))
 def test_a_value_has_the_token_that_it_had(case: Case) -> None:
     """By its canonical form: else old and new rows of one person no longer join."""
-    field, value = Field(case["field"]), _pii(case)
+    field, value = FieldName(case["field"]), _pii(case)
     assert value.expose() == case["text"].encode()
     assert KINDS[field].canonical(case["text"]).hex() == case["canonical"]
     tokenizer = _tokenizer(bytes.fromhex(case["key"]))
@@ -117,7 +117,7 @@ def test_a_value_has_the_token_that_it_had(case: Case) -> None:
 @pytest.mark.parametrize("case", _cases("token", "placeholder"))
 def test_a_placeholder_has_its_public_token(case: Case) -> None:
     """Under every key: an analyst, who has none, knows it."""
-    field, value = Field(case["field"]), _pii(case)
+    field, value = FieldName(case["field"]), _pii(case)
     assert value.expose() == case["text"].encode()
     assert KINDS[field].canonical(case["text"]).hex() == case["canonical"]
     for key in (bytes(32), bytes(range(32))):
@@ -136,10 +136,10 @@ def test_every_placeholder_has_a_vector() -> None:
 @pytest.mark.parametrize("case", _cases("token", "rejected"))
 def test_an_invalid_value_stays_invalid(case: Case) -> None:
     """It gets no token, and the parser lets no event with it through."""
-    field, value = Field(case["field"]), bytes.fromhex(case["value"])
+    field, value = FieldName(case["field"]), bytes.fromhex(case["value"])
     with pytest.raises(ValueError, match=f"^not a canonical {field}$"):
         _tokenizer(bytes(32)).token(field, Pii(value))
-    good = {"user_id": "u", "device_type": "d", "ip": "::1", "device_id": "x", field.value: "?"}
+    good = {"user_id": "u", "device_type": "d", "ip": "::1", "device_id": "x", field: "?"}
     quoted = b'"' + b"".join(b"\\u%04x" % byte if byte < 0x20 else bytes([byte]) for byte in value)
     assert isinstance(parse_event(json.dumps(good).encode().replace(b'"?', quoted)), Rejection)
 
@@ -232,7 +232,7 @@ def test_an_invalid_key_stays_invalid(case: Case) -> None:
 @pytest.mark.parametrize("case", _cases("encryption_context", "context"))
 def test_a_key_has_the_context_that_it_was_wrapped_under(case: Case) -> None:
     """Else KMS refuses every stored key, and the conditions of every policy miss."""
-    made = encryption_context(KeyPurpose(case["purpose"]), Field(case["field"]), case["key_id"])
+    made = encryption_context(KeyPurpose(case["purpose"]), FieldName(case["field"]), case["key_id"])
     assert made == case["context"]
 
 
@@ -241,12 +241,14 @@ def test_a_key_has_the_context_that_it_was_wrapped_under(case: Case) -> None:
 
 def _place(case: Case) -> ValuePlace:
     record_id = uuid.UUID(case["record_id"])
-    return ValuePlace(Table(case["table"]), Field(case["field"]), record_id, case["user_id_text"])
+    return ValuePlace(
+        EventName(case["table"]), FieldName(case["field"]), record_id, case["user_id_text"]
+    )
 
 
 def _key(case: Case) -> DataKey:
     material = KeyMaterial(bytes.fromhex(case["key"]))
-    return DataKey(case["key_id"], Field(case["key_field"]), material)
+    return DataKey(case["key_id"], FieldName(case["key_field"]), material)
 
 
 def _open(case: Case) -> Pii:

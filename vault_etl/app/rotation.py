@@ -11,7 +11,7 @@ from vault_etl.app.audit import audit_log
 from vault_etl.app.keys import key_store, leases, ring, unseen_generator, unwrapper, value_keys
 from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.keys.postgres_destroy import PostgresOldTokens
 from vault_etl.keys.ring import ExplainedKeys, KeyRing
 from vault_etl.platform.clock import Pace, Progress
@@ -51,7 +51,7 @@ ROTATION_WORKERS: Final = 4
 """Threads, so that sealing and waiting for Postgres overlap. Several processes share the same ranges."""
 
 
-def plan_data_keys(parts: Parts, fields: Sequence[Field], *, lazy: bool) -> RotationPlan:
+def plan_data_keys(parts: Parts, fields: Sequence[FieldName], *, lazy: bool) -> RotationPlan:
     """The plan of `keys rotate`."""
     return plan_rotation(
         key_store(parts), PostgresRotationReader(parts.database), fields, lazy=lazy

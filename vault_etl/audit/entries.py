@@ -11,7 +11,7 @@ from typing import Final, final
 
 from vault_etl.base.errors import UsageError
 from vault_etl.base.text import HIDDEN
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 
 MAX_REASON_CHARACTERS: Final = 500
 MAX_WORD_CHARACTERS: Final = 64
@@ -104,7 +104,7 @@ class AuditRequest:
     host: str
     reason: str
     record_id: uuid.UUID | None = None
-    fields: tuple[Field, ...] = ()
+    fields: tuple[FieldName, ...] = ()
     purpose: str | None = None
     ticket: str | None = None
     amount: int | None = None

@@ -20,7 +20,7 @@ from vault_etl.base.errors import (
     UnusableKeyError,
     VaultEtlError,
 )
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 
 
 class AuditLog(Protocol):
@@ -163,7 +163,7 @@ def audit_request(
     reason: str,
     *,
     record_id: uuid.UUID | None = None,
-    fields: tuple[Field, ...] = (),
+    fields: tuple[FieldName, ...] = (),
     purpose: str | None = None,
     ticket: str | None = None,
     amount: int | None = None,

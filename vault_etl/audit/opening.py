@@ -16,7 +16,7 @@ from vault_etl.audit.entries import AuditReceipt
 from vault_etl.base.errors import IntegrityError
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace, unpad
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.crypto.keys import DataKey, KeyMaterial
 
 
@@ -69,7 +69,7 @@ class DisclosedValue:
 class DisclosedValues(Protocol):
     """Hands out the stored values of one record, or one quarantined body, against a committed intent."""
 
-    def disclose(self, receipt: AuditReceipt) -> Mapping[Field, DisclosedValue]:
+    def disclose(self, receipt: AuditReceipt) -> Mapping[FieldName, DisclosedValue]:
         """Return the fields that the intent names, once; empty if the record or message does not exist.
 
         Raises DeniedError unless a committed intent of this login, at most 60 s old, allows it.

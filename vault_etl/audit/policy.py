@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from vault_etl.audit.entries import MAX_WORD_CHARACTERS, one_line
 from vault_etl.base.errors import ConfigurationError
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FIELDS
 
 DEFAULT_REVEALS_AN_HOUR: Final = 50
 MAX_AN_HOUR: Final = 1_000_000
@@ -146,8 +146,8 @@ def _rule(name: str, rule: Any) -> dict[str, object]:  # noqa: ANN401 - whatever
 
 
 def _fields(name: str, fields: Any) -> list[str]:  # noqa: ANN401 - as above
-    if not isinstance(fields, list) or any(field not in list(Field) for field in fields):
-        raise _wrong(f"the fields of {name} are a list of {', '.join(Field)}")
+    if not isinstance(fields, list) or any(field not in FIELDS for field in fields):
+        raise _wrong(f"the fields of {name} are a list of {', '.join(FIELDS)}")
     return sorted(set(fields))
 
 

@@ -92,7 +92,7 @@ class PostgresAuditLog(AuditLog):
                     "host": request.host,
                     "action": request.action.value,
                     "record_id": request.record_id,
-                    "fields": sorted(field.value for field in request.fields),
+                    "fields": sorted(request.fields),
                     "purpose": request.purpose,
                     "ticket": request.ticket,
                     "reason": request.reason,

@@ -13,7 +13,7 @@ from vault_etl.audit.entries import Action
 from vault_etl.audit.log import AuditEntry, AuditFilter
 from vault_etl.cli import audit_policy, audit_segments, audit_verify
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.ui.options import SinceOption, UntilOption, utc
+from vault_etl.cli.ui.options import KeyField, SinceOption, UntilOption, utc
 from vault_etl.cli.ui.output import (
     MAX_COUNT,
     OutputOption,
@@ -23,7 +23,6 @@ from vault_etl.cli.ui.output import (
     utc_text,
     wants_json,
 )
-from vault_etl.crypto.fields import Field
 
 app = typer.Typer(
     help="Read, verify and sign the audit log.", no_args_is_help=True, rich_markup_mode=None
@@ -44,7 +43,7 @@ def _list(
         uuid.UUID | None, typer.Option(help="Only entries about this record.")
     ] = None,
     field: Annotated[
-        Field | None, typer.Option("--field", "-f", help="Only entries about this field.")
+        KeyField | None, typer.Option("--field", "-f", help="Only entries about this field.")
     ] = None,
     action: Annotated[
         Action | None,

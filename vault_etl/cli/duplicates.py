@@ -17,7 +17,7 @@ from vault_etl.cli.ui.months import warn_of
 from vault_etl.cli.ui.options import PersonalField
 from vault_etl.cli.ui.output import MAX_COUNT, OutputOption, QuietOption, print_rows
 from vault_etl.cli.ui.progress import elapsed
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.crypto.tokens import placeholders
 from vault_etl.event.field_kinds import KINDS
 from vault_etl.records.unattached_months import UnsearchedMonths
@@ -77,9 +77,9 @@ def _duplicates(
     from vault_etl.app import records, reveal
 
     parts, _ = start(quiet=quiet, verbose=verbose)
-    known = placeholders(Field(field), KINDS[Field(field)])
+    known = placeholders(FieldName(field.value), KINDS[FieldName(field.value)])
     query = SharedTokenQuery(
-        field=Field(field),
+        field=FieldName(field.value),
         min_count=min_count,
         min_users=min_users,
         since=None if since is None else since.date(),

@@ -26,7 +26,7 @@ from vault_etl.cli.ui.output import (
 )
 from vault_etl.cli.ui.printable import printable
 from vault_etl.cli.ui.prompts import ReasonOption, TicketOption, confirm, reason_for, word
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.fields import FIELDS, PERSONAL_FIELDS
 from vault_etl.erase.erase import (
     NOT_ERASED,
     Certificate,
@@ -81,7 +81,7 @@ def _erase(
     asked = "dry run" if dry_run else reason_for("an erasure", reason)
     reference = word(ticket, "ticket")
     parts, _ = start(quiet=quiet, verbose=verbose)
-    fields = PERSONAL_FIELDS if record_id is None else tuple(Field)
+    fields = PERSONAL_FIELDS if record_id is None else FIELDS
     request = audit_request(
         parts.identity,
         Action.ERASE,

@@ -18,7 +18,7 @@ from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import NotFoundError, UsageError
 from vault_etl.base.pii import Pii
 from vault_etl.cli.ui.output import plain, utc_text
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.reveal.reveal import Revealed
 
 _BEFORE: Final = ("record_id", "user_id", "create_date")
@@ -44,8 +44,8 @@ def evidence_of(revealed: Revealed) -> dict[str, object]:
         "record_id": revealed.record_id,
         "user_id": revealed.user_id,
         "create_date": revealed.create_date,
-        "fields": {field.value: _text(value) for field, value in revealed.fields.items()},
-        "erased": [field.value for field, value in revealed.fields.items() if value is None],
+        "fields": {field: _text(value) for field, value in revealed.fields.items()},
+        "erased": [field for field, value in revealed.fields.items() if value is None],
         "action": request.action.value,
         "login": receipt.login,
         "time": utc_text(receipt.logged_at),
@@ -61,9 +61,9 @@ def evidence_of(revealed: Revealed) -> dict[str, object]:
 class CsvEvidence:
     """Evidence as CSV (RFC 4180, UTF-8, U+000A at the end of a row), without the checkpoint."""
 
-    def __init__(self, fields: Iterable[Field], more: Sequence[str] = ()) -> None:
+    def __init__(self, fields: Iterable[FieldName], more: Sequence[str] = ()) -> None:
         """Take the fields of the request, and `more` columns that rows have."""
-        self._fields = [field.value for field in fields]
+        self._fields = list(fields)
         self._columns = (*_BEFORE, *more, *self._fields, *_AFTER, *_ENTRY)
 
     def header(self) -> bytes:
@@ -237,7 +237,7 @@ def _same_request(
 ) -> frozenset[uuid.UUID]:
     """The records in the rows. Raises UsageError unless action, reason, purpose, ticket and fields are the same."""
     asked = [request.action.value, request.reason, request.purpose or "", request.ticket or ""]
-    fields = sorted(field.value for field in request.fields)
+    fields = sorted(field for field in request.fields)
     try:
         rows = form.rows(content)
         found = frozenset(uuid.UUID(row["record_id"]) for row in rows)

@@ -33,7 +33,7 @@ from vault_etl.cli.ui.prompts import (
     reason_for,
     word,
 )
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import IP, FieldName
 from vault_etl.crypto.tokens import placeholders
 from vault_etl.event.field_kinds import KINDS
 from vault_etl.records.unattached_months import UnattachedMonth, UnsearchedMonths
@@ -109,14 +109,14 @@ def _find(
         warn_of(left.months)
         _print_user(of_user, receipt, limit, output, left.months)
         return
-    values = _written_out(Field(field), read_values(field.value, MAX_AMOUNT))
-    must_be_held(Field(field), values)
+    values = _written_out(FieldName(field.value), read_values(field.value, MAX_AMOUNT))
+    must_be_held(FieldName(field.value), values)
     parts, _ = start(quiet=quiet, verbose=verbose)
     request = audit_request(
         parts.identity,
         Action.FIND,
         asked,
-        fields=(Field(field),),
+        fields=(FieldName(field.value),),
         purpose=kind,
         ticket=reference,
         amount=len(values) if len(values) > 1 else None,
@@ -126,18 +126,18 @@ def _find(
         found = reveal.find(parts, request.request_id).many(request, values, limit)
     warn_of(left.months)
     if len(values) > 1:
-        _print_many(values, found, Field(field), output, left.months)
+        _print_many(values, found, FieldName(field.value), output, left.months)
     else:
-        _print(found[0], Field(field), output, left.months)
+        _print(found[0], FieldName(field.value), output, left.months)
 
 
-def _written_out(field: Field, values: Sequence[Pii]) -> list[Pii]:
+def _written_out(field: FieldName, values: Sequence[Pii]) -> list[Pii]:
     """The values, with ranges replaced by their addresses. Raises UsageError for more values than one entry allows."""
     found: list[Pii] = []
     for value in values:
         with contextlib.suppress(UnicodeDecodeError):
             text = value.expose().decode()
-            many = addresses_of(text, MAX_AMOUNT) if field is Field.IP else None
+            many = addresses_of(text, MAX_AMOUNT) if field == IP else None
             found += [value] if many is None else map(Pii.of_text, many)
             continue
         found.append(value)
@@ -150,7 +150,7 @@ def _written_out(field: Field, values: Sequence[Pii]) -> list[Pii]:
 def _print_many(
     values: Sequence[Pii],
     found: Sequence[FoundValue],
-    field: Field,
+    field: FieldName,
     output: OutputFormat | None,
     left: Sequence[UnattachedMonth],
 ) -> None:
@@ -211,7 +211,10 @@ def _print_user(
 
 
 def _print(
-    found: FoundValue, field: Field, output: OutputFormat | None, left: Sequence[UnattachedMonth]
+    found: FoundValue,
+    field: FieldName,
+    output: OutputFormat | None,
+    left: Sequence[UnattachedMonth],
 ) -> None:
     shown: dict[str, object] = {
         "token": found.token,

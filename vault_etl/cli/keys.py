@@ -20,7 +20,7 @@ from vault_etl.cli.ui.output import OutputOption, QuietOption, print_object, pri
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import confirm
 from vault_etl.cli.ui.signals import stop_when_told
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.crypto.fields import FIELDS, PERSONAL_FIELDS, FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.init import INIT_REASON
 from vault_etl.keys.needed import KeyUsage
@@ -137,7 +137,7 @@ def _listed_key(line: Sequence[KeyUsage], now: dt.datetime) -> dict[str, object]
     return {
         "key_id": key.key_id if len(line) == 1 else f"{len(line)} keys",
         "purpose": key.purpose.value,
-        "field": key.field.value,
+        "field": key.field,
         "generation": key.generation,
         "state": key.state.value,
         "created_at": key.created_at,
@@ -244,7 +244,8 @@ def _some(key_ids: Sequence[int]) -> str:
 
 def _run_request(parts: Parts, to: str | None, purpose: KeyPurpose | None) -> AuditRequest:
     """The request of the whole run: of a denial, and of the check of --to."""
-    reason, fields = "all keys", tuple(Field)
+    reason = "all keys"
+    fields: tuple[FieldName, ...] = FIELDS
     if to is not None and purpose is not None:
         reason = f"all {purpose.kms_key.value} keys, to {clean_text(to, 'name of the KMS key', _MAX_NAME)}"
         fields = fields if purpose is KeyPurpose.DATA else PERSONAL_FIELDS

@@ -23,7 +23,7 @@ from vault_etl.cli.ui.output import (
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import confirm
 from vault_etl.cli.ui.signals import stop_when_told
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.keys.destroy import Destroyed, unused_keys
 from vault_etl.keys.needed import refuse_if_unattached_need
 
@@ -153,7 +153,7 @@ def _destroy_unused(run: _Run) -> None:
     _print(Destroyed(ended, 0), run)
 
 
-def _request(parts: Parts, reason: str, fields: tuple[Field, ...]) -> AuditRequest:
+def _request(parts: Parts, reason: str, fields: tuple[FieldName, ...]) -> AuditRequest:
     return audit_request(parts.identity, Action.KEYS_DESTROY, reason, fields=fields)
 
 

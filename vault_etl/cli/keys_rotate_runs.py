@@ -17,7 +17,7 @@ from vault_etl.cli.ui.printable import printable
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import confirm
 from vault_etl.cli.ui.signals import stop_when_told
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.crypto.fields import PERSONAL_FIELDS, FieldName, KeyPurpose
 from vault_etl.keys.value_keys import naming
 from vault_etl.rotation.data_keys import RotationPlan
 from vault_etl.rotation.leave_out import LeaveOut
@@ -36,7 +36,7 @@ _ABORT = "abort the rotation of the token keys"
 class RotationOptions:
     """The options of `keys rotate`. `leave_out`, `wait` and `allow_publication` are for the token keys alone."""
 
-    fields: tuple[Field, ...]
+    fields: tuple[FieldName, ...]
     leave_out: tuple[LeaveOut, ...] = ()
     wait: float = 0
     allow_publication: bool = False
@@ -293,5 +293,5 @@ def _token_question(plan: TokenPlan) -> str:
     return f"{begin}, give {plan.rows} rows a new token{left_out}, and cut over?"
 
 
-def _request(parts: Parts, fields: tuple[Field, ...], reason: str) -> AuditRequest:
+def _request(parts: Parts, fields: tuple[FieldName, ...], reason: str) -> AuditRequest:
     return audit_request(parts.identity, Action.KEYS_ROTATE, reason, fields=fields)

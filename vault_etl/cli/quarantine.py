@@ -43,7 +43,7 @@ from vault_etl.cli.ui.prompts import (
     reason_for,
     word,
 )
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import QUARANTINE
 from vault_etl.quarantine.read import (
     QuarantinedCount,
     QuarantinedRow,
@@ -182,7 +182,7 @@ def _show(
         Action.QUARANTINE_SHOW,
         asked,
         record_id=record_id,
-        fields=(Field.QUARANTINE,),
+        fields=(QUARANTINE,),
         purpose=kind,
         ticket=reference,
     )

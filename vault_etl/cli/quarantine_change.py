@@ -39,7 +39,7 @@ from vault_etl.cli.ui.prompts import (
     reason_for,
     word,
 )
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import QUARANTINE
 from vault_etl.keys.value_keys import naming
 from vault_etl.quarantine.discard import MatchingMessages
 from vault_etl.quarantine.read import QuarantineFilter, RetryFilter
@@ -124,7 +124,7 @@ def discard(
         Action.QUARANTINE_DISCARD,
         "dry run" if dry_run else reason_for("a discard", reason),
         record_id=ids[0] if ids and len(ids) == 1 else None,
-        fields=(Field.QUARANTINE,),
+        fields=(QUARANTINE,),
         ticket=word(ticket, "ticket"),
     )
     audit.check_role(
@@ -239,7 +239,7 @@ def _retry_request(parts: Parts, wanted: RetryFilter, *, dry_run: bool) -> Audit
         Action.QUARANTINE_RETRY,
         f"{'count what would pass of' if dry_run else 'parse again'} {what}",
         record_id=wanted.only[0] if wanted.only and len(wanted.only) == 1 else None,
-        fields=(Field.QUARANTINE,),
+        fields=(QUARANTINE,),
     )
 
 

@@ -24,7 +24,7 @@ from vault_etl.cli.ui.options import PersonalField, UserIdOption, known_user
 from vault_etl.cli.ui.output import QuietOption
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import PurposeOption, ReasonOption, TicketOption, reason_for, word
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.fields import PERSONAL_FIELDS, FieldName
 from vault_etl.records.unattached_months import UnsearchedMonths, no_record_of_user
 from vault_etl.reveal.reveal import RevealBatch, must_be_within_quota
 
@@ -125,7 +125,7 @@ def _reveal(
     record_ids = _record_ids(words) if user_id is None else []
     user = None if user_id is None else known_user(user_id)
     kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
-    fields = tuple(Field(name) for name in dict.fromkeys(field or [])) or PERSONAL_FIELDS
+    fields = tuple(FieldName(name.value) for name in dict.fromkeys(field or [])) or PERSONAL_FIELDS
     parts, _ = start(quiet=quiet, verbose=verbose)
     request = audit_request(
         parts.identity,

@@ -29,7 +29,7 @@ from vault_etl.cli.ui.prompts import (
     reason_for,
     word,
 )
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.records.unattached_months import UnsearchedMonths
 from vault_etl.reveal.tokens import MadeTokens
 
@@ -81,14 +81,14 @@ def _tokens(
         raise UsageError(message, hint="the shell's history has it now; see --help")
     asked = reason_for("a list of tokens", reason)
     kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
-    header, rows, at = _table(read_lines(file), column, Field(field))
+    header, rows, at = _table(read_lines(file), column, FieldName(field.value))
     values = [Pii.of_text(row[at]) for row in rows]
     parts, _ = start(quiet=quiet, verbose=verbose)
     request = audit_request(
         parts.identity,
         Action.TOKENS,
         asked,
-        fields=(Field(field),),
+        fields=(FieldName(field.value),),
         purpose=kind,
         ticket=reference,
         amount=len(values),
@@ -100,11 +100,11 @@ def _tokens(
     if sys.stderr.isatty():
         print_receipt(made.receipt.checkpoint, sys.stderr)
     warn_of(left.months, "these tokens join no rows of")
-    _complain(made, Field(field), first=2 if header else 1, quiet=quiet)
+    _complain(made, FieldName(field.value), first=2 if header else 1, quiet=quiet)
 
 
 def _table(
-    text: str, column: str | None, field: Field
+    text: str, column: str | None, field: FieldName
 ) -> tuple[list[str] | None, list[list[str]], int]:
     """The header, the rows that are not empty, and the index of the column with the values. Raises UsageError."""
     try:
@@ -120,7 +120,7 @@ def _table(
             raise UsageError(message, hint="--column names a column of the first line")
         at = header.index(column)
         header = [f"masked_{field}" if name == column else name for name in header]
-    elif rows and rows[0] == [field.value]:
+    elif rows and rows[0] == [field]:
         header = [f"masked_{field}"]
         rows.pop(0)
     wide = len(header) if header else 1
@@ -153,7 +153,7 @@ def _write(header: list[str] | None, rows: Sequence[list[str]], at: int, made: M
         sys.stdout.buffer.write(text.getvalue().encode())
 
 
-def _complain(made: MadeTokens, field: Field, *, first: int, quiet: bool) -> None:
+def _complain(made: MadeTokens, field: FieldName, *, first: int, quiet: bool) -> None:
     if made.is_pending:
         sys.stderr.write(
             "vault-etl: warning: a rotation of the token keys is in progress: these tokens join until the cut-over\n"

@@ -15,23 +15,31 @@ length of its value to 16 bytes: all IPv4 addresses have one length.
 
 from __future__ import annotations
 
+import functools
 import uuid
 from dataclasses import dataclass
 from typing import Final
 
 from vault_etl.base.errors import IntegrityError
 from vault_etl.crypto.digest import lp
-from vault_etl.crypto.fields import Field, Table
+from vault_etl.crypto.fields import (
+    QUARANTINE,
+    QUARANTINE_TABLE,
+    USER_LOGINS,
+    EventName,
+    FieldName,
+)
 
 FORMAT: Final = 0x01
 NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
 HEADER_BYTES: Final = 1 + 4 + NONCE_BYTES
 
-_BOUND_TO: Final = {
-    (table, field): b"vault-etl/1" + lp(table) + lp(field) for table in Table for field in Field
-}
-"""The beginning of associated data, made once: a rotation needs it four times a row."""
+
+@functools.cache
+def _bound_to(table: str, name: str) -> bytes:
+    """Return the beginning of associated data, made once: a rotation needs it four times a row."""
+    return b"vault-etl/1" + lp(table) + lp(name)
 
 
 def key_id_in(stored: bytes) -> int:
@@ -71,20 +79,20 @@ class ValuePlace:
     `user_id` is empty for a quarantined body: its user is not known yet.
     """
 
-    table: Table
-    field: Field
+    table: EventName
+    field: FieldName
     record_id: uuid.UUID
     user_id: str
 
     @classmethod
-    def in_record(cls, field: Field, record_id: uuid.UUID, user_id: str) -> ValuePlace:
+    def in_record(cls, field: FieldName, record_id: uuid.UUID, user_id: str) -> ValuePlace:
         """Return the place of a personal field of a record in `user_logins`."""
-        return cls(Table.USER_LOGINS, field, record_id, user_id)
+        return cls(USER_LOGINS, field, record_id, user_id)
 
     @classmethod
     def in_quarantine(cls, record_id: uuid.UUID) -> ValuePlace:
         """Return the place of the body of a quarantined message."""
-        return cls(Table.QUARANTINE, Field.QUARANTINE, record_id, "")
+        return cls(QUARANTINE_TABLE, QUARANTINE, record_id, "")
 
     def associated_data(self, key_id: int) -> bytes:
         """Return the associated data, which AES-GCM authenticates with the value.
@@ -94,7 +102,7 @@ class ValuePlace:
         """
         return b"".join(
             (
-                _BOUND_TO[self.table, self.field],
+                _bound_to(self.table, self.field),
                 self.record_id.bytes,
                 key_id.to_bytes(4, "big"),
                 lp(self.user_id),

@@ -1,37 +1,33 @@
-"""Fields, tables and purposes of keys: the constants in associated data and in encryption contexts."""
+"""Names of fields and tables, and purposes of keys: the words in associated data and encryption contexts."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, NewType
 
+FieldName = NewType("FieldName", str)
+"""The name of a declared field. It is bound into tokens, encryption contexts and the rows of keys."""
 
-class Field(StrEnum):
-    """The field that a key is for. `quarantine` is the body of a message that cannot be a record."""
+EventName = NewType("EventName", str)
+"""The name of a declared event: its table, which is bound into associated data."""
 
-    IP = "ip"
-    DEVICE_ID = "device_id"
-    QUARANTINE = "quarantine"
+QUARANTINE: Final = FieldName("quarantine")
+"""The field of the body of a message that cannot be a record. No declared field has this name."""
 
+SOURCE: Final = FieldName("source")
+"""The name in the place of a field for a source key, which seals nothing. No declared field has this name."""
 
-class FileField(StrEnum):
-    """The purpose of a source key, in the place of a field. A source key seals nothing."""
+QUARANTINE_TABLE: Final = EventName("quarantine")
+"""The table of quarantined bodies, in the place of an event. No declared event has this name."""
 
-    SOURCE = "source"
+USER_LOGINS: Final = EventName("user_logins")
+IP: Final = FieldName("ip")
+DEVICE_ID: Final = FieldName("device_id")
+PERSONAL_FIELDS: Final = (IP, DEVICE_ID)
+"""The fields of the default declaration."""
 
-
-KeyField = Field | FileField
-"""The field in the row of a key."""
-
-PERSONAL_FIELDS: Final = (Field.IP, Field.DEVICE_ID)
-"""The fields of a record that get a token and a ciphertext."""
-
-
-class Table(StrEnum):
-    """The tables with ciphertexts. These are names in the format, independent of the names in SQL."""
-
-    USER_LOGINS = "user_logins"
-    QUARANTINE = "quarantine"
+FIELDS: Final = (*PERSONAL_FIELDS, QUARANTINE)
+"""The fields of data keys."""
 
 
 class KeyPurpose(StrEnum):

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final, NoReturn, final
 
 from vault_etl.crypto.digest import hmac_sha256
-from vault_etl.crypto.fields import Field, KeyField, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 
 KEY_BYTES: Final = 32
 """Of AES-256 keys and of HMAC-SHA-256 keys."""
@@ -75,7 +75,7 @@ class WrappedKey:
 
     key_id: int
     purpose: KeyPurpose
-    field: KeyField
+    field: FieldName
     generation: int | None
     kms_key_arn: str
     wrapped_key: bytes | None
@@ -99,7 +99,7 @@ class DataKey:
     """A plaintext data key: seals or opens values of one field."""
 
     key_id: int
-    field: Field
+    field: FieldName
     material: KeyMaterial
 
     def __post_init__(self) -> None:
@@ -116,7 +116,7 @@ class TokenKey:
     """A plaintext token key: makes the tokens of one field in one generation."""
 
     key_id: int
-    field: Field
+    field: FieldName
     generation: int
     material: KeyMaterial
 
@@ -127,12 +127,12 @@ def fingerprint(material: KeyMaterial, key_id: int) -> bytes:
     return mac[:FINGERPRINT_BYTES]
 
 
-def encryption_context(purpose: KeyPurpose, field: KeyField, key_id: int) -> dict[str, str]:
+def encryption_context(purpose: KeyPurpose, field: FieldName, key_id: int) -> dict[str, str]:
     """Return the encryption context: KMS binds a wrapped key to it, and IAM conditions and CloudTrail see it."""
     return {
         "app": "vault-etl",
         "purpose": purpose.value,
-        "field": field.value,
+        "field": field,
         "key_id": str(key_id),
     }
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import NONCE_BYTES, Ciphertext, ValuePlace, pad
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.crypto.keys import DataKey
 
 
@@ -17,7 +17,7 @@ class Sealer:
     """Seals values in ciphertext format 1, each field under its own data key."""
 
     def __init__(self, keys: Iterable[DataKey]) -> None:
-        self._ciphers: dict[Field, tuple[int, AESGCM]] = {
+        self._ciphers: dict[FieldName, tuple[int, AESGCM]] = {
             key.field: (key.key_id, AESGCM(key.material.expose())) for key in keys
         }
 

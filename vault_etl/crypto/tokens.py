@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.digest import hmac_sha256, lp, sha256
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.crypto.keys import TokenKey
 
 TOKEN_BYTES: Final = 16
@@ -97,7 +97,7 @@ class Tokenizer:
     Raises ValueError unless the keys are one for each field that has a kind, all of one generation.
     """
 
-    def __init__(self, keys: Iterable[TokenKey], kinds: Mapping[Field, TokenKind]) -> None:
+    def __init__(self, keys: Iterable[TokenKey], kinds: Mapping[FieldName, TokenKind]) -> None:
         by_field = {key.field: key for key in keys}
         generations = {key.generation for key in by_field.values()}
         if by_field.keys() != kinds.keys() or len(generations) != 1:
@@ -106,6 +106,6 @@ class Tokenizer:
         (self.generation,) = generations
         self._fields = {field: FieldTokenizer(key, kinds[field]) for field, key in by_field.items()}
 
-    def token(self, field: Field, value: Pii) -> uuid.UUID:
+    def token(self, field: FieldName, value: Pii) -> uuid.UUID:
         """Return the token of `value`. Raises ValueError if the field cannot hold the value."""
         return self._fields[field].token(value)

@@ -7,19 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, NewType
+from typing import Final
 
+from vault_etl.crypto.fields import EventName, FieldName
 from vault_etl.declaration.json_path import JsonPath
 from vault_etl.kinds.kind import DerivedForm, Kind
 
 FORMAT: Final = 1
 """The format of the file that this version reads."""
-
-FieldName = NewType("FieldName", str)
-"""The name of a declared field. It is bound into tokens, encryption contexts and the rows of keys."""
-
-EventName = NewType("EventName", str)
-"""The name of a declared event: its table, which is bound into associated data."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from typing import Final
 
+from vault_etl.crypto.fields import FieldName
 from vault_etl.declaration.faults import (
     DeclarationFault,
     Faults,
@@ -14,7 +15,7 @@ from vault_etl.declaration.faults import (
     TableReader,
 )
 from vault_etl.declaration.key_lines import KeyPath, key_lines
-from vault_etl.declaration.model import FORMAT, Declaration, FieldName, VaultField
+from vault_etl.declaration.model import FORMAT, Declaration, VaultField
 from vault_etl.declaration.names import is_reserved_field
 from vault_etl.declaration.parse_events import EventReader
 from vault_etl.declaration.rules import check

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Final, TypeVar
 
+from vault_etl.crypto.fields import EventName
 from vault_etl.declaration.faults import TableReader
 from vault_etl.declaration.json_path import JsonPath
 from vault_etl.declaration.model import (
     DeclaredEvent,
     Discriminator,
-    EventName,
     Numbers,
     PersonalValue,
     PlainColumn,

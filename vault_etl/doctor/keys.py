@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vault_etl.base.errors import KeyDeniedError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyField, KeyPurpose
+from vault_etl.crypto.fields import PERSONAL_FIELDS, FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
 from vault_etl.doctor.diagnose import Verdict
 from vault_etl.keys.age import KeyAge, KeyAges
@@ -188,8 +188,8 @@ def contexts(reader: KeyReader, unwrapper: KeyUnwrapper) -> Verdict:
     raise refusal
 
 
-def _generations(keys: Sequence[StoredKey], state: KeyState) -> Mapping[int | None, set[KeyField]]:
-    found: dict[int | None, set[KeyField]] = {}
+def _generations(keys: Sequence[StoredKey], state: KeyState) -> Mapping[int | None, set[FieldName]]:
+    found: dict[int | None, set[FieldName]] = {}
     for key in keys:
         if key.state is state:
             found.setdefault(key.generation, set()).add(key.field)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, TypeGuard
 
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import DEVICE_ID, IP, FieldName
 from vault_etl.event.envelopes import inside, text_of_base64
 from vault_etl.event.extra_fields import shown_names
 from vault_etl.event.field_kinds import KINDS
@@ -137,7 +137,7 @@ def _unwrapped(value: object) -> Mapping[str, object]:
 def _event(fields: Mapping[str, object]) -> LoginEvent:
     texts = {name: _required(fields, name) for name in REQUIRED}
     options = {name: _optional(fields, name) for name in _OPTIONAL}
-    ip, device_id = _personal(texts, Field.IP), _personal(texts, Field.DEVICE_ID)
+    ip, device_id = _personal(texts, IP), _personal(texts, DEVICE_ID)
     date = options["create_date"]
     create_date, event_time = (None, None) if date is None else event_date(date)
     extra = fields.keys() - KNOWN
@@ -188,7 +188,7 @@ def _spelling(value: object, name: str) -> str:
     return value.decode("ascii")
 
 
-def _personal(texts: Mapping[str, str], field: Field) -> Pii:
+def _personal(texts: Mapping[str, str], field: FieldName) -> Pii:
     kind, text = KINDS[field], texts[field]
     if len(text) > kind.max_code_points:
         raise RejectedError(Reason(kind.reason_too_long), field)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import DEVICE_ID, IP, FieldName
 from vault_etl.kinds.kind import Kind
 from vault_etl.kinds.make import make_kind
 
-KINDS: Final[Mapping[Field, Kind]] = {
-    Field.IP: make_kind("ip", {}),
-    Field.DEVICE_ID: make_kind("text", {"max": 256}),
+KINDS: Final[Mapping[FieldName, Kind]] = {
+    IP: make_kind("ip", {}),
+    DEVICE_ID: make_kind("text", {"max": 256}),
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from typing_extensions import override
 
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.event.rejection import Reason
 from vault_etl.ingest.queue import QueueDepth
 from vault_etl.records.messages import Message, Outcome
@@ -104,7 +104,7 @@ class IngestState:
     held_bytes: int
     depth: QueueDepth | None
     """The queue's last counts; None before the first."""
-    seals_left: Mapping[Field, int]
+    seals_left: Mapping[FieldName, int]
     """Seals left under the leases taken so far."""
 
     def as_dict(self) -> dict[str, Any]:
@@ -116,7 +116,7 @@ class IngestState:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Restore a state from `as_dict`. Raises KeyError, TypeError or ValueError for other values."""
         depth = None if values["depth"] is None else QueueDepth(**values["depth"])
-        seals_left = {Field(name): n for name, n in values["seals_left"].items()}
+        seals_left = {FieldName(name): n for name, n in values["seals_left"].items()}
         return cls(**{**values, "depth": depth, "seals_left": seals_left})
 
 

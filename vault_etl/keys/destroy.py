@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.audit.log import AuditLog, audited
 from vault_etl.base.errors import IncompleteError
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FIELDS, FieldName
 from vault_etl.crypto.keys import KeyState, StoredKey
 from vault_etl.keys.needed import (
     DestroyTarget,
@@ -99,9 +99,9 @@ class UnusedKeys:
         return tuple(sorted(key.key_id for key in self.keys))
 
     @property
-    def fields(self) -> tuple[Field, ...]:
+    def fields(self) -> tuple[FieldName, ...]:
         """The fields of `keys`."""
-        return tuple(field for field in Field if any(key.field == field for key in self.keys))
+        return tuple(field for field in FIELDS if any(key.field == field for key in self.keys))
 
     def __str__(self) -> str:
         return f"{len(self.keys)} data keys that nothing needs"
@@ -222,5 +222,5 @@ class OldTokens(Protocol):
 class KeyRetirer(Protocol):
     """May retire data keys, behind the fence."""
 
-    def retire_data_keys(self, request: AuditRequest, fields: Iterable[Field]) -> Sequence[int]:
+    def retire_data_keys(self, request: AuditRequest, fields: Iterable[FieldName]) -> Sequence[int]:
         """Make every active data key of these fields `decrypt_only`, and record it; return their ids."""

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.log import AuditLog, Identity, audit_request, audited
 from vault_etl.base.errors import ConfigurationError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, FileField, KeyPurpose
+from vault_etl.crypto.fields import PERSONAL_FIELDS, SOURCE, KeyPurpose
 from vault_etl.crypto.keys import KeyMaterial, StoredKey
 from vault_etl.keys.make import NewKey, UnseenKeyGenerator, make_unseen_key
 from vault_etl.keys.ring import KeyReader
@@ -48,7 +48,7 @@ def init_keys(
             make_unseen_key(generator, unwrapper, KeyPurpose.TOKEN, field, _FIRST_GENERATION)
             for field in PERSONAL_FIELDS
         ]
-        made.append(make_unseen_key(generator, unwrapper, KeyPurpose.SOURCE, FileField.SOURCE))
+        made.append(make_unseen_key(generator, unwrapper, KeyPurpose.SOURCE, SOURCE))
         prove_kms(made[0], unwrapper)
         if not writer.add_first_keys(request, made):
             return InitReport(())

@@ -13,7 +13,7 @@ from vault_etl.base.errors import (
     KeyUnavailableError,
     UnusableKeyError,
 )
-from vault_etl.crypto.fields import Field, KeyField, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import KEY_BYTES, KeyMaterial, WrappedKey, encryption_context
 from vault_etl.keys.make import GeneratedKey, KeyGenerator, UnseenKey, UnseenKeyGenerator
 from vault_etl.keys.rewrap import KeyRewrapper
@@ -73,7 +73,7 @@ class KmsKeyGenerator(KeyGenerator):
         self._names = names
 
     @override
-    def generate(self, purpose: KeyPurpose, field: Field, key_id: int) -> GeneratedKey:
+    def generate(self, purpose: KeyPurpose, field: FieldName, key_id: int) -> GeneratedKey:
         name = self._names[purpose]
         with translated(SERVICE, Subject(name, _SETTING[purpose])):
             made = self._kms.generate_data_key(
@@ -92,7 +92,7 @@ class KmsUnseenKeyGenerator(UnseenKeyGenerator):
         self._names = names
 
     @override
-    def generate_unseen(self, purpose: KeyPurpose, field: KeyField, key_id: int) -> UnseenKey:
+    def generate_unseen(self, purpose: KeyPurpose, field: FieldName, key_id: int) -> UnseenKey:
         name = self._names[purpose]
         with translated(SERVICE, Subject(name, _SETTING[purpose])):
             made = self._kms.generate_data_key_without_plaintext(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from vault_etl.base.errors import IncompleteError
-from vault_etl.crypto.fields import Field, KeyField, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import (
     MAX_LEASE,
     MAX_SEALS,
@@ -30,7 +30,7 @@ def draw_key_id() -> int:
 
 
 def make_data_key(
-    generator: KeyGenerator, field: Field, lease: dt.timedelta = MAX_LEASE
+    generator: KeyGenerator, field: FieldName, lease: dt.timedelta = MAX_LEASE
 ) -> tuple[NewKey, KeyMaterial]:
     """Make a data key in KMS; return its new row and its plaintext.
 
@@ -45,7 +45,7 @@ def make_data_key(
 def new_key(
     made: GeneratedKey | UnseenKey,
     purpose: KeyPurpose,
-    field: KeyField,
+    field: FieldName,
     key_id: int,
     *,
     generation: int | None = None,
@@ -85,10 +85,10 @@ class DataKeyLeases:
         self._clock = clock
         self._max_age = max_age
         self._max_seals = max_seals
-        self._leases: dict[Field, _Lease] = {}
+        self._leases: dict[FieldName, _Lease] = {}
         self.made: list[int] = []
 
-    def data_key(self, field: Field, seals: int) -> DataKey:
+    def data_key(self, field: FieldName, seals: int) -> DataKey:
         """Return a data key that is good for `seals` more seals, and count these as used.
 
         Raises the errors of `KeyGenerator.generate` and `DataKeyWriter.add_data_key`.
@@ -100,7 +100,7 @@ class DataKeyLeases:
         return lease.key
 
     @property
-    def seals_left(self) -> dict[Field, int]:
+    def seals_left(self) -> dict[FieldName, int]:
         """The number of values that each lease may still seal."""
         return {field: lease.seals_left for field, lease in self._leases.copy().items()}
 
@@ -108,7 +108,7 @@ class DataKeyLeases:
         """Drop every key: the fence refused writes under one of them."""
         self._leases.clear()
 
-    def _take(self, field: Field) -> _Lease:
+    def _take(self, field: FieldName) -> _Lease:
         # The time runs from before the key exists, so our lease ends before the database's.
         ends = self._clock.monotonic() + self._max_age.total_seconds()
         for _ in range(_MAX_DRAWS):
@@ -151,7 +151,7 @@ class UnseenKey:
 class KeyGenerator(Protocol):
     """May make keys and use them at once (kms:GenerateDataKey)."""
 
-    def generate(self, purpose: KeyPurpose, field: Field, key_id: int) -> GeneratedKey:
+    def generate(self, purpose: KeyPurpose, field: FieldName, key_id: int) -> GeneratedKey:
         """Make a key of 32 bytes, bound to purpose, field and key id.
 
         Raises DeniedError, KeyUnavailableError, ConfigurationError or UnavailableError.
@@ -161,7 +161,7 @@ class KeyGenerator(Protocol):
 class UnseenKeyGenerator(Protocol):
     """May make keys without seeing their plaintext (kms:GenerateDataKeyWithoutPlaintext)."""
 
-    def generate_unseen(self, purpose: KeyPurpose, field: KeyField, key_id: int) -> UnseenKey:
+    def generate_unseen(self, purpose: KeyPurpose, field: FieldName, key_id: int) -> UnseenKey:
         """Make a key of 32 bytes, bound to purpose, field and key id.
 
         Raises DeniedError, KeyUnavailableError, ConfigurationError or UnavailableError.
@@ -186,7 +186,7 @@ def make_unseen_key(
     generator: UnseenKeyGenerator,
     unwrapper: KeyUnwrapper,
     purpose: KeyPurpose,
-    field: KeyField,
+    field: FieldName,
     generation: int | None = None,
 ) -> NewKey:
     """Make a key in KMS and open it once, for its fingerprint; return its new row.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vault_etl.base.errors import ConfigurationError, NotFoundError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.crypto.fields import PERSONAL_FIELDS, FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
 from vault_etl.keys.ring import KeyReader
 
@@ -21,7 +21,7 @@ class DestroyTarget:
 
     key_id: int
     generation: int | None
-    fields: tuple[Field, ...]
+    fields: tuple[FieldName, ...]
     keys: tuple[StoredKey, ...]
 
     @property
@@ -31,7 +31,7 @@ class DestroyTarget:
 
     def __str__(self) -> str:
         if self.generation is None:
-            return f"data key {self.key_id} of {self.fields[0].value}"
+            return f"data key {self.key_id} of {self.fields[0]}"
         ids = " and ".join(map(str, self.key_ids))
         return f"generation {self.generation} of the token keys ({ids})"
 
@@ -59,7 +59,7 @@ class DestroyTargetFinder:
             raise ConfigurationError(message, hint="without it no file is known to be loaded")
         if key.generation is None:
             live = key.state is not KeyState.DESTROYED
-            return DestroyTarget(key_id, None, (Field(key.field),), (key,) if live else ())
+            return DestroyTarget(key_id, None, (FieldName(key.field),), (key,) if live else ())
         generation = [
             each
             for field in PERSONAL_FIELDS

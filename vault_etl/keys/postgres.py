@@ -11,7 +11,7 @@ import stamina
 from typing_extensions import override
 
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.crypto.fields import Field, FileField, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
 from vault_etl.keys.age import Ages, KeyAges
 from vault_etl.keys.destroy import KeyRetirer
@@ -59,9 +59,9 @@ class PostgresKeyStore(
             return [_stored(row) for row in cursor.fetchall()]
 
     @override
-    def field_token_keys(self, field: Field) -> Sequence[StoredKey]:
+    def field_token_keys(self, field: FieldName) -> Sequence[StoredKey]:
         with self._database.transaction() as cursor:
-            cursor.execute(_SQL["field_token_keys"], {"field": field.value})
+            cursor.execute(_SQL["field_token_keys"], {"field": field})
             return [_stored(row) for row in cursor.fetchall()]
 
     @override
@@ -79,7 +79,7 @@ class PostgresKeyStore(
                 _SQL["add_data_key"],
                 {
                     "key_id": key.key_id,
-                    "field": key.field.value,
+                    "field": key.field,
                     "kms_key_arn": key.kms_key_arn,
                     "wrapped_key": key.wrapped_key,
                     "fingerprint": key.fingerprint,
@@ -96,8 +96,8 @@ class PostgresKeyStore(
         return bool(added)
 
     @override
-    def retire_data_keys(self, request: AuditRequest, fields: Iterable[Field]) -> Sequence[int]:
-        names = [field.value for field in fields]
+    def retire_data_keys(self, request: AuditRequest, fields: Iterable[FieldName]) -> Sequence[int]:
+        names = list(fields)
         retired = list[int]()
         while page := self._retire(request, names, expired=True):  # very many keys may have expired
             retired += page
@@ -149,7 +149,7 @@ def as_json(keys: Sequence[NewKey]) -> str:
             {
                 "key_id": key.key_id,
                 "purpose": key.purpose.value,
-                "field": key.field.value,
+                "field": key.field,
                 "generation": key.generation,
                 "kms_key_arn": key.kms_key_arn,
                 "wrapped_key": (key.wrapped_key or b"").hex(),
@@ -166,7 +166,7 @@ def _stored(row: tuple[Any, ...]) -> StoredKey:
     return StoredKey(
         key_id=key_id,
         purpose=KeyPurpose(purpose),
-        field=FileField(field) if purpose == KeyPurpose.SOURCE else Field(field),
+        field=FieldName(field),
         generation=generation,
         state=KeyState(state),
         kms_key_arn=kms_key_arn,

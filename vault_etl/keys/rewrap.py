@@ -18,7 +18,7 @@ from vault_etl.base.errors import (
     KeyUnavailableError,
     UnusableKeyError,
 )
-from vault_etl.crypto.fields import Field, KeyField, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import StoredKey, WrappedKey
 from vault_etl.keys.unwrap import KeyUnwrapper, KmsKeys, must_have_its_fingerprint, prove_kms
 from vault_etl.platform.clock import Progress
@@ -35,7 +35,7 @@ class RewrapReport:
     rewrapped: int = 0
     refused: list[int] = field(default_factory=list)
     at_fault: list[int] = field(default_factory=list)
-    unproven: set[tuple[KeyPurpose, KeyField]] = field(default_factory=set)
+    unproven: set[tuple[KeyPurpose, FieldName]] = field(default_factory=set)
 
 
 class Rewrap:
@@ -61,8 +61,8 @@ class Rewrap:
         and UnavailableError; keys that were rewrapped before stay rewrapped.
         """
         report = RewrapReport()
-        asked: set[tuple[KeyPurpose, KeyField]] = set()
-        denied: set[tuple[str, KeyPurpose, KeyField]] = set()
+        asked: set[tuple[KeyPurpose, FieldName]] = set()
+        denied: set[tuple[str, KeyPurpose, FieldName]] = set()
         for key in keys:
             kind = (key.purpose, key.field)
             if (key.kms_key_arn, *kind) in denied:
@@ -82,7 +82,7 @@ class Rewrap:
             if done.proven is False:
                 report.unproven.add(kind)
             report.rewrapped += done.swapped
-            self._progress.advance(1, purpose=key.purpose.value, field=key.field.value)
+            self._progress.advance(1, purpose=key.purpose.value, field=key.field)
         return report
 
     def _rewrap(self, key: StoredKey, target: str | None, *, prove: bool) -> Rewrapped:
@@ -93,8 +93,8 @@ class Rewrap:
 
 def rewrap_request(identity: Identity, key: StoredKey, target: str | None) -> AuditRequest:
     """Build the request for a key's two entries."""
-    reason = f"{key.purpose.value} key {key.key_id} of {key.field.value}"
-    fields = (key.field,) if isinstance(key.field, Field) else ()
+    reason = f"{key.purpose.value} key {key.key_id} of {key.field}"
+    fields = (key.field,) if key.purpose is not KeyPurpose.SOURCE else ()
     if target is not None:
         reason += f", to {target}"
     return audit_request(identity, Action.KEYS_REWRAP, reason, fields=fields)

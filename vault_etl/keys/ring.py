@@ -11,7 +11,7 @@ import cachetools
 from typing_extensions import override
 
 from vault_etl.base.errors import ConfigurationError, DataError, IntegrityError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.crypto.fields import PERSONAL_FIELDS, FieldName, KeyPurpose
 from vault_etl.crypto.keys import (
     DataKey,
     KeyMaterial,
@@ -48,7 +48,7 @@ class KeyRing:
             condition=threading.Condition(),
         )(self._unwrap)
 
-    def data_key(self, key_id: int, field: Field) -> DataKey:
+    def data_key(self, key_id: int, field: FieldName) -> DataKey:
         """Return the data key of this id.
 
         Raises IntegrityError if no data key has this id and field; UnusableKeyError if the key opens
@@ -91,7 +91,7 @@ class KeyRing:
         )
         return [tokenizer for tokenizer in old if tokenizer is not None]
 
-    def field_tokenizer(self, field: Field, generation: int | None) -> FieldTokenizer:
+    def field_tokenizer(self, field: FieldName, generation: int | None) -> FieldTokenizer:
         """Return the tokenizer of one field, for a caller that may open this field's keys alone.
 
         A retired generation is possible: a cut-over may come between the read of a row and this call.
@@ -102,7 +102,7 @@ class KeyRing:
                 return FieldTokenizer(self._token_key(key), KINDS[field])
         raise IntegrityError
 
-    def field_tokenizers(self, field: Field) -> Sequence[FieldTokenizer]:
+    def field_tokenizers(self, field: FieldName) -> Sequence[FieldTokenizer]:
         """Return the tokenizers of one field in every generation that rows may hold, the active one first.
 
         After a cut-over, rows hold the old generation's tokens until its keys are destroyed.
@@ -123,7 +123,7 @@ class KeyRing:
         raise IntegrityError
 
     def _token_key(self, key: StoredKey) -> TokenKey:
-        return TokenKey(key.key_id, Field(key.field), key.generation or 0, self._material(key))
+        return TokenKey(key.key_id, key.field, key.generation or 0, self._material(key))
 
     def _unwrap(self, key: WrappedKey) -> KeyMaterial:
         material = self._unwrapper.unwrap(key)
@@ -144,7 +144,7 @@ class KeyReader(Protocol):
     def token_keys(self) -> Sequence[StoredKey]:
         """Return the active and the pending token keys."""
 
-    def field_token_keys(self, field: Field) -> Sequence[StoredKey]:
+    def field_token_keys(self, field: FieldName) -> Sequence[StoredKey]:
         """Return one field's token keys that are not destroyed: the active one, then the others, newest first."""
 
 
@@ -174,7 +174,7 @@ class ExplainedKeys(KeyReader):
         return self._explained(self._reader.token_keys())
 
     @override
-    def field_token_keys(self, field: Field) -> Sequence[StoredKey]:
+    def field_token_keys(self, field: FieldName) -> Sequence[StoredKey]:
         return self._explained(self._reader.field_token_keys(field))
 
     def _explained(self, keys: Sequence[StoredKey]) -> Sequence[StoredKey]:

@@ -15,7 +15,7 @@ from vault_etl.base.errors import (
     UnusableKeyError,
     VaultEtlError,
 )
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import DataKey
 from vault_etl.keys.make import KeyGenerator, make_data_key
 from vault_etl.keys.needed import KeyLister
@@ -75,7 +75,7 @@ class ValueKeys:
                     message, hint="VAULT_ETL_TRUSTED_KEY_ARNS must list every KMS key of yours"
                 )
 
-    def data_key(self, key_id: int, field: Field) -> DataKey | None:
+    def data_key(self, key_id: int, field: FieldName) -> DataKey | None:
         """Return the data key of this id, or None if nothing opens it.
 
         Raises KeyUnavailableError if KMS refuses this caller, or the KMS key that wraps new keys;
@@ -98,7 +98,7 @@ class ValueKeys:
             self._at_fault[key_id] = fault
         return None
 
-    def _opens_what_it_makes(self, field: Field) -> bool:
+    def _opens_what_it_makes(self, field: FieldName) -> bool:
         """Say whether KMS lets this caller open a data key of this field. The key that it makes is not stored."""
         try:
             self._unwrapper.unwrap(make_data_key(self._generator, field)[0])

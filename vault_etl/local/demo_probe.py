@@ -12,7 +12,7 @@ import psycopg2.extras
 from botocore.exceptions import ClientError
 
 from vault_etl.crypto.ciphertext import Ciphertext
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import IP, KeyPurpose
 from vault_etl.crypto.keys import encryption_context
 from vault_etl.local.provision import Credentials, EmulatorSession
 
@@ -71,7 +71,7 @@ def kms_answer(role: Mapping[str, str], admin: Mapping[str, str], row: StoredRow
         EmulatorSession(role["AWS_ENDPOINT_URL"], credentials).client("kms").decrypt(
             KeyId=arn,
             CiphertextBlob=bytes(wrapped_key),
-            EncryptionContext=encryption_context(KeyPurpose.DATA, Field.IP, key_id),
+            EncryptionContext=encryption_context(KeyPurpose.DATA, IP, key_id),
         )
     except ClientError as error:
         answer = error.response["Error"]

@@ -14,7 +14,7 @@ from vault_etl.audit.opening import DisclosedValues, Opener
 from vault_etl.base.errors import NotFoundError
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import QUARANTINE
 from vault_etl.keys.ring import KeyRing
 
 
@@ -127,7 +127,7 @@ class ShowQuarantined:
         KeyUnavailableError, UnavailableError.
         """
         with audited(self._audit, request) as receipt:
-            stored = self._disclosed.disclose(receipt).get(Field.QUARANTINE)
+            stored = self._disclosed.disclose(receipt).get(QUARANTINE)
             row = self._reader.row(request.record_id) if request.record_id else None
             if row is None:
                 message = "no quarantined message has this record_id"
@@ -139,5 +139,5 @@ class ShowQuarantined:
         return ShownMessage(row, body, receipt)
 
     def _open(self, opener: Opener, row: QuarantinedRow, stored: bytes) -> Pii:
-        key = self._ring.data_key(Ciphertext.parse(stored).key_id, Field.QUARANTINE)
+        key = self._ring.data_key(Ciphertext.parse(stored).key_id, QUARANTINE)
         return opener.open(stored, ValuePlace.in_quarantine(row.record_id), key)

@@ -13,7 +13,7 @@ from vault_etl.audit.log import AuditLog, audited
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IntegrityError
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.crypto.fields import PERSONAL_FIELDS, QUARANTINE, KeyPurpose
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.event.events import LoginEvent
 from vault_etl.event.extra_fields import ExtraFields
@@ -202,7 +202,7 @@ class QuarantineRetry:
         for body in bodies:
             try:
                 key_id = Ciphertext.parse(body.ciphertext).key_id
-                key = self._value_keys.data_key(key_id, Field.QUARANTINE)
+                key = self._value_keys.data_key(key_id, QUARANTINE)
                 if key is None:
                     raise IntegrityError  # noqa: TRY301
                 place = ValuePlace.in_quarantine(body.record_id)

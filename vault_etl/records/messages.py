@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import ValuePlace
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.fields import DEVICE_ID, IP, PERSONAL_FIELDS, FieldName
 from vault_etl.crypto.record_id import (
     FIRST_DAY,
     MAX_MILLISECONDS,
@@ -86,9 +86,9 @@ class SealedRecord:
     record_id: uuid.UUID
     user_id: str
     device_type: str
-    tokens: dict[Field, uuid.UUID]
-    next_tokens: dict[Field, uuid.UUID] | None
-    ciphertexts: dict[Field, bytes]
+    tokens: dict[FieldName, uuid.UUID]
+    next_tokens: dict[FieldName, uuid.UUID] | None
+    ciphertexts: dict[FieldName, bytes]
     token_generation: int
     next_token_generation: int | None
     locale: str | None
@@ -158,7 +158,7 @@ def seal_event(
     next_tokenizer: Tokenizer | None,
 ) -> SealedRecord:
     """Seal an event into a row: two tokens, two next tokens while a generation is pending, and two ciphertexts."""
-    values = {Field.IP: event.ip, Field.DEVICE_ID: event.device_id}
+    values = {IP: event.ip, DEVICE_ID: event.device_id}
     return SealedRecord(
         record_id=parsed.record_id,
         user_id=event.user_id,
@@ -194,7 +194,7 @@ def seal_rejection(parsed: Parsed, rejection: Rejection, sealer: Sealer) -> Seal
     )
 
 
-def _tokens(tokenizer: Tokenizer, values: dict[Field, Pii]) -> dict[Field, uuid.UUID]:
+def _tokens(tokenizer: Tokenizer, values: dict[FieldName, Pii]) -> dict[FieldName, uuid.UUID]:
     return {field: tokenizer.token(field, value) for field, value in values.items()}
 
 

@@ -14,7 +14,7 @@ import stamina
 from typing_extensions import override
 
 from vault_etl.base.errors import UnavailableError, of_service
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import DEVICE_ID, IP
 from vault_etl.crypto.keys import DataKey
 from vault_etl.event.rejection import Reason
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, SERVICE, Database
@@ -192,12 +192,12 @@ def _row(record: SealedRecord) -> tuple[object, ...]:
         record.record_id,
         record.user_id,
         record.device_type,
-        record.tokens[Field.IP],
-        record.tokens[Field.DEVICE_ID],
-        next_tokens.get(Field.IP),
-        next_tokens.get(Field.DEVICE_ID),
-        record.ciphertexts[Field.IP],
-        record.ciphertexts[Field.DEVICE_ID],
+        record.tokens[IP],
+        record.tokens[DEVICE_ID],
+        next_tokens.get(IP),
+        next_tokens.get(DEVICE_ID),
+        record.ciphertexts[IP],
+        record.ciphertexts[DEVICE_ID],
         record.token_generation,
         record.next_token_generation,
         record.locale,

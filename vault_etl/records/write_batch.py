@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from vault_etl.base.errors import ConfigurationError, DeniedError, IncompleteError, UnavailableError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.fields import PERSONAL_FIELDS, QUARANTINE, FieldName
 from vault_etl.crypto.record_id import milliseconds_of
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.event.events import LoginEvent
@@ -134,7 +134,7 @@ class BatchWriter:
         self._loader.probe()
 
     @property
-    def seals_left(self) -> Mapping[Field, int]:
+    def seals_left(self) -> Mapping[FieldName, int]:
         """The number of values that may still be sealed under the data keys in use."""
         return self._leases.seals_left
 
@@ -232,7 +232,7 @@ class BatchWriter:
     ) -> Loaded | KeysChanged | RowsRefused | MonthUnattached:
         events = [(p, p.content) for p in batch if isinstance(p.content, LoginEvent)]
         rejections = [(p, p.content) for p in batch if isinstance(p.content, Rejection)]
-        seals = dict.fromkeys(PERSONAL_FIELDS, len(events)) | {Field.QUARANTINE: len(rejections)}
+        seals = dict.fromkeys(PERSONAL_FIELDS, len(events)) | {QUARANTINE: len(rejections)}
         keys = [self._leases.data_key(field, count) for field, count in seals.items() if count]
         sealer = Sealer(keys)
         active, pending = self._ring.tokenizers()

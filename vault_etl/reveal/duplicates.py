@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class SharedTokenQuery:
     Both days are included; None means no bound. Tokens in `leave_out` are not counted.
     """
 
-    field: Field
+    field: FieldName
     min_count: int = 2
     min_users: int = 1
     since: dt.date | None = None

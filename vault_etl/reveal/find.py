@@ -15,7 +15,7 @@ from vault_etl.audit.entries import AuditReceipt, AuditRequest
 from vault_etl.audit.log import AuditLog, audited
 from vault_etl.base.errors import UsageError
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.event.field_kinds import KINDS
 from vault_etl.keys.ring import KeyRing
 
@@ -150,14 +150,14 @@ class FindUser:
         return found, receipt
 
 
-def as_held(field: Field, value: Pii) -> Pii | None:
+def as_held(field: FieldName, value: Pii) -> Pii | None:
     """Return the value as records hold it; None if no record can hold it in the field."""
     with contextlib.suppress(ValueError):
         return KINDS[field].accepted(value)
     return None
 
 
-def must_be_held(field: Field, values: Sequence[Pii]) -> Sequence[Pii]:
+def must_be_held(field: FieldName, values: Sequence[Pii]) -> Sequence[Pii]:
     """Return the values as records hold them. Raises UsageError if no record can hold one of them.
 
     Called before the intent, as this is no access.

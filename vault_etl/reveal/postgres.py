@@ -14,7 +14,7 @@ from vault_etl.audit.entries import AuditReceipt
 from vault_etl.audit.log import AuditEntry, EntriesAboutRecord, LastTrimmed
 from vault_etl.audit.opening import DisclosedValue, DisclosedValues
 from vault_etl.audit.postgres import entry_of, last_trimmed
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database
 from vault_etl.platform.postgres_bound import rows_of
 from vault_etl.platform.postgres_stream import stream
@@ -42,11 +42,11 @@ class PostgresDisclosedValues(DisclosedValues):
         self._database = database
 
     @override
-    def disclose(self, receipt: AuditReceipt) -> Mapping[Field, DisclosedValue]:
+    def disclose(self, receipt: AuditReceipt) -> Mapping[FieldName, DisclosedValue]:
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["disclose"], {"seq": receipt.seq})
             return {
-                Field(field): DisclosedValue(None if stored is None else bytes(stored), *others)
+                FieldName(field): DisclosedValue(None if stored is None else bytes(stored), *others)
                 for field, stored, *others in cursor.fetchall()
             }
 
@@ -142,14 +142,12 @@ class PostgresDuplicateFinder(DuplicateFinder):
 
     @override
     def shared_tokens(self, query: SharedTokenQuery) -> Iterator[SharedToken]:
-        rows = stream(
-            self._database, _DUPLICATES[f"shared_{query.field.value}"], _query_values(query)
-        )
+        rows = stream(self._database, _DUPLICATES[f"shared_{query.field}"], _query_values(query))
         return (SharedToken(*row) for row in rows)
 
     @override
     def records(self, query: SharedTokenQuery) -> int:
-        statement = "EXPLAIN (FORMAT JSON) " + _DUPLICATES[f"shared_{query.field.value}"]
+        statement = "EXPLAIN (FORMAT JSON) " + _DUPLICATES[f"shared_{query.field}"]
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
             cursor.execute(statement, _query_values(query))
             (((plan,),),) = cursor.fetchall()

@@ -23,7 +23,7 @@ from vault_etl.base.errors import (
 )
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.event.field_kinds import KINDS
 from vault_etl.keys.ring import KeyRing
 from vault_etl.records.unattached_months import Months, no_such_record
@@ -39,7 +39,7 @@ class Revealed:
     record_id: uuid.UUID
     user_id: str | None
     create_date: dt.date | None
-    fields: Mapping[Field, Pii | None]
+    fields: Mapping[FieldName, Pii | None]
     receipt: AuditReceipt
 
 
@@ -82,7 +82,7 @@ class Reveal:
         return Revealed(request.record_id, some.user_id, some.create_date, values, receipt)
 
     def _open(
-        self, opener: Opener, record_id: uuid.UUID, field: Field, stored: DisclosedValue
+        self, opener: Opener, record_id: uuid.UUID, field: FieldName, stored: DisclosedValue
     ) -> Pii | None:
         if stored.ciphertext is None:
             return None
@@ -92,7 +92,7 @@ class Reveal:
         self._check_token(field, stored, value)
         return value
 
-    def _check_token(self, field: Field, stored: DisclosedValue, value: Pii) -> None:
+    def _check_token(self, field: FieldName, stored: DisclosedValue, value: Pii) -> None:
         """Raise IntegrityError unless the token of the value is the row's: a token may be moved or forged as well.
 
         Only this field's token key is used: a caller who may open `ip` need not hold the key of `device_id`.
@@ -105,7 +105,7 @@ class Reveal:
         raise IntegrityError
 
 
-def _shown(request: AuditRequest, field: Field, value: Pii | None) -> Pii | None:
+def _shown(request: AuditRequest, field: FieldName, value: Pii | None) -> Pii | None:
     """Mask the value if the request asks for masked values, so that the full value is never returned."""
     if value is None or request.action is not Action.REVEAL_MASKED:
         return value

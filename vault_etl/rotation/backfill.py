@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from vault_etl.audit.entries import AuditReceipt
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IncompleteError
-from vault_etl.crypto.fields import KeyPurpose, Table
+from vault_etl.crypto.fields import USER_LOGINS, KeyPurpose
 from vault_etl.keys.value_keys import KeyAtFault
 from vault_etl.platform.clock import Pace, Progress
 from vault_etl.rotation.leave_out import LeaveOut
@@ -26,7 +26,7 @@ from vault_etl.rotation.workers import (
     write_page,
 )
 
-ALL_RECORDS: Final = Range(Table.USER_LOGINS, uuid.UUID(int=0), uuid.UUID(int=2**128 - 1))
+ALL_RECORDS: Final = Range(USER_LOGINS, uuid.UUID(int=0), uuid.UUID(int=2**128 - 1))
 
 
 class BackfillStore(Protocol):
@@ -134,7 +134,7 @@ class BackfillPages:
         ready = [NextTokens(row, made[row.record_id]) for row in rows if row.record_id in made]
         swap, paged = write_page(page, len(rows), ready, at, claim, self._fill)
         self.done += swap.rows
-        self._progress.advance(swap.rows, place=at.place.value)
+        self._progress.advance(swap.rows, place=at.place)
         return paged
 
     def _fill(self, ready: Sequence[NextTokens], step: RotationStep) -> Swap:

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from vault_etl.audit.entries import one_line
 from vault_etl.base.errors import DataError
 from vault_etl.crypto.ciphertext import key_id_in
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.keys.ring import KeyReader
 from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.next_tokens import Generations, RotationTokenMaker, TokenRow
@@ -54,7 +54,7 @@ class TokenComparison:
     `partitions` are the database's ids of the partitions in the snapshot.
     """
 
-    fields: Mapping[Field, Mapped]
+    fields: Mapping[FieldName, Mapped]
     missing: int = 0
     missing_ids: tuple[uuid.UUID, ...] = ()
     blamed: tuple[Blamed, ...] = ()

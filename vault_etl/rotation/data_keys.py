@@ -12,7 +12,7 @@ from vault_etl.audit.entries import AuditRequest
 from vault_etl.audit.log import AuditLog, audited
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IncompleteError
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.destroy import KeyRetirer
 from vault_etl.keys.needed import KeyLister, KeyUsage
@@ -40,7 +40,7 @@ class RotationPlan:
 
     retire: tuple[int, ...]
     values: int
-    resumes: tuple[Field, ...] | None = None
+    resumes: tuple[FieldName, ...] | None = None
     oldest: dt.datetime | None = None
 
 
@@ -60,7 +60,7 @@ class RotationReport:
 
 
 def plan_rotation(
-    lister: KeyLister, reader: RotationReader, fields: Sequence[Field], *, lazy: bool = False
+    lister: KeyLister, reader: RotationReader, fields: Sequence[FieldName], *, lazy: bool = False
 ) -> RotationPlan:
     """Count the values that `Rotation` would re-encrypt now, and change nothing."""
     going_on = None if lazy else reader.open(KeyPurpose.DATA)
@@ -96,7 +96,9 @@ class RotationReader(Protocol):
 class DataRotations(Protocol):
     """Begins and ends rotations of data keys, behind the fence."""
 
-    def begin(self, request: AuditRequest, fields: Sequence[Field], ranges: int) -> OpenRotation:
+    def begin(
+        self, request: AuditRequest, fields: Sequence[FieldName], ranges: int
+    ) -> OpenRotation:
         """Retire the active data keys of these fields, and cut each month into that many ranges.
 
         The rotation has the id of the request. If a rotation is under way, returns that one instead, and retires
@@ -167,7 +169,7 @@ def ranges_a_month(rows: int) -> int:
     return max(1, min(MAX_RANGES, rows // ROWS_A_RANGE))
 
 
-def _data_keys(lister: KeyLister, fields: Sequence[Field]) -> list[KeyUsage]:
+def _data_keys(lister: KeyLister, fields: Sequence[FieldName]) -> list[KeyUsage]:
     return [
         usage
         for usage in lister.usage()

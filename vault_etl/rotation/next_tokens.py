@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IntegrityError
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace, key_id_in
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.crypto.keys import DataKey
 from vault_etl.crypto.tokens import Tokenizer
 from vault_etl.rotation.worker_keys import WorkerKeys
@@ -32,9 +32,9 @@ class TokenRow:
     record_id: uuid.UUID
     user_id: str
     generation: int
-    tokens: Mapping[Field, uuid.UUID]
-    ciphertexts: Mapping[Field, bytes]
-    next_tokens: Mapping[Field, uuid.UUID]
+    tokens: Mapping[FieldName, uuid.UUID]
+    ciphertexts: Mapping[FieldName, bytes]
+    next_tokens: Mapping[FieldName, uuid.UUID]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ class NextTokens:
     """
 
     row: TokenRow
-    tokens: Mapping[Field, uuid.UUID]
+    tokens: Mapping[FieldName, uuid.UUID]
 
 
-NewTokens = Mapping[uuid.UUID, Mapping[Field, uuid.UUID]]
+NewTokens = Mapping[uuid.UUID, Mapping[FieldName, uuid.UUID]]
 """The new tokens of the fields of each record."""
 
 
@@ -71,7 +71,7 @@ class NextTokenMaker:
 
         Raises what `ValueKeys.data_key` raises.
         """
-        made: dict[uuid.UUID, Mapping[Field, uuid.UUID]] = {}
+        made: dict[uuid.UUID, Mapping[FieldName, uuid.UUID]] = {}
         while rows:
             done, more = self.make_in_time(rows, Claim())
             made |= more
@@ -97,7 +97,7 @@ class NextTokenMaker:
                 }
         return rows, made
 
-    def _next(self, row: TokenRow, field: Field, keys: Mapping[int, DataKey]) -> uuid.UUID:
+    def _next(self, row: TokenRow, field: FieldName, keys: Mapping[int, DataKey]) -> uuid.UUID:
         old = self._old.get(row.generation)
         if old is None:
             raise IntegrityError
@@ -123,6 +123,6 @@ class RotationTokenMaker(NextTokenMaker):
         self.generations = Generations(active.generation, pending.generation)
 
 
-def wanted_keys(rows: Sequence[TokenRow]) -> set[tuple[int, Field]]:
+def wanted_keys(rows: Sequence[TokenRow]) -> set[tuple[int, FieldName]]:
     """The data keys that these rows are under, each with its field."""
     return {(key_id_in(sealed), field) for row in rows for field, sealed in row.ciphertexts.items()}

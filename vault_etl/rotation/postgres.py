@@ -13,7 +13,15 @@ from typing_extensions import override
 
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError, IncompleteError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
+from vault_etl.crypto.fields import (
+    PERSONAL_FIELDS,
+    QUARANTINE,
+    QUARANTINE_TABLE,
+    USER_LOGINS,
+    EventName,
+    FieldName,
+    KeyPurpose,
+)
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.make import NewKey
 from vault_etl.keys.postgres import (
@@ -64,7 +72,9 @@ class PostgresDataRotations(DataRotations):
         self._database = database
 
     @override
-    def begin(self, request: AuditRequest, fields: Sequence[Field], ranges: int) -> OpenRotation:
+    def begin(
+        self, request: AuditRequest, fields: Sequence[FieldName], ranges: int
+    ) -> OpenRotation:
         """Retire the keys first, because an entry commits by itself; then begin."""
         with self._database.transaction() as cursor:
             if (going_on := _open(cursor, KeyPurpose.DATA)) is not None:
@@ -74,12 +84,14 @@ class PostgresDataRotations(DataRotations):
         return dataclasses.replace(begun, retired=tuple(retired))
 
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
-    def _begin(self, request: AuditRequest, fields: Sequence[Field], ranges: int) -> OpenRotation:
+    def _begin(
+        self, request: AuditRequest, fields: Sequence[FieldName], ranges: int
+    ) -> OpenRotation:
         with self._database.transaction() as cursor:
             close_fence(cursor)
             if (going_on := _open(cursor, KeyPurpose.DATA)) is not None:
                 return going_on
-            names = [field.value for field in fields]
+            names = list(fields)
             cursor.execute(_SQL["old_data_keys"], {"fields": names})
             old = frozenset(key_id for (key_id,) in cursor.fetchall())
             begun = OpenRotation(rotation_id=request.request_id, fields=tuple(fields), old_keys=old)
@@ -156,7 +168,7 @@ class PostgresRangeClaims(RangeClaims):
             _SQL["claim_range"],
             {"rotation_id": rotation_id, "claim": claim, "request_id": self._request_id},
         )
-        return None if row[0] is None else Range(Table(row[0]), *row[1:])
+        return None if row[0] is None else Range(EventName(row[0]), *row[1:])
 
     @override
     def unfinished(self, rotation_id: uuid.UUID) -> Unfinished:
@@ -206,7 +218,7 @@ def _open(cursor: psycopg2.extensions.cursor, purpose: KeyPurpose) -> OpenRotati
         return None
     return OpenRotation(
         rotation_id=row[0],
-        fields=tuple(Field(name) for name in row[1]),
+        fields=tuple(FieldName(name) for name in row[1]),
         old_keys=frozenset(row[2]),
         resumed=True,
     )
@@ -238,7 +250,7 @@ def _add(
         {
             "purpose": purpose.value,
             "rotation_id": begun.rotation_id,
-            "fields": [field.value for field in begun.fields],
+            "fields": list(begun.fields),
             "old_keys": sorted(begun.old_keys),
         },
     )
@@ -253,7 +265,7 @@ def add_ranges(
         _SQL["add_ranges"],
         {
             "rotation_id": rotation_id,
-            "places": [r.place.value for r in ranges],
+            "places": [r.place for r in ranges],
             "firsts": [r.first for r in ranges],
             "lasts": [r.last for r in ranges],
         },
@@ -261,13 +273,13 @@ def add_ranges(
 
 
 def _ranges(
-    cursor: psycopg2.extensions.cursor, fields: Sequence[Field], ranges: int
+    cursor: psycopg2.extensions.cursor, fields: Sequence[FieldName], ranges: int
 ) -> Iterator[Range]:
     if set(fields) & set(PERSONAL_FIELDS):
         for first, last in month_bounds(cursor):
-            yield from split(Table.USER_LOGINS, first, last, ranges)
-    if Field.QUARANTINE in fields:
+            yield from split(USER_LOGINS, first, last, ranges)
+    if QUARANTINE in fields:
         cursor.execute(_SQL["quarantine_bounds"])
         ((first, last),) = cursor.fetchall()
         if first is not None:
-            yield Range(Table.QUARANTINE, first, last)
+            yield Range(QUARANTINE_TABLE, first, last)

@@ -11,7 +11,16 @@ import psycopg2.extensions
 import stamina
 from typing_extensions import override
 
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
+from vault_etl.crypto.fields import (
+    DEVICE_ID,
+    IP,
+    PERSONAL_FIELDS,
+    QUARANTINE,
+    QUARANTINE_TABLE,
+    USER_LOGINS,
+    EventName,
+    FieldName,
+)
 from vault_etl.crypto.keys import DataKey
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_copy import copy_binary
@@ -29,7 +38,7 @@ _SQL: Final = blocks("rotation/reencrypt.sql")
 
 _TRIES: Final = 5
 
-_FIELDS: Final = {Table.USER_LOGINS: PERSONAL_FIELDS, Table.QUARANTINE: (Field.QUARANTINE,)}
+_FIELDS: Final = {USER_LOGINS: PERSONAL_FIELDS, QUARANTINE_TABLE: (QUARANTINE,)}
 """Fields in the order of the columns of the blocks `page_…`."""
 
 
@@ -49,7 +58,7 @@ class PostgresReencrypter(Reencrypter):
             "after": at.after,
         }
         with self._database.transaction(long=True) as cursor:
-            found, is_last = page(cursor, _SQL[f"page_{at.place.value}"], values, limit)
+            found, is_last = page(cursor, _SQL[f"page_{at.place}"], values, limit)
         return Page([_row(at.place, row) for row in found], is_last=is_last)
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
@@ -81,18 +90,18 @@ class PostgresReencrypter(Reencrypter):
         with self._database.transaction(long=True) as cursor:
             cursor.execute(_SQL["remaining"], what)
             ((values,),) = cursor.fetchall()
-            for place in Table if values else ():
+            for place in _FIELDS if values else ():
                 limit = MAX_REMAINING_IDS - len(record_ids)
-                cursor.execute(_SQL[f"remaining_{place.value}"], {**what, "limit": limit})
+                cursor.execute(_SQL[f"remaining_{place}"], {**what, "limit": limit})
                 record_ids += (record_id for (record_id,) in cursor.fetchall())
         return Remaining(values, tuple(record_ids))
 
 
 def _names(rotation: OpenRotation) -> list[str]:
-    return [field.value for field in rotation.fields]
+    return list(rotation.fields)
 
 
-def _row(place: Table, row: Sequence[Any]) -> SealedRow:
+def _row(place: EventName, row: Sequence[Any]) -> SealedRow:
     record_id, user_id, *sealed = row
     ciphertexts = {
         field: bytes(value)
@@ -104,10 +113,7 @@ def _row(place: Table, row: Sequence[Any]) -> SealedRow:
 
 def _swap_records(cursor: psycopg2.extensions.cursor, batch: Sequence[Replacement]) -> Swap:
     cursor.execute(_SQL["make_stage"])
-    rows = (
-        (r.row.record_id, *_old_and_new(r, Field.IP), *_old_and_new(r, Field.DEVICE_ID))
-        for r in batch
-    )
+    rows = ((r.row.record_id, *_old_and_new(r, IP), *_old_and_new(r, DEVICE_ID)) for r in batch)
     cursor.copy_expert(_SQL["copy_stage"], io.BytesIO(copy_binary(rows)))
     record_ids = [r.row.record_id for r in batch]
     cursor.execute(_SQL["replace_user_logins"], {"first": min(record_ids), "last": max(record_ids)})
@@ -115,7 +121,7 @@ def _swap_records(cursor: psycopg2.extensions.cursor, batch: Sequence[Replacemen
     return Swap(rows, values)
 
 
-def _old_and_new(replacement: Replacement, field: Field) -> tuple[bytes | None, bytes | None]:
+def _old_and_new(replacement: Replacement, field: FieldName) -> tuple[bytes | None, bytes | None]:
     """The old and the new ciphertext of a field. A field that is not replaced is not compared."""
     new = replacement.ciphertexts.get(field)
     return (None if new is None else replacement.row.ciphertexts[field]), new
@@ -124,11 +130,11 @@ def _old_and_new(replacement: Replacement, field: Field) -> tuple[bytes | None, 
 def _swap_bodies(cursor: psycopg2.extensions.cursor, batch: Sequence[Replacement]) -> Swap:
     values: Mapping[str, object] = {
         "record_ids": [r.row.record_id for r in batch],
-        "old": [r.row.ciphertexts[Field.QUARANTINE] for r in batch],
-        "new": [r.ciphertexts[Field.QUARANTINE] for r in batch],
+        "old": [r.row.ciphertexts[QUARANTINE] for r in batch],
+        "new": [r.ciphertexts[QUARANTINE] for r in batch],
     }
     cursor.execute(_SQL["replace_quarantine"], values)
     return Swap(cursor.rowcount, cursor.rowcount)
 
 
-_SWAPS: Final = {Table.USER_LOGINS: _swap_records, Table.QUARANTINE: _swap_bodies}
+_SWAPS: Final = {USER_LOGINS: _swap_records, QUARANTINE_TABLE: _swap_bodies}

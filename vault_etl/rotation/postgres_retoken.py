@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError, IncompleteError, NotFoundError, UsageError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
+from vault_etl.crypto.fields import PERSONAL_FIELDS, USER_LOGINS, FieldName
 from vault_etl.crypto.record_id import first_millisecond
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_statement_errors import LockTimeoutError
@@ -87,13 +87,13 @@ class PostgresDetachedMonths(DetachedMonths):
                 _SQL["add"],
                 {
                     "rotation_id": request.request_id,
-                    "fields": [field.value for field in PERSONAL_FIELDS],
+                    "fields": list(PERSONAL_FIELDS),
                     "month_id": month.first,
                 },
             )
             if cursor.rowcount:
                 last = uuid.UUID(int=month.until.int - 1)
-                cut = split(Table.USER_LOGINS, month.first, last, ranges)
+                cut = split(USER_LOGINS, month.first, last, ranges)
                 add_ranges(cursor, request.request_id, list(cut))
             cursor.execute(_SQL["open"], {"month_id": month.first})
             ((rotation_id, fields, _),) = cursor.fetchall()
@@ -103,7 +103,7 @@ class PostgresDetachedMonths(DetachedMonths):
             )
         return OpenRotation(
             rotation_id=rotation_id,
-            fields=tuple(map(Field, fields)),
+            fields=tuple(map(FieldName, fields)),
             old_keys=frozenset(),
             resumed=rotation_id != request.request_id,
         )

@@ -15,7 +15,7 @@ from typing_extensions import override
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError, IncompleteError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.fields import PERSONAL_FIELDS, FieldName
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_copy import copy_binary
 from vault_etl.platform.postgres_lock_watch import named
@@ -121,13 +121,13 @@ class PostgresTokenComparer(TokenComparer, NamedCounter):
                 blamed = [Blamed(*row) for row in cursor.fetchall()]
             cursor.execute(_SQL["left_out"], values)
             ((left_out,),) = cursor.fetchall()
-            fields, unequal = dict[Field, Mapped](), dict[uuid.UUID, TokenRow]()
+            fields, unequal = dict[FieldName, Mapped](), dict[uuid.UUID, TokenRow]()
             for field in PERSONAL_FIELDS:
-                cursor.execute(_SQL[f"map_{field.value}"], values)
+                cursor.execute(_SQL[f"map_{field}"], values)
                 ((old, new, pairs),) = cursor.fetchall()
                 fields[field] = Mapped(old, new, pairs)
                 if not old == new == pairs:
-                    cursor.execute(_SQL[f"unequal_{field.value}"], values)
+                    cursor.execute(_SQL[f"unequal_{field}"], values)
                     unequal |= {row[0]: token_row(row) for row in cursor.fetchall()}
         return TokenComparison(
             fields=fields,
@@ -205,7 +205,7 @@ def token_row(row: Sequence[Any]) -> TokenRow:
     )
 
 
-def _of_fields(values: Sequence[Any]) -> dict[Field, Any]:
+def _of_fields(values: Sequence[Any]) -> dict[FieldName, Any]:
     pairs = zip(PERSONAL_FIELDS, values, strict=True)
     return {field: value for field, value in pairs if value is not None}
 

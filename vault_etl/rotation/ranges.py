@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
-from vault_etl.crypto.fields import Field, Table
+from vault_etl.crypto.fields import EventName, FieldName
 
 SLICES: Final = 5
 """Transactions that write one page. The partitions' fillfactor, 80, leaves room for a fifth of the rows."""
@@ -25,7 +25,7 @@ MAX_NAMED_KEYS: Final = 32
 class Range:
     """Rows from `first` to `last`, both included. Those up to `after` are done."""
 
-    place: Table
+    place: EventName
     first: uuid.UUID
     last: uuid.UUID
     after: uuid.UUID | None = None
@@ -40,7 +40,7 @@ class OpenRotation:
     """
 
     rotation_id: uuid.UUID
-    fields: tuple[Field, ...]
+    fields: tuple[FieldName, ...]
     old_keys: frozenset[int]
     retired: tuple[int, ...] = ()
     resumed: bool = False
@@ -146,7 +146,7 @@ def in_slices(
     return total
 
 
-def split(place: Table, first: uuid.UUID, last: uuid.UUID, parts: int) -> Iterator[Range]:
+def split(place: EventName, first: uuid.UUID, last: uuid.UUID, parts: int) -> Iterator[Range]:
     """Cut the record ids from `first` to `last` into `parts` ranges of equal width; fewer if there are fewer ids.
 
     Record ids of one month are spread evenly enough: their first bits are the time.

@@ -12,7 +12,7 @@ from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IntegrityError
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import ValuePlace, key_id_in
-from vault_etl.crypto.fields import Field, Table
+from vault_etl.crypto.fields import QUARANTINE, EventName, FieldName
 from vault_etl.crypto.keys import DataKey
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.platform.clock import Progress
@@ -26,10 +26,10 @@ from vault_etl.rotation.workers import Claim, Paged, write_page
 class SealedRow:
     """The ciphertexts of a row that a rotation replaces. `user_id` is empty in quarantine."""
 
-    place: Table
+    place: EventName
     record_id: uuid.UUID
     user_id: str
-    ciphertexts: Mapping[Field, bytes]
+    ciphertexts: Mapping[FieldName, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Replacement:
     """New ciphertexts for a row that still holds the old ones."""
 
     row: SealedRow
-    ciphertexts: Mapping[Field, bytes]
+    ciphertexts: Mapping[FieldName, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class ReencryptPages:
         opened = self._open(rows, keys)
         swap, paged = write_page(page, len(rows), opened, at, claim, self._swap)
         self.done += swap.values
-        self._progress.advance(swap.values, place=at.place.value)
+        self._progress.advance(swap.values, place=at.place)
         return paged
 
     def _open(self, rows: Sequence[SealedRow], keys: Mapping[int, DataKey]) -> list[_Opened]:
@@ -144,10 +144,10 @@ class _Opened:
     """A row, and its opened values of the rotation's fields, each with its place."""
 
     row: SealedRow
-    values: Mapping[Field, tuple[ValuePlace, Pii]]
+    values: Mapping[FieldName, tuple[ValuePlace, Pii]]
 
 
-def _place(row: SealedRow, field: Field) -> ValuePlace:
-    if field is Field.QUARANTINE:
+def _place(row: SealedRow, field: FieldName) -> ValuePlace:
+    if field == QUARANTINE:
         return ValuePlace.in_quarantine(row.record_id)
     return ValuePlace.in_record(field, row.record_id, row.user_id)

@@ -80,7 +80,7 @@ class RetokenPages:
         room = MAX_NAMED - len(self.failed)
         missed = (r.record_id for r in rows if r.record_id not in made and r.record_id not in names)
         self.failed += list(missed)[:room]
-        self._progress.advance(swap.rows, place=at.place.value)
+        self._progress.advance(swap.rows, place=at.place)
         return paged
 
     def _fill(self, ready: Sequence[NextTokens], step: RotationStep) -> Swap:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol, TypeVar
 
 from vault_etl.crypto.ciphertext import key_id_in
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import DataKey, StoredKey
 from vault_etl.crypto.tokens import Tokenizer
 from vault_etl.keys.make import DataKeyLeases
@@ -23,7 +23,7 @@ class SealedFields(Protocol):
     """A row with values under data keys."""
 
     @property
-    def ciphertexts(self) -> Mapping[Field, bytes]:
+    def ciphertexts(self) -> Mapping[FieldName, bytes]:
         """The ciphertext of each field that is not erased."""
 
 
@@ -56,7 +56,7 @@ class WorkerKeys:
         Raises what `ValueKeys.data_key` raises.
         """
         ends = self._clock.monotonic() + KEYS_WITHIN_S
-        asked, found = set[tuple[int, Field]](), dict[int, DataKey]()
+        asked, found = set[tuple[int, FieldName]](), dict[int, DataKey]()
         for number, row in enumerate(rows):
             for field, sealed in row.ciphertexts.items():
                 wanted = key_id, _ = key_id_in(sealed), field
@@ -96,7 +96,7 @@ class WorkerKeys:
         with self._lock:
             return self._ring.stored(key_ids)
 
-    def new(self, seals: Mapping[Field, int]) -> Sequence[DataKey]:
+    def new(self, seals: Mapping[FieldName, int]) -> Sequence[DataKey]:
         """A data key for each field, good for that many more seals."""
         with self._lock:
             return [self._leases.data_key(field, count) for field, count in seals.items()]

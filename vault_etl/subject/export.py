@@ -11,7 +11,7 @@ from vault_etl.audit.entries import Action, AuditReceipt, AuditRequest
 from vault_etl.audit.log import AuditEntry, EntriesAboutRecord, LastTrimmed
 from vault_etl.audit.policy import Quota
 from vault_etl.base.errors import NotFoundError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.fields import PERSONAL_FIELDS, QUARANTINE
 from vault_etl.platform.clock import Progress
 from vault_etl.quarantine.read import QuarantinedRow, ShownMessage
 from vault_etl.reveal.find import UserRecords
@@ -98,7 +98,7 @@ class ExportSubject:
             self._progress.advance(1)
 
     def _of(self, action: Action, record_id: uuid.UUID | None = None) -> AuditRequest:
-        fields = {Action.REVEAL: PERSONAL_FIELDS, Action.QUARANTINE_SHOW: (Field.QUARANTINE,)}
+        fields = {Action.REVEAL: PERSONAL_FIELDS, Action.QUARANTINE_SHOW: (QUARANTINE,)}
         return replace(
             self._request,
             request_id=uuid.uuid4(),

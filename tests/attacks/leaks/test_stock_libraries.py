@@ -16,12 +16,13 @@ import pytest
 import structlog
 
 from tests.attacks.leaks.search import found
+from tests.kit.declared import IP
 from tests.kit.events import event
 from tests.kit.vault import Vault
 from vault_etl import settings
 from vault_etl.base import logs
 from vault_etl.base.errors import ConfigurationError, VaultEtlError
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import encryption_context
 from vault_etl.platform.postgres import Database
 
@@ -131,7 +132,7 @@ def test_debug_logs_show_no_data_key(vault: Vault, tmp_path: Path) -> None:
     stock = (
         "import boto3; made = boto3.client('kms').generate_data_key("
         "KeyId='alias/vault-etl-data', NumberOfBytes=32, EncryptionContext="
-        f"{encryption_context(KeyPurpose.DATA, Field.IP, 1)!r}); import base64;"
+        f"{encryption_context(KeyPurpose.DATA, IP, 1)!r}); import base64;"
         " print(base64.b64encode(made['Plaintext']).decode())"
     )
     leaky = subprocess.run(
@@ -157,7 +158,7 @@ def opened(vault: Vault, key_id: int) -> bytes:
     ((field, arn, wrapped),) = vault.sql(
         "SELECT field, kms_key_arn, wrapped_key FROM data_keys WHERE key_id = %s", key_id
     )
-    context = encryption_context(KeyPurpose.DATA, Field(field), key_id)
+    context = encryption_context(KeyPurpose.DATA, FieldName(field), key_id)
     plaintext: bytes = vault.emulator.client("kms").decrypt(
         KeyId=arn, CiphertextBlob=bytes(wrapped), EncryptionContext=context
     )["Plaintext"]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 
 from tests.attacks.tampering.site import Key, Site, value
+from tests.kit.declared import IP
 from tests.vectors import oracle
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.local.emulator import REGION
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def opened_by_hand(site: Site, key: Key, field: str, purpose: str = "data") -> b
 def sealed_by_hand(
     site: Site,
     record_id: uuid.UUID,
-    field: Field,
+    field: FieldName,
     padded: bytes,
     key: tuple[int, bytes] | None = None,
     elsewhere: dict[str, Any] | None = None,
@@ -69,7 +70,7 @@ def sealed_by_hand(
     return oracle.seal(material, key_id, os.urandom(12), padded, aad)
 
 
-def _own_key(site: Site, field: Field) -> tuple[int, bytes]:
+def _own_key(site: Site, field: FieldName) -> tuple[int, bytes]:
     stored = site.key_of(field)
     return stored.key_id, opened_by_hand(site, stored, field)
 
@@ -89,7 +90,7 @@ def put_key(
         wrapped,
         arn,
         fingerprint,
-        site.key_of(Field.IP, purpose).key_id,
+        site.key_of(IP, purpose).key_id,
     )
 
 
@@ -101,9 +102,9 @@ def bytes_of(key: Key) -> bytes:
 
 def forge(site: Site, material: bytes, wrapped: bytes, *, arn: str | None = None) -> None:
     """A whole forgery: the row's own address, sealed under a key of the forger's, whose row fits it."""
-    mine = site.key_of(Field.IP)
-    own = value(site, site.records[0], Field.IP)
+    mine = site.key_of(IP)
+    own = value(site, site.records[0], IP)
     put_key(site, wrapped, arn=arn, fingerprint=oracle.fingerprint(material, mine.key_id))
     padded = oracle.pad(own)
-    stored = sealed_by_hand(site, site.records[0], Field.IP, padded, (mine.key_id, material))
+    stored = sealed_by_hand(site, site.records[0], IP, padded, (mine.key_id, material))
     site.put(site.records[0], stored)

@@ -11,9 +11,10 @@ import psycopg2.extras
 import pytest
 
 from tests.attacks.tampering.site import ALICE, Key, Site, opens, silent
+from tests.kit.declared import IP
 from tests.kit.vault import Vault
 from tests.kit.vaults import filled_vault
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.keys.kms import KmsKeyGenerator
 from vault_etl.keys.make import make_data_key
 from vault_etl.keys.postgres import PostgresKeyStore
@@ -71,7 +72,7 @@ def _spare_key(vault: Vault) -> Key:
     """A data key of `ip`, made as ingest makes one."""
     kms = EmulatorSession(vault.endpoint, vault.provisioned.credentials["ingest"]).client("kms")
     names = {purpose: vault.provisioned.key_arns[purpose.kms_key.value] for purpose in KeyPurpose}
-    new, _ = make_data_key(KmsKeyGenerator(kms, names), Field.IP)
+    new, _ = make_data_key(KmsKeyGenerator(kms, names), IP)
     database = Database(vault.database_url("ingest"))
     assert PostgresKeyStore(database).add_data_key(new)
     database.close()

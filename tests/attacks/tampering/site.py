@@ -19,13 +19,14 @@ from typing import Any, Final
 import psycopg2
 import pytest
 
+from tests.kit.declared import IP, PERSONAL_FIELDS
 from tests.kit.vault import Vault
 from vault_etl import settings
 from vault_etl.app import reveal
 from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import IntegrityError, KeyDeniedError, UnusableKeyError, VaultEtlError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.reveal.reveal import Reveal
 
 ALICE: Final = "alice"
@@ -64,13 +65,13 @@ class Site:
             cursor.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
 
-    def ciphertext(self, record_id: uuid.UUID, field: Field = Field.IP) -> bytes:
+    def ciphertext(self, record_id: uuid.UUID, field: FieldName = IP) -> bytes:
         """The ciphertext as it is stored."""
         column = f"SELECT {field}_ciphertext FROM user_logins WHERE record_id = %s"  # noqa: S608
         ((stored,),) = self.sql(column, record_id)
         return bytes(stored)
 
-    def put(self, record_id: uuid.UUID, stored: bytes, field: Field = Field.IP) -> None:
+    def put(self, record_id: uuid.UUID, stored: bytes, field: FieldName = IP) -> None:
         """Store other bytes in its place."""
         self.sql(
             f"UPDATE user_logins SET {field}_ciphertext = %s WHERE record_id = %s",  # noqa: S608
@@ -78,12 +79,12 @@ class Site:
             record_id,
         )
 
-    def key_of(self, field: Field, purpose: str = "data") -> Key:
+    def key_of(self, field: FieldName, purpose: str = "data") -> Key:
         """The key that the records are sealed under, or that makes their tokens: the first one made."""
         ((key_id, arn, wrapped, fingerprint),) = self.sql(
             "SELECT key_id, kms_key_arn, wrapped_key, fingerprint FROM data_keys"
             " WHERE field = %s AND purpose = %s ORDER BY created_at LIMIT 1",
-            field.value,
+            field,
             purpose,
         )
         return Key(key_id, arn, None if wrapped is None else bytes(wrapped), bytes(fingerprint))
@@ -128,7 +129,7 @@ class Site:
             self.sql(f"DELETE FROM {table}; INSERT INTO {table} SELECT * FROM kept_{table}")  # noqa: S608
 
 
-def request(record_id: uuid.UUID, *fields: Field) -> AuditRequest:
+def request(record_id: uuid.UUID, *fields: FieldName) -> AuditRequest:
     """Somebody asks for these fields, or for all."""
     return AuditRequest(
         request_id=uuid.uuid4(),
@@ -144,7 +145,7 @@ def request(record_id: uuid.UUID, *fields: Field) -> AuditRequest:
 def refused(
     site: Site,
     record_id: uuid.UUID,
-    *fields: Field,
+    *fields: FieldName,
     reveal: Reveal | None = None,
     error: type[VaultEtlError] = IntegrityError,
 ) -> str:
@@ -183,13 +184,15 @@ def silent(*texts: str) -> None:
             assert canary.encode().hex() not in text.lower()
 
 
-def opens(site: Site, record_id: uuid.UUID, *fields: Field, reveal: Reveal | None = None) -> bool:
+def opens(
+    site: Site, record_id: uuid.UUID, *fields: FieldName, reveal: Reveal | None = None
+) -> bool:
     """The record opens: else a test of failures would show nothing."""
     revealed = (reveal or site.reveal())(request(record_id, *fields))
     return all(value is not None for value in revealed.fields.values())
 
 
-def value(site: Site, record_id: uuid.UUID, field: Field) -> bytes:
+def value(site: Site, record_id: uuid.UUID, field: FieldName) -> bytes:
     """Reveal a field of a whole record."""
     revealed = site.warm(request(record_id, field)).fields[field]
     assert revealed is not None

@@ -8,9 +8,9 @@ import pytest
 
 from tests.attacks.tampering.by_hand import sealed_by_hand
 from tests.attacks.tampering.site import Site, silent
+from tests.kit.declared import IP
 from tests.kit.vault import Result
 from vault_etl.base.errors import IntegrityError
-from vault_etl.crypto.fields import Field
 
 
 def _flip(site: Site) -> None:
@@ -24,7 +24,7 @@ def _quarantined(site: Site) -> None:
 
 
 def _unpadded(site: Site) -> None:
-    site.put(site.records[0], sealed_by_hand(site, site.records[0], Field.IP, b"198.51.100.77   "))
+    site.put(site.records[0], sealed_by_hand(site, site.records[0], IP, b"198.51.100.77   "))
 
 
 def _sql(statement: str) -> Callable[[Site], None]:
@@ -71,7 +71,7 @@ def test_a_key_that_is_at_fault_is_exit_65_and_named(
     site: Site, tamper: Callable[[Site], None]
 ) -> None:
     """The error says what to do about the key, and nothing is on standard output."""
-    key_id = site.key_of(Field.IP).key_id
+    key_id = site.key_of(IP).key_id
     tamper(site)
     result = _reveal(site)
     assert result.code == 65

@@ -8,8 +8,8 @@ import pytest
 
 from tests.attacks.tampering.by_hand import bytes_of, context, forge, kms_of, put_key
 from tests.attacks.tampering.site import Site, opens, refused
+from tests.kit.declared import IP
 from vault_etl.base.errors import UnusableKeyError
-from vault_etl.crypto.fields import Field
 
 
 @pytest.mark.parametrize("named", ["ours", "theirs"])
@@ -21,7 +21,7 @@ def test_a_key_wrapped_by_another_kms_key_does_not_open(
 
     Where the emulator would open it, the list of trusted KMS keys is the only guard.
     """
-    mine = site.key_of(Field.IP)
+    mine = site.key_of(IP)
     kms = kms_of(site, "admin", region)
     arn = kms.create_key()["KeyMetadata"]["Arn"]
     made = kms.generate_data_key(
@@ -29,11 +29,11 @@ def test_a_key_wrapped_by_another_kms_key_does_not_open(
     )
     arn_in_row = arn if named == "theirs" else None
     forge(site, made["Plaintext"], made["CiphertextBlob"], arn=arn_in_row)
-    refused(site, site.records[0], Field.IP, error=UnusableKeyError)
+    refused(site, site.records[0], IP, error=UnusableKeyError)
 
 
 ARNS: dict[str, Callable[[Site, str], str]] = {
-    "the token key": lambda site, _: site.key_of(Field.IP, "token").kms_key_arn,
+    "the token key": lambda site, _: site.key_of(IP, "token").kms_key_arn,
     "the audit key": lambda site, _: site.vault.provisioned.key_arns["audit"],
     "its alias": lambda _, arn: arn.rpartition(":")[0] + ":alias/vault-etl-data",
     "its id alone": lambda _, arn: arn.rpartition("/")[2],
@@ -51,19 +51,19 @@ def test_another_kms_key_in_the_row_does_not_open(
     site: Site, edit: Callable[[Site, str], str]
 ) -> None:
     """Only the KMS key that the configuration trusts is ever asked, whatever the row says."""
-    mine = site.key_of(Field.IP)
+    mine = site.key_of(IP)
     put_key(site, bytes_of(mine), arn=edit(site, mine.kms_key_arn))
-    text = refused(site, site.records[0], Field.IP, error=UnusableKeyError)
+    text = refused(site, site.records[0], IP, error=UnusableKeyError)
     assert "is not trusted here" in text
 
 
 def test_a_listed_kms_key_is_trusted_and_no_other(site: Site) -> None:
     """A list replaces what the aliases point at; a trusted key still has to be the one that wrapped it."""
-    mine, other = site.key_of(Field.IP), site.key_of(Field.IP, "token")
+    mine, other = site.key_of(IP), site.key_of(IP, "token")
     both = f"{mine.kms_key_arn},{other.kms_key_arn}"
     assert opens(site, site.records[0], reveal=site.reveal(VAULT_ETL_TRUSTED_KEY_ARNS=both))
     token_alone = site.reveal(VAULT_ETL_TRUSTED_KEY_ARNS=other.kms_key_arn)
-    refused(site, site.records[0], Field.IP, reveal=token_alone, error=UnusableKeyError)
+    refused(site, site.records[0], IP, reveal=token_alone, error=UnusableKeyError)
     put_key(site, bytes_of(mine), arn=other.kms_key_arn)
     edited = site.reveal(VAULT_ETL_TRUSTED_KEY_ARNS=both)
-    refused(site, site.records[0], Field.IP, reveal=edited, error=UnusableKeyError)
+    refused(site, site.records[0], IP, reveal=edited, error=UnusableKeyError)

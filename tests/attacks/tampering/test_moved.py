@@ -10,9 +10,10 @@ import pytest
 
 from tests.attacks.tampering.by_hand import sealed_by_hand
 from tests.attacks.tampering.site import Site, opens, refused, value
+from tests.kit.declared import DEVICE_ID, IP
 from tests.vectors.oracle import pad
 from vault_etl.base.errors import NotFoundError
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 
 SWAP_FIELDS = """
     UPDATE user_logins
@@ -47,9 +48,9 @@ def test_the_untouched_vault_opens(site: Site) -> None:
         pytest.param([SWAP_FIELDS_AND_TOKENS], id="values and tokens"),
     ],
 )
-@pytest.mark.parametrize("field", [Field.IP, Field.DEVICE_ID])
+@pytest.mark.parametrize("field", [IP, DEVICE_ID])
 def test_a_value_swapped_between_fields_does_not_open(
-    site: Site, field: Field, statements: list[str]
+    site: Site, field: FieldName, statements: list[str]
 ) -> None:
     """An address is not shown as a device, nor a device as an address."""
     for statement in statements:
@@ -69,8 +70,8 @@ def test_a_value_swapped_between_rows_does_not_open(site: Site, statement: str, 
         cursor.execute(statement, named)
         assert cursor.rowcount == 2
     for record_id in pair:
-        refused(site, record_id, Field.IP, reveal=site.warm)
-        assert opens(site, record_id, Field.DEVICE_ID, reveal=site.warm)
+        refused(site, record_id, IP, reveal=site.warm)
+        assert opens(site, record_id, DEVICE_ID, reveal=site.warm)
 
 
 def test_a_copied_value_does_not_open(site: Site) -> None:
@@ -78,11 +79,11 @@ def test_a_copied_value_does_not_open(site: Site) -> None:
     stored = site.ciphertext(site.records[2])
     for record_id in site.records[:2]:
         site.put(record_id, stored)
-        refused(site, record_id, Field.IP, reveal=site.warm)
+        refused(site, record_id, IP, reveal=site.warm)
 
 
-@pytest.mark.parametrize("field", [Field.IP, Field.DEVICE_ID])
-def test_a_quarantined_body_in_a_record_does_not_open(site: Site, field: Field) -> None:
+@pytest.mark.parametrize("field", [IP, DEVICE_ID])
+def test_a_quarantined_body_in_a_record_does_not_open(site: Site, field: FieldName) -> None:
     """A quarantined body does not open even in a record of the same id."""
     ((body,),) = site.sql("SELECT body_ciphertext FROM quarantine")
     site.put(site.records[0], bytes(body), field)
@@ -110,8 +111,8 @@ def test_a_row_under_another_record_id_does_not_open(
     """The row does not open, and no row is left under its old record id."""
     old, new = site.records[0], change(site.records[0])
     site.sql("UPDATE user_logins SET record_id = %s WHERE record_id = %s", new, old)
-    refused(site, new, Field.IP, reveal=site.warm)
-    refused(site, new, Field.DEVICE_ID, reveal=site.warm)
+    refused(site, new, IP, reveal=site.warm)
+    refused(site, new, DEVICE_ID, reveal=site.warm)
     with pytest.raises(NotFoundError):
         opens(site, old, reveal=site.warm)
 
@@ -120,8 +121,8 @@ def test_a_row_under_another_record_id_does_not_open(
 def test_a_row_of_another_person_does_not_open(site: Site, user_id: str) -> None:
     """An address is never laid to someone whose it was not."""
     site.sql("UPDATE user_logins SET user_id = %s WHERE record_id = %s", user_id, site.records[0])
-    refused(site, site.records[0], Field.IP, reveal=site.warm)
-    refused(site, site.records[0], Field.DEVICE_ID, reveal=site.warm)
+    refused(site, site.records[0], IP, reveal=site.warm)
+    refused(site, site.records[0], DEVICE_ID, reveal=site.warm)
 
 
 ELSEWHERE: dict[str, dict[str, Any]] = {
@@ -140,11 +141,11 @@ def test_a_value_sealed_for_another_place_does_not_open(
 ) -> None:
     """Key, padding and token are the row's own: each part of the associated data counts alone."""
     record_id = site.records[0]
-    padded = pad(value(site, record_id, Field.IP))
-    site.put(record_id, sealed_by_hand(site, record_id, Field.IP, padded))
-    assert opens(site, record_id, Field.IP, reveal=site.warm)
-    site.put(record_id, sealed_by_hand(site, record_id, Field.IP, padded, None, elsewhere))
-    refused(site, record_id, Field.IP, reveal=site.warm)
+    padded = pad(value(site, record_id, IP))
+    site.put(record_id, sealed_by_hand(site, record_id, IP, padded))
+    assert opens(site, record_id, IP, reveal=site.warm)
+    site.put(record_id, sealed_by_hand(site, record_id, IP, padded, None, elsewhere))
+    refused(site, record_id, IP, reveal=site.warm)
 
 
 TOKENS = {
@@ -172,11 +173,11 @@ def test_a_value_with_another_token_does_not_open(site: Site, change: str) -> No
         f"UPDATE user_logins SET {change} WHERE record_id = %s",  # noqa: S608
         site.records[0],
     )
-    refused(site, site.records[0], Field.IP, reveal=site.warm)
+    refused(site, site.records[0], IP, reveal=site.warm)
 
 
 def test_a_bad_field_hides_every_field(site: Site) -> None:
     """The good one is shown when it is asked for alone."""
     site.put(site.records[0], site.ciphertext(site.records[1]))
-    refused(site, site.records[0], Field.DEVICE_ID, Field.IP)
-    assert opens(site, site.records[0], Field.DEVICE_ID)
+    refused(site, site.records[0], DEVICE_ID, IP)
+    assert opens(site, site.records[0], DEVICE_ID)

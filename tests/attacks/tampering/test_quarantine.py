@@ -18,7 +18,7 @@ from vault_etl.app import quarantine
 from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import IntegrityError
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import QUARANTINE
 from vault_etl.platform.clock import Progress
 from vault_etl.quarantine.read import RetryFilter
 
@@ -41,7 +41,7 @@ def request(action: Action, record_id: uuid.UUID) -> AuditRequest:
         host="host.example",
         reason="a test asks",
         record_id=record_id,
-        fields=(Field.QUARANTINE,),
+        fields=(QUARANTINE,),
     )
 
 
@@ -81,7 +81,7 @@ def put(site: Site, record_id: uuid.UUID, stored: bytes) -> None:
 
 def sealed(site: Site, record_id: uuid.UUID, **elsewhere: object) -> bytes:
     """A good event, sealed by hand for this place, or with another part of the associated data."""
-    key = site.key_of(Field.QUARANTINE)
+    key = site.key_of(QUARANTINE)
     place = {
         "table": "quarantine",
         "field": "quarantine",

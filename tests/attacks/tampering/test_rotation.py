@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from tests.attacks.tampering.site import Site, opens, refused, silent
-from vault_etl.crypto.fields import Field
+from tests.kit.declared import DEVICE_ID, IP
 
 
 def test_a_rotation_does_not_launder_what_was_tampered_with(site: Site) -> None:
@@ -15,10 +15,10 @@ def test_a_rotation_does_not_launder_what_was_tampered_with(site: Site) -> None:
     address = site.ciphertext(second)
     site.put(first, bytes(body))
     site.sql("UPDATE quarantine SET body_ciphertext = %s", address)
-    damaged = bytearray(site.ciphertext(second, Field.DEVICE_ID))
+    damaged = bytearray(site.ciphertext(second, DEVICE_ID))
     damaged[20] ^= 1
-    site.put(second, bytes(damaged), Field.DEVICE_ID)
-    site.put(bobs, site.ciphertext(bobs, Field.DEVICE_ID)[:3], Field.DEVICE_ID)
+    site.put(second, bytes(damaged), DEVICE_ID)
+    site.put(bobs, site.ciphertext(bobs, DEVICE_ID)[:3], DEVICE_ID)
     before = _stored(site)
 
     result = site.vault.run("re-encrypt", "keys", "rotate", "--yes", "--verbose")
@@ -34,11 +34,11 @@ def test_a_rotation_does_not_launder_what_was_tampered_with(site: Site) -> None:
         ("device_id", second),
         ("device_id", bobs),
     }
-    refused(site, first, Field.IP)
-    refused(site, second, Field.DEVICE_ID)
-    refused(site, bobs, Field.DEVICE_ID)
-    assert opens(site, bobs, Field.IP)
-    assert opens(site, second, Field.IP)
+    refused(site, first, IP)
+    refused(site, second, DEVICE_ID)
+    refused(site, bobs, DEVICE_ID)
+    assert opens(site, bobs, IP)
+    assert opens(site, second, IP)
 
 
 def _stored(site: Site) -> dict[tuple[str, uuid.UUID], bytes]:

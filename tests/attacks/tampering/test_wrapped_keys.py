@@ -15,16 +15,17 @@ from tests.attacks.tampering.by_hand import (
     sealed_by_hand,
 )
 from tests.attacks.tampering.site import Key, Site, refused
+from tests.kit.declared import DEVICE_ID, IP
 from tests.vectors import oracle
 from vault_etl.base.errors import IntegrityError, UnusableKeyError
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import QUARANTINE
 
 OTHERS: dict[str, Callable[[Site], Key]] = {
-    "another field": lambda site: site.key_of(Field.DEVICE_ID),
-    "quarantine": lambda site: site.key_of(Field.QUARANTINE),
+    "another field": lambda site: site.key_of(DEVICE_ID),
+    "quarantine": lambda site: site.key_of(QUARANTINE),
     "another live key of the field": lambda site: site.spare["live"],
     "a retired key of the field": lambda site: site.spare["retired"],
-    "the field's token key": lambda site: site.key_of(Field.IP, "token"),
+    "the field's token key": lambda site: site.key_of(IP, "token"),
 }
 
 
@@ -38,7 +39,7 @@ def test_wrapped_keys_swapped_between_rows_do_not_open(
     for arn in arns:
         for fingerprint in (None, its.fingerprint):
             put_key(site, bytes_of(its), arn=arn, fingerprint=fingerprint)
-            refused(site, site.records[0], Field.IP, error=UnusableKeyError)
+            refused(site, site.records[0], IP, error=UnusableKeyError)
 
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
@@ -59,17 +60,17 @@ BITS = (0, 20, 35, 36, 40, 48, 60, 80, -17, -16, -1)
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 def test_a_damaged_wrapped_key_does_not_open(site: Site, damage: Callable[[bytes], bytes]) -> None:
     """Cut, appended to, replaced: what KMS says of it is not told."""
-    put_key(site, damage(bytes_of(site.key_of(Field.IP))))
-    refused(site, site.records[0], Field.IP, error=UnusableKeyError)
+    put_key(site, damage(bytes_of(site.key_of(IP))))
+    refused(site, site.records[0], IP, error=UnusableKeyError)
 
 
 @pytest.mark.parametrize("byte", BITS)
 def test_a_flipped_bit_of_a_wrapped_key_does_not_open(site: Site, byte: int) -> None:
     """Wherever it is: in what names the KMS key, its nonce, the body or the tag."""
-    wrapped = bytearray(bytes_of(site.key_of(Field.IP)))
+    wrapped = bytearray(bytes_of(site.key_of(IP)))
     wrapped[byte] ^= 1
     put_key(site, bytes(wrapped))
-    refused(site, site.records[0], Field.IP, error=UnusableKeyError)
+    refused(site, site.records[0], IP, error=UnusableKeyError)
 
 
 CONTEXTS: dict[str, Callable[[int], dict[str, str]]] = {
@@ -94,43 +95,43 @@ def test_a_key_wrapped_under_another_context_does_not_open(
     site: Site, made_under: Callable[[int], dict[str, str]]
 ) -> None:
     """The key is wrapped by our own KMS key, its fingerprint is right, and the value is sealed again under it."""
-    mine = site.key_of(Field.IP)
+    mine = site.key_of(IP)
     made = kms_of(site, "admin").generate_data_key(
         KeyId=mine.kms_key_arn,
         NumberOfBytes=32,
         EncryptionContext=made_under(mine.key_id),
     )
     forge(site, made["Plaintext"], made["CiphertextBlob"])
-    refused(site, site.records[0], Field.IP, error=UnusableKeyError)
+    refused(site, site.records[0], IP, error=UnusableKeyError)
 
 
 @pytest.mark.parametrize("length", [1, 16, 24, 31, 33, 64])
 def test_a_key_of_another_length_does_not_open(site: Site, length: int) -> None:
     """Wrapped by our own KMS key under the right context: AES-128 is not slipped in."""
-    mine, material = site.key_of(Field.IP), bytes(range(length))
+    mine, material = site.key_of(IP), bytes(range(length))
     wrapped = kms_of(site, "admin").encrypt(
         KeyId=mine.kms_key_arn,
         Plaintext=material,
         EncryptionContext=context("data", "ip", mine.key_id),
     )["CiphertextBlob"]
     put_key(site, wrapped, fingerprint=oracle.fingerprint(material, mine.key_id))
-    refused(site, site.records[0], Field.IP, error=UnusableKeyError)
+    refused(site, site.records[0], IP, error=UnusableKeyError)
 
 
 @pytest.mark.parametrize("byte", range(8))
 def test_a_key_with_another_fingerprint_does_not_open(site: Site, byte: int) -> None:
     """One bit of it is enough."""
-    mine = site.key_of(Field.IP)
+    mine = site.key_of(IP)
     fingerprint = bytearray(mine.fingerprint)
     fingerprint[byte] ^= 1 << byte
     put_key(site, bytes_of(mine), fingerprint=bytes(fingerprint))
-    refused(site, site.records[0], Field.IP, error=UnusableKeyError)
+    refused(site, site.records[0], IP, error=UnusableKeyError)
 
 
 @pytest.mark.parametrize("fits", [True, False], ids=["its fingerprint", "the old fingerprint"])
 def test_a_new_key_under_the_right_context_does_not_open(site: Site, *, fits: bool) -> None:
     """Made as ingest makes them, put in the place of the old one: nothing that was sealed opens."""
-    mine = site.key_of(Field.IP)
+    mine = site.key_of(IP)
     made = kms_of(site, "ingest").generate_data_key(
         KeyId=mine.kms_key_arn,
         NumberOfBytes=32,
@@ -138,7 +139,7 @@ def test_a_new_key_under_the_right_context_does_not_open(site: Site, *, fits: bo
     )
     fingerprint = oracle.fingerprint(made["Plaintext"], mine.key_id) if fits else None
     put_key(site, made["CiphertextBlob"], fingerprint=fingerprint)
-    refused(site, site.records[0], Field.IP, error=IntegrityError if fits else UnusableKeyError)
+    refused(site, site.records[0], IP, error=IntegrityError if fits else UnusableKeyError)
 
 
 INVENTED = {
@@ -152,6 +153,6 @@ INVENTED = {
 @pytest.mark.parametrize("invented", INVENTED.values(), ids=INVENTED.keys())
 def test_an_invented_value_does_not_open(site: Site, invented: bytes) -> None:
     """Sealed under the key itself, for the right place: it has not the row's token, or none at all."""
-    stored = sealed_by_hand(site, site.records[0], Field.IP, oracle.pad(invented))
+    stored = sealed_by_hand(site, site.records[0], IP, oracle.pad(invented))
     site.put(site.records[0], stored)
-    refused(site, site.records[0], Field.IP)
+    refused(site, site.records[0], IP)

@@ -18,7 +18,7 @@ from tests.kit.entries import (
 from tests.kit.fakes.vault import reveal_request
 from tests.kit.scratch import Scratch
 from vault_etl.audit.postgres import PostgresAuditLog
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.records.messages import SealedRecord
 from vault_etl.reveal.postgres import PostgresEntriesAboutRecord
 
@@ -29,7 +29,7 @@ def test_a_committed_intent_discloses_the_fields_that_it_names(
 ) -> None:
     """The ciphertexts are those of that record and of those fields, and no others."""
     seq = append_committed(shared, record_id=record.record_id, fields=fields)
-    assert take(shared, seq) == {name: record.ciphertexts[Field(name)] for name in fields}
+    assert take(shared, seq) == {name: record.ciphertexts[FieldName(name)] for name in fields}
 
 
 def test_an_intent_discloses_once(shared: Scratch, record: SealedRecord) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from psycopg2.extensions import connection
 
+from tests.kit.declared import IP
 from tests.kit.entries import NO_QUOTA
 from tests.kit.scratch import Scratch, sealed_record
-from vault_etl.crypto.fields import Field
 from vault_etl.records.messages import SealedRecord
 
 
@@ -20,7 +20,7 @@ def records(shared: Scratch) -> list[SealedRecord]:
     shared.add_token_keys()
     keys = shared.write_keys()
     one, two, three = (sealed_record(keys, user_id=user) for user in ("ann", "bob", "cyd"))
-    two.tokens[Field.IP] = one.tokens[Field.IP]
+    two.tokens[IP] = one.tokens[IP]
     with shared.loader() as loader:
         loader.load([one, two, three], [], keys)
     return [one, two, three]

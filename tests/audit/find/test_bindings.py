@@ -10,9 +10,9 @@ import pytest
 from psycopg2.extensions import connection
 
 from tests.audit.find.intents import FIND, NONCE, SEARCH, Denied, bind, find, intent, look
+from tests.kit.declared import IP
 from tests.kit.entries import append_open
 from tests.kit.scratch import Scratch
-from vault_etl.crypto.fields import Field
 from vault_etl.records.messages import SealedRecord
 from vault_etl.reveal.find import search_digest
 
@@ -21,7 +21,7 @@ def test_an_intent_is_one_value_however_often_it_is_rolled_back(
     shared: Scratch, session: connection, records: list[SealedRecord]
 ) -> None:
     """After a find that is rolled back, other tokens are refused: they were never committed."""
-    seq, mine, other = intent(shared), records[0].tokens[Field.IP], records[2].tokens[Field.IP]
+    seq, mine, other = intent(shared), records[0].tokens[IP], records[2].tokens[IP]
     bind(session, seq, [mine])
     with session.cursor() as opened:
         for _ in range(2):
@@ -41,7 +41,7 @@ def test_an_intent_of_many_values_finds_exactly_that_many(
     shared: Scratch, session: connection, records: list[SealedRecord]
 ) -> None:
     """An intent finds exactly as many values as it has counted for the quota."""
-    mine, other = records[0].tokens[Field.IP], records[2].tokens[Field.IP]
+    mine, other = records[0].tokens[IP], records[2].tokens[IP]
     assert look(session, intent(shared, amount=2), [mine, other]) == ["ann", "bob", "cyd"]
     for amount, tokens in ((2, [mine]), (2, [mine, other, mine]), (1, [mine, other]), (3, [])):
         seq = intent(shared, amount=amount)
@@ -54,7 +54,7 @@ def test_a_binding_that_could_be_rolled_back_finds_nothing(
     shared: Scratch, session: connection, records: list[SealedRecord]
 ) -> None:
     """Bind and find in one transaction are refused, with a savepoint or not; an intent of it binds nothing either."""
-    seq, token = intent(shared), records[0].tokens[Field.IP]
+    seq, token = intent(shared), records[0].tokens[IP]
     with session.cursor() as opened:
         for between in ("SELECT 1", "SAVEPOINT a", "SET LOCAL ROLE vault_etl_reveal"):
             opened.execute("SAVEPOINT b")
@@ -75,7 +75,7 @@ def test_a_value_has_one_token_for_each_token_key(
     shared: Scratch, session: connection, records: list[SealedRecord], count: int
 ) -> None:
     """Keys that are destroyed do not count: a list to try is refused, in one dimension or two."""
-    tokens = [records[0].tokens[Field.IP], *(uuid.uuid4() for _ in range(count - 1))]
+    tokens = [records[0].tokens[IP], *(uuid.uuid4() for _ in range(count - 1))]
     seq = intent(shared)
     bind(session, seq, tokens)
     with session.cursor() as opened:
@@ -113,7 +113,7 @@ def test_a_nonce_has_32_bytes(
     shared: Scratch, session: connection, records: list[SealedRecord]
 ) -> None:
     """A longer nonce takes the first token's place: two lists would have one digest, and be two values."""
-    first, second = records[0].tokens[Field.IP], records[2].tokens[Field.IP]
+    first, second = records[0].tokens[IP], records[2].tokens[IP]
     seq = intent(shared)
     bind(session, seq, [first, second])
     with session.cursor() as opened:
@@ -127,7 +127,7 @@ def test_a_binding_is_deleted_with_its_answer(
     shared: Scratch, session: connection, records: list[SealedRecord]
 ) -> None:
     """Until the answer the binding is a digest, which no token leads to without the nonce."""
-    seq, token = intent(shared), records[0].tokens[Field.IP]
+    seq, token = intent(shared), records[0].tokens[IP]
     bind(session, seq, [token])
     held = "SELECT search FROM audit_disclosed WHERE seq = %s"
     assert bytes(shared.value(held, seq)) == search_digest(NONCE, [token])

@@ -10,9 +10,9 @@ import pytest
 from psycopg2.extensions import connection
 
 from tests.audit.find.intents import FIND, NONCE, SEARCH, Denied, bind, find, intent, look
+from tests.kit.declared import DEVICE_ID, IP
 from tests.kit.entries import append_both
 from tests.kit.scratch import Scratch
-from vault_etl.crypto.fields import Field
 from vault_etl.records.messages import SealedRecord
 
 
@@ -20,10 +20,10 @@ def test_a_committed_intent_finds_the_holders_of_its_value(
     shared: Scratch, session: connection, records: list[SealedRecord]
 ) -> None:
     """The search is by the token, in the field that the intent names and in no other."""
-    token = records[0].tokens[Field.IP]
+    token = records[0].tokens[IP]
     assert look(session, intent(shared), [token]) == ["ann", "bob"]
     assert look(session, intent(shared, fields=["device_id"]), [token]) == []
-    device = records[2].tokens[Field.DEVICE_ID]
+    device = records[2].tokens[DEVICE_ID]
     assert look(session, intent(shared), [device]) == []
     assert look(session, intent(shared, fields=["device_id"]), [device]) == ["cyd"]
 
@@ -54,7 +54,7 @@ def test_an_answer_comes_once(
     shared: Scratch, session: connection, records: list[SealedRecord]
 ) -> None:
     """A second answer is refused, and of ten sessions that ask at once, one gets the answer."""
-    token, seq = records[0].tokens[Field.IP], intent(shared)
+    token, seq = records[0].tokens[IP], intent(shared)
     assert look(session, seq, [token])
     with session.cursor() as opened, pytest.raises(Denied, match="not bound"):
         find(opened, seq, [token])
@@ -86,7 +86,7 @@ def test_only_an_allowed_intent_to_find_finds(
     shared: Scratch, session: connection, records: list[SealedRecord], changes: dict[str, object]
 ) -> None:
     """An intent of another action, or a denied intent, finds nothing."""
-    token = records[0].tokens[Field.IP]
+    token = records[0].tokens[IP]
     seq = intent(shared, **changes)
     with pytest.raises(Denied, match="no committed intent"):
         bind(session, seq, [token])
@@ -101,7 +101,7 @@ def test_an_outcome_finds_nothing(session: connection, records: list[SealedRecor
         seq = append_both(opened, action="find", fields=["ip"])
     session.commit()
     with pytest.raises(Denied, match="no committed intent"):
-        bind(session, seq, [records[0].tokens[Field.IP]])
+        bind(session, seq, [records[0].tokens[IP]])
 
 
 @pytest.mark.parametrize("fields", [[], ["device_id", "ip"], ["quarantine"]])
@@ -110,7 +110,7 @@ def test_an_intent_finds_in_one_personal_field(
 ) -> None:
     """The log names the field that was searched: two fields, no field, and quarantine are refused."""
     with pytest.raises(Denied, match="do not fit the values"):
-        look(session, intent(shared, fields=fields), [records[0].tokens[Field.IP]])
+        look(session, intent(shared, fields=fields), [records[0].tokens[IP]])
 
 
 def test_a_find_discloses_no_record(
@@ -128,14 +128,14 @@ def test_a_find_without_an_intent_is_denied(
 ) -> None:
     """A number that is not an entry, and NULL, are denied."""
     with session.cursor() as opened, pytest.raises(Denied, match="no committed intent"):
-        find(opened, seq, [records[0].tokens[Field.IP]])  # type: ignore[arg-type]
+        find(opened, seq, [records[0].tokens[IP]])  # type: ignore[arg-type]
 
 
 def test_an_intent_is_of_its_login_alone(
     shared: Scratch, session: connection, records: list[SealedRecord]
 ) -> None:
     """A colleague with the same role can neither bind nor use the intent."""
-    token = records[0].tokens[Field.IP]
+    token = records[0].tokens[IP]
     seq = intent(shared)
     bind(session, seq, [token])
     password = shared.server.passwords.of("test_finder")
@@ -158,7 +158,7 @@ def test_an_intent_to_find_lasts_a_minute(
     shared: Scratch, session: connection, records: list[SealedRecord], age: str, found: bool
 ) -> None:
     """An intent that was bound in time still finds nothing after 60 s."""
-    token = records[0].tokens[Field.IP]
+    token = records[0].tokens[IP]
     seq = intent(shared)
     bind(session, seq, [token])
     shared.sql(

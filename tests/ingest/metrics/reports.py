@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from vault_etl.crypto.fields import Field
+from tests.kit.declared import FIELDS
+from vault_etl.crypto.fields import FieldName
 from vault_etl.event.rejection import Reason
 from vault_etl.ingest.observer import BatchReport, IngestState
 from vault_etl.ingest.queue import QueueDepth
@@ -35,7 +36,7 @@ STATES = st.builds(
     held=COUNTS,
     held_bytes=COUNTS,
     depth=st.none() | st.builds(QueueDepth, COUNTS, COUNTS, COUNTS),
-    seals_left=st.dictionaries(st.sampled_from(Field), COUNTS),
+    seals_left=st.dictionaries(st.sampled_from(FIELDS), COUNTS),
 )
 
 
@@ -76,7 +77,7 @@ def state(
     stuck: str | None = None,
     held: int = 0,
     depth: QueueDepth | None = None,
-    seals_left: dict[Field, int] | None = None,
+    seals_left: dict[FieldName, int] | None = None,
 ) -> IngestState:
     """Return a state with 10 bytes for each held message."""
     return IngestState(

@@ -10,8 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.ingest.metrics.reports import report, samples, state, value
+from tests.kit.declared import IP
 from vault_etl import __version__
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.event.rejection import Reason
 from vault_etl.ingest.metrics.prometheus import MAX_CODES, OTHER, BoundedCodes, PrometheusMetrics
 from vault_etl.ingest.observer import Movement
@@ -58,9 +59,7 @@ def test_metrics_show_the_last_state() -> None:
     """Readiness, held messages, the queue's counts and the leases are the last reported ones."""
     metrics = PrometheusMetrics()
     metrics.state(state(held=9))
-    metrics.state(
-        state(ready=False, held=4, depth=QueueDepth(30, 20, 10), seals_left={Field.IP: 7})
-    )
+    metrics.state(state(ready=False, held=4, depth=QueueDepth(30, 20, 10), seals_left={IP: 7}))
     found = samples(metrics.exposition("")[0])
     assert value(found, "ready") == 0
     assert value(found, "held_messages") == 4

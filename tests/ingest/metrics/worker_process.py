@@ -10,7 +10,8 @@ import datetime as dt
 import json
 import sys
 
-from vault_etl.crypto.fields import Field, KeyPurpose
+from tests.kit.declared import IP
+from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.ingest.metrics.prometheus import MetricsSlot, PrometheusMetrics
 from vault_etl.ingest.observer import BatchReport, IngestState, Movement
 from vault_etl.ingest.queue import QueueDepth
@@ -53,7 +54,7 @@ class Steps:
                 held=held,
                 held_bytes=held,
                 depth=QueueDepth(visible, 0, 0),
-                seals_left={Field.IP: seals},
+                seals_left={IP: seals},
             )
         )
 

@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tests.kit.declared import DEVICE_ID, IP
 from vault_etl.base.errors import (
     KeyDeniedError,
     UnusableKeyError,
 )
-from vault_etl.crypto.fields import Field, FileField, KeyPurpose
+from vault_etl.crypto.fields import SOURCE, FieldName, KeyPurpose
 from vault_etl.keys.kms import (
     KmsKeyRewrapper,
     KmsKeyUnwrapper,
@@ -76,16 +77,16 @@ def arns(moto: tuple[str, Provisioned]) -> Mapping[str, str]:
     return moto[1].key_arns
 
 
-def new_key(bench: Bench, field: Field = Field.IP, purpose: KeyPurpose = KeyPurpose.DATA) -> NewKey:
+def new_key(bench: Bench, field: FieldName = IP, purpose: KeyPurpose = KeyPurpose.DATA) -> NewKey:
     """A key that this KMS wrapped."""
     if purpose is not KeyPurpose.DATA:
-        of = FileField.SOURCE if purpose is KeyPurpose.SOURCE else field
+        of = SOURCE if purpose is KeyPurpose.SOURCE else field
         return make_unseen_key(bench.unseen, bench.unwrapper, purpose, of)
     return make_data_key(bench.generator, field)[0]
 
 
 CHANGES: dict[str, dict[str, Any]] = {
-    "another field": {"field": Field.DEVICE_ID},
+    "another field": {"field": DEVICE_ID},
     "another purpose": {"purpose": KeyPurpose.TOKEN},
     "another id": {"key_id": 4711},
     "destroyed": {"wrapped_key": None},

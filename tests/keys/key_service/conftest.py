@@ -16,8 +16,9 @@ from tests.keys.key_service.bench import (
     rewrapper,
     unwrapper,
 )
+from tests.kit.declared import FIELDS
 from tests.kit.fakes.key_service import FakeKms, arn_of
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.keys.kms import (
     KmsKeyFinder,
     KmsKeyGenerator,
@@ -51,8 +52,8 @@ def bench(request: pytest.FixtureRequest) -> Bench:
         whole.aliases = {ALIASES[purpose]: arn_of(purpose.kms_key) for purpose in ALIASES}
         whole.trusted[KeyPurpose.DATA].add(OTHER)
         denied, cut_off = copy.copy(whole), copy.copy(whole)
-        denied.denied, cut_off.down = set(Field), True
-        denied.denied_rewraps = set(Field)
+        denied.denied, cut_off.down = set(FIELDS), True
+        denied.denied_rewraps = set(FIELDS)
         return Bench(whole, whole, whole, denied, cut_off, whole, denied, cut_off, whole, OTHER)
     kms: Kms = request.getfixturevalue("kms")
     moto = request.getfixturevalue("moto")

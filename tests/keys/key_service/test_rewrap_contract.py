@@ -17,12 +17,13 @@ from tests.keys.key_service.bench import (
     new_key,
     rewrapper,
 )
+from tests.kit.declared import IP
 from vault_etl.base.errors import (
     KeyDeniedError,
     UnavailableError,
     UnusableKeyError,
 )
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.crypto.keys import fingerprint
 from vault_etl.keys.kms import (
     KmsKeyGenerator,
@@ -103,7 +104,7 @@ def test_rewrapping_out_of_reach_is_unavailable(bench: Bench) -> None:
 
 def test_rewrapping_uses_listed_kms_keys_alone(kms: Kms, moto: tuple[str, Provisioned]) -> None:
     """With the real adapter: the allow-list comes before the call, for the old and the new KMS key."""
-    key, _ = make_data_key(KmsKeyGenerator(kms("re-encrypt"), ALIASES), Field.IP)
+    key, _ = make_data_key(KmsKeyGenerator(kms("re-encrypt"), ALIASES), IP)
     data, token = arns(moto)["data"], arns(moto)["token"]
     for listed, target in (({token}, data), ({data}, token), ({token}, token)):
         with pytest.raises(UnusableKeyError, match="not trusted"):

@@ -17,13 +17,14 @@ from tests.keys.key_service.bench import (
     new_key,
     unwrapper,
 )
+from tests.kit.declared import FIELDS, IP, PERSONAL_FIELDS
 from vault_etl.base.errors import (
     DeniedError,
     KeyDeniedError,
     UnavailableError,
     UnusableKeyError,
 )
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import KEY_BYTES, WrappedKey, fingerprint
 from vault_etl.keys.kms import (
     KmsKeyGenerator,
@@ -36,8 +37,8 @@ from vault_etl.keys.unwrap import prove_kms
 from vault_etl.local.provision import Provisioned
 
 
-@pytest.mark.parametrize("field", Field)
-def test_a_key_opens_to_what_was_generated(bench: Bench, field: Field) -> None:
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_key_opens_to_what_was_generated(bench: Bench, field: FieldName) -> None:
     """32 bytes, wrapped under the KMS key of the purpose, whose ARN is told."""
     made = bench.generator.generate(KeyPurpose.DATA, field, 7)
     key = WrappedKey(
@@ -55,7 +56,7 @@ def test_a_key_opens_to_what_was_generated(bench: Bench, field: Field) -> None:
 
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
-def test_an_unseen_key_opens_under_its_own_context(bench: Bench, field: Field) -> None:
+def test_an_unseen_key_opens_under_its_own_context(bench: Bench, field: FieldName) -> None:
     """32 bytes, wrapped under the KMS key of the purpose; the row has the fingerprint of the key."""
     key = new_key(bench, field, KeyPurpose.TOKEN)
     material = bench.unwrapper.unwrap(key)
@@ -68,7 +69,7 @@ def test_an_unseen_key_opens_under_its_own_context(bench: Bench, field: Field) -
 
 def test_two_generated_keys_differ(bench: Bench) -> None:
     """They differ also for the same purpose, field and id."""
-    made = [bench.generator.generate(KeyPurpose.DATA, Field.IP, 7) for _ in range(5)]
+    made = [bench.generator.generate(KeyPurpose.DATA, IP, 7) for _ in range(5)]
     assert len({key.material.expose() for key in made}) == 5
     assert len({key.wrapped_key for key in made}) == 5
 
@@ -106,8 +107,8 @@ def test_a_kms_out_of_reach_is_unavailable(bench: Bench) -> None:
         bench.cut_off.unwrap(new_key(bench))
 
 
-@pytest.mark.parametrize("field", Field)
-def test_a_kms_proves_itself(bench: Bench, field: Field) -> None:
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_kms_proves_itself(bench: Bench, field: FieldName) -> None:
     """The KMS under test binds keys to their encryption context."""
     key = new_key(bench, field)
     material = prove_kms(key, bench.unwrapper)
@@ -116,7 +117,7 @@ def test_a_kms_proves_itself(bench: Bench, field: Field) -> None:
 
 def test_a_listed_arn_is_trusted_and_no_other(kms: Kms, moto: tuple[str, Provisioned]) -> None:
     """With the real adapter: the explicit list takes the place of the KMS keys of the aliases."""
-    key, _ = make_data_key(KmsKeyGenerator(kms("re-encrypt"), ALIASES), Field.IP)
+    key, _ = make_data_key(KmsKeyGenerator(kms("re-encrypt"), ALIASES), IP)
     assert key.kms_key_arn == arns(moto)["data"]
     listed = unwrapper(kms("re-encrypt"), frozenset({arns(moto)["data"]}))
     assert len(listed.unwrap(key).expose()) == KEY_BYTES
@@ -129,9 +130,9 @@ def test_a_listed_arn_is_trusted_and_no_other(kms: Kms, moto: tuple[str, Provisi
 def test_a_caller_who_may_not_make_keys_is_denied(kms: Kms) -> None:
     """With the real adapter: the role reveal has no GenerateDataKey."""
     with pytest.raises(DeniedError):
-        KmsKeyGenerator(kms("reveal"), ALIASES).generate(KeyPurpose.DATA, Field.IP, 7)
+        KmsKeyGenerator(kms("reveal"), ALIASES).generate(KeyPurpose.DATA, IP, 7)
     with pytest.raises(DeniedError):
-        KmsUnseenKeyGenerator(kms("rotate"), ALIASES).generate_unseen(KeyPurpose.TOKEN, Field.IP, 7)
+        KmsUnseenKeyGenerator(kms("rotate"), ALIASES).generate_unseen(KeyPurpose.TOKEN, IP, 7)
 
 
 def test_a_kms_key_is_looked_up_by_each_of_its_names(bench: Bench) -> None:

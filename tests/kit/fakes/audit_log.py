@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from typing_extensions import override
 
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.database import FakeDatabase
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import (
@@ -23,7 +24,7 @@ from vault_etl.audit.entries import (
 from vault_etl.audit.log import EVERY_ENTRY, AuditEntry, AuditFilter, AuditLog, AuditReader
 from vault_etl.audit.opening import DisclosedValue, DisclosedValues
 from vault_etl.base.errors import AuditError, DeniedError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.fields import QUARANTINE, FieldName
 
 _GENESIS = bytes(32)
 _FRESH = dt.timedelta(seconds=60)
@@ -55,12 +56,12 @@ class FakeAuditLog(AuditLog, DisclosedValues, AuditReader):
         return Head(entry.seq, entry.hash)
 
     @override
-    def disclose(self, receipt: AuditReceipt) -> Mapping[Field, DisclosedValue]:
+    def disclose(self, receipt: AuditReceipt) -> Mapping[FieldName, DisclosedValue]:
         entry = self.use(receipt, Action.REVEAL, Action.REVEAL_MASKED, Action.QUARANTINE_SHOW)
         if entry.record_id is None:
             return {}
         if entry.action == Action.QUARANTINE_SHOW:
-            return self._body(entry.record_id) if Field.QUARANTINE in entry.fields else {}
+            return self._body(entry.record_id) if QUARANTINE in entry.fields else {}
         record = self._database.records.get(entry.record_id)
         if record is None:
             return {}
@@ -73,7 +74,7 @@ class FakeAuditLog(AuditLog, DisclosedValues, AuditReader):
                 record.token_generation,
             )
             for field in PERSONAL_FIELDS
-            if field.value in entry.fields
+            if field in entry.fields
         }
 
     def use(self, receipt: AuditReceipt, *actions: Action) -> AuditEntry:
@@ -112,12 +113,12 @@ class FakeAuditLog(AuditLog, DisclosedValues, AuditReader):
     def last_trimmed(self) -> None:
         """None: this log is never trimmed."""
 
-    def _body(self, record_id: uuid.UUID) -> Mapping[Field, DisclosedValue]:
+    def _body(self, record_id: uuid.UUID) -> Mapping[FieldName, DisclosedValue]:
         rejection = self._database.quarantine.get(record_id)
         if rejection is None:
             return {}
         is_erased = record_id in self._database.erased_bodies
-        return {Field.QUARANTINE: DisclosedValue(None if is_erased else rejection.body_ciphertext)}
+        return {QUARANTINE: DisclosedValue(None if is_erased else rejection.body_ciphertext)}
 
     def _intended(self, request: AuditRequest) -> bool:
         """An allowed intent of this login is of this request, and about the same."""
@@ -161,7 +162,7 @@ class FakeAuditLog(AuditLog, DisclosedValues, AuditReader):
             host=request.host,
             action=request.action.value,
             record_id=request.record_id,
-            fields=tuple(sorted(field.value for field in request.fields)),
+            fields=tuple(sorted(field for field in request.fields)),
             purpose=request.purpose,
             ticket=request.ticket,
             reason=request.reason,

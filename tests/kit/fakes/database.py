@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from tests.kit.fakes.clock import FakeClock
 from vault_etl.audit.log import AuditEntry
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import QUARANTINE, FieldName, KeyPurpose
 from vault_etl.crypto.keys import DataKey, KeyState, StoredKey
 from vault_etl.records.messages import SealedRecord, SealedRejection
 from vault_etl.records.unattached_months import Months, UnattachedMonth
@@ -72,7 +72,7 @@ class FakeDatabase(Months):
             key = dataclasses.replace(key, wrapped_key=None, destroyed_at=now)
         self.keys[key_id] = dataclasses.replace(key, state=state)
 
-    def ciphertexts(self) -> list[tuple[Field, uuid.UUID, str, bytes]]:
+    def ciphertexts(self) -> list[tuple[FieldName, uuid.UUID, str, bytes]]:
         """Every ciphertext: its field, its row, its person, its bytes."""
         sealed = [
             (field, record.record_id, record.user_id, ciphertext)
@@ -80,7 +80,7 @@ class FakeDatabase(Months):
             for field, ciphertext in record.ciphertexts.items()
         ]
         return sealed + [
-            (Field.QUARANTINE, rejection.record_id, "", rejection.body_ciphertext)
+            (QUARANTINE, rejection.record_id, "", rejection.body_ciphertext)
             for rejection in self.quarantine.values()
             if rejection.record_id not in self.erased_bodies
         ]

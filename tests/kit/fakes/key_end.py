@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from tests.kit.fakes.database import FakeDatabase
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import QUARANTINE, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
 from vault_etl.keys.destroy import Cleared, KeyEnder, OldTokens
 from vault_etl.keys.needed import KeyNeeds, KeyNeedsCounter
@@ -29,7 +29,7 @@ class FakeKeyEnd(KeyEnder, OldTokens, KeyNeedsCounter):
             for field, _, _, ciphertext in self._database.ciphertexts()
             if int.from_bytes(ciphertext[1:5], "big") == key_id
         ]
-        bodies = fields.count(Field.QUARANTINE)
+        bodies = fields.count(QUARANTINE)
         key = self._database.keys[key_id]
         leases = int(key.state is KeyState.ACTIVE and not self._is_over(key))
         return KeyNeeds(values=len(fields) - bodies, bodies=bodies, leases=leases)

@@ -17,7 +17,7 @@ from vault_etl.base.errors import (
     UnavailableError,
     UnusableKeyError,
 )
-from vault_etl.crypto.fields import ROTATED, Field, KeyField, KeyPurpose
+from vault_etl.crypto.fields import ROTATED, FieldName, KeyPurpose
 from vault_etl.crypto.keys import KEY_BYTES, KeyMaterial, WrappedKey, encryption_context
 from vault_etl.keys.make import (
     GeneratedKey,
@@ -47,9 +47,9 @@ class FakeKms(KeyGenerator, UnseenKeyGenerator, KeyUnwrapper, KeyRewrapper, KmsK
         self._masters = {arn_of(purpose): os.urandom(KEY_BYTES) for purpose in ROTATED}
         self.trusted = {purpose: {arn_of(purpose.kms_key)} for purpose in KeyPurpose}
         self.aliases: dict[str, str] = {}
-        self.denied: set[Field] = set()
+        self.denied: set[FieldName] = set()
         self.denied_arns: set[str] = set()
-        self.denied_rewraps: set[Field] = set()
+        self.denied_rewraps: set[FieldName] = set()
         self.garbles = False
         self.down = False
         self.generated: list[int] = []
@@ -61,7 +61,7 @@ class FakeKms(KeyGenerator, UnseenKeyGenerator, KeyUnwrapper, KeyRewrapper, KmsK
         self._masters[arn] = os.urandom(KEY_BYTES)
 
     @override
-    def generate(self, purpose: KeyPurpose, field: KeyField, key_id: int) -> GeneratedKey:
+    def generate(self, purpose: KeyPurpose, field: FieldName, key_id: int) -> GeneratedKey:
         self._answer()
         self.generated.append(key_id)
         material, arn = os.urandom(KEY_BYTES), arn_of(purpose.kms_key)
@@ -69,7 +69,7 @@ class FakeKms(KeyGenerator, UnseenKeyGenerator, KeyUnwrapper, KeyRewrapper, KmsK
         return GeneratedKey(KeyMaterial(material), wrapped, arn)
 
     @override
-    def generate_unseen(self, purpose: KeyPurpose, field: KeyField, key_id: int) -> UnseenKey:
+    def generate_unseen(self, purpose: KeyPurpose, field: FieldName, key_id: int) -> UnseenKey:
         made = self.generate(purpose, field, key_id)
         return UnseenKey(made.wrapped_key, made.kms_key_arn)
 
@@ -107,7 +107,7 @@ class FakeKms(KeyGenerator, UnseenKeyGenerator, KeyUnwrapper, KeyRewrapper, KmsK
     def in_use(self, purpose: KeyPurpose) -> str:
         return arn_of(purpose.kms_key)
 
-    def _open(self, key: WrappedKey, denied: set[Field]) -> bytes:
+    def _open(self, key: WrappedKey, denied: set[FieldName]) -> bytes:
         if key.wrapped_key is None:
             raise UnusableKeyError("the key is destroyed")
         if not self.trusts(key.purpose, key.kms_key_arn):
@@ -133,7 +133,7 @@ class FakeKms(KeyGenerator, UnseenKeyGenerator, KeyUnwrapper, KeyRewrapper, KmsK
         return b"" if self._ignores_context else json.dumps(context, sort_keys=True).encode()
 
 
-def token_key(kms: FakeKms, field: Field, generation: int = 1) -> NewKey:
+def token_key(kms: FakeKms, field: FieldName, generation: int = 1) -> NewKey:
     """A token key that this KMS wrapped for another process: the unwrap of its maker is not counted."""
     new = make_unseen_key(kms, kms, KeyPurpose.TOKEN, field, generation)
     kms.unwrapped.pop()

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from tests.kit.fakes.database import FakeDatabase
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
 from vault_etl.keys.age import Ages, KeyAges
 from vault_etl.keys.destroy import KeyRetirer
@@ -48,7 +48,7 @@ class FakeKeyStore(
         ]
 
     @override
-    def field_token_keys(self, field: Field) -> Sequence[StoredKey]:
+    def field_token_keys(self, field: FieldName) -> Sequence[StoredKey]:
         there = [
             key
             for key in self._database.keys.values()
@@ -87,7 +87,7 @@ class FakeKeyStore(
         return sorted(strange if key_ids is None else strange.intersection(key_ids))
 
     @override
-    def retire_data_keys(self, request: AuditRequest, fields: Iterable[Field]) -> Sequence[int]:
+    def retire_data_keys(self, request: AuditRequest, fields: Iterable[FieldName]) -> Sequence[int]:
         wanted = set(fields)
         retired = [
             key.key_id

@@ -8,7 +8,7 @@ from tests.kit.fakes.database import FakeDatabase
 from tests.kit.fakes.vault import FakeVault
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import ValuePlace
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import QUARANTINE
 from vault_etl.crypto.record_id import record_id_of_message
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.event.rejection import Reason
@@ -17,7 +17,7 @@ from vault_etl.records.messages import SealedRejection
 
 def quarantine(vault: FakeVault, *bodies: bytes, sent_ms: int | None = None) -> list[uuid.UUID]:
     """Quarantine these bodies, each sent a millisecond later; their ids, which are in order."""
-    sealer = Sealer([vault.leases().data_key(Field.QUARANTINE, len(bodies))])
+    sealer = Sealer([vault.leases().data_key(QUARANTINE, len(bodies))])
     now = vault.clock.now()
     sent = round(now.timestamp() * 1000) if sent_ms is None else sent_ms
     ids = []

@@ -12,7 +12,7 @@ from tests.kit.fakes.audit_log import FakeAuditLog
 from tests.kit.fakes.database import FakeDatabase
 from vault_etl.audit.entries import Action, AuditReceipt
 from vault_etl.base.errors import DeniedError
-from vault_etl.crypto.fields import Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.crypto.keys import KeyState
 from vault_etl.records.messages import SealedRecord
 from vault_etl.reveal.duplicates import DuplicateFinder, SharedToken, SharedTokenQuery
@@ -38,7 +38,7 @@ class FakeRecordFinder(RecordFinder, DuplicateFinder):
         self, receipt: AuditReceipt, tokens: Sequence[uuid.UUID], limit: int
     ) -> Sequence[TokenHolders]:
         (name,) = self._audit.use(receipt, Action.FIND).fields
-        field = Field(name)
+        field = FieldName(name)
         keys = [k for k in self._database.keys.values() if k.field is field and k.generation]
         amount = receipt.request.amount or 1
         each, rest = divmod(len(tokens), amount)
@@ -67,7 +67,7 @@ class FakeRecordFinder(RecordFinder, DuplicateFinder):
             len(mine), sorted(mine, key=lambda holder: holder.record_id, reverse=True)
         )
 
-    def holders(self, field: Field, tokens: Sequence[uuid.UUID], limit: int) -> TokenHolders:
+    def holders(self, field: FieldName, tokens: Sequence[uuid.UUID], limit: int) -> TokenHolders:
         """The same without an entry, for a test that looks behind the log."""
         holding = [
             TokenHolder(record.record_id, record.user_id, record.create_date, record.event_time)

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 from typing_extensions import override
 
+from tests.kit.declared import TABLES
 from tests.kit.fakes.database import FakeDatabase
 from tests.kit.fakes.rotation import move_range
-from vault_etl.crypto.fields import Field, KeyPurpose, Table
+from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, EventName, FieldName, KeyPurpose
 from vault_etl.crypto.keys import DataKey, KeyState
 from vault_etl.rotation.ranges import OpenRotation, Page, Range, RotationStep, Swap
 from vault_etl.rotation.reencrypt import Reencrypter, Remaining, Replacement, SealedRow
@@ -44,15 +45,15 @@ class FakeReencrypter(Reencrypter):
 
     @override
     def remaining(self, rotation: OpenRotation) -> Remaining:
-        rows = [row for place in Table for row in self._old(rotation, place)]
+        rows = [row for place in TABLES for row in self._old(rotation, place)]
         values = sum(len(row.ciphertexts) for row in rows)
         return Remaining(values, tuple(row.record_id for row in rows)[:10])
 
-    def _old(self, rotation: OpenRotation, place: Table) -> list[SealedRow]:
+    def _old(self, rotation: OpenRotation, place: EventName) -> list[SealedRow]:
         rows: dict[uuid.UUID, SealedRow] = {}
         for field, record_id, user_id, ciphertext in self._database.ciphertexts():
-            is_body = field is Field.QUARANTINE
-            if is_body is not (place is Table.QUARANTINE) or field not in rotation.fields:
+            is_body = field == QUARANTINE
+            if is_body is not (place == QUARANTINE_TABLE) or field not in rotation.fields:
                 continue
             if not self._stays(rotation, field, ciphertext):
                 row = rows.get(record_id, SealedRow(place, record_id, user_id, {}))
@@ -61,7 +62,7 @@ class FakeReencrypter(Reencrypter):
                 )
         return sorted(rows.values(), key=lambda row: row.record_id)
 
-    def _stays(self, rotation: OpenRotation, field: Field, ciphertext: bytes) -> bool:
+    def _stays(self, rotation: OpenRotation, field: FieldName, ciphertext: bytes) -> bool:
         key_id = int.from_bytes(ciphertext[1:5], "big")
         key = self._database.keys.get(key_id)
         return (
@@ -74,13 +75,13 @@ class FakeReencrypter(Reencrypter):
 
     def _swap(self, replacement: Replacement) -> bool:
         row, new = replacement.row, replacement.ciphertexts
-        if row.place is Table.QUARANTINE:
+        if row.place == QUARANTINE_TABLE:
             rejection = self._database.quarantine[row.record_id]
             is_erased = row.record_id in self._database.erased_bodies
-            if is_erased or rejection.body_ciphertext != row.ciphertexts[Field.QUARANTINE]:
+            if is_erased or rejection.body_ciphertext != row.ciphertexts[QUARANTINE]:
                 return False
             self._database.quarantine[row.record_id] = dataclasses.replace(
-                rejection, body_ciphertext=new[Field.QUARANTINE]
+                rejection, body_ciphertext=new[QUARANTINE]
             )
             return True
         record = self._database.records[row.record_id]

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 
 from typing_extensions import override
 
+from tests.kit.declared import PERSONAL_FIELDS, USER_LOGINS
 from tests.kit.fakes.database import FakeDatabase, FakeRange
 from tests.kit.fakes.key_store import FakeKeyStore
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError, IncompleteError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
+from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.make import NewKey
 from vault_etl.rotation.data_keys import DataRotations, RotationReader
@@ -49,7 +50,9 @@ class FakeDataRotations(DataRotations):
         self._keys = keys
 
     @override
-    def begin(self, request: AuditRequest, fields: Sequence[Field], ranges: int) -> OpenRotation:
+    def begin(
+        self, request: AuditRequest, fields: Sequence[FieldName], ranges: int
+    ) -> OpenRotation:
         if (going_on := self._database.rotations.get(KeyPurpose.DATA)) is not None:
             return going_on
         retired = tuple(self._keys.retire_data_keys(request, fields))
@@ -180,11 +183,11 @@ def _reopen(ranges: Sequence[FakeRange]) -> None:
             held.claim, held.claimed_until = None, 0
 
 
-def _ranges(database: FakeDatabase, fields: Sequence[Field], ranges: int) -> Iterator[Range]:
-    if database.quarantine and Field.QUARANTINE in fields:
-        yield Range(Table.QUARANTINE, min(database.quarantine), max(database.quarantine))
+def _ranges(database: FakeDatabase, fields: Sequence[FieldName], ranges: int) -> Iterator[Range]:
+    if database.quarantine and QUARANTINE in fields:
+        yield Range(QUARANTINE_TABLE, min(database.quarantine), max(database.quarantine))
     if database.records and set(fields) & set(PERSONAL_FIELDS):
-        yield from split(Table.USER_LOGINS, min(database.records), max(database.records), ranges)
+        yield from split(USER_LOGINS, min(database.records), max(database.records), ranges)
 
 
 def end_rotation(database: FakeDatabase, rotation_id: uuid.UUID) -> None:

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 from typing_extensions import override
 
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.audit_log import FakeAuditLog
 from tests.kit.fakes.database import FakeDatabase
 from tests.kit.fakes.rotation import end_rotation, move_range
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import IncompleteError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
 from vault_etl.platform.waiting import Blocked
 from vault_etl.records.messages import SealedRecord
@@ -207,7 +208,7 @@ def _row(record: SealedRecord) -> TokenRow:
     )
 
 
-def _pair(record: SealedRecord, field: Field) -> tuple[uuid.UUID | None, uuid.UUID | None]:
+def _pair(record: SealedRecord, field: FieldName) -> tuple[uuid.UUID | None, uuid.UUID | None]:
     return record.tokens.get(field), (record.next_tokens or {}).get(field)
 
 
@@ -245,7 +246,7 @@ def _key_ids(record: SealedRecord) -> set[int]:
     return {int.from_bytes(sealed[1:5], "big") for sealed in record.ciphertexts.values()}
 
 
-def _unequal(rows: Sequence[SealedRecord], field: Field) -> list[TokenRow]:
+def _unequal(rows: Sequence[SealedRecord], field: FieldName) -> list[TokenRow]:
     """A row of each pair with a token that stands for two."""
     rows_of = {pair: record for record in rows if None not in (pair := _pair(record, field))}
     olds, news = Counter(old for old, _ in rows_of), Counter(new for _, new in rows_of)

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from tests.kit.declared import FIELDS, IP, PERSONAL_FIELDS
 from tests.kit.fakes.audit_log import FakeAuditLog
 from tests.kit.fakes.clock import FakeClock, FakeStop
 from tests.kit.fakes.database import FakeDatabase
@@ -30,7 +31,7 @@ from tests.kit.fakes.stepped_ingest import SteppedIngest
 from tests.kit.fakes.tokens import FakeTokens
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import Action, AuditRequest
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.fields import FieldName
 from vault_etl.crypto.keys import MAX_LEASE, KeyState
 from vault_etl.crypto.record_id import record_id_of_message
 from vault_etl.ingest.engine.engine import IngestEngine
@@ -174,7 +175,7 @@ class FakeVault:
             progress=self.progress,
         )
 
-    def rotate(self, *fields: Field, **options: Any) -> RotationReport:  # noqa: ANN401 - of `rotation`
+    def rotate(self, *fields: FieldName, **options: Any) -> RotationReport:  # noqa: ANN401 - of `rotation`
         """Plan a rotation of these fields, or all, and run it."""
         request = rotate_request(*fields)
         plan = plan_rotation(self.keys, self.rotations, request.fields)
@@ -246,7 +247,7 @@ class FakeVault:
         assert stored, "deleted before its commit"
 
 
-def reveal_request(record_id: uuid.UUID | None, *fields: Field) -> AuditRequest:
+def reveal_request(record_id: uuid.UUID | None, *fields: FieldName) -> AuditRequest:
     """A request to reveal these fields, or both."""
     return AuditRequest(
         request_id=uuid.uuid4(),
@@ -259,7 +260,7 @@ def reveal_request(record_id: uuid.UUID | None, *fields: Field) -> AuditRequest:
     )
 
 
-def find_request(field: Field = Field.IP) -> AuditRequest:
+def find_request(field: FieldName = IP) -> AuditRequest:
     """Build a request to find a value of this field."""
     return AuditRequest(
         request_id=uuid.uuid4(),
@@ -271,7 +272,7 @@ def find_request(field: Field = Field.IP) -> AuditRequest:
     )
 
 
-def rotate_request(*fields: Field) -> AuditRequest:
+def rotate_request(*fields: FieldName) -> AuditRequest:
     """A request to rotate the data keys of these fields, or all."""
     return AuditRequest(
         request_id=uuid.uuid4(),
@@ -279,5 +280,5 @@ def rotate_request(*fields: Field) -> AuditRequest:
         actor=ACTOR,
         host="host.example",
         reason="a test asks",
-        fields=fields or tuple(Field),
+        fields=fields or FIELDS,
     )

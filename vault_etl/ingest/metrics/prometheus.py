@@ -117,7 +117,7 @@ class PrometheusMetrics(IngestObserver, CallObserver, KeyAgeObserver):
         families.held.set(state.held)
         families.held_bytes.set(state.held_bytes)
         for field, left in state.seals_left.items():
-            families.seals_left.labels(field.value).set(left)
+            families.seals_left.labels(field).set(left)
         if state.depth is None:
             return
         # The first label opens a file of its own. Its folder may be gone if the parent was killed and
