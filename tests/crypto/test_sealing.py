@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.kit.declared import DEVICE_ID, FIELDS, IP
+from tests.kit.declared import DEVICE_ID, FIELDS, IP, login_place
 from tests.kit.fakes.receipts import any_receipt
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IntegrityError
@@ -23,7 +23,7 @@ from vault_etl.crypto.keys import DataKey, KeyMaterial
 from vault_etl.crypto.sealing import Sealer
 
 KEY = DataKey(0xDEADBEEF, IP, KeyMaterial(bytes(range(32))))
-PLACE = ValuePlace.in_record(IP, uuid.UUID("019b76da-a87b-73e6-8074-f1e73a6ddeb4"), "user-1")
+PLACE = login_place(IP, uuid.UUID("019b76da-a87b-73e6-8074-f1e73a6ddeb4"), "user-1")
 VALUE = b"198.51.100.7"
 STORED = Sealer([KEY])._seal_with_nonce(Pii(VALUE), PLACE, bytes(range(12)))
 
@@ -33,7 +33,7 @@ def opened(stored: bytes, place: ValuePlace = PLACE, key: DataKey = KEY) -> byte
     return Opener(any_receipt()).open(stored, place, key).expose()
 
 
-places = st.builds(ValuePlace.in_record, st.sampled_from(FIELDS), st.uuids(), st.text(max_size=128))
+places = st.builds(login_place, st.sampled_from(FIELDS), st.uuids(), st.text(max_size=128))
 materials = st.binary(min_size=32, max_size=32).map(KeyMaterial)
 
 
@@ -97,6 +97,7 @@ ELSEWHERE = {
     "another person": dataclasses.replace(PLACE, user_id="user-2"),
     "nobody": dataclasses.replace(PLACE, user_id=""),
     "another field": dataclasses.replace(PLACE, field=DEVICE_ID),
+    "another value of its field": dataclasses.replace(PLACE, name="office_ip"),
     "a person whom no format can name": dataclasses.replace(PLACE, user_id="u" * 70_000),
 }
 
@@ -109,10 +110,11 @@ def test_a_ciphertext_that_was_moved_does_not_open(place: ValuePlace) -> None:
 
 
 def test_a_ciphertext_moved_to_another_field_with_its_key_does_not_open() -> None:
-    """The associated data says the field too, not only the key's row."""
+    """The associated data says the name too, not only the key's row."""
     relabelled = dataclasses.replace(KEY, field=DEVICE_ID)
+    place = dataclasses.replace(PLACE, name=DEVICE_ID, field=DEVICE_ID)
     with pytest.raises(IntegrityError):
-        opened(STORED, dataclasses.replace(PLACE, field=DEVICE_ID), relabelled)
+        opened(STORED, place, relabelled)
 
 
 def test_a_key_of_another_field_opens_nothing() -> None:

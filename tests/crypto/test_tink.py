@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tink import aead, secret_key_access
 
-from tests.kit.declared import FIELDS, IP
+from tests.kit.declared import FIELDS, IP, login_place
 from tests.kit.fakes.receipts import any_receipt
 from vault_etl.audit.opening import Opener
 from vault_etl.base.pii import Pii
@@ -29,7 +29,7 @@ raw_keys = st.binary(min_size=32, max_size=32)
 key_ids = st.integers(1, 2**32 - 1)
 values = st.binary(max_size=500)
 places = st.one_of(
-    st.builds(ValuePlace.in_record, st.sampled_from(FIELDS), st.uuids(), st.text(max_size=128)),
+    st.builds(login_place, st.sampled_from(FIELDS), st.uuids(), st.text(max_size=128)),
     st.builds(ValuePlace.in_quarantine, st.uuids()),
 )
 
@@ -72,8 +72,8 @@ def test_ciphertexts_of_tink_open_here(
 
 def test_tink_refuses_a_moved_ciphertext() -> None:
     """The oracle can say no: the associated data of another person does not open."""
-    place = ValuePlace.in_record(IP, uuid.UUID(int=7), "user-1")
+    place = login_place(IP, uuid.UUID(int=7), "user-1")
     stored = Sealer([DataKey(7, IP, KeyMaterial(bytes(32)))]).seal(Pii(b"value"), place)
-    elsewhere = ValuePlace.in_record(IP, uuid.UUID(int=7), "user-2")
+    elsewhere = login_place(IP, uuid.UUID(int=7), "user-2")
     with pytest.raises(tink.TinkError):
         tink_aead(bytes(32), 7).decrypt(stored, elsewhere.associated_data(7))

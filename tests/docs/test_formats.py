@@ -132,6 +132,7 @@ def test_the_ciphertexts_of_the_page(section: str) -> None:
     place = ValuePlace(
         EventName(_text(section, "table")),
         field,
+        field,
         _uuid(section, "record_id"),
         _text(section, "user_id"),
     )

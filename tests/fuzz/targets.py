@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tests.kit.declared import DEVICE_ID, IP
+from tests.kit.declared import DEVICE_ID, IP, login_place
 from tests.kit.fakes.login_events import sns_envelope
 from tests.kit.fakes.receipts import any_receipt
 from vault_etl.audit.opening import Opener
@@ -38,7 +38,7 @@ from vault_etl.partitions.manifest import ArchiveManifest
 from vault_etl.partitions.manifest_note import ManifestNote
 
 RECORD: Final = uuid.UUID("019b76da-a87b-73e6-8074-f1e73a6ddeb4")
-PLACE: Final = ValuePlace.in_record(IP, RECORD, "u-1")
+PLACE: Final = login_place(IP, RECORD, "u-1")
 KEY: Final = DataKey(0x01020304, IP, KeyMaterial(bytes(range(32))))
 WRONG_KEY: Final = DataKey(0x01020304, IP, KeyMaterial(bytes(32)))
 NONCE: Final = bytes(range(12))
@@ -91,7 +91,7 @@ def event(data: bytes) -> None:
     assert _date_shown(parsed) == (None if named is None else _date(named))
     assert _TOKENIZER.token(IP, parsed.ip) == _TOKENIZER.token(IP, parsed.ip)
     assert _TOKENIZER.token(DEVICE_ID, parsed.device_id).int
-    place = ValuePlace.in_record(IP, RECORD, parsed.user_id)
+    place = login_place(IP, RECORD, parsed.user_id)
     assert _opened(Sealer([KEY]).seal(parsed.ip, place), place, KEY) == parsed.ip.expose()
 
 

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.kit.declared import FIELDS
+from tests.kit.declared import FIELDS, login_place
 from tests.kit.fakes.faulty_queue import BAD_DAY, FaultyQueue
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.receipts import any_receipt
@@ -128,7 +128,7 @@ class IngestMachine(RuleBasedStateMachine):
             place = (
                 ValuePlace.in_quarantine(record_id)
                 if field == QUARANTINE
-                else ValuePlace.in_record(field, record_id, user_id)
+                else login_place(field, record_id, user_id)
             )
             key = ring.data_key(Ciphertext.parse(ciphertext).key_id, field)
             Opener(any_receipt()).open(ciphertext, place, key)

@@ -8,7 +8,7 @@ import os
 import uuid
 
 from tests.kit.bench import Bench
-from tests.kit.declared import FIELDS, PERSONAL_FIELDS
+from tests.kit.declared import FIELDS, PERSONAL_FIELDS, login_place
 from tests.kit.fakes.identity import ACTOR
 from tests.kit.new_keys import token_keys
 from vault_etl.audit.entries import Action, AuditRequest
@@ -39,9 +39,7 @@ class Writer:
         """A row of `user_logins`, sent now, with these columns changed."""
         record_id = self.record_id()
         sealer = Sealer(self.keys)
-        place = {
-            field: ValuePlace.in_record(field, record_id, "user-1") for field in PERSONAL_FIELDS
-        }
+        place = {field: login_place(field, record_id, "user-1") for field in PERSONAL_FIELDS}
         row = SealedRecord(
             record_id=record_id,
             user_id="user-1",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.kit.declared import DEVICE_ID, FIELDS, IP
+from tests.kit.declared import DEVICE_ID, FIELDS, IP, login_place
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.receipts import any_receipt
 from vault_etl.audit.opening import Opener
@@ -157,7 +157,7 @@ def test_the_ciphertexts_of_a_row_open_in_their_places() -> None:
     """Each ciphertext opens to its original, under its own field, row and person."""
     made = row(login_event(ip=" ::ffff:198.51.100.7"))
     opens = {
-        field: opened(stored, ValuePlace.in_record(field, made.record_id, "user-1"))
+        field: opened(stored, login_place(field, made.record_id, "user-1"))
         for field, stored in made.ciphertexts.items()
     }
     assert opens == {IP: b" ::ffff:198.51.100.7", DEVICE_ID: b"593-47-5928"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.kit.declared import DEVICE_ID, IP, PERSONAL_FIELDS
+from tests.kit.declared import DEVICE_ID, IP, PERSONAL_FIELDS, login_place
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.tap import Recorder, Tap
 from tests.kit.fakes.vault import FakeVault, reveal_request
@@ -24,7 +24,6 @@ from vault_etl.base.errors import (
     VaultEtlError,
 )
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.ciphertext import ValuePlace
 from vault_etl.crypto.fields import FieldName
 from vault_etl.crypto.keys import KeyState
 from vault_etl.crypto.sealing import Sealer
@@ -148,7 +147,7 @@ def test_a_value_that_has_no_token_is_an_integrity_failure(
     fake_vault: FakeVault, record: uuid.UUID
 ) -> None:
     """The ciphertext opens, but no event had this value; the error does not show it."""
-    place = ValuePlace.in_record(IP, record, "user-1")
+    place = login_place(IP, record, "user-1")
     sealer = Sealer([fake_vault.leases().data_key(IP, 1)])
     sealed = sealer.seal(Pii(b"no-address-4711"), place)
     fake_vault.database.records[record].ciphertexts[IP] = sealed

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.kit.declared import PERSONAL_FIELDS
+from tests.kit.declared import PERSONAL_FIELDS, login_place
 from tests.kit.fakes.receipts import any_receipt
 from tests.kit.vault import Vault
 from vault_etl import settings
@@ -106,7 +106,7 @@ class _Reader:
             sealed, tokens = sealed_and_tokens[:2], sealed_and_tokens[2:6]
             active, pending = sealed_and_tokens[6:]
             values = [
-                self._open(field, bytes(stored), ValuePlace.in_record(field, record_id, user_id))
+                self._open(field, bytes(stored), login_place(field, record_id, user_id))
                 for field, stored in zip(PERSONAL_FIELDS, sealed, strict=True)
             ]
             records[_digest(user_id.encode(), *(value.expose() for value in values))] += 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.kit.declared import DEVICE_ID, FIELDS, IP
+from tests.kit.declared import DEVICE_ID, FIELDS, IP, login_place
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.vault import FakeVault, rotate_request
 from tests.rotation.rotation_world import (
@@ -25,7 +25,7 @@ from vault_etl.base.errors import (
     KeyUnavailableError,
 )
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
+from vault_etl.crypto.ciphertext import Ciphertext
 from vault_etl.crypto.fields import QUARANTINE, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.crypto.sealing import Sealer
@@ -139,7 +139,7 @@ def test_a_value_that_was_erased_in_between_stays_erased(vault: FakeVault) -> No
 def test_a_row_that_changes_under_a_page_is_read_again(vault: FakeVault) -> None:
     """Another process seals the row twice under an old key, between the read and the swap, and then no more."""
     changing = vault.database.records[min(vault.database.records)]
-    place = ValuePlace.in_record(IP, changing.record_id, changing.user_id)
+    place = login_place(IP, changing.record_id, changing.user_id)
     value = Pii(b"198.51.100." + changing.user_id.removeprefix("user-").encode())
     old_key = vault.leases().data_key(IP, 1)
     vault.keys.retire_data_keys(rotate_request(), [IP])

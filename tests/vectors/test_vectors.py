@@ -240,10 +240,8 @@ def test_a_key_has_the_context_that_it_was_wrapped_under(case: Case) -> None:
 
 
 def _place(case: Case) -> ValuePlace:
-    record_id = uuid.UUID(case["record_id"])
-    return ValuePlace(
-        EventName(case["table"]), FieldName(case["field"]), record_id, case["user_id_text"]
-    )
+    record_id, field = uuid.UUID(case["record_id"]), FieldName(case["field"])
+    return ValuePlace(EventName(case["table"]), field, field, record_id, case["user_id_text"])
 
 
 def _key(case: Case) -> DataKey:

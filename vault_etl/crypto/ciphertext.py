@@ -25,7 +25,6 @@ from vault_etl.crypto.digest import lp
 from vault_etl.crypto.fields import (
     QUARANTINE,
     QUARANTINE_TABLE,
-    USER_LOGINS,
     EventName,
     FieldName,
 )
@@ -74,35 +73,32 @@ class Ciphertext:
 
 @dataclass(frozen=True, slots=True)
 class ValuePlace:
-    """The table, field, record and user that a value belongs to.
+    """The table, name, record and user that a value belongs to, and the field whose keys seal it.
 
-    `user_id` is empty for a quarantined body: its user is not known yet.
+    `name` is the name of the value in its event, of which two can be of one field. `user_id` is the record's
+    subject; it is empty for a quarantined body, whose user is not known yet.
     """
 
     table: EventName
+    name: str
     field: FieldName
     record_id: uuid.UUID
     user_id: str
 
     @classmethod
-    def in_record(cls, field: FieldName, record_id: uuid.UUID, user_id: str) -> ValuePlace:
-        """Return the place of a personal field of a record in `user_logins`."""
-        return cls(USER_LOGINS, field, record_id, user_id)
-
-    @classmethod
     def in_quarantine(cls, record_id: uuid.UUID) -> ValuePlace:
         """Return the place of the body of a quarantined message."""
-        return cls(QUARANTINE_TABLE, QUARANTINE, record_id, "")
+        return cls(QUARANTINE_TABLE, QUARANTINE, QUARANTINE, record_id, "")
 
     def associated_data(self, key_id: int) -> bytes:
         """Return the associated data, which AES-GCM authenticates with the value.
 
-        "vault-etl/1" ‖ lp(table) ‖ lp(field) ‖ record id (16 bytes) ‖ key id (4 bytes) ‖ lp(user id).
+        "vault-etl/1" ‖ lp(table) ‖ lp(name) ‖ record id (16 bytes) ‖ key id (4 bytes) ‖ lp(user id).
         A ciphertext that was moved to another row, column, key or user does not open.
         """
         return b"".join(
             (
-                _bound_to(self.table, self.field),
+                _bound_to(self.table, self.name),
                 self.record_id.bytes,
                 key_id.to_bytes(4, "big"),
                 lp(self.user_id),

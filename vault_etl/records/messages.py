@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import ValuePlace
-from vault_etl.crypto.fields import DEVICE_ID, IP, PERSONAL_FIELDS, FieldName
+from vault_etl.crypto.fields import DEVICE_ID, IP, PERSONAL_FIELDS, USER_LOGINS, FieldName
 from vault_etl.crypto.record_id import (
     FIRST_DAY,
     MAX_MILLISECONDS,
@@ -167,7 +167,8 @@ def seal_event(
         next_tokens=_tokens(next_tokenizer, values) if next_tokenizer else None,
         ciphertexts={
             field: sealer.seal(
-                values[field], ValuePlace.in_record(field, parsed.record_id, event.user_id)
+                values[field],
+                ValuePlace(USER_LOGINS, field, field, parsed.record_id, event.user_id),
             )
             for field in PERSONAL_FIELDS
         },

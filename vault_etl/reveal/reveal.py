@@ -23,7 +23,7 @@ from vault_etl.base.errors import (
 )
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
-from vault_etl.crypto.fields import FieldName
+from vault_etl.crypto.fields import USER_LOGINS, FieldName
 from vault_etl.event.field_kinds import KINDS
 from vault_etl.keys.ring import KeyRing
 from vault_etl.records.unattached_months import Months, no_such_record
@@ -87,7 +87,7 @@ class Reveal:
         if stored.ciphertext is None:
             return None
         key = self._ring.data_key(Ciphertext.parse(stored.ciphertext).key_id, field)
-        place = ValuePlace.in_record(field, record_id, stored.user_id or "")
+        place = ValuePlace(USER_LOGINS, field, field, record_id, stored.user_id or "")
         value = opener.open(stored.ciphertext, place, key)
         self._check_token(field, stored, value)
         return value

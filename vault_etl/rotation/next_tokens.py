@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IntegrityError
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace, key_id_in
-from vault_etl.crypto.fields import FieldName
+from vault_etl.crypto.fields import USER_LOGINS, FieldName
 from vault_etl.crypto.keys import DataKey
 from vault_etl.crypto.tokens import Tokenizer
 from vault_etl.rotation.worker_keys import WorkerKeys
@@ -106,7 +106,7 @@ class NextTokenMaker:
         if key is None:
             raise IntegrityError
         value = self._opener.open(
-            sealed, ValuePlace.in_record(field, row.record_id, row.user_id), key
+            sealed, ValuePlace(USER_LOGINS, field, field, row.record_id, row.user_id), key
         )
         if old.token(field, value) != row.tokens.get(field):
             raise IntegrityError

@@ -150,4 +150,4 @@ class _Opened:
 def _place(row: SealedRow, field: FieldName) -> ValuePlace:
     if field == QUARANTINE:
         return ValuePlace.in_quarantine(row.record_id)
-    return ValuePlace.in_record(field, row.record_id, row.user_id)
+    return ValuePlace(row.place, field, field, row.record_id, row.user_id)
