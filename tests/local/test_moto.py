@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.config import Config
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from tests.kit.vault import emulator_session
 from vault_etl.local.emulator import start_moto
@@ -173,6 +178,38 @@ def test_motos_pages_are_closed(moto: Moto, path: str) -> None:
     """These pages would show every key to any user of the machine, and let any user reset them."""
     with pytest.raises(HTTPError, match="400"):
         urlopen(f"{moto[0]}/moto-api/{path}", data=b"", timeout=10)  # noqa: S310
+
+
+def test_a_connection_is_kept(moto: Moto) -> None:
+    """A second request goes over the same connection, although no one read the body of the first."""
+    with closing(HTTPConnection(moto[0].removeprefix("http://"), timeout=10)) as connection:
+        for _ in range(2):
+            connection.request("POST", "/moto-api/reset", body=b"unread")
+            connection.getresponse().read()
+            assert connection.sock is not None
+
+
+def test_a_caller_that_hung_up_receives_nothing(moto: Moto) -> None:
+    """A message that comes during the long poll of a caller that has gone is visible to the next caller."""
+    made = moto[1]
+    sqs = _client(moto, "admin", "sqs")
+    key = made.credentials["admin"]
+    impatient = boto3.client(
+        "sqs",
+        endpoint_url=moto[0],
+        region_name="us-east-1",
+        aws_access_key_id=key.access_key_id,
+        aws_secret_access_key=key.secret_access_key,
+        config=Config(read_timeout=0.2, retries={"total_max_attempts": 1}),
+    )
+    while sqs.receive_message(QueueUrl=made.queue_url, WaitTimeSeconds=0).get("Messages"):
+        pass  # of other tests
+    with pytest.raises(ReadTimeoutError):
+        impatient.receive_message(QueueUrl=made.queue_url, WaitTimeSeconds=10)
+    sqs.send_message(QueueUrl=made.queue_url, MessageBody="x")
+    time.sleep(0.3)  # the abandoned poll looks for a message several times
+    (received,) = sqs.receive_message(QueueUrl=made.queue_url, WaitTimeSeconds=0)["Messages"]
+    sqs.delete_message(QueueUrl=made.queue_url, ReceiptHandle=received["ReceiptHandle"])
 
 
 def test_a_message_goes_to_the_dead_letters(tmp_path: Path) -> None:

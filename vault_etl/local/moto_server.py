@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import io
 import json
 import logging
@@ -30,12 +31,12 @@ from moto.iam.models import iam_backends
 from moto.kms.models import KmsBackend, kms_backends
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
-    MotoRequestHandler,
     create_backend_app,
 )
 from moto.sqs.models import Message, SQSBackend
 from werkzeug.serving import make_server
 
+from vault_etl.local.moto_connections import KeepAliveHandler
 from vault_etl.local.policies import BOUNDARY_SUFFIX, NeededPermission, is_allowed
 
 if TYPE_CHECKING:
@@ -57,9 +58,10 @@ def main() -> None:
     directory = Path(sys.argv[1])
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # no line for each request
     _receive_one_at_a_time()
+    _remember_backends()
     application = PermissionsBoundary(DomainDispatcherApplication(create_backend_app))
     server = make_server(
-        "127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler
+        "127.0.0.1", 0, application, threaded=True, request_handler=KeepAliveHandler
     )
     unfinished = directory / "port.new"
     unfinished.write_text(str(server.port), encoding="utf-8")
@@ -108,6 +110,12 @@ def _has_hung_up() -> bool:
         return False
     except OSError:
         return True
+
+
+def _remember_backends() -> None:
+    """Look up the backend of a host once: moto lists its own folder at every request."""
+    dispatcher = DomainDispatcherApplication
+    dispatcher.get_backend_for_host = functools.cache(dispatcher.get_backend_for_host)  # type: ignore[method-assign]
 
 
 class PermissionsBoundary:
