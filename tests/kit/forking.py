@@ -136,7 +136,9 @@ def run_forked(
         process = start_forked(args, environment, directory, given.fileno())
     with process, feed or contextlib.nullcontext():
         try:
-            out, err = process.exchange(feed, (stdin or "").encode(), seconds)
+            out, err = process.exchange(
+                feed, (stdin or "").encode(errors="surrogateescape"), seconds
+            )
         except subprocess.TimeoutExpired:
             process.kill()
             raise

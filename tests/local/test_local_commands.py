@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.forking import can_fork, run_forked
+
 pytestmark = pytest.mark.command
 
 SAMPLES = Path(__file__).parents[1] / "data" / "login-events.jsonl"
 
+SECONDS = 120
 Done = subprocess.CompletedProcess[str]
 
 
@@ -161,15 +164,18 @@ def run(
     home: Path, *arguments: str, text: str = "", environment: Mapping[str, str] | None = None
 ) -> Done:
     """Run `vault-etl ARGUMENTS` in `home`, with no variable except those in `environment`."""
+    variables = {"PATH": os.defpath, "HOME": str(home), **(environment or {})}
+    if can_fork(arguments, variables):
+        return run_forked(arguments, variables, home, stdin=text, seconds=SECONDS)
     return subprocess.run(
         [sys.executable, "-P", "-m", "vault_etl", *arguments],
         cwd=home,
-        env={"PATH": os.defpath, "HOME": str(home), **(environment or {})},
+        env=variables,
         input=text,
         errors="surrogateescape",
         text=True,
         capture_output=True,
-        timeout=120,
+        timeout=SECONDS,
         check=False,
     )
 
