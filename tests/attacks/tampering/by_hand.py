@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import uuid
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +14,7 @@ from tests.kit.declared import IP
 from tests.vectors import oracle
 from vault_etl.crypto.fields import FieldName
 from vault_etl.local.emulator import REGION
+from vault_etl.local.provision import Credentials
 
 if TYPE_CHECKING:
     from types_boto3_kms import KMSClient
@@ -24,11 +26,17 @@ REVEALS: Final = "reveal"
 def kms_of(site: Site, role: str, region: str | None = None) -> KMSClient:
     """KMS, with a role's own credentials; of another region, which knows none of our keys, if asked."""
     credentials = site.vault.provisioned.credentials[role]
+    return _kms(site.vault.endpoint, credentials, region or REGION)
+
+
+@functools.cache
+def _kms(endpoint: str, credentials: Credentials, region: str) -> KMSClient:
+    """Made once: boto3 reads its models from files for each."""
     return boto3.session.Session(
         aws_access_key_id=credentials.access_key_id,
         aws_secret_access_key=credentials.secret_access_key,
-        region_name=region or REGION,
-    ).client("kms", endpoint_url=site.vault.endpoint)
+        region_name=region,
+    ).client("kms", endpoint_url=endpoint)
 
 
 def context(purpose: str, field: str, key_id: int) -> dict[str, str]:

@@ -13,7 +13,7 @@ import traceback
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import psycopg2
@@ -58,6 +58,7 @@ class Site:
     quarantined: uuid.UUID
     spare: dict[str, Key]
     """Keys of `ip` that seal nothing: another `live` one, a `retired` one and a `destroyed` one."""
+    _parts: dict[str, Parts] = field(default_factory=dict)
 
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Run a statement as a superuser who has switched every trigger off."""
@@ -93,14 +94,15 @@ class Site:
         """A new `vault-etl reveal`, so to say: no key of an earlier one is cached."""
         with self.environment("reveal", settings_of) as environment:
             loaded, _ = settings.load(environment)
-            parts = Parts(loaded) if settings_of else self._parts
+            parts = Parts(loaded) if settings_of else self.parts("reveal")
             return reveal.reveal(parts, uuid.uuid4())
 
-    @functools.cached_property
-    def _parts(self) -> Parts:
-        """Parts shared by all tests, since a session with AWS is slow to make; they keep no key."""
-        with self.environment("reveal") as environment:
-            return Parts(settings.load(environment)[0])
+    def parts(self, role: str) -> Parts:
+        """Parts of a role, shared by all tests, since a session with AWS is slow to make; they keep no key."""
+        if role not in self._parts:
+            with self.environment(role) as environment:
+                self._parts[role] = Parts(settings.load(environment)[0])
+        return self._parts[role]
 
     @functools.cached_property
     def warm(self) -> Reveal:

@@ -13,9 +13,7 @@ from typing_extensions import override
 from tests.attacks.tampering.by_hand import opened_by_hand
 from tests.attacks.tampering.site import Site, silent
 from tests.vectors.oracle import associated_data, pad, seal
-from vault_etl import settings
 from vault_etl.app import quarantine
-from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import IntegrityError
 from vault_etl.crypto.fields import QUARANTINE
@@ -53,17 +51,11 @@ class Steps(Progress):
         """Print no line."""
 
 
-def parts(site: Site, role: str) -> Parts:
-    """The parts of a command of this role."""
-    with site.environment(role) as environment:
-        return Parts(settings.load(environment)[0])
-
-
 def shown(site: Site, record_id: uuid.UUID) -> bytes:
     """The body, shown."""
     asked = request(Action.QUARANTINE_SHOW, record_id)
     with site.environment("reveal"):
-        body = quarantine.show(parts(site, "reveal"), asked.request_id)(asked).body
+        body = quarantine.show(site.parts("reveal"), asked.request_id)(asked).body
     assert body is not None
     return body.expose()
 
@@ -149,7 +141,7 @@ def test_a_body_that_is_not_this_row_s_does_not_become_a_login(
     put(site, whole, sealed(site, whole))
     asked = request(Action.QUARANTINE_RETRY, record_id)
     with site.environment("re-encrypt"):
-        retry = quarantine.retry(parts(site, "re-encrypt"), Steps(), asked.request_id)
+        retry = quarantine.retry(site.parts("re-encrypt"), Steps(), asked.request_id)
         report = retry.move(asked, RetryFilter([record_id, whole]))
     assert (report.moved, report.not_opened) == (1, (record_id,))
     stored = site.sql("SELECT record_id FROM user_logins WHERE record_id >= %s", record_id)
