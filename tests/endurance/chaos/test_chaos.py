@@ -40,7 +40,7 @@ class Form:
     plan: Plan
 
 
-SHORT = Form(1_500, 30, 10, 120, Plan(1, 1, kills=5, fault_seconds=(0.5, 1.5)))
+SHORT = Form(1_000, 20, 10, 120, Plan(1, 1, 5, (0.5, 1.5), kill_pause=(2, 4)))
 """About a minute: each kind of fault of each service once."""
 
 LONG = Form(20_000, 200, 20, 300, Plan(3, 2, kills=20, fault_seconds=(2, 6)))
