@@ -17,8 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, TypeVar
 
-import psycopg2
-
+from tests.kit.sessions import connect
 from vault_etl.local.postgres import EmbeddedPostgres
 from vault_etl.partitions.parquet_rows import ParquetRowsReader, ParquetRowsWriter
 from vault_etl.partitions.postgres_archive import columns_of_month, load_month, rows_of_month
@@ -32,8 +31,8 @@ ROWS: Final = 1_000_000
 MONTH: Final = "user_logins_2020_01"
 
 _FILL: Final = """
-CREATE TABLE vault_etl_detached.user_logins_2020_01 (LIKE public.user_logins INCLUDING ALL);
-CREATE TABLE vault_etl_detached.restored (LIKE public.user_logins);
+CREATE TABLE vault_etl_detached.user_logins_2020_01 (LIKE vault_etl.user_logins INCLUDING ALL);
+CREATE TABLE vault_etl_detached.restored (LIKE vault_etl.user_logins);
 INSERT INTO vault_etl_detached.user_logins_2020_01
 SELECT (lpad(to_hex(1577836800000 + i), 12, '0') || '7' || lpad(to_hex(i %% 4096), 3, '0') || '8'
         || substring(md5(i::text) FOR 15))::uuid,
@@ -65,7 +64,7 @@ def _run(url: str, folder: Path, rows: int) -> dict[str, float]:
     PostgresMigrations(database, resource_dir("migrations")).apply()
     database.close()
     found: dict[str, float] = {"rows": rows}
-    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+    with closing(connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute(_FILL, {"rows": rows})
         connection.commit()
         cursor.execute(f"SELECT pg_table_size('vault_etl_detached.{MONTH}')")

@@ -125,7 +125,7 @@ class Run:
             sql.execute(
                 f"ALTER TABLE {partition} SET (autovacuum_enabled = off, fillfactor = {fillfactor})"
             )
-        sql.execute("ALTER TABLE public.user_logins DISABLE TRIGGER USER")
+        sql.execute("ALTER TABLE vault_etl.user_logins DISABLE TRIGGER USER")
 
     def _ingest(self, first: int, last: int) -> str:
         return f"CALL bench.ingest({first}, {last}, {self._layout.narrow})"

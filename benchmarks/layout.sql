@@ -28,15 +28,15 @@ DO $$
 DECLARE
     part record;
 BEGIN
-    CREATE TABLE public.seals (
+    CREATE TABLE vault_etl.seals (
         record_id uuid PRIMARY KEY, ip_ciphertext bytea, device_id_ciphertext bytea
     ) PARTITION BY RANGE (record_id);
     FOR part IN
         SELECT c.relname, pg_get_expr(c.relpartbound, c.oid) AS bounds
-        FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid WHERE i.inhparent = 'public.user_logins'::regclass
+        FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid WHERE i.inhparent = 'vault_etl.user_logins'::regclass
     LOOP
         EXECUTE format(
-            'CREATE TABLE public.%I PARTITION OF public.seals %s', replace(part.relname, 'user_logins', 'seals'), part.bounds
+            'CREATE TABLE vault_etl.%I PARTITION OF vault_etl.seals %s', replace(part.relname, 'user_logins', 'seals'), part.bounds
         );
     END LOOP;
 END
@@ -46,7 +46,7 @@ $$
 CREATE PROCEDURE bench.ingest(from_n bigint, to_n bigint, narrow boolean) LANGUAGE plpgsql AS $$
 BEGIN
     FOR batch IN 0 .. (to_n - from_n) / 1000 LOOP
-        INSERT INTO public.user_logins (
+        INSERT INTO vault_etl.user_logins (
             record_id, user_id, device_type, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
             token_generation, locale, app_version, create_date
         )
@@ -56,7 +56,7 @@ BEGIN
         FROM bench.made WHERE n >= from_n + batch * 1000 AND n < least(to_n, from_n + (batch + 1) * 1000)
         ORDER BY record_id ON CONFLICT DO NOTHING;
         IF narrow THEN
-            INSERT INTO public.seals SELECT record_id, ip_ciphertext, device_id_ciphertext FROM bench.made
+            INSERT INTO vault_etl.seals SELECT record_id, ip_ciphertext, device_id_ciphertext FROM bench.made
             WHERE n >= from_n + batch * 1000 AND n < least(to_n, from_n + (batch + 1) * 1000)
             ORDER BY record_id ON CONFLICT DO NOTHING;
         END IF;
@@ -72,13 +72,13 @@ DECLARE
     after uuid := '00000000-0000-0000-0000-000000000000';
 BEGIN
     LOOP
-        EXECUTE format('SELECT ARRAY(SELECT record_id FROM public.%I WHERE record_id > $1 ORDER BY 1 LIMIT 1000)', place)
+        EXECUTE format('SELECT ARRAY(SELECT record_id FROM vault_etl.%I WHERE record_id > $1 ORDER BY 1 LIMIT 1000)', place)
         INTO ids USING after;
         EXIT WHEN cardinality(ids) = 0;
         after := ids[cardinality(ids)];
         FOR part IN 0 .. slices - 1 LOOP
             EXECUTE format($update$
-                UPDATE public.%I AS r SET
+                UPDATE vault_etl.%I AS r SET
                     ip_ciphertext = substring(r.ip_ciphertext FOR 5) || sha256(r.ip_ciphertext) || '12 bytes ...'::bytea,
                     device_id_ciphertext =
                         substring(r.device_id_ciphertext FOR 5) || sha256(r.device_id_ciphertext) || '12 bytes ...'::bytea
@@ -96,11 +96,11 @@ DECLARE
     after uuid := '00000000-0000-0000-0000-000000000000';
 BEGIN
     LOOP
-        ids := ARRAY(SELECT record_id FROM public.user_logins WHERE record_id > after ORDER BY 1 LIMIT 1000);
+        ids := ARRAY(SELECT record_id FROM vault_etl.user_logins WHERE record_id > after ORDER BY 1 LIMIT 1000);
         EXIT WHEN cardinality(ids) = 0;
         after := ids[cardinality(ids)];
         FOR part IN 0 .. slices - 1 LOOP
-            UPDATE public.user_logins AS r SET
+            UPDATE vault_etl.user_logins AS r SET
                 next_masked_ip = CASE WHEN fill THEN md5(r.masked_ip::text)::uuid END,
                 next_masked_device_id = CASE WHEN fill THEN md5(r.masked_device_id::text)::uuid END,
                 next_token_generation = CASE WHEN fill THEN 2::smallint END
@@ -113,11 +113,11 @@ END
 $$;
 CREATE PROCEDURE bench.erase(narrow boolean) LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE public.user_logins AS r SET
+    UPDATE vault_etl.user_logins AS r SET
         masked_ip = NULL, masked_device_id = NULL, ip_ciphertext = NULL, device_id_ciphertext = NULL, token_generation = NULL
     WHERE r.record_id IN (SELECT record_id FROM bench.made WHERE n % 1000 = 0);
     IF narrow THEN
-        UPDATE public.seals AS s SET ip_ciphertext = NULL, device_id_ciphertext = NULL
+        UPDATE vault_etl.seals AS s SET ip_ciphertext = NULL, device_id_ciphertext = NULL
         WHERE s.record_id IN (SELECT record_id FROM bench.made WHERE n % 1000 = 0);
     END IF;
 END
@@ -136,8 +136,8 @@ SELECT coalesce(sum(n_tup_upd), 0)::bigint, coalesce(sum(n_tup_hot_upd), 0)::big
 WHERE relname LIKE 'user\_logins%' OR relname LIKE 'seals%'
 
 -- name: duplicates
-SELECT masked_ip, count(*), min(create_date), max(create_date) FROM public.user_logins_masked
+SELECT masked_ip, count(*), min(create_date), max(create_date) FROM vault_etl.user_logins_masked
 WHERE masked_ip IS NOT NULL GROUP BY masked_ip HAVING count(*) > 1 ORDER BY count(*) DESC, masked_ip LIMIT 20
 
 -- name: scan
-SELECT create_date, device_type, count(*) FROM public.user_logins_masked GROUP BY 1, 2
+SELECT create_date, device_type, count(*) FROM vault_etl.user_logins_masked GROUP BY 1, 2

@@ -17,17 +17,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-import psycopg2
-
 from benchmarks.rotation import Stack
 from tests.kit.entries import ENTRIES, MILLION_ENTRIES, NO_QUOTA
+from tests.kit.sessions import connect
 
 SECONDS: Final = 10.0
 CALLERS: Final = 40
 _OPEN: Final = NO_QUOTA.replace("100000", "1000000")
-_EMPTY: Final = "SET session_replication_role = replica; TRUNCATE public.audit_log CASCADE"
+_EMPTY: Final = "SET session_replication_role = replica; TRUNCATE vault_etl.audit_log CASCADE"
 _INTENT: Final = (
-    "CALL public.commit_audit_append(%s, 'intent', 'alice', 'bastion', 'reveal', %s, '{ip}',"
+    "CALL vault_etl.commit_audit_append(%s, 'intent', 'alice', 'bastion', 'reveal', %s, '{ip}',"
     " NULL, NULL, 'a benchmark', 'allowed', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)"
 )
 
@@ -64,7 +63,7 @@ def measure(url: str, entries: int, callers: int, seconds: float) -> None:
 def look(url: str, end: float) -> list[float]:
     """Intents until the end, one after the other; how many milliseconds each took."""
     took = []
-    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+    with closing(connect(url)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         while (began := time.monotonic()) < end:
             cursor.execute(_INTENT, (str(uuid.uuid4()), str(uuid.uuid4())))

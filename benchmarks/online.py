@@ -18,11 +18,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-import psycopg2
-
 from tests.kit.databases import empty
 from tests.kit.online import finish, online
 from tests.kit.scratch import Scratch
+from tests.kit.sessions import connect
 from vault_etl.local.postgres import EmbeddedPostgres
 from vault_etl.platform.resources import resource_dir
 from vault_etl.schema.postgres_migrations import PostgresMigrations
@@ -32,14 +31,14 @@ BATCH: Final = 50
 _AS_REPLICA: Final = "SET session_replication_role = replica;"
 """The rows are under no key."""
 _NAME: Final = "9001_device.online"
-_INDEX: Final = "CREATE INDEX user_logins_device ON public.user_logins (device_type, user_id);\n"
+_INDEX: Final = "CREATE INDEX user_logins_device ON vault_etl.user_logins (device_type, user_id);\n"
 _FILL: Final = """
-    INSERT INTO public.user_logins (
+    INSERT INTO vault_etl.user_logins (
         record_id, user_id, device_type, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
         token_generation, create_date
     )
     SELECT overlay(
-            public.first_record_id(date_trunc('month', now()) - make_interval(months => n %% 3))::text
+            vault_etl.first_record_id(date_trunc('month', now()) - make_interval(months => n %% 3))::text
             PLACING lpad(to_hex(%s + n), 12, '0') FROM 25
         )::uuid, md5(n::text), 'android', gen_random_uuid(), gen_random_uuid(),
         decode('01' || repeat(md5(n::text), 3), 'hex'), decode('01' || repeat(md5(n::text), 4), 'hex'), 1, '2026-01-01'
@@ -101,7 +100,7 @@ def loader(database: Scratch) -> Iterator[list[float]]:
     over = threading.Event()
 
     def load() -> None:
-        with closing(psycopg2.connect(database.url("admin"))) as opened, opened.cursor() as cursor:
+        with closing(connect(database.url("admin"))) as opened, opened.cursor() as cursor:
             opened.autocommit = True
             cursor.execute(_AS_REPLICA)
             first = 1 << 40

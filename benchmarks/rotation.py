@@ -32,8 +32,8 @@ from pathlib import Path
 from typing import Final
 
 import psutil
-import psycopg2
 
+from tests.kit.sessions import connect
 from vault_etl.event.made_up_events import made_up_events
 
 ROWS: Final = 1_000_000
@@ -41,21 +41,21 @@ DAYS: Final = 60
 """Over which the events are spread: three partitions, as in the life of a table."""
 
 _CIPHERTEXTS: Final = (
-    """CREATE TABLE public.bare AS SELECT record_id,
+    """CREATE TABLE vault_etl.bare AS SELECT record_id,
         substring(ip_ciphertext FROM 1 FOR 17) || reverse(substring(ip_ciphertext FROM 18)) AS ip,
         substring(device_id_ciphertext FROM 1 FOR 17)
             || reverse(substring(device_id_ciphertext FROM 18)) AS device_id
-    FROM public.user_logins""",
-    """UPDATE public.user_logins AS r SET ip_ciphertext = b.ip, device_id_ciphertext = b.device_id
-    FROM public.bare AS b WHERE b.record_id = r.record_id""",
+    FROM vault_etl.user_logins""",
+    """UPDATE vault_etl.user_logins AS r SET ip_ciphertext = b.ip, device_id_ciphertext = b.device_id
+    FROM vault_etl.bare AS b WHERE b.record_id = r.record_id""",
 )
 _TOKENS: Final = (
-    """CREATE TABLE public.bare AS SELECT record_id,
+    """CREATE TABLE vault_etl.bare AS SELECT record_id,
         md5(masked_ip::text)::uuid AS ip, md5(masked_device_id::text)::uuid AS device_id
-    FROM public.user_logins""",
-    """UPDATE public.user_logins AS r SET next_masked_ip = b.ip, next_masked_device_id = b.device_id,
+    FROM vault_etl.user_logins""",
+    """UPDATE vault_etl.user_logins AS r SET next_masked_ip = b.ip, next_masked_device_id = b.device_id,
         next_token_generation = 2::smallint
-    FROM public.bare AS b WHERE b.record_id = r.record_id""",
+    FROM vault_etl.bare AS b WHERE b.record_id = r.record_id""",
 )
 
 
@@ -75,7 +75,7 @@ class Stack:
         self.command("local", "start", "--dir", str(directory / "stack"))
         self._settings = {name: self._environment(name) for name in ("operator", "admin", "owner")}
         url = self.on("postgres", "admin")["VAULT_ETL_DATABASE_URL"]
-        with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        with closing(connect(url)) as connection, connection.cursor() as cursor:
             cursor.execute("SHOW data_directory")
             ((data,),) = cursor.fetchall()
         pid = (Path(data) / "postmaster.pid").read_text(encoding="ascii").split()[0]
@@ -111,7 +111,7 @@ class Stack:
     def sql(self, database: str, *statements: str) -> None:
         """Run statements as the superuser."""
         url = self.on(database, "admin")["VAULT_ETL_DATABASE_URL"]
-        with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        with closing(connect(url)) as connection, connection.cursor() as cursor:
             connection.autocommit = True
             for statement in statements:
                 cursor.execute(statement)

@@ -27,11 +27,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import psycopg2
-
 from benchmarks.rotation import Stack
 from benchmarks.scale_fill import FIRST_KEY, ROWS_A_KEY, SQL, fill
 from tests.kit.declared import PERSONAL_FIELDS, USER_LOGINS
+from tests.kit.sessions import connect
 from tests.kit.swaps import open_data_rotation
 from vault_etl.crypto.keys import KeyState
 from vault_etl.event.made_up_events import made_up_events
@@ -161,7 +160,7 @@ class Grown:
                 if not page.rows:
                     break
                 after = page.rows[-1].record_id
-        self._execute("DELETE FROM public.key_rotations")
+        self._execute("DELETE FROM vault_etl.key_rotations")
 
     def _user(self, number: int) -> str:
         ((user,),) = self._sql("SELECT md5('user' || %(number)s)::uuid::text", {"number": number})
@@ -217,7 +216,7 @@ class Grown:
         self._sql(statement, values or None)
 
     def _sql(self, statement: str, values: Any = None) -> Sequence[tuple[Any, ...]]:  # noqa: ANN401
-        with closing(psycopg2.connect(self._url)) as connection, connection.cursor() as cursor:
+        with closing(connect(self._url)) as connection, connection.cursor() as cursor:
             connection.autocommit = True
             cursor.execute(statement, values)
             return cursor.fetchall() if cursor.description else ()

@@ -2,22 +2,22 @@
 -- sizes over 24 months, under keys of a day each, an audit log whose hashes are right, and a quarantine.
 
 -- name: months
-SELECT public.ensure_partition((now() AT TIME ZONE 'UTC' - make_interval(months => back))::date)
+SELECT vault_etl.ensure_partition((now() AT TIME ZONE 'UTC' - make_interval(months => back))::date)
 FROM generate_series(0, 23) AS back
 
 -- name: keys
 -- Their leases are over: of a vault that was never rotated. As many as there are thousands of rows, of each field a
 -- third; one in ten has no value.
-INSERT INTO public.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, created_at, created_by, expires_at)
+INSERT INTO vault_etl.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, created_at, created_by, expires_at)
 SELECT i, (ARRAY['ip', 'device_id', 'quarantine'])[1 + i %% 3], real.kms_key_arn, real.wrapped_key, '8 bytes!',
     began, 'ingest', began + interval '24 hours'
 FROM generate_series(30, 29 + %(keys)s) AS i,
     LATERAL (SELECT now() - interval '700 days' * (1 - (i - 30.0) / %(keys)s) - interval '2 days') AS at (began),
-    (SELECT k.kms_key_arn, k.wrapped_key FROM public.data_keys AS k WHERE k.purpose = 'data' LIMIT 1) AS real
+    (SELECT k.kms_key_arn, k.wrapped_key FROM vault_etl.data_keys AS k WHERE k.purpose = 'data' LIMIT 1) AS real
 
 -- name: records
 -- Of a part of the rows, in the order of their ids. A user has four; addresses and devices repeat, as in life.
-INSERT INTO public.user_logins (
+INSERT INTO vault_etl.user_logins (
     record_id, user_id, device_type, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
     token_generation, locale, app_version, create_date
 )
@@ -38,7 +38,7 @@ FROM generate_series(%(first)s::integer, %(last)s::integer) AS i,
     ) AS at (sent, slot)
 
 -- name: quarantine
-INSERT INTO public.quarantine (record_id, reason_code, path, body_ciphertext, quarantined_at)
+INSERT INTO vault_etl.quarantine (record_id, reason_code, path, body_ciphertext, quarantined_at)
 SELECT
     (lpad(to_hex((extract(epoch FROM sent) * 1000)::bigint), 12, '0')
         || '7' || substring(md5('q' || i) FOR 3) || '8' || substring(md5('r' || i) FOR 15))::uuid,
@@ -55,11 +55,11 @@ FROM generate_series(0, %(messages)s - 1) AS i,
 -- Looks, an intent and an outcome each, behind the entries that are there: every hash is that of its entry.
 DO $$
 DECLARE
-    head public.audit_head;
-    entry public.audit_log;
+    head vault_etl.audit_head;
+    entry vault_etl.audit_log;
     entries bigint := current_setting('bench.entries')::bigint;
 BEGIN
-    SELECT * INTO head FROM public.audit_head;
+    SELECT * INTO head FROM vault_etl.audit_head;
     entry := ROW(
         0, NULL, NULL, NULL, 'reader', '192.0.2.1', 'arn:aws:sts::123456789012:assumed-role/reveal/someone', 'laptop',
         'reveal', NULL, '{ip}', NULL, NULL, 'a customer asked', NULL, NULL, head.hash, NULL, '3'
@@ -77,10 +77,10 @@ BEGIN
             entry.phase := 'outcome';
             entry.decision := 'done';
         END IF;
-        entry.hash := public.audit_hash(entry);
-        INSERT INTO public.audit_log SELECT entry.*;
+        entry.hash := vault_etl.audit_hash(entry);
+        INSERT INTO vault_etl.audit_log SELECT entry.*;
     END LOOP;
-    UPDATE public.audit_head SET seq = entry.seq, hash = entry.hash;
+    UPDATE vault_etl.audit_head SET seq = entry.seq, hash = entry.hash;
 END
 $$
 
@@ -90,5 +90,5 @@ SELECT blks_hit + blks_read FROM pg_stat_database WHERE datname = current_databa
 
 -- name: range
 -- A month's ids in the middle of the table, as a range of a rotation.
-SELECT r.first, r.until FROM public.partition_ranges() AS r
+SELECT r.first, r.until FROM vault_etl.partition_ranges() AS r
 WHERE r.partition = 'user_logins_' || to_char(now() AT TIME ZONE 'UTC' - interval '12 months', 'YYYY_MM')

@@ -39,7 +39,7 @@ def fill(sql: Callable[..., Any], rows: int) -> Iterator[str]:
             part.result()
     yield "records and entries"
     sql(replica + SQL["quarantine"], sizes)
-    sql("SELECT public.recount_values()")
+    sql("SELECT vault_etl.recount_values()")
     yield "counts"
     sql("VACUUM ANALYZE")
     yield "all"

@@ -69,7 +69,7 @@ def schema_sql(url: str) -> str:
     done = subprocess.run(
         [
             *(str(find_postgres_binaries().bin / "pg_dump"), "--schema-only", "--no-owner"),
-            "--exclude-table=public.user_logins_[0-9]*",
+            "--exclude-table=vault_etl.user_logins_[0-9]*",
         ],
         env={"PATH": os.defpath}
         | {f"PG{names[name]}": given[name] for name in names if name in given},

@@ -1,5 +1,5 @@
--- Roles, and what every login loses. This file may be run again: a dump that is restored into another database
--- lacks roles and the rights on the database itself.
+-- Roles, and their rights on the database itself. This file may be run again: a dump that is restored into another
+-- database lacks both.
 
 -- Roles hold rights and no login. A person or a process has a login of its own, and the login is granted one role.
 -- Roles belong to the cluster, so another database may have made them already.
@@ -45,26 +45,9 @@ EXCEPTION WHEN insufficient_privilege THEN
 END
 $$;
 
--- With large objects and logical messages any login can fill the disk, past all rates. The functions belong to the
--- superuser: another login that migrates gets a warning.
-DO $$
-DECLARE
-    name text;
-BEGIN
-    FOR name IN
-        SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc AS p
-        WHERE p.pronamespace = 'pg_catalog'::regnamespace
-            AND p.proname IN ('lo_creat', 'lo_create', 'lo_from_bytea', 'pg_logical_emit_message')
-    LOOP
-        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', name);
-    END LOOP;
-END
-$$;
-
--- A caller's temporary table was seen to swallow an audit entry. So only roles that stage rows may make one.
+-- The rights that our roles need on the database itself. Those of other applications are left alone (docs/adr/0050-one-schema-and-a-prefix.md).
 DO $$
 BEGIN
-    EXECUTE format('REVOKE TEMPORARY, CREATE ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format(
         'GRANT TEMPORARY ON DATABASE %I TO vault_etl_ingest, vault_etl_re_encrypt',
         current_database()
@@ -76,21 +59,3 @@ BEGIN
     );
 END
 $$;
-
--- A session that works or waits for a lock does not notice by itself that its client is gone, and keeps its locks or
--- its place in the queue. The setting is one of the database, because a pooler takes no setting of a client.
-DO $$
-BEGIN
-    IF NOT EXISTS (
-        SELECT FROM pg_catalog.pg_db_role_setting AS s JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase,
-            LATERAL unnest(s.setconfig) AS setting
-        WHERE d.datname = current_database() AND s.setrole = 0 AND setting LIKE 'client_connection_check_interval=%'
-    ) THEN
-        EXECUTE format('ALTER DATABASE %I SET client_connection_check_interval = ''5s''', current_database());
-    END IF;
-END
-$$;
-
-REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-GRANT USAGE ON SCHEMA public TO PUBLIC;
-GRANT USAGE, CREATE ON SCHEMA public TO vault_etl_owner;

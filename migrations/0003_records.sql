@@ -3,15 +3,15 @@
 SET LOCAL ROLE vault_etl_owner;
 
 -- Its names are bound when it is created, so it needs no search_path. With one it could not be inlined (4.6 times slower).
-CREATE FUNCTION public.ciphertext_key_id(ciphertext bytea) RETURNS bigint
+CREATE FUNCTION vault_etl.ciphertext_key_id(ciphertext bytea) RETURNS bigint
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN ('x' || lpad(encode(substring(ciphertext FROM 2 FOR 4), 'hex'), 16, '0'))::bit(64)::bigint;
-REVOKE ALL ON FUNCTION public.ciphertext_key_id(bytea) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.ciphertext_key_id(bytea) TO vault_etl_re_encrypt;
-COMMENT ON FUNCTION public.ciphertext_key_id(bytea) IS
+REVOKE ALL ON FUNCTION vault_etl.ciphertext_key_id(bytea) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.ciphertext_key_id(bytea) TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.ciphertext_key_id(bytea) IS
     'Returns the key id of a ciphertext: bytes 1 to 4, big-endian (docs/formats.md).';
 
-CREATE TABLE public.user_logins (
+CREATE TABLE vault_etl.user_logins (
     record_id uuid NOT NULL,
     user_id text NOT NULL CHECK (char_length(user_id) BETWEEN 1 AND 128),
     device_type text NOT NULL CHECK (char_length(device_type) BETWEEN 1 AND 32),
@@ -41,68 +41,68 @@ CREATE TABLE public.user_logins (
         AND octet_length(device_id_ciphertext) % 16 = 1
     )
 ) PARTITION BY RANGE (record_id);
-COMMENT ON TABLE public.user_logins IS
+COMMENT ON TABLE vault_etl.user_logins IS
     'Login events. masked_ip and masked_device_id are tokens made by the keys of token_generation, the columns '
     'next_… are tokens of a second generation beside them, and the columns …_ciphertext are the sealed '
     'originals. A cut-over swaps the names of the columns with and without next_. All eight are NULL after an '
     'erasure.';
-COMMENT ON COLUMN public.user_logins.record_id IS
+COMMENT ON COLUMN vault_etl.user_logins.record_id IS
     'A UUIDv7 that is a function of the message (docs/formats.md). Its time names the partition.';
-COMMENT ON COLUMN public.user_logins.create_date IS
+COMMENT ON COLUMN vault_etl.user_logins.create_date IS
     'The day (UTC) of the event. The limits are those of Python.';
-COMMENT ON COLUMN public.user_logins.event_time IS
+COMMENT ON COLUMN vault_etl.user_logins.event_time IS
     'The moment that the event names. NULL if it names a day alone, or nothing.';
-COMMENT ON CONSTRAINT ip_is_sealed ON public.user_logins IS
+COMMENT ON CONSTRAINT ip_is_sealed ON vault_etl.user_logins IS
     'Ciphertext format 1: 0x01, and 32 bytes beside the padded text. At most 64 bytes of text, padded to 80. '
     'The memory of a reader rests on this limit.';
-COMMENT ON CONSTRAINT device_id_is_sealed ON public.user_logins IS
+COMMENT ON CONSTRAINT device_id_is_sealed ON vault_etl.user_logins IS
     'Ciphertext format 1: 0x01, and 32 bytes beside the padded text. At most 256 code points of 4 bytes, padded '
     'to 1,040. The memory of a reader rests on this limit.';
 
 -- The constraint tokens_of_one_generation keeps generations apart, since tokens of two generations join nothing. A cut-over
 -- puts its own generation there. A month with tokens of another generation is not attached, and replication brings no such row.
 
-CREATE INDEX user_logins_masked_ip ON public.user_logins (masked_ip)
+CREATE INDEX user_logins_masked_ip ON vault_etl.user_logins (masked_ip)
     WHERE masked_ip IS NOT NULL;
-CREATE INDEX user_logins_masked_device_id ON public.user_logins (masked_device_id)
+CREATE INDEX user_logins_masked_device_id ON vault_etl.user_logins (masked_device_id)
     WHERE masked_device_id IS NOT NULL;
-CREATE INDEX user_logins_next_masked_ip ON public.user_logins (next_masked_ip)
+CREATE INDEX user_logins_next_masked_ip ON vault_etl.user_logins (next_masked_ip)
     WHERE next_masked_ip IS NOT NULL;
-CREATE INDEX user_logins_next_masked_device_id ON public.user_logins (next_masked_device_id)
+CREATE INDEX user_logins_next_masked_device_id ON vault_etl.user_logins (next_masked_device_id)
     WHERE next_masked_device_id IS NOT NULL;
-CREATE INDEX user_logins_user_id ON public.user_logins (user_id);
-COMMENT ON INDEX public.user_logins_user_id IS
+CREATE INDEX user_logins_user_id ON vault_etl.user_logins (user_id);
+COMMENT ON INDEX vault_etl.user_logins_user_id IS
     'For an erasure of a user, and for an access to the records of one.';
-CREATE INDEX user_logins_create_date ON public.user_logins (create_date);
+CREATE INDEX user_logins_create_date ON vault_etl.user_logins (create_date);
 
-CREATE TABLE public.user_logins_undated PARTITION OF public.user_logins
+CREATE TABLE vault_etl.user_logins_undated PARTITION OF vault_etl.user_logins
     FOR VALUES FROM ('00000000-0000-0000-0000-000000000000') TO ('00000000-0001-0000-0000-000000000000')
     WITH (fillfactor = 80);
-COMMENT ON TABLE public.user_logins_undated IS 'The time 0: lines of a file whose day is unknown.';
+COMMENT ON TABLE vault_etl.user_logins_undated IS 'The time 0: lines of a file whose day is unknown.';
 
-CREATE VIEW public.user_logins_masked AS
+CREATE VIEW vault_etl.user_logins_masked AS
 SELECT
     record_id, user_id, device_type, masked_ip, masked_device_id, locale, app_version, create_date, event_time
-FROM public.user_logins;
-COMMENT ON VIEW public.user_logins_masked IS
+FROM vault_etl.user_logins;
+COMMENT ON VIEW vault_etl.user_logins_masked IS
     'Records as analysts see them: tokens and plain columns, no ciphertext.';
 
-GRANT INSERT ON public.user_logins TO vault_etl_ingest;
-GRANT SELECT (record_id) ON public.user_logins TO vault_etl_ingest;
+GRANT INSERT ON vault_etl.user_logins TO vault_etl_ingest;
+GRANT SELECT (record_id) ON vault_etl.user_logins TO vault_etl_ingest;
 
 -- A rotation reads what it re-encrypts, and updates no plain column. No role changes tokens that are in use: an erasure
 -- takes them away, and a cut-over lets those of next_… take their place.
-GRANT SELECT ON public.user_logins TO vault_etl_re_encrypt;
+GRANT SELECT ON vault_etl.user_logins TO vault_etl_re_encrypt;
 GRANT UPDATE (
     next_masked_ip, next_masked_device_id, next_token_generation, ip_ciphertext, device_id_ciphertext
-) ON public.user_logins TO vault_etl_re_encrypt;
+) ON vault_etl.user_logins TO vault_etl_re_encrypt;
 -- `quarantine retry` stores what passes today.
-GRANT INSERT ON public.user_logins TO vault_etl_re_encrypt;
+GRANT INSERT ON vault_etl.user_logins TO vault_etl_re_encrypt;
 
-GRANT SELECT ON public.user_logins_masked TO vault_etl_analyst;
+GRANT SELECT ON vault_etl.user_logins_masked TO vault_etl_analyst;
 GRANT SELECT (
     record_id, user_id, device_type, masked_ip, masked_device_id, locale, app_version, create_date, event_time
-) ON public.user_logins TO vault_etl_analyst;
+) ON vault_etl.user_logins TO vault_etl_analyst;
 
 -- The guard. Whatever a login may INSERT or UPDATE, the database refuses rows that no worker of vault-etl writes: after
 -- each statement a trigger checks all rows that it wrote. A login writes under active data keys of its own and of the right
@@ -116,7 +116,7 @@ GRANT SELECT (
 -- The owner is exempt, and so are the owner's functions, above all the erasure: WHEN is evaluated as the role that the
 -- statement runs as. A restore and the apply of a replica run as the owner or fire no triggers.
 
-CREATE FUNCTION public.user_logins_inserted() RETURNS trigger
+CREATE FUNCTION vault_etl.user_logins_inserted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     active smallint;
@@ -125,12 +125,12 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'rows are written in READ COMMITTED' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
     active := (
-        SELECT t.generation FROM public.data_keys AS t WHERE t.purpose = 'token' AND t.state = 'active' LIMIT 1
+        SELECT t.generation FROM vault_etl.data_keys AS t WHERE t.purpose = 'token' AND t.state = 'active' LIMIT 1
     );
     pending := (
-        SELECT t.generation FROM public.data_keys AS t WHERE t.purpose = 'token' AND t.state = 'pending' LIMIT 1
+        SELECT t.generation FROM vault_etl.data_keys AS t WHERE t.purpose = 'token' AND t.state = 'pending' LIMIT 1
     );
     IF EXISTS (
         SELECT FROM (
@@ -142,11 +142,11 @@ BEGIN
                 num_nonnulls(next_masked_ip, next_masked_device_id) AS next_tokens
             FROM written
         ) AS kinds
-        LEFT JOIN public.data_keys AS ip ON ip.key_id = public.ciphertext_key_id('\x01'::bytea || ip_key)
+        LEFT JOIN vault_etl.data_keys AS ip ON ip.key_id = vault_etl.ciphertext_key_id('\x01'::bytea || ip_key)
             AND ip.field = 'ip' AND ip.purpose = 'data' AND ip.state = 'active'
             AND ip.created_by = session_user AND ip.expires_at > now()
-        LEFT JOIN public.data_keys AS device_id
-            ON device_id.key_id = public.ciphertext_key_id('\x01'::bytea || device_id_key)
+        LEFT JOIN vault_etl.data_keys AS device_id
+            ON device_id.key_id = vault_etl.ciphertext_key_id('\x01'::bytea || device_id_key)
             AND device_id.field = 'device_id' AND device_id.purpose = 'data' AND device_id.state = 'active'
             AND device_id.created_by = session_user AND device_id.expires_at > now()
         WHERE ip.key_id IS NULL OR device_id.key_id IS NULL
@@ -159,16 +159,16 @@ BEGIN
     RETURN NULL;
 END
 $$;
-REVOKE ALL ON FUNCTION public.user_logins_inserted() FROM PUBLIC;
-COMMENT ON FUNCTION public.user_logins_inserted() IS
+REVOKE ALL ON FUNCTION vault_etl.user_logins_inserted() FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.user_logins_inserted() IS
     'Refuses a new record without both tokens, both ciphertexts under keys of this login, and, while a '
     'generation is pending, its tokens in next_….';
-CREATE TRIGGER user_logins_inserted AFTER INSERT ON public.user_logins
+CREATE TRIGGER user_logins_inserted AFTER INSERT ON vault_etl.user_logins
     REFERENCING NEW TABLE AS written FOR EACH STATEMENT
     WHEN (NOT pg_has_role(current_user, 'vault_etl_owner', 'USAGE'))
-    EXECUTE FUNCTION public.user_logins_inserted();
+    EXECUTE FUNCTION vault_etl.user_logins_inserted();
 
-CREATE FUNCTION public.user_logins_updated() RETURNS trigger
+CREATE FUNCTION vault_etl.user_logins_updated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     pending smallint;
@@ -176,9 +176,9 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'rows are written in READ COMMITTED' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
     pending := (
-        SELECT t.generation FROM public.data_keys AS t WHERE t.purpose = 'token' AND t.state = 'pending' LIMIT 1
+        SELECT t.generation FROM vault_etl.data_keys AS t WHERE t.purpose = 'token' AND t.state = 'pending' LIMIT 1
     );
     IF EXISTS (
         SELECT FROM (
@@ -193,8 +193,8 @@ BEGIN
             WHERE w.device_id_ciphertext IS DISTINCT FROM o.device_id_ciphertext
         ) AS swapped
         WHERE was_erased OR NOT EXISTS (
-            SELECT FROM public.data_keys AS k
-            WHERE k.key_id = public.ciphertext_key_id('\x01'::bytea || swapped.key) AND k.field = swapped.field
+            SELECT FROM vault_etl.data_keys AS k
+            WHERE k.key_id = vault_etl.ciphertext_key_id('\x01'::bytea || swapped.key) AND k.field = swapped.field
                 AND k.purpose = 'data' AND k.state = 'active' AND k.created_by = session_user
                 AND k.expires_at > now()
         )
@@ -210,11 +210,11 @@ BEGIN
     RETURN NULL;
 END
 $$;
-REVOKE ALL ON FUNCTION public.user_logins_updated() FROM PUBLIC;
-COMMENT ON FUNCTION public.user_logins_updated() IS
+REVOKE ALL ON FUNCTION vault_etl.user_logins_updated() FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.user_logins_updated() IS
     'Refuses to fill a value that was erased, and a ciphertext under a key that this login may not write under. '
     'Tokens in next_… are taken away, or are of the pending generation.';
-CREATE TRIGGER user_logins_updated AFTER UPDATE ON public.user_logins
+CREATE TRIGGER user_logins_updated AFTER UPDATE ON vault_etl.user_logins
     REFERENCING OLD TABLE AS replaced NEW TABLE AS written FOR EACH STATEMENT
     WHEN (NOT pg_has_role(current_user, 'vault_etl_owner', 'USAGE'))
-    EXECUTE FUNCTION public.user_logins_updated();
+    EXECUTE FUNCTION vault_etl.user_logins_updated();

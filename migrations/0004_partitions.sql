@@ -2,29 +2,29 @@
 
 SET LOCAL ROLE vault_etl_owner;
 
-CREATE FUNCTION public.first_record_id(moment timestamptz) RETURNS uuid
+CREATE FUNCTION vault_etl.first_record_id(moment timestamptz) RETURNS uuid
 LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
     SELECT (lpad(to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
 $$;
-REVOKE ALL ON FUNCTION public.first_record_id(timestamptz) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.first_record_id(timestamptz) TO
+REVOKE ALL ON FUNCTION vault_etl.first_record_id(timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.first_record_id(timestamptz) TO
     vault_etl_ingest, vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt, vault_etl_erase, vault_etl_audit,
     vault_etl_analyst;
-COMMENT ON FUNCTION public.first_record_id(timestamptz) IS
+COMMENT ON FUNCTION vault_etl.first_record_id(timestamptz) IS
     'Returns the first UUIDv7 of a moment: its milliseconds in the first 48 bits, and zeros after them.';
 
-CREATE FUNCTION public.month_of(record_id uuid) RETURNS date
+CREATE FUNCTION vault_etl.month_of(record_id uuid) RETURNS date
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN date_trunc(
     'month',
     timestamp '1970-01-01'
         + ('x' || translate(left(record_id::text, 13), '-', ''))::bit(48)::bigint * interval '1 millisecond'
 )::date;
-REVOKE ALL ON FUNCTION public.month_of(uuid) FROM PUBLIC;
-COMMENT ON FUNCTION public.month_of(uuid) IS
+REVOKE ALL ON FUNCTION vault_etl.month_of(uuid) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.month_of(uuid) IS
     'Returns the first day of the month (UTC) in which a record id begins: its first 48 bits are milliseconds.';
 
-CREATE FUNCTION public.partition_ranges()
+CREATE FUNCTION vault_etl.partition_ranges()
 RETURNS TABLE (partition text, first uuid, until uuid, detaching boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT
@@ -36,17 +36,17 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
             pg_get_expr(c.relpartbound, c.oid),
             $bounds$FROM \((MINVALUE|'([0-9a-f-]{36})')\) TO \((MAXVALUE|'([0-9a-f-]{36})')\)$bounds$
         ) AS bounds
-    WHERE i.inhparent = 'public.user_logins'::regclass AND bounds IS NOT NULL
+    WHERE i.inhparent = 'vault_etl.user_logins'::regclass AND bounds IS NOT NULL
 $$;
-REVOKE ALL ON FUNCTION public.partition_ranges() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.partition_ranges() TO
+REVOKE ALL ON FUNCTION vault_etl.partition_ranges() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.partition_ranges() TO
     vault_etl_ingest, vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt, vault_etl_erase, vault_etl_audit,
     vault_etl_analyst;
-COMMENT ON FUNCTION public.partition_ranges() IS
+COMMENT ON FUNCTION vault_etl.partition_ranges() IS
     'Returns which record ids go to which partition, by the bounds of the partitions, whatever their names. A '
     'partition whose DETACH CONCURRENTLY is under way takes no rows.';
 
-CREATE TABLE public.closed_months (
+CREATE TABLE vault_etl.closed_months (
     first uuid PRIMARY KEY,
     until uuid NOT NULL,
     partition text NOT NULL,
@@ -62,59 +62,59 @@ CREATE TABLE public.closed_months (
     CONSTRAINT whole_archive CHECK (num_nonnulls(archive, archive_sha256, archived_at) IN (0, 3)),
     CONSTRAINT nothing_of_a_dropped_one CHECK (dropped_at IS NULL OR archive IS NULL)
 );
-COMMENT ON TABLE public.closed_months IS
+COMMENT ON TABLE vault_etl.closed_months IS
     'Ranges of record ids that take no rows. A message that was sent in one is quarantined as month_closed, and '
     'no partition is made for it. The rows of a detached month are in the table `partition` of the schema '
     'vault_etl_detached, those of an archived month in the archive alone. A dropped month has none.';
-COMMENT ON COLUMN public.closed_months.archive IS
+COMMENT ON COLUMN vault_etl.closed_months.archive IS
     'The place of the archive: an absolute path or s3://bucket/prefix. The function unattached_months shows it '
     'to the logins that may know it.';
-COMMENT ON COLUMN public.closed_months.archive_sha256 IS 'The SHA-256 of the manifest of the archive.';
-COMMENT ON COLUMN public.closed_months.earliest IS
+COMMENT ON COLUMN vault_etl.closed_months.archive_sha256 IS 'The SHA-256 of the manifest of the archive.';
+COMMENT ON COLUMN vault_etl.closed_months.earliest IS
     'The first day that its rows name. NULL before they were counted, or if it has no rows.';
-COMMENT ON COLUMN public.closed_months.latest IS 'The last day that its rows name.';
-COMMENT ON COLUMN public.closed_months.epoch IS
+COMMENT ON COLUMN vault_etl.closed_months.latest IS 'The last day that its rows name.';
+COMMENT ON COLUMN vault_etl.closed_months.epoch IS
     'The rows of detached_changes count from here on. A new value whenever they are deleted or a table is made; '
     'no value comes twice.';
-GRANT SELECT (first, until) ON public.closed_months TO vault_etl_ingest, vault_etl_re_encrypt;
+GRANT SELECT (first, until) ON vault_etl.closed_months TO vault_etl_ingest, vault_etl_re_encrypt;
 
-CREATE TABLE public.archived_erasures (
-    first uuid NOT NULL REFERENCES public.closed_months ON DELETE CASCADE,
+CREATE TABLE vault_etl.archived_erasures (
+    first uuid NOT NULL REFERENCES vault_etl.closed_months ON DELETE CASCADE,
     record_id uuid,
     user_id text,
     erased_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT of_a_record_or_of_a_user CHECK (num_nonnulls(record_id, user_id) = 1),
     CONSTRAINT each_once UNIQUE NULLS NOT DISTINCT (first, record_id, user_id)
 );
-COMMENT ON TABLE public.archived_erasures IS
+COMMENT ON TABLE vault_etl.archived_erasures IS
     'What an erasure could not take out of the archive of a closed month: one record, or all records of a user. '
     'A restore applies it in the transaction that makes the table. A new archive of the month deletes it.';
 
-CREATE TABLE public.detached_changes (
-    first uuid NOT NULL REFERENCES public.closed_months ON DELETE CASCADE,
+CREATE TABLE vault_etl.detached_changes (
+    first uuid NOT NULL REFERENCES vault_etl.closed_months ON DELETE CASCADE,
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-COMMENT ON TABLE public.detached_changes IS
+COMMENT ON TABLE vault_etl.detached_changes IS
     'One row for each statement that changed rows of a detached month since its archive was recorded. An '
     'archive that is recorded, or that a drop relies on, holds the rows of now if no row was added in the same '
     'epoch. No two statements wait for each other.';
 
-CREATE FUNCTION public.partition_table(partition text) RETURNS regclass
+CREATE FUNCTION vault_etl.partition_table(partition text) RETURNS regclass
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(
         to_regclass(format('vault_etl_detached.%I', $1)),
         CASE WHEN NOT EXISTS (
-            SELECT FROM public.closed_months AS m WHERE m.partition = $1 AND m.archive IS NOT NULL
-        ) THEN to_regclass(format('public.%I', $1)) END
+            SELECT FROM vault_etl.closed_months AS m WHERE m.partition = $1 AND m.archive IS NOT NULL
+        ) THEN to_regclass(format('vault_etl.%I', $1)) END
     )
 $$;
-REVOKE ALL ON FUNCTION public.partition_table(text) FROM PUBLIC;
-COMMENT ON FUNCTION public.partition_table(text) IS
+REVOKE ALL ON FUNCTION vault_etl.partition_table(text) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.partition_table(text) IS
     'Returns the table of a partition, attached or not; NULL if it has none. A table in public is that of a '
     'closed month until partition_move_detached has moved it, which comes before any archive. Later it is '
     'another table with the name of the month.';
 
-CREATE FUNCTION public.ensure_partition(month date) RETURNS text
+CREATE FUNCTION vault_etl.ensure_partition(month date) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     first_day timestamp := date_trunc('month', month::timestamp);
@@ -123,48 +123,48 @@ DECLARE
     first_id uuid;
     end_id uuid;
     -- This check comes first: the bounds of a table that another process makes and attaches meanwhile are read below.
-    is_there boolean := to_regclass(format('public.%I', partition_name)) IS NOT NULL;
+    is_there boolean := to_regclass(format('vault_etl.%I', partition_name)) IS NOT NULL;
 BEGIN
     IF (first_day BETWEEN this_month - interval '24 months' AND this_month + interval '3 months') IS NOT TRUE THEN
         RAISE EXCEPTION 'a partition is made for 24 months back to 3 months ahead'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    first_id := public.first_record_id(first_day AT TIME ZONE 'UTC');
-    end_id := public.first_record_id((first_day + interval '1 month') AT TIME ZONE 'UTC');
-    IF EXISTS (SELECT FROM public.partition_ranges() AS r WHERE r.first < end_id AND r.until > first_id) THEN
+    first_id := vault_etl.first_record_id(first_day AT TIME ZONE 'UTC');
+    end_id := vault_etl.first_record_id((first_day + interval '1 month') AT TIME ZONE 'UTC');
+    IF EXISTS (SELECT FROM vault_etl.partition_ranges() AS r WHERE r.first < end_id AND r.until > first_id) THEN
         RETURN (
-            SELECT r.partition FROM public.partition_ranges() AS r
+            SELECT r.partition FROM vault_etl.partition_ranges() AS r
             WHERE r.first < end_id AND r.until > first_id AND NOT r.detaching ORDER BY r.first LIMIT 1
         );
     END IF;
-    IF is_there OR EXISTS (SELECT FROM public.closed_months AS m WHERE m.first < end_id AND m.until > first_id) THEN
+    IF is_there OR EXISTS (SELECT FROM vault_etl.closed_months AS m WHERE m.first < end_id AND m.until > first_id) THEN
         RETURN NULL;
     END IF;
     EXECUTE format(
-        'CREATE TABLE public.%I (LIKE public.user_logins INCLUDING DEFAULTS INCLUDING CONSTRAINTS)'
+        'CREATE TABLE vault_etl.%I (LIKE vault_etl.user_logins INCLUDING DEFAULTS INCLUDING CONSTRAINTS)'
         ' WITH (fillfactor = 80)',  -- room for the fifth of its rows that a rotation updates at once
         partition_name
     );
     EXECUTE format(
-        'ALTER TABLE public.user_logins ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
+        'ALTER TABLE vault_etl.user_logins ATTACH PARTITION vault_etl.%I FOR VALUES FROM (%L) TO (%L)',
         partition_name, first_id, end_id
     );
     RETURN partition_name;
 -- Another process made the table, its row type, or a partition with these bounds first.
 EXCEPTION WHEN duplicate_table OR duplicate_object OR unique_violation OR invalid_object_definition THEN
     RETURN (
-        SELECT r.partition FROM public.partition_ranges() AS r
+        SELECT r.partition FROM vault_etl.partition_ranges() AS r
         WHERE r.first < end_id AND r.until > first_id AND NOT r.detaching ORDER BY r.first LIMIT 1
     );
 END
 $$;
-REVOKE ALL ON FUNCTION public.ensure_partition(date) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.ensure_partition(date) TO vault_etl_ingest, vault_etl_re_encrypt;
-COMMENT ON FUNCTION public.ensure_partition(date) IS
+REVOKE ALL ON FUNCTION vault_etl.ensure_partition(date) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.ensure_partition(date) TO vault_etl_ingest, vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.ensure_partition(date) IS
     'Makes the partition of a month, if it is missing, with CREATE and ATTACH, which lock out no loader. The '
     'month is any day of it, two years back to three months ahead. Returns the name of the partition that holds '
     'the month or a part of it; NULL if it makes none, because the month is closed or a table of its name is '
     'not attached.';
 
-SELECT public.ensure_partition((now() AT TIME ZONE 'UTC' + make_interval(months => ahead))::date)
+SELECT vault_etl.ensure_partition((now() AT TIME ZONE 'UTC' + make_interval(months => ahead))::date)
 FROM generate_series(-2, 3) AS ahead;

@@ -2,7 +2,7 @@
 
 SET LOCAL ROLE vault_etl_owner;
 
-CREATE TABLE public.value_counts (
+CREATE TABLE vault_etl.value_counts (
     field text NOT NULL CHECK (field IN ('ip', 'device_id', 'quarantine', 'token')),
     id bigint NOT NULL,
     month date NOT NULL,
@@ -10,43 +10,43 @@ CREATE TABLE public.value_counts (
     held bigint NOT NULL,
     PRIMARY KEY (field, id, month, writer)
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE public.value_counts IS
+COMMENT ON TABLE vault_etl.value_counts IS
     'How many values are sealed under each data key, and how many rows name each generation of tokens in either '
     'place, by the month of their record ids. Triggers keep it in the transaction that writes, whichever role '
     'that is. Each session has rows of its own, so that no session waits for another: only the sum over all '
     'writers is a count.';
-COMMENT ON COLUMN public.value_counts.id IS 'A key id; of the field `token` a generation.';
-COMMENT ON COLUMN public.value_counts.writer IS
+COMMENT ON COLUMN vault_etl.value_counts.id IS 'A key id; of the field `token` a generation.';
+COMMENT ON COLUMN vault_etl.value_counts.writer IS
     'The process id of the session. 0: the sum of sessions that have ended.';
 -- A rotation reads what is left to do.
-GRANT SELECT ON public.value_counts TO vault_etl_re_encrypt;
+GRANT SELECT ON vault_etl.value_counts TO vault_etl_re_encrypt;
 
-CREATE TABLE public.detached_values (
-    first uuid NOT NULL REFERENCES public.closed_months ON DELETE CASCADE,
+CREATE TABLE vault_etl.detached_values (
+    first uuid NOT NULL REFERENCES vault_etl.closed_months ON DELETE CASCADE,
     field text NOT NULL,
     id bigint NOT NULL,
     month date NOT NULL,
     held bigint NOT NULL,
     PRIMARY KEY (first, field, id, month)
 );
-COMMENT ON TABLE public.detached_values IS
+COMMENT ON TABLE vault_etl.detached_values IS
     'The counts of months that are detached on the record: a rotation does not see these values, and their keys '
     'are needed.';
-COMMENT ON COLUMN public.detached_values.field IS
+COMMENT ON COLUMN vault_etl.detached_values.field IS
     'As in value_counts, and next_token for the generation beside the tokens in use: it comes back with the '
     'month, and its keys are not needed.';
 
-CREATE FUNCTION public.user_logins_counted() RETURNS trigger
+CREATE FUNCTION vault_etl.user_logins_counted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    INSERT INTO public.value_counts AS c (field, id, month, writer, held)
+    INSERT INTO vault_etl.value_counts AS c (field, id, month, writer, held)
     SELECT v.field, v.id, kinds.month, pg_backend_pid(), TG_ARGV[0]::integer * sum(kinds.rows)
     FROM (
         SELECT substring(ip_ciphertext FOR 5) AS ip, substring(device_id_ciphertext FOR 5) AS device_id,
-            token_generation, next_token_generation, public.month_of(record_id) AS month, count(*) AS rows
+            token_generation, next_token_generation, vault_etl.month_of(record_id) AS month, count(*) AS rows
         FROM changed GROUP BY 1, 2, 3, 4, 5
     ) AS kinds, LATERAL (VALUES
-        ('ip', public.ciphertext_key_id(kinds.ip)), ('device_id', public.ciphertext_key_id(kinds.device_id)),
+        ('ip', vault_etl.ciphertext_key_id(kinds.ip)), ('device_id', vault_etl.ciphertext_key_id(kinds.device_id)),
         ('token', kinds.token_generation), ('token', kinds.next_token_generation)
     ) AS v (field, id)
     WHERE v.id IS NOT NULL
@@ -55,15 +55,15 @@ BEGIN
     RETURN NULL;
 END
 $$;
-REVOKE ALL ON FUNCTION public.user_logins_counted() FROM PUBLIC;
-COMMENT ON FUNCTION public.user_logins_counted() IS
+REVOKE ALL ON FUNCTION vault_etl.user_logins_counted() FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.user_logins_counted() IS
     'Adds the rows that a statement wrote to value_counts, or subtracts those that it replaced: the argument of '
     'the trigger is the sign.';
-CREATE FUNCTION public.quarantine_counted() RETURNS trigger
+CREATE FUNCTION vault_etl.quarantine_counted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    INSERT INTO public.value_counts AS c (field, id, month, writer, held)
-    SELECT 'quarantine', public.ciphertext_key_id(body_ciphertext), public.month_of(record_id), pg_backend_pid(),
+    INSERT INTO vault_etl.value_counts AS c (field, id, month, writer, held)
+    SELECT 'quarantine', vault_etl.ciphertext_key_id(body_ciphertext), vault_etl.month_of(record_id), pg_backend_pid(),
         TG_ARGV[0]::integer * count(*)
     FROM changed WHERE body_ciphertext IS NOT NULL
     GROUP BY 2, 3
@@ -71,19 +71,19 @@ BEGIN
     RETURN NULL;
 END
 $$;
-REVOKE ALL ON FUNCTION public.quarantine_counted() FROM PUBLIC;
-COMMENT ON FUNCTION public.quarantine_counted() IS
+REVOKE ALL ON FUNCTION vault_etl.quarantine_counted() FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.quarantine_counted() IS
     'Adds the bodies that a statement wrote to value_counts, or subtracts those that it replaced: the argument '
     'of the trigger is the sign.';
-CREATE FUNCTION public.values_truncated() RETURNS trigger
+CREATE FUNCTION vault_etl.values_truncated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    DELETE FROM public.value_counts AS c WHERE (c.field = 'quarantine') = (TG_TABLE_NAME = 'quarantine');
+    DELETE FROM vault_etl.value_counts AS c WHERE (c.field = 'quarantine') = (TG_TABLE_NAME = 'quarantine');
     RETURN NULL;
 END
 $$;
-REVOKE ALL ON FUNCTION public.values_truncated() FROM PUBLIC;
-COMMENT ON FUNCTION public.values_truncated() IS 'Deletes the counts of an emptied table.';
+REVOKE ALL ON FUNCTION vault_etl.values_truncated() FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.values_truncated() IS 'Deletes the counts of an emptied table.';
 
 DO $$
 DECLARE
@@ -96,44 +96,44 @@ BEGIN
             ['replacing', 'UPDATE', 'NEW', '1'], ['replaced', 'UPDATE', 'OLD', '-1']
         ] LOOP
             EXECUTE format(
-                'CREATE TRIGGER counted_%s AFTER %s ON public.%I REFERENCING %s TABLE AS changed'
-                ' FOR EACH STATEMENT EXECUTE FUNCTION public.%I(%L)',
+                'CREATE TRIGGER counted_%s AFTER %s ON vault_etl.%I REFERENCING %s TABLE AS changed'
+                ' FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.%I(%L)',
                 kind[1], kind[2], place, kind[3], place || '_counted', kind[4]
             );
         END LOOP;
         EXECUTE format(
-            'CREATE TRIGGER counted_none AFTER TRUNCATE ON public.%I'
-            ' FOR EACH STATEMENT EXECUTE FUNCTION public.values_truncated()', place
+            'CREATE TRIGGER counted_none AFTER TRUNCATE ON vault_etl.%I'
+            ' FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.values_truncated()', place
         );
     END LOOP;
 END
 $$;
 
-CREATE FUNCTION public.counted_tables() RETURNS SETOF regclass
+CREATE FUNCTION vault_etl.counted_tables() RETURNS SETOF regclass
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT 'public.user_logins'::regclass
+    SELECT 'vault_etl.user_logins'::regclass
     UNION ALL
     SELECT c.oid::regclass
     FROM pg_class AS c
-    LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid AND i.inhparent = 'public.user_logins'::regclass
-    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND (
+    LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid AND i.inhparent = 'vault_etl.user_logins'::regclass
+    WHERE c.relnamespace = 'vault_etl'::regnamespace AND c.relkind = 'r' AND (
         i.inhdetachpending
         OR i.inhrelid IS NULL AND (
             c.relname ~ '^user_logins_[0-9]{4}_(0[1-9]|1[0-2])$'
             OR EXISTS (
-                SELECT FROM public.closed_months AS m
+                SELECT FROM vault_etl.closed_months AS m
                 WHERE m.partition = c.relname AND m.dropped_at IS NULL AND m.archive IS NULL
             )
         )
     )
 $$;
-REVOKE ALL ON FUNCTION public.counted_tables() FROM PUBLIC;
-COMMENT ON FUNCTION public.counted_tables() IS
+REVOKE ALL ON FUNCTION vault_etl.counted_tables() FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.counted_tables() IS
     'Returns the tables whose rows value_counts counts: the table of records, and those of months that a query '
     'of it does not read, because their detaching is under way, or they are not moved yet, or they were '
     'detached by hand.';
 
-CREATE FUNCTION public.values_in(place regclass) RETURNS TABLE (field text, id bigint, month date, held bigint)
+CREATE FUNCTION vault_etl.values_in(place regclass) RETURNS TABLE (field text, id bigint, month date, held bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN QUERY EXECUTE format(
@@ -141,10 +141,10 @@ BEGIN
         SELECT v.field, v.id, kinds.month, sum(kinds.rows)::bigint
         FROM (
             SELECT substring(ip_ciphertext FOR 5) AS ip, substring(device_id_ciphertext FOR 5) AS device_id,
-                token_generation, next_token_generation, public.month_of(record_id) AS month, count(*) AS rows
+                token_generation, next_token_generation, vault_etl.month_of(record_id) AS month, count(*) AS rows
             FROM %s GROUP BY 1, 2, 3, 4, 5
         ) AS kinds, LATERAL (VALUES
-            ('ip', public.ciphertext_key_id(kinds.ip)), ('device_id', public.ciphertext_key_id(kinds.device_id)),
+            ('ip', vault_etl.ciphertext_key_id(kinds.ip)), ('device_id', vault_etl.ciphertext_key_id(kinds.device_id)),
             ('token', kinds.token_generation), ('next_token', kinds.next_token_generation)
         ) AS v (field, id)
         WHERE v.id IS NOT NULL GROUP BY v.field, v.id, kinds.month
@@ -152,93 +152,93 @@ BEGIN
     );
 END
 $$;
-REVOKE ALL ON FUNCTION public.values_in(regclass) FROM PUBLIC;
-COMMENT ON FUNCTION public.values_in(regclass) IS
+REVOKE ALL ON FUNCTION vault_etl.values_in(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.values_in(regclass) IS
     'Counts how many values of a table of records are sealed under each key, and how many rows have tokens of '
     'each generation, or have them as their next ones (next_token). Reads every row, once.';
 
-CREATE FUNCTION public.values_counted() RETURNS TABLE (field text, id bigint, month date, held bigint)
+CREATE FUNCTION vault_etl.values_counted() RETURNS TABLE (field text, id bigint, month date, held bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT found.field, found.id, found.month, sum(found.held)::bigint
     FROM (
         SELECT CASE v.field WHEN 'next_token' THEN 'token' ELSE v.field END AS field, v.id, v.month, v.held
-        FROM public.counted_tables() AS place, LATERAL public.values_in(place) AS v
+        FROM vault_etl.counted_tables() AS place, LATERAL vault_etl.values_in(place) AS v
         UNION ALL
-        SELECT 'quarantine', public.ciphertext_key_id(bodies.head), bodies.month, bodies.rows
+        SELECT 'quarantine', vault_etl.ciphertext_key_id(bodies.head), bodies.month, bodies.rows
         FROM (
-            SELECT substring(q.body_ciphertext FOR 5) AS head, public.month_of(q.record_id) AS month, count(*) AS rows
-            FROM public.quarantine AS q WHERE q.body_ciphertext IS NOT NULL GROUP BY 1, 2
+            SELECT substring(q.body_ciphertext FOR 5) AS head, vault_etl.month_of(q.record_id) AS month, count(*) AS rows
+            FROM vault_etl.quarantine AS q WHERE q.body_ciphertext IS NOT NULL GROUP BY 1, 2
         ) AS bodies
     ) AS found
     WHERE found.id IS NOT NULL
     GROUP BY found.field, found.id, found.month
 $$;
-REVOKE ALL ON FUNCTION public.values_counted() FROM PUBLIC;
-COMMENT ON FUNCTION public.values_counted() IS
+REVOKE ALL ON FUNCTION vault_etl.values_counted() FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.values_counted() IS
     'Makes the counts of value_counts from the rows themselves. Reads all of them, once.';
 
-CREATE FUNCTION public.values_miscounted()
+CREATE FUNCTION vault_etl.values_miscounted()
 RETURNS TABLE (field text, id bigint, month date, kept bigint, counted bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT field, id, month, sum(kept)::bigint, sum(counted)::bigint
     FROM (
-        SELECT c.field, c.id, c.month, c.held AS kept, 0 AS counted FROM public.value_counts AS c
+        SELECT c.field, c.id, c.month, c.held AS kept, 0 AS counted FROM vault_etl.value_counts AS c
         UNION ALL
-        SELECT v.field, v.id, v.month, 0, v.held FROM public.values_counted() AS v
+        SELECT v.field, v.id, v.month, 0, v.held FROM vault_etl.values_counted() AS v
     ) AS both_counts
     GROUP BY field, id, month HAVING sum(kept) <> sum(counted)
     ORDER BY field, id, month
 $$;
-REVOKE ALL ON FUNCTION public.values_miscounted() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.values_miscounted() TO vault_etl_audit, vault_etl_rotate, vault_etl_re_encrypt;
-COMMENT ON FUNCTION public.values_miscounted() IS
+REVOKE ALL ON FUNCTION vault_etl.values_miscounted() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.values_miscounted() TO vault_etl_audit, vault_etl_rotate, vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.values_miscounted() IS
     'Returns where value_counts differs from the rows. One statement, so one snapshot. Reads all rows, once.';
 
-CREATE FUNCTION public.recount_values() RETURNS bigint
+CREATE FUNCTION vault_etl.recount_values() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     mended bigint;
 BEGIN
-    INSERT INTO public.value_counts AS c (field, id, month, writer, held)
-    SELECT m.field, m.id, m.month, pg_backend_pid(), m.counted - m.kept FROM public.values_miscounted() AS m
+    INSERT INTO vault_etl.value_counts AS c (field, id, month, writer, held)
+    SELECT m.field, m.id, m.month, pg_backend_pid(), m.counted - m.kept FROM vault_etl.values_miscounted() AS m
     ON CONFLICT (field, id, month, writer) DO UPDATE SET held = c.held + EXCLUDED.held;
     GET DIAGNOSTICS mended = ROW_COUNT;
     RETURN mended;
 END
 $$;
-REVOKE ALL ON FUNCTION public.recount_values() FROM PUBLIC;
-COMMENT ON FUNCTION public.recount_values() IS
+REVOKE ALL ON FUNCTION vault_etl.recount_values() FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.recount_values() IS
     'Adds the differences to value_counts, after a month was attached, detached or written into by hand. '
     'Returns how many counts were wrong. No session waits: what is written meanwhile is in neither count.';
 
-CREATE FUNCTION public.fold_value_counts() RETURNS bigint
+CREATE FUNCTION vault_etl.fold_value_counts() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     folded bigint;
 BEGIN
-    PERFORM public.ensure_short_transaction();
+    PERFORM vault_etl.ensure_short_transaction();
     PERFORM pg_stat_clear_snapshot();
-    PERFORM FROM public.vault FOR UPDATE SKIP LOCKED;
+    PERFORM FROM vault_etl.vault FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
     WITH ended AS (
-        DELETE FROM public.value_counts AS c
+        DELETE FROM vault_etl.value_counts AS c
         WHERE c.writer <> 0 AND c.writer NOT IN (SELECT a.pid FROM pg_stat_activity AS a WHERE a.pid IS NOT NULL)
         RETURNING c.field, c.id, c.month, c.held
     ), summed AS (
-        INSERT INTO public.value_counts AS c (field, id, month, writer, held)
+        INSERT INTO vault_etl.value_counts AS c (field, id, month, writer, held)
         SELECT e.field, e.id, e.month, 0, sum(e.held) FROM ended AS e GROUP BY e.field, e.id, e.month
         ON CONFLICT (field, id, month, writer) DO UPDATE SET held = c.held + EXCLUDED.held
     )
     SELECT count(*) INTO folded FROM ended;
-    DELETE FROM public.value_counts AS c WHERE c.writer = 0 AND c.held = 0;
+    DELETE FROM vault_etl.value_counts AS c WHERE c.writer = 0 AND c.held = 0;
     RETURN folded;
 END
 $$;
-REVOKE ALL ON FUNCTION public.fold_value_counts() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.fold_value_counts() TO vault_etl_ingest, vault_etl_re_encrypt;
-COMMENT ON FUNCTION public.fold_value_counts() IS
+REVOKE ALL ON FUNCTION vault_etl.fold_value_counts() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.fold_value_counts() TO vault_etl_ingest, vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.fold_value_counts() IS
     'Adds the counts of sessions that have ended into one row a key and month, of writer 0, and deletes those '
     'that come to 0. Otherwise each connection, which lives for half an hour, leaves a few rows for good. '
     'Returns how many rows it took. One session folds at a time, and no other session writes the rows of one '

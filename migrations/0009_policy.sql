@@ -2,30 +2,30 @@
 
 SET LOCAL ROLE vault_etl_owner;
 
-CREATE TABLE public.reveal_policies (
-    seq bigint PRIMARY KEY REFERENCES public.audit_log,
+CREATE TABLE vault_etl.reveal_policies (
+    seq bigint PRIMARY KEY REFERENCES vault_etl.audit_log,
     document text NOT NULL CHECK (octet_length(document) <= 65536 AND jsonb_typeof(document::jsonb) = 'object')
 );
-COMMENT ON TABLE public.reveal_policies IS
+COMMENT ON TABLE vault_etl.reveal_policies IS
     'Every reveal policy that was set; the newest is in force. docs/formats.md has the document.';
-COMMENT ON COLUMN public.reveal_policies.seq IS
+COMMENT ON COLUMN vault_etl.reveal_policies.seq IS
     'The entry that set it. The ticket of that entry is the SHA-256 of the document, so audit verify sees a '
     'changed document.';
-GRANT SELECT ON public.reveal_policies TO vault_etl_audit;
-CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE ON public.reveal_policies
-    FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
-CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.reveal_policies
-    FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
+GRANT SELECT ON vault_etl.reveal_policies TO vault_etl_audit;
+CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE ON vault_etl.reveal_policies
+    FOR EACH ROW EXECUTE FUNCTION vault_etl.audit_is_append_only();
+CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON vault_etl.reveal_policies
+    FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.audit_is_append_only();
 
-CREATE FUNCTION public.reveal_policy_set(
+CREATE FUNCTION vault_etl.reveal_policy_set(
     request_id uuid, actor text, host text, reason text, document text
 ) RETURNS TABLE (seq bigint, hash bytea)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     digest text := encode(sha256(convert_to(document, 'UTF8')), 'hex');
     pattern text;
-    intent public.audit_log;
-    outcome public.audit_log;
+    intent vault_etl.audit_log;
+    outcome vault_etl.audit_log;
 BEGIN
     PERFORM (document::jsonb ->> 'reveals_an_hour')::integer, (document::jsonb ->> 'tokens_an_hour')::integer;
     FOR pattern IN
@@ -34,35 +34,35 @@ BEGIN
         -- Raises for an invalid pattern now, and not at a later access.
         PERFORM '' ~ ('^(?:' || pattern || ')$');
     END LOOP;
-    intent := public.audit_write(
+    intent := vault_etl.audit_write(
         request_id, 'intent', actor, host, 'policy set', NULL::uuid, '{}'::text[], NULL, digest, reason,
         'allowed', NULL
     );
-    INSERT INTO public.reveal_policies VALUES (intent.seq, document);
-    outcome := public.audit_write(
+    INSERT INTO vault_etl.reveal_policies VALUES (intent.seq, document);
+    outcome := vault_etl.audit_write(
         request_id, 'outcome', actor, host, 'policy set', NULL::uuid, '{}'::text[], NULL, digest, reason,
         'done', NULL
     );
     RETURN QUERY SELECT outcome.seq, outcome.hash;
 END
 $$;
-REVOKE ALL ON FUNCTION public.reveal_policy_set(uuid, text, text, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION public.reveal_policy_set(uuid, text, text, text, text) IS
+REVOKE ALL ON FUNCTION vault_etl.reveal_policy_set(uuid, text, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.reveal_policy_set(uuid, text, text, text, text) IS
     'Sets the policy and writes its two entries, in one transaction. For the owner alone.';
 
-CREATE FUNCTION public.audit_quota(of_tokens boolean) RETURNS integer
+CREATE FUNCTION vault_etl.audit_quota(of_tokens boolean) RETURNS integer
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce((
         SELECT (p.document::jsonb ->> CASE WHEN of_tokens THEN 'tokens_an_hour' ELSE 'reveals_an_hour' END)::integer
-        FROM public.reveal_policies AS p ORDER BY p.seq DESC LIMIT 1
+        FROM vault_etl.reveal_policies AS p ORDER BY p.seq DESC LIMIT 1
     ), CASE WHEN of_tokens THEN 10000 ELSE 50 END)
 $$;
-REVOKE ALL ON FUNCTION public.audit_quota(boolean) FROM PUBLIC;
-COMMENT ON FUNCTION public.audit_quota(boolean) IS
+REVOKE ALL ON FUNCTION vault_etl.audit_quota(boolean) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.audit_quota(boolean) IS
     'Returns what the policy in force allows a login in an hour: accesses, or values to make tokens of. Tokens '
     'have a quota of their own, because they show nothing of a record.';
 
-CREATE FUNCTION public.audit_used(of_tokens boolean)
+CREATE FUNCTION vault_etl.audit_used(of_tokens boolean)
 RETURNS TABLE (used bigint, oldest timestamptz, newest timestamptz)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -71,17 +71,17 @@ DECLARE
 BEGIN
     RETURN QUERY
         SELECT coalesce(sum(coalesce(a.amount, 1)), 0), min(l.logged_at), max(l.logged_at)
-        FROM public.audit_log AS l LEFT JOIN public.audit_amounts AS a ON a.seq = l.seq
+        FROM vault_etl.audit_log AS l LEFT JOIN vault_etl.audit_amounts AS a ON a.seq = l.seq
         WHERE l.login = me AND l.logged_at > an_hour_ago AND l.phase = 'intent' AND l.decision = 'allowed'
-            AND l.action IN (SELECT k.action FROM public.audit_actions AS k WHERE k.is_access)
+            AND l.action IN (SELECT k.action FROM vault_etl.audit_actions AS k WHERE k.is_access)
             AND (l.action = 'tokens') = of_tokens;
 END
 $$;
-REVOKE ALL ON FUNCTION public.audit_used(boolean) FROM PUBLIC;
-COMMENT ON FUNCTION public.audit_used(boolean) IS
+REVOKE ALL ON FUNCTION vault_etl.audit_used(boolean) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.audit_used(boolean) IS
     'Returns what this login has used of a quota in the last hour: of that of tokens, or of that of accesses.';
 
-CREATE FUNCTION public.audit_denial(action text, fields text[], purpose text, ticket text, amount integer) RETURNS text
+CREATE FUNCTION vault_etl.audit_denial(action text, fields text[], purpose text, ticket text, amount integer) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     policy jsonb;
@@ -89,10 +89,10 @@ DECLARE
     in_full text[];
     masked text[];
 BEGIN
-    IF NOT (SELECT a.is_access FROM public.audit_actions AS a WHERE a.action = audit_denial.action) THEN
+    IF NOT (SELECT a.is_access FROM vault_etl.audit_actions AS a WHERE a.action = audit_denial.action) THEN
         RETURN NULL;
     END IF;
-    SELECT p.document::jsonb INTO policy FROM public.reveal_policies AS p ORDER BY p.seq DESC LIMIT 1;
+    SELECT p.document::jsonb INTO policy FROM vault_etl.reveal_policies AS p ORDER BY p.seq DESC LIMIT 1;
     IF coalesce(policy -> 'purposes', '{}') <> '{}' THEN
         rule := policy -> 'purposes' -> purpose;
         IF rule IS NULL THEN
@@ -114,33 +114,33 @@ BEGIN
             RETURN 'ticket';
         END IF;
     END IF;
-    IF (SELECT u.used FROM public.audit_used(action = 'tokens') AS u) + coalesce(amount, 1)
-        > public.audit_quota(action = 'tokens')
+    IF (SELECT u.used FROM vault_etl.audit_used(action = 'tokens') AS u) + coalesce(amount, 1)
+        > vault_etl.audit_quota(action = 'tokens')
     THEN
         RETURN 'quota';
     END IF;
     RETURN NULL;
 END
 $$;
-REVOKE ALL ON FUNCTION public.audit_denial(text, text[], text, text, integer) FROM PUBLIC;
-COMMENT ON FUNCTION public.audit_denial(text, text[], text, text, integer) IS
+REVOKE ALL ON FUNCTION vault_etl.audit_denial(text, text[], text, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.audit_denial(text, text[], text, text, integer) IS
     'Returns why the policy denies an access, in one word; NULL if it does not. Called with the head of the log '
     'locked, so that a quota holds. A change of keys is no access: it is on the record, and under no policy.';
 
-CREATE FUNCTION public.audit_allowance() RETURNS TABLE (
+CREATE FUNCTION vault_etl.audit_allowance() RETURNS TABLE (
     document text, reader boolean, an_hour integer, used bigint, oldest timestamptz, newest timestamptz
 )
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT
-        (SELECT p.document FROM public.reveal_policies AS p ORDER BY p.seq DESC LIMIT 1),
+        (SELECT p.document FROM vault_etl.reveal_policies AS p ORDER BY p.seq DESC LIMIT 1),
         pg_has_role(session_user, 'vault_etl_reveal', 'USAGE'), q.an_hour, u.used, u.oldest, u.newest
-    FROM (VALUES (false, public.audit_quota(false)), (true, public.audit_quota(true))) AS q (of_tokens, an_hour),
-        LATERAL public.audit_used(q.of_tokens) AS u
+    FROM (VALUES (false, vault_etl.audit_quota(false)), (true, vault_etl.audit_quota(true))) AS q (of_tokens, an_hour),
+        LATERAL vault_etl.audit_used(q.of_tokens) AS u
     ORDER BY q.of_tokens
 $$;
-REVOKE ALL ON FUNCTION public.audit_allowance() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.audit_allowance() TO vault_etl_reveal, vault_etl_audit;
-COMMENT ON FUNCTION public.audit_allowance() IS
+REVOKE ALL ON FUNCTION vault_etl.audit_allowance() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.audit_allowance() TO vault_etl_reveal, vault_etl_audit;
+COMMENT ON FUNCTION vault_etl.audit_allowance() IS
     'Returns the policy in force (NULL: the default) and what this login has used of it, in two rows: its '
     'accesses, then its tokens. A person asks before many accesses, which are decided one by one all the same. '
     '`reader` says whether the login may make an access.';

@@ -4,22 +4,22 @@ SET LOCAL ROLE vault_etl_owner;
 
 -- In a procedure or a DO block alone does a transaction begin later than the statement of the client, and the last line of
 -- the context names it: `inline_code_block` is a DO block, and `pg_temp_1.…` is what a client made.
-CREATE FUNCTION public.ensure_short_transaction() RETURNS void
+CREATE FUNCTION vault_etl.ensure_short_transaction() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     context text;
 BEGIN
     GET DIAGNOSTICS context = PG_CONTEXT;
-    context := replace(substring(context FROM '[^\n]*$'), 'public.', '');
+    context := replace(substring(context FROM '[^\n]*$'), ' vault_etl.', ' ');
     IF NOT pg_has_role(session_user, 'vault_etl_owner', 'SET') AND (
         now() <= statement_timestamp() OR context ~ '[."'']' OR NOT EXISTS (
             SELECT FROM pg_proc AS p
             WHERE p.proname = substring(context FROM '(commit_[a-z_]+)\(') AND p.prokind = 'p'
-                AND p.pronamespace = 'public'::regnamespace AND p.proowner = 'vault_etl_owner'::regrole
+                AND p.pronamespace = 'vault_etl'::regnamespace AND p.proowner = 'vault_etl_owner'::regrole
         )
     ) THEN
         RAISE EXCEPTION 'only a procedure of this vault may call this function'
-            USING ERRCODE = 'insufficient_privilege', HINT = 'CALL public.commit_…, outside of a transaction.';
+            USING ERRCODE = 'insufficient_privilege', HINT = 'CALL vault_etl.commit_…, outside of a transaction.';
     END IF;
     PERFORM set_config(name, value, true) FROM (VALUES
         ('synchronous_commit', 'on'), ('client_min_messages', 'error'), ('tcp_user_timeout', '250'),
@@ -28,8 +28,8 @@ BEGIN
     ) AS setting (name, value);
 END
 $$;
-REVOKE ALL ON FUNCTION public.ensure_short_transaction() FROM PUBLIC;
-COMMENT ON FUNCTION public.ensure_short_transaction() IS
+REVOKE ALL ON FUNCTION vault_etl.ensure_short_transaction() FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.ensure_short_transaction() IS
     'Makes sure that this transaction is short, and that no client can lengthen it. Raises unless a procedure '
     'commit_… of the vault called this in a transaction that it has begun: the procedure commits as soon as its '
     'function is done (0023_commits.sql). The owner is exempt, who may lock everything. Also sets, for the rest '
@@ -38,44 +38,44 @@ COMMENT ON FUNCTION public.ensure_short_transaction() IS
     'connection, because a session that cannot send its error keeps its locks and cannot be ended; plans use '
     'indexes and are not compiled.';
 
-CREATE FUNCTION public.audit_lock() RETURNS public.audit_head
+CREATE FUNCTION vault_etl.audit_lock() RETURNS vault_etl.audit_head
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     me text := session_user;
     patience text := current_setting('lock_timeout');
     deadline timestamptz := clock_timestamp() + coalesce(nullif(patience, '0')::interval, interval '10 s');
-    head public.audit_head;
+    head vault_etl.audit_head;
 BEGIN
-    PERFORM public.ensure_short_transaction();
+    PERFORM vault_etl.ensure_short_transaction();
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'the audit log is written in READ COMMITTED' USING ERRCODE = 'invalid_transaction_state';
     END IF;
-    INSERT INTO public.audit_rates (login, kind, paid_until) VALUES (me, 'entry', '-infinity')
+    INSERT INTO vault_etl.audit_rates (login, kind, paid_until) VALUES (me, 'entry', '-infinity')
     ON CONFLICT DO NOTHING;
-    PERFORM FROM public.audit_rates AS r WHERE r.login = me AND r.kind = 'entry' FOR UPDATE;
+    PERFORM FROM vault_etl.audit_rates AS r WHERE r.login = me AND r.kind = 'entry' FOR UPDATE;
     PERFORM set_config('lock_timeout', greatest(1, ceil(
         extract(epoch FROM deadline - clock_timestamp()) * 1000
     ))::integer::text, true);
-    LOCK TABLE public.audit_turn IN EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.audit_turn IN EXCLUSIVE MODE;
     PERFORM set_config('lock_timeout', patience, true);
-    SELECT * INTO STRICT head FROM public.audit_head;
+    SELECT * INTO STRICT head FROM vault_etl.audit_head;
     RETURN head;
 END
 $$;
-REVOKE ALL ON FUNCTION public.audit_lock() FROM PUBLIC;
-COMMENT ON FUNCTION public.audit_lock() IS
+REVOKE ALL ON FUNCTION vault_etl.audit_lock() FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.audit_lock() IS
     'Waits for the turn to write, in the order of arrival, and holds it until the transaction ends. Waits as '
     'long as the lock_timeout of the caller says, or 10 s. The sessions of a login wait for each other first, '
     'so that many of them take one place.';
 
-CREATE FUNCTION public.audit_rate(kind text, cost interval) RETURNS void
+CREATE FUNCTION vault_etl.audit_rate(kind text, cost interval) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     now timestamptz := clock_timestamp();
     limited timestamptz := now + interval '60 s';
     paid timestamptz;
 BEGIN
-    INSERT INTO public.audit_rates AS r (login, kind, paid_until) VALUES (session_user, audit_rate.kind, now + cost)
+    INSERT INTO vault_etl.audit_rates AS r (login, kind, paid_until) VALUES (session_user, audit_rate.kind, now + cost)
     ON CONFLICT ON CONSTRAINT audit_rates_pkey
         DO UPDATE SET paid_until = greatest(least(r.paid_until, limited), now) + cost
     RETURNING r.paid_until INTO paid;
@@ -85,13 +85,13 @@ BEGIN
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION public.audit_rate(text, interval) FROM PUBLIC;
-COMMENT ON FUNCTION public.audit_rate(text, interval) IS
+REVOKE ALL ON FUNCTION vault_etl.audit_rate(text, interval) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.audit_rate(text, interval) IS
     'Takes `cost`, at most 60 s, from what this login may write of a kind. A login may be ahead by 60 s. After '
     'that this raises VE429, whose detail says how many seconds to wait, and nothing is written. A clock that '
     'went back delays a login by a minute at most.';
 
-CREATE FUNCTION public.audit_validate(
+CREATE FUNCTION vault_etl.audit_validate(
     request_id uuid, phase text, actor text, host text, action text, fields text[],
     purpose text, ticket text, reason text, decision text, error_code text
 ) RETURNS void
@@ -102,12 +102,12 @@ DECLARE
         WHEN (phase, decision) NOT IN (
             ('intent', 'allowed'), ('intent', 'denied'), ('outcome', 'done'), ('outcome', 'failed')
         ) IS NOT FALSE THEN 'phase and decision'
-        WHEN NOT EXISTS (SELECT FROM public.audit_actions AS a WHERE a.action = audit_validate.action) THEN 'action'
-        WHEN public.audit_is_text(actor, 2048) IS NOT TRUE THEN 'actor'
-        WHEN public.audit_is_text(host, 255) IS NOT TRUE THEN 'host'
-        WHEN NOT public.audit_is_text(purpose, 64) THEN 'purpose'
-        WHEN NOT public.audit_is_text(ticket, 64) THEN 'ticket'
-        WHEN public.audit_is_text(reason, 500) IS NOT TRUE THEN 'reason'
+        WHEN NOT EXISTS (SELECT FROM vault_etl.audit_actions AS a WHERE a.action = audit_validate.action) THEN 'action'
+        WHEN vault_etl.audit_is_text(actor, 2048) IS NOT TRUE THEN 'actor'
+        WHEN vault_etl.audit_is_text(host, 255) IS NOT TRUE THEN 'host'
+        WHEN NOT vault_etl.audit_is_text(purpose, 64) THEN 'purpose'
+        WHEN NOT vault_etl.audit_is_text(ticket, 64) THEN 'ticket'
+        WHEN vault_etl.audit_is_text(reason, 500) IS NOT TRUE THEN 'reason'
         WHEN fields IS NULL OR array_ndims(fields) > 1 OR NOT fields <@ ARRAY['device_id', 'ip', 'quarantine']
             OR cardinality(fields) <> (SELECT count(DISTINCT field) FROM unnest(fields) AS field) THEN 'fields'
         WHEN (decision IN ('denied', 'failed')) <> (error_code IS NOT NULL)
@@ -120,26 +120,26 @@ BEGIN
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION public.audit_validate(
+REVOKE ALL ON FUNCTION vault_etl.audit_validate(
     uuid, text, text, text, text, text[], text, text, text, text, text
 ) FROM PUBLIC;
-COMMENT ON FUNCTION public.audit_validate(uuid, text, text, text, text, text[], text, text, text, text, text) IS
+COMMENT ON FUNCTION vault_etl.audit_validate(uuid, text, text, text, text, text[], text, text, text, text, text) IS
     'Raises for what is not a valid entry, and names the column and no value. The CHECKs of the table say the '
     'same, but their errors show the whole row.';
 
-CREATE FUNCTION public.audit_write(
+CREATE FUNCTION vault_etl.audit_write(
     request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[],
     purpose text, ticket text, reason text, decision text, error_code text
-) RETURNS public.audit_log
+) RETURNS vault_etl.audit_log
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    head public.audit_head;
-    entry public.audit_log;
+    head vault_etl.audit_head;
+    entry vault_etl.audit_log;
 BEGIN
-    PERFORM public.audit_validate(
+    PERFORM vault_etl.audit_validate(
         request_id, phase, actor, host, action, fields, purpose, ticket, reason, decision, error_code
     );
-    head := public.audit_lock();
+    head := vault_etl.audit_lock();
     entry.seq := head.seq + 1;
     entry.logged_at := clock_timestamp();
     entry.request_id := audit_write.request_id;
@@ -158,14 +158,14 @@ BEGIN
     entry.error_code := audit_write.error_code;
     entry.prev_hash := head.hash;
     entry.written_by := pg_current_xact_id();
-    entry.hash := public.audit_hash(entry);
+    entry.hash := vault_etl.audit_hash(entry);
     IF EXISTS (
-        SELECT FROM public.audit_log AS l WHERE l.request_id = entry.request_id AND l.phase = entry.phase
+        SELECT FROM vault_etl.audit_log AS l WHERE l.request_id = entry.request_id AND l.phase = entry.phase
     ) THEN
         RAISE EXCEPTION 'this request has its % already', entry.phase USING ERRCODE = 'unique_violation';
     END IF;
     IF entry.phase = 'outcome' AND NOT EXISTS (
-        SELECT FROM public.audit_log AS l
+        SELECT FROM vault_etl.audit_log AS l
         WHERE l.request_id = entry.request_id AND l.phase = 'intent' AND l.decision = 'allowed'
             AND (l.login, l.actor, l.host, l.action, l.fields) = (
                 entry.login, entry.actor, entry.host, entry.action, entry.fields
@@ -180,39 +180,39 @@ BEGIN
     -- An allowed intent pays for its outcome too, because no rate may keep an outcome from the log. A denial is slow.
     -- A long text costs as much as many short ones: one for each KiB.
     IF entry.phase = 'intent' THEN
-        PERFORM public.audit_rate('entry', ceil(octet_length(concat(
+        PERFORM vault_etl.audit_rate('entry', ceil(octet_length(concat(
             entry.actor, entry.host, entry.purpose, entry.ticket, entry.reason
         )) / 1024.0) * CASE entry.decision
             WHEN 'denied' THEN interval '60 s' / 120
             ELSE (
-                SELECT 2 * interval '60 s' / greatest(a.a_minute, CASE WHEN a.is_access THEN 2 * public.audit_quota(false) END)
-                FROM public.audit_actions AS a WHERE a.action = entry.action
+                SELECT 2 * interval '60 s' / greatest(a.a_minute, CASE WHEN a.is_access THEN 2 * vault_etl.audit_quota(false) END)
+                FROM vault_etl.audit_actions AS a WHERE a.action = entry.action
             )
         END);
     END IF;
-    INSERT INTO public.audit_log SELECT entry.*;
-    UPDATE public.audit_head AS h SET seq = entry.seq, hash = entry.hash;
+    INSERT INTO vault_etl.audit_log SELECT entry.*;
+    UPDATE vault_etl.audit_head AS h SET seq = entry.seq, hash = entry.hash;
     RETURN entry;
 END
 $$;
-REVOKE ALL ON FUNCTION public.audit_write(
+REVOKE ALL ON FUNCTION vault_etl.audit_write(
     uuid, text, text, text, text, uuid, text[], text, text, text, text, text
 ) FROM PUBLIC;
-COMMENT ON FUNCTION public.audit_write(uuid, text, text, text, text, uuid, text[], text, text, text, text, text) IS
+COMMENT ON FUNCTION vault_etl.audit_write(uuid, text, text, text, text, uuid, text[], text, text, text, text, text) IS
     'Writes an entry for functions of the owner, which have decided already. An outcome belongs to an intent '
     'that was allowed, and is about the same; its reason may say what came of it.';
 
-CREATE FUNCTION public.audit_append(
+CREATE FUNCTION vault_etl.audit_append(
     request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[],
     purpose text, ticket text, reason text, decision text, error_code text, amount integer DEFAULT NULL
 ) RETURNS TABLE (seq bigint, hash bytea, decided text, code text, login text, logged_at timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
-    entry public.audit_log;
+    entry vault_etl.audit_log;
     denial text;
 BEGIN
-    PERFORM public.ensure_short_transaction();
-    PERFORM public.audit_validate(
+    PERFORM vault_etl.ensure_short_transaction();
+    PERFORM vault_etl.audit_validate(
         request_id, phase, actor, host, action, fields, purpose, ticket, reason, decision, error_code
     );
     -- A reason that itself begins like an amount gets the true amount in front: `audit verify` compares the first one.
@@ -225,37 +225,37 @@ BEGIN
         RAISE EXCEPTION 'this is not a valid entry of the audit log: invalid amount'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    PERFORM public.audit_lock();
+    PERFORM vault_etl.audit_lock();
     IF NOT EXISTS (
-        SELECT FROM public.audit_actions AS a, unnest(a.roles) AS role
+        SELECT FROM vault_etl.audit_actions AS a, unnest(a.roles) AS role
         WHERE a.action = audit_append.action AND pg_has_role(session_user, role, 'USAGE, SET')
     ) THEN
         denial := 'role';
     ELSIF decision = 'allowed' THEN
-        denial := public.audit_denial(action, fields, purpose, ticket, amount);
+        denial := vault_etl.audit_denial(action, fields, purpose, ticket, amount);
     END IF;
     IF denial IS NOT NULL AND phase = 'outcome' THEN
         RAISE EXCEPTION 'this login may not write this outcome' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    entry := public.audit_write(
+    entry := vault_etl.audit_write(
         request_id, phase, actor, host, action, record_id, fields, purpose, ticket,
         rtrim(left(concat(amount || ' values: ', reason), 500)),
         CASE WHEN denial IS NULL THEN decision ELSE 'denied' END, coalesce(denial, error_code)
     );
     IF amount IS NOT NULL AND entry.decision = 'allowed' THEN
-        INSERT INTO public.audit_amounts VALUES (entry.seq, audit_append.amount);
+        INSERT INTO vault_etl.audit_amounts VALUES (entry.seq, audit_append.amount);
     END IF;
     RETURN QUERY
         SELECT entry.seq, entry.hash, entry.decision, entry.error_code, entry.login, entry.logged_at;
 END
 $$;
-REVOKE ALL ON FUNCTION public.audit_append(
+REVOKE ALL ON FUNCTION vault_etl.audit_append(
     uuid, text, text, text, text, uuid, text[], text, text, text, text, text, integer
 ) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.audit_append(
+GRANT EXECUTE ON FUNCTION vault_etl.audit_append(
     uuid, text, text, text, text, uuid, text[], text, text, text, text, text, integer
 ) TO vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt;
-COMMENT ON FUNCTION public.audit_append(
+COMMENT ON FUNCTION vault_etl.audit_append(
     uuid, text, text, text, text, uuid, text[], text, text, text, text, text, integer
 ) IS
     'Appends an entry. This is the only way into the log for a client: commit_audit_append commits the entry '

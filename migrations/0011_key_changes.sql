@@ -3,8 +3,8 @@
 
 SET LOCAL ROLE vault_etl_owner;
 
-CREATE TABLE public.key_changes (
-    seq bigint NOT NULL REFERENCES public.audit_log,
+CREATE TABLE vault_etl.key_changes (
+    seq bigint NOT NULL REFERENCES vault_etl.audit_log,
     key_id bigint NOT NULL,
     purpose text NOT NULL,
     field text NOT NULL,
@@ -15,26 +15,26 @@ CREATE TABLE public.key_changes (
     kms_key_arn text NOT NULL,
     PRIMARY KEY (key_id, seq)
 );
-COMMENT ON TABLE public.key_changes IS
+COMMENT ON TABLE vault_etl.key_changes IS
     'What a key was after each change, under the seq of its entry, whose ticket is the SHA-256 of these rows '
     '(docs/formats.md).';
-CREATE INDEX key_changes_seq ON public.key_changes (seq);
-CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE ON public.key_changes
-    FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
-CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.key_changes
-    FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
-GRANT SELECT ON public.key_changes TO vault_etl_audit;
+CREATE INDEX key_changes_seq ON vault_etl.key_changes (seq);
+CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE ON vault_etl.key_changes
+    FOR EACH ROW EXECUTE FUNCTION vault_etl.audit_is_append_only();
+CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON vault_etl.key_changes
+    FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.audit_is_append_only();
+GRANT SELECT ON vault_etl.key_changes TO vault_etl_audit;
 
-CREATE FUNCTION public.unexplained_keys(key_ids bigint[]) RETURNS TABLE (key_id bigint)
+CREATE FUNCTION vault_etl.unexplained_keys(key_ids bigint[]) RETURNS TABLE (key_id bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
         SELECT k.key_id
-        FROM public.data_keys AS k
+        FROM vault_etl.data_keys AS k
         LEFT JOIN LATERAL (
-            SELECT * FROM public.key_changes AS c WHERE c.key_id = k.key_id ORDER BY c.seq DESC LIMIT 1
+            SELECT * FROM vault_etl.key_changes AS c WHERE c.key_id = k.key_id ORDER BY c.seq DESC LIMIT 1
         ) AS said ON true
         WHERE (key_ids IS NULL OR k.key_id = ANY (key_ids)) AND CASE
             WHEN said.key_id IS NULL THEN (k.purpose, k.state) <> ('data', 'active')
@@ -45,35 +45,35 @@ BEGIN
                 )
         END
         UNION
-        SELECT c.key_id FROM public.key_changes AS c
+        SELECT c.key_id FROM vault_etl.key_changes AS c
         WHERE (key_ids IS NULL OR c.key_id = ANY (key_ids))
-            AND NOT EXISTS (SELECT FROM public.data_keys AS k WHERE k.key_id = c.key_id)
+            AND NOT EXISTS (SELECT FROM vault_etl.data_keys AS k WHERE k.key_id = c.key_id)
         ORDER BY key_id;
 END
 $$;
-REVOKE ALL ON FUNCTION public.unexplained_keys(bigint[]) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.unexplained_keys(bigint[])
+REVOKE ALL ON FUNCTION vault_etl.unexplained_keys(bigint[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.unexplained_keys(bigint[])
     TO vault_etl_ingest, vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt, vault_etl_audit;
-COMMENT ON FUNCTION public.unexplained_keys(bigint[]) IS
+COMMENT ON FUNCTION vault_etl.unexplained_keys(bigint[]) IS
     'Returns the keys, of these ids or of all, that differ from what the log says: the newest entry does not '
     'name what the row holds, or no entry does, or the row is missing. A data key that was not changed since a '
     'login added it has no entry.';
 
-CREATE FUNCTION public.key_change_write(
+CREATE FUNCTION vault_etl.key_change_write(
     action text, request_id uuid, actor text, host text, reason text, key_ids bigint[]
-) RETURNS public.audit_log
+) RETURNS vault_etl.audit_log
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    became public.key_changes[];
+    became vault_etl.key_changes[];
     digest text;
     fields text[];
-    intent public.audit_log;
+    intent vault_etl.audit_log;
 BEGIN
     became := ARRAY(
         SELECT ROW(
             0, k.key_id, k.purpose, k.field, k.generation, k.state, k.fingerprint, sha256(k.wrapped_key), k.kms_key_arn
-        )::public.key_changes
-        FROM public.data_keys AS k WHERE k.key_id = ANY (key_ids)
+        )::vault_etl.key_changes
+        FROM vault_etl.data_keys AS k WHERE k.key_id = ANY (key_ids)
     );
     SELECT
         encode(sha256(convert_to(E'vault-etl/1/key-changes\n' || string_agg(concat_ws(
@@ -83,34 +83,34 @@ BEGIN
         coalesce(array_agg(DISTINCT k.field) FILTER (WHERE k.field <> 'source'), '{}')
     INTO digest, fields
     FROM unnest(became) AS k;
-    intent := public.audit_write(
+    intent := vault_etl.audit_write(
         request_id, 'intent', actor, host, action, NULL::uuid, fields, NULL, digest, reason, 'allowed', NULL
     );
-    INSERT INTO public.key_changes (
+    INSERT INTO vault_etl.key_changes (
         seq, key_id, purpose, field, generation, state, fingerprint, wrapped_key_sha256, kms_key_arn
     )
     SELECT
         intent.seq, k.key_id, k.purpose, k.field, k.generation, k.state, k.fingerprint, k.wrapped_key_sha256,
         k.kms_key_arn
     FROM unnest(became) AS k;
-    RETURN public.audit_write(
+    RETURN vault_etl.audit_write(
         request_id, 'outcome', actor, host, action, NULL::uuid, fields, NULL, digest, reason, 'done', NULL
     );
 END
 $$;
-REVOKE ALL ON FUNCTION public.key_change_write(text, uuid, text, text, text, bigint[]) FROM PUBLIC;
-COMMENT ON FUNCTION public.key_change_write(text, uuid, text, text, text, bigint[]) IS
+REVOKE ALL ON FUNCTION vault_etl.key_change_write(text, uuid, text, text, text, bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.key_change_write(text, uuid, text, text, text, bigint[]) IS
     'Puts what these keys are now on the record: two entries, and a row for each key under the seq of the '
     'first. Called last in a transaction, which holds the turn to write the log from here to its commit. So '
     'everything that takes long comes before, above all the digests of keys.';
 
-CREATE FUNCTION public.keys_changed(
+CREATE FUNCTION vault_etl.keys_changed(
     request_id uuid, actor text, host text, what text, key_ids bigint[]
 ) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF cardinality(key_ids) > 0 THEN
-        PERFORM public.key_change_write(
+        PERFORM vault_etl.key_change_write(
             'keys change', gen_random_uuid(), actor, host,
             format(
                 '%s: %s%s, for request %s', what, array_to_string(key_ids[:20], ', '),
@@ -122,18 +122,18 @@ BEGIN
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION public.keys_changed(uuid, text, text, text, bigint[]) FROM PUBLIC;
-COMMENT ON FUNCTION public.keys_changed(uuid, text, text, text, bigint[]) IS
+REVOKE ALL ON FUNCTION vault_etl.keys_changed(uuid, text, text, text, bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.keys_changed(uuid, text, text, text, bigint[]) IS
     'Puts a change on the record under an id of its own, in the words of the database. `request_id` is that of '
     'the command that asked for it.';
 
-CREATE FUNCTION public.keys_insert(keys jsonb, new_state text) RETURNS bigint[]
+CREATE FUNCTION vault_etl.keys_insert(keys jsonb, new_state text) RETURNS bigint[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     added bigint[];
 BEGIN
     WITH added_rows AS (
-        INSERT INTO public.data_keys (
+        INSERT INTO vault_etl.data_keys (
             key_id, purpose, field, generation, state, kms_key_arn, wrapped_key, fingerprint
         )
         SELECT
@@ -146,153 +146,153 @@ BEGIN
         RETURNING key_id, purpose
     )
     SELECT array_agg(a.key_id ORDER BY a.key_id) INTO added FROM added_rows AS a;
-    IF EXISTS (SELECT FROM public.data_keys AS d WHERE d.key_id = ANY (added) AND d.purpose = 'data') THEN
+    IF EXISTS (SELECT FROM vault_etl.data_keys AS d WHERE d.key_id = ANY (added) AND d.purpose = 'data') THEN
         RAISE EXCEPTION 'this function adds no data keys' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     RETURN added;
 END
 $$;
-REVOKE ALL ON FUNCTION public.keys_insert(jsonb, text) FROM PUBLIC;
-COMMENT ON FUNCTION public.keys_insert(jsonb, text) IS
+REVOKE ALL ON FUNCTION vault_etl.keys_insert(jsonb, text) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.keys_insert(jsonb, text) IS
     'Adds keys from a list of objects, with bytes in hex, and returns their ids. Raises for data keys, which '
     'the roles ingest and re-encrypt add.';
 
-CREATE FUNCTION public.keys_init(request_id uuid, actor text, host text, keys jsonb) RETURNS boolean
+CREATE FUNCTION vault_etl.keys_init(request_id uuid, actor text, host text, keys jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 BEGIN
-    PERFORM public.ensure_short_transaction();
-    LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM vault_etl.ensure_short_transaction();
+    LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
     IF EXISTS (
-        SELECT FROM public.data_keys AS d JOIN jsonb_array_elements(keys) AS k ON d.purpose = k.value ->> 'purpose'
+        SELECT FROM vault_etl.data_keys AS d JOIN jsonb_array_elements(keys) AS k ON d.purpose = k.value ->> 'purpose'
     ) THEN
         RETURN false;
     END IF;
-    PERFORM public.keys_changed(request_id, actor, host, 'made active', public.keys_insert(keys, 'active'));
+    PERFORM vault_etl.keys_changed(request_id, actor, host, 'made active', vault_etl.keys_insert(keys, 'active'));
     RETURN true;
 END
 $$;
-REVOKE ALL ON FUNCTION public.keys_init(uuid, text, text, jsonb) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.keys_init(uuid, text, text, jsonb) TO vault_etl_re_encrypt;
-COMMENT ON FUNCTION public.keys_init(uuid, text, text, jsonb) IS
+REVOKE ALL ON FUNCTION vault_etl.keys_init(uuid, text, text, jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.keys_init(uuid, text, text, jsonb) TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.keys_init(uuid, text, text, jsonb) IS
     'Adds the first keys of their purposes, as active ones. Returns false, and adds nothing, if one of the '
     'purposes has a key already.';
 
-CREATE FUNCTION public.data_keys_retire(
+CREATE FUNCTION vault_etl.data_keys_retire(
     request_id uuid, actor text, host text, fields text[], expired boolean
 ) RETURNS SETOF bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     retired bigint[];
 BEGIN
-    PERFORM public.ensure_short_transaction();
+    PERFORM vault_etl.ensure_short_transaction();
     IF cardinality(fields) > 10 THEN  -- each key is compared with each field
         RAISE EXCEPTION 'a vault has fewer fields' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
     retired := ARRAY(
-        SELECT d.key_id FROM public.data_keys AS d
+        SELECT d.key_id FROM vault_etl.data_keys AS d
         WHERE d.purpose = 'data' AND d.state = 'active' AND d.field = ANY (fields)
             AND (NOT expired OR d.created_at <= clock_timestamp() - interval '25 hours')
         ORDER BY d.created_at LIMIT CASE WHEN expired THEN 5000 END
     );
-    UPDATE public.data_keys AS d SET state = 'decrypt_only' WHERE d.key_id = ANY (retired) AND d.state = 'active';
-    PERFORM public.keys_changed(request_id, actor, host, 'retired', retired);
+    UPDATE vault_etl.data_keys AS d SET state = 'decrypt_only' WHERE d.key_id = ANY (retired) AND d.state = 'active';
+    PERFORM vault_etl.keys_changed(request_id, actor, host, 'retired', retired);
     RETURN QUERY SELECT unnest(retired) ORDER BY 1;
 END
 $$;
-REVOKE ALL ON FUNCTION public.data_keys_retire(uuid, text, text, text[], boolean) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.data_keys_retire(uuid, text, text, text[], boolean)
+REVOKE ALL ON FUNCTION vault_etl.data_keys_retire(uuid, text, text, text[], boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.data_keys_retire(uuid, text, text, text[], boolean)
     TO vault_etl_rotate, vault_etl_re_encrypt;
-COMMENT ON FUNCTION public.data_keys_retire(uuid, text, text, text[], boolean) IS
+COMMENT ON FUNCTION vault_etl.data_keys_retire(uuid, text, text, text[], boolean) IS
     'Retires active data keys of these fields, and returns their ids. With `expired`: the 5,000 oldest of those '
     'whose lease must be over, and the caller asks until none remain, because more in one transaction would '
     'hold the log for too long. Without it: all, whose number data_keys_are_few limits.';
 
-CREATE FUNCTION public.data_keys_retire_expired(
+CREATE FUNCTION vault_etl.data_keys_retire_expired(
     request_id uuid, actor text, host text, key_ids bigint[]
 ) RETURNS SETOF bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     retired bigint[];
 BEGIN
-    PERFORM public.ensure_short_transaction();
+    PERFORM vault_etl.ensure_short_transaction();
     IF cardinality(key_ids) > 5000 THEN  -- each key is looked up while no process writes
         RAISE EXCEPTION 'too many keys to retire at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
     WITH changed AS (
-        UPDATE public.data_keys AS d SET state = 'decrypt_only'
+        UPDATE vault_etl.data_keys AS d SET state = 'decrypt_only'
         WHERE d.key_id = ANY (key_ids) AND d.purpose = 'data' AND d.state = 'active'
             AND d.expires_at <= clock_timestamp()
         RETURNING d.key_id
     )
     SELECT array_agg(c.key_id ORDER BY c.key_id) INTO retired FROM changed AS c;
-    PERFORM public.keys_changed(request_id, actor, host, 'retired after the lease', retired);
+    PERFORM vault_etl.keys_changed(request_id, actor, host, 'retired after the lease', retired);
     RETURN QUERY SELECT unnest(retired);
 END
 $$;
-REVOKE ALL ON FUNCTION public.data_keys_retire_expired(uuid, text, text, bigint[]) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.data_keys_retire_expired(uuid, text, text, bigint[])
+REVOKE ALL ON FUNCTION vault_etl.data_keys_retire_expired(uuid, text, text, bigint[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.data_keys_retire_expired(uuid, text, text, bigint[])
     TO vault_etl_rotate, vault_etl_re_encrypt;
-COMMENT ON FUNCTION public.data_keys_retire_expired(uuid, text, text, bigint[]) IS
+COMMENT ON FUNCTION vault_etl.data_keys_retire_expired(uuid, text, text, bigint[]) IS
     'Retires those of these data keys whose lease is over by the clock of the database, and returns their ids. '
     'Leaves a key whose lease runs, and one that is not active.';
 
-CREATE FUNCTION public.keys_destroy(
+CREATE FUNCTION vault_etl.keys_destroy(
     request_id uuid, actor text, host text, key_ids bigint[]
 ) RETURNS SETOF bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     destroyed bigint[];
 BEGIN
-    PERFORM public.ensure_short_transaction();
+    PERFORM vault_etl.ensure_short_transaction();
     IF cardinality(key_ids) > 100000 THEN  -- each key is looked up while no process writes
         RAISE EXCEPTION 'too many keys to destroy at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
     WITH changed AS (
-        UPDATE public.data_keys AS d SET state = 'destroyed', wrapped_key = NULL
+        UPDATE vault_etl.data_keys AS d SET state = 'destroyed', wrapped_key = NULL
         WHERE d.key_id = ANY (key_ids) AND d.state = 'decrypt_only' AND CASE d.purpose
             WHEN 'token' THEN d.generation NOT IN (
-                SELECT v.id FROM public.detached_values AS v WHERE v.field = 'token' AND v.held > 0
+                SELECT v.id FROM vault_etl.detached_values AS v WHERE v.field = 'token' AND v.held > 0
             )
             ELSE d.key_id NOT IN (
-                SELECT v.id FROM public.detached_values AS v WHERE v.field IN ('ip', 'device_id') AND v.held > 0
+                SELECT v.id FROM vault_etl.detached_values AS v WHERE v.field IN ('ip', 'device_id') AND v.held > 0
             )
         END
         RETURNING d.key_id
     )
     SELECT array_agg(c.key_id ORDER BY c.key_id) INTO destroyed FROM changed AS c;
-    PERFORM public.keys_changed(request_id, actor, host, 'destroyed', destroyed);
+    PERFORM vault_etl.keys_changed(request_id, actor, host, 'destroyed', destroyed);
     RETURN QUERY SELECT unnest(destroyed);
 END
 $$;
-REVOKE ALL ON FUNCTION public.keys_destroy(uuid, text, text, bigint[]) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.keys_destroy(uuid, text, text, bigint[]) TO vault_etl_rotate, vault_etl_re_encrypt;
-COMMENT ON FUNCTION public.keys_destroy(uuid, text, text, bigint[]) IS
+REVOKE ALL ON FUNCTION vault_etl.keys_destroy(uuid, text, text, bigint[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.keys_destroy(uuid, text, text, bigint[]) TO vault_etl_rotate, vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.keys_destroy(uuid, text, text, bigint[]) IS
     'Deletes the bytes of retired keys, and returns the ids of those that had some. Leaves a pending key, which '
     'an abort ends, and a key that a closed month needs, which may come back.';
 
-CREATE FUNCTION public.key_rewrap(
+CREATE FUNCTION vault_etl.key_rewrap(
     request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text,
     new_wrapped_key bytea, new_kms_key_arn text
 ) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 BEGIN
-    PERFORM public.ensure_short_transaction();
-    UPDATE public.data_keys AS d SET wrapped_key = new_wrapped_key, kms_key_arn = new_kms_key_arn
+    PERFORM vault_etl.ensure_short_transaction();
+    UPDATE vault_etl.data_keys AS d SET wrapped_key = new_wrapped_key, kms_key_arn = new_kms_key_arn
     WHERE d.key_id = rewrapped AND d.state <> 'destroyed'
         AND d.wrapped_key = old_wrapped_key AND d.kms_key_arn = old_kms_key_arn;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    PERFORM public.keys_changed(request_id, actor, host, 'rewrapped', ARRAY[rewrapped]);
+    PERFORM vault_etl.keys_changed(request_id, actor, host, 'rewrapped', ARRAY[rewrapped]);
     RETURN true;
 END
 $$;
-REVOKE ALL ON FUNCTION public.key_rewrap(uuid, text, text, bigint, bytea, text, bytea, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.key_rewrap(uuid, text, text, bigint, bytea, text, bytea, text)
+REVOKE ALL ON FUNCTION vault_etl.key_rewrap(uuid, text, text, bigint, bytea, text, bytea, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.key_rewrap(uuid, text, text, bigint, bytea, text, bytea, text)
     TO vault_etl_rotate, vault_etl_re_encrypt;
-COMMENT ON FUNCTION public.key_rewrap(uuid, text, text, bigint, bytea, text, bytea, text) IS
+COMMENT ON FUNCTION vault_etl.key_rewrap(uuid, text, text, bigint, bytea, text, bytea, text) IS
     'Replaces the wrapped bytes of a key. Returns false if the row has other bytes by now. Needs no fence: by '
     'its fingerprint it is the same key.';

@@ -2,22 +2,22 @@
 
 SET LOCAL ROLE vault_etl_owner;
 
-CREATE FUNCTION public.erase_places(record_id uuid)
+CREATE FUNCTION vault_etl.erase_places(record_id uuid)
 RETURNS TABLE (place regclass, first uuid, partition text, archive text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT 'public.user_logins'::regclass, NULL::uuid, NULL::text, NULL::text
+    SELECT 'vault_etl.user_logins'::regclass, NULL::uuid, NULL::text, NULL::text
     UNION ALL
-    SELECT public.partition_table(m.partition), m.first, m.partition, m.archive FROM public.closed_months AS m
-    WHERE m.dropped_at IS NULL AND (m.archive IS NOT NULL OR public.partition_table(m.partition) IS NOT NULL)
+    SELECT vault_etl.partition_table(m.partition), m.first, m.partition, m.archive FROM vault_etl.closed_months AS m
+    WHERE m.dropped_at IS NULL AND (m.archive IS NOT NULL OR vault_etl.partition_table(m.partition) IS NOT NULL)
         AND ($1 IS NULL OR $1 >= m.first AND $1 < m.until)
     ORDER BY 2 NULLS FIRST
 $$;
-REVOKE ALL ON FUNCTION public.erase_places(uuid) FROM PUBLIC;
-COMMENT ON FUNCTION public.erase_places(uuid) IS
+REVOKE ALL ON FUNCTION vault_etl.erase_places(uuid) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.erase_places(uuid) IS
     'Returns where rows of this record, or of any user (NULL), may have to be erased: the table of records, the '
     'tables of detached months with their archives, and archives of months without a table.';
 
-CREATE FUNCTION public.erase_count(place regclass, month uuid, record_id uuid, user_id text)
+CREATE FUNCTION vault_etl.erase_count(place regclass, month uuid, record_id uuid, user_id text)
 RETURNS TABLE (matching bigint, full_rows bigint, archived_rows bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -26,7 +26,7 @@ BEGIN
     END IF;
     RETURN QUERY EXECUTE format(
         'SELECT count(*), count(*) FILTER (WHERE is_full), count(*) FILTER (WHERE is_full OR EXISTS ('
-        '    SELECT FROM public.archived_erasures AS e'
+        '    SELECT FROM vault_etl.archived_erasures AS e'
         '    WHERE e.first = $3 AND (e.record_id = found.record_id OR e.user_id = found.user_id)'
         ')) FROM ('
         '    SELECT r.record_id, r.user_id, num_nonnulls('
@@ -38,13 +38,13 @@ BEGIN
     ) USING record_id, user_id, month;
 END
 $$;
-REVOKE ALL ON FUNCTION public.erase_count(regclass, uuid, uuid, text) FROM PUBLIC;
-COMMENT ON FUNCTION public.erase_count(regclass, uuid, uuid, text) IS
+REVOKE ALL ON FUNCTION vault_etl.erase_count(regclass, uuid, uuid, text) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.erase_count(regclass, uuid, uuid, text) IS
     'Counts, in a place, one record or all records of a user: the rows, the rows that are not erased yet, and '
     'the rows whose values the archive of the month has, because it is older than their erasure. Returns no row '
     'for an archive without a table, of which nothing is known.';
 
-CREATE FUNCTION public.erase_in(place regclass, month uuid, record_id uuid, user_id text) RETURNS bigint
+CREATE FUNCTION vault_etl.erase_in(place regclass, month uuid, record_id uuid, user_id text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     chosen text := format(
@@ -61,18 +61,18 @@ BEGIN
             $query$
             WITH held AS MATERIALIZED (
                 SELECT r.record_id, r.token_generation, r.next_token_generation,
-                    public.ciphertext_key_id(r.ip_ciphertext) AS ip,
-                    public.ciphertext_key_id(r.device_id_ciphertext) AS device_id
+                    vault_etl.ciphertext_key_id(r.ip_ciphertext) AS ip,
+                    vault_etl.ciphertext_key_id(r.device_id_ciphertext) AS device_id
                 FROM %s AS r WHERE %s FOR UPDATE
             ), gone AS (
-                SELECT v.field, v.id, public.month_of(held.record_id) AS month, count(*) AS rows
+                SELECT v.field, v.id, vault_etl.month_of(held.record_id) AS month, count(*) AS rows
                 FROM held, LATERAL (VALUES
                     ('ip', held.ip), ('device_id', held.device_id), ('token', held.token_generation::bigint),
                     ('next_token', held.next_token_generation::bigint)
                 ) AS v (field, id)
                 WHERE v.id IS NOT NULL GROUP BY 1, 2, 3
             )
-            UPDATE public.detached_values AS d SET held = d.held - gone.rows FROM gone
+            UPDATE vault_etl.detached_values AS d SET held = d.held - gone.rows FROM gone
             WHERE d.first = $3 AND d.field = gone.field AND d.id = gone.id AND d.month = gone.month
             $query$, place, chosen
         ) USING record_id, user_id, month;
@@ -89,12 +89,12 @@ BEGIN
     RETURN erased;
 END
 $$;
-REVOKE ALL ON FUNCTION public.erase_in(regclass, uuid, uuid, text) FROM PUBLIC;
-COMMENT ON FUNCTION public.erase_in(regclass, uuid, uuid, text) IS
+REVOKE ALL ON FUNCTION vault_etl.erase_in(regclass, uuid, uuid, text) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.erase_in(regclass, uuid, uuid, text) IS
     'Erases one record or all records of a user in a place, and returns how many rows were not erased yet. What '
     'a detached month loses is subtracted from its counts.';
 
-CREATE FUNCTION public.erase_preview(record_id uuid, user_id text)
+CREATE FUNCTION vault_etl.erase_preview(record_id uuid, user_id text)
 RETURNS TABLE (matching bigint, records bigint, bodies bigint, archives jsonb)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -109,8 +109,8 @@ BEGIN
                 jsonb_object_agg(p.partition, p.archive) FILTER (
                     WHERE p.archive IS NOT NULL AND (p.place IS NULL OR c.archived_rows > 0)
                 ) AS archives
-            FROM public.erase_places(erase_preview.record_id) AS p
-            LEFT JOIN LATERAL public.erase_count(
+            FROM vault_etl.erase_places(erase_preview.record_id) AS p
+            LEFT JOIN LATERAL vault_etl.erase_count(
                 p.place, p.first, erase_preview.record_id, erase_preview.user_id
             ) AS c ON true
             -- A month whose detaching has not begun is counted in the table of records.
@@ -118,18 +118,18 @@ BEGIN
         ) AS in_records,
         (
             SELECT count(*) AS matching, count(q.body_ciphertext) AS full_rows
-            FROM public.quarantine AS q WHERE q.record_id = erase_preview.record_id
+            FROM vault_etl.quarantine AS q WHERE q.record_id = erase_preview.record_id
         ) AS in_quarantine;
 END
 $$;
-REVOKE ALL ON FUNCTION public.erase_preview(uuid, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.erase_preview(uuid, text) TO vault_etl_erase;
-COMMENT ON FUNCTION public.erase_preview(uuid, text) IS
+REVOKE ALL ON FUNCTION vault_etl.erase_preview(uuid, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.erase_preview(uuid, text) TO vault_etl_erase;
+COMMENT ON FUNCTION vault_etl.erase_preview(uuid, text) IS
     'Returns what an erasure would take away now: of one record and the quarantined message of that id, or of '
     'all records of a user. `matching` counts what exists, erased already or not. `archives` are those, by '
     'month, that hold values of it, or may hold some because their months have no table.';
 
-CREATE FUNCTION public.erase(
+CREATE FUNCTION vault_etl.erase(
     request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text
 ) RETURNS TABLE (records bigint, bodies bigint, archives jsonb, erased_at timestamptz, seq bigint, hash bytea)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
@@ -139,12 +139,12 @@ DECLARE
     erased_bodies bigint := 0;
     there record;
     found record;
-    outcome public.audit_log;
+    outcome vault_etl.audit_log;
 BEGIN
-    PERFORM public.ensure_short_transaction();
+    PERFORM vault_etl.ensure_short_transaction();
     -- The lock of every writer of tokens or ciphertexts: a cut-over, or the end of a key, waits for the erasure or
     -- the erasure for it. A writer that compares and swaps needs no more: it finds NULL, or is overwritten.
-    LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
     IF num_nonnulls(record_id, user_id) <> 1 THEN
         RAISE EXCEPTION 'an erasure is of one record or of one user' USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -152,29 +152,29 @@ BEGIN
         fields := fields || 'quarantine'::text;
         -- Bodies come before records: this waits for a retry that moves the message, and the record that the retry
         -- stored is erased below.
-        UPDATE public.quarantine AS q SET body_ciphertext = NULL
+        UPDATE vault_etl.quarantine AS q SET body_ciphertext = NULL
         WHERE q.record_id = erase.record_id AND q.body_ciphertext IS NOT NULL;
         GET DIAGNOSTICS erased_bodies = ROW_COUNT;
     END IF;
     -- No month is detached, attached or archived until the commit. Otherwise both places could miss its rows.
-    LOCK TABLE public.closed_months IN SHARE MODE;
-    SELECT * INTO STRICT there FROM public.erase_preview(record_id, user_id);
+    LOCK TABLE vault_etl.closed_months IN SHARE MODE;
+    SELECT * INTO STRICT there FROM vault_etl.erase_preview(record_id, user_id);
     IF erased_bodies + there.matching = 0 AND there.archives = '{}' THEN
         RETURN;
     END IF;
-    INSERT INTO public.archived_erasures AS e (first, record_id, user_id)
-    SELECT p.first, erase.record_id, erase.user_id FROM public.erase_places(erase.record_id) AS p
+    INSERT INTO vault_etl.archived_erasures AS e (first, record_id, user_id)
+    SELECT p.first, erase.record_id, erase.user_id FROM vault_etl.erase_places(erase.record_id) AS p
     WHERE there.archives ? p.partition ORDER BY p.first
     ON CONFLICT ON CONSTRAINT each_once DO NOTHING;
-    FOR found IN SELECT p.place, p.first FROM public.erase_places(record_id) AS p WHERE p.place IS NOT NULL LOOP
-        erased_records := erased_records + public.erase_in(found.place, found.first, record_id, user_id);
+    FOR found IN SELECT p.place, p.first FROM vault_etl.erase_places(record_id) AS p WHERE p.place IS NOT NULL LOOP
+        erased_records := erased_records + vault_etl.erase_in(found.place, found.first, record_id, user_id);
     END LOOP;
     -- Entries come last, because the head of the log is locked from here to the commit. This raises in a stricter
     -- level than READ COMMITTED, which would not see what was waited for above.
-    PERFORM public.audit_write(
+    PERFORM vault_etl.audit_write(
         request_id, 'intent', actor, host, 'erase', record_id, fields, NULL, ticket, reason, 'allowed', NULL
     );
-    outcome := public.audit_write(
+    outcome := vault_etl.audit_write(
         request_id, 'outcome', actor, host, 'erase', record_id, fields, NULL, ticket,
         format(
             'erased records: %s, quarantined bodies: %s, left in archives: %s', erased_records, erased_bodies,
@@ -185,15 +185,15 @@ BEGIN
         SELECT erased_records, erased_bodies, there.archives, outcome.logged_at, outcome.seq, outcome.hash;
 END
 $$;
-REVOKE ALL ON FUNCTION public.erase(uuid, text, text, uuid, text, text, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.erase(uuid, text, text, uuid, text, text, text) TO vault_etl_erase;
-COMMENT ON FUNCTION public.erase(uuid, text, text, uuid, text, text, text) IS
+REVOKE ALL ON FUNCTION vault_etl.erase(uuid, text, text, uuid, text, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.erase(uuid, text, text, uuid, text, text, text) TO vault_etl_erase;
+COMMENT ON FUNCTION vault_etl.erase(uuid, text, text, uuid, text, text, text) IS
     'Sets tokens of every name, ciphertexts and bodies to NULL, in detached months too, and writes two entries '
     'that say so: all or nothing. The rows stay, so that a message that comes again conflicts with them. What '
     'an archive holds, or may hold, is put on the record for it, once. Returns no row, and writes no entry, if '
     'the record or user does not exist and no archive may hold one.';
 
-CREATE FUNCTION public.quarantine_matching(
+CREATE FUNCTION vault_etl.quarantine_matching(
     record_ids uuid[], reason_code text, since timestamptz, until timestamptz, source text
 ) RETURNS TABLE (messages bigint, oldest timestamptz, newest timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -201,19 +201,19 @@ SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS
 BEGIN
     RETURN QUERY
         SELECT count(*), min(q.quarantined_at), max(q.quarantined_at)
-        FROM public.quarantine AS q
+        FROM vault_etl.quarantine AS q
         WHERE ($1 IS NULL OR q.record_id = ANY ($1)) AND q.body_ciphertext IS NOT NULL
-            AND public.quarantine_matches(q.reason_code, q.quarantined_at, q.source_id, $2, $3, $4, $5);
+            AND vault_etl.quarantine_matches(q.reason_code, q.quarantined_at, q.source_id, $2, $3, $4, $5);
 END
 $$;
-REVOKE ALL ON FUNCTION public.quarantine_matching(uuid[], text, timestamptz, timestamptz, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.quarantine_matching(uuid[], text, timestamptz, timestamptz, text) TO vault_etl_erase;
-COMMENT ON FUNCTION public.quarantine_matching(uuid[], text, timestamptz, timestamptz, text) IS
+REVOKE ALL ON FUNCTION vault_etl.quarantine_matching(uuid[], text, timestamptz, timestamptz, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.quarantine_matching(uuid[], text, timestamptz, timestamptz, text) TO vault_etl_erase;
+COMMENT ON FUNCTION vault_etl.quarantine_matching(uuid[], text, timestamptz, timestamptz, text) IS
     'Returns how many quarantined messages match all arguments that are not NULL, and would be discarded. '
     'Leaves out a message whose body was erased: its row stays, so that the message conflicts with it when it '
     'comes again.';
 
-CREATE FUNCTION public.quarantine_discard(
+CREATE FUNCTION vault_etl.quarantine_discard(
     request_id uuid, actor text, host text, ticket text, reason text,
     record_ids uuid[], reason_code text, since timestamptz, until timestamptz, source text
 ) RETURNS TABLE (messages bigint, newest timestamptz, seq bigint, hash bytea)
@@ -224,17 +224,17 @@ DECLARE
     oldest timestamptz;
     gone bigint := 0;
     the_one uuid;
-    outcome public.audit_log;
+    outcome vault_etl.audit_log;
 BEGIN
-    PERFORM public.ensure_short_transaction();
+    PERFORM vault_etl.ensure_short_transaction();
     IF num_nonnulls(record_ids, reason_code, since, until, source) = 0 THEN
         RAISE EXCEPTION 'a discard must name its messages' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     WHILE gone = 0 LOOP
         chosen := ARRAY(
-            SELECT q.record_id FROM public.quarantine AS q
+            SELECT q.record_id FROM vault_etl.quarantine AS q
             WHERE ($6 IS NULL OR q.record_id = ANY ($6)) AND q.body_ciphertext IS NOT NULL
-                AND public.quarantine_matches(q.reason_code, q.quarantined_at, q.source_id, $7, $8, $9, $10)
+                AND vault_etl.quarantine_matches(q.reason_code, q.quarantined_at, q.source_id, $7, $8, $9, $10)
             ORDER BY q.quarantined_at LIMIT batch
         );
         IF chosen = '{}' THEN
@@ -244,19 +244,19 @@ BEGIN
         -- meanwhile is gone, and one that was erased meanwhile stays.
         SELECT array_agg(l.record_id), count(*), min(l.quarantined_at), max(l.quarantined_at)
         INTO chosen, gone, oldest, newest FROM (
-            SELECT q.record_id, q.quarantined_at FROM public.quarantine AS q
+            SELECT q.record_id, q.quarantined_at FROM vault_etl.quarantine AS q
             WHERE q.record_id = ANY (chosen) AND q.body_ciphertext IS NOT NULL ORDER BY q.record_id FOR UPDATE
         ) AS l;
     END LOOP;
     -- Only locked rows: a message that came meanwhile under the id of another one stays.
-    DELETE FROM public.quarantine AS q WHERE q.record_id = ANY (chosen);
+    DELETE FROM vault_etl.quarantine AS q WHERE q.record_id = ANY (chosen);
     the_one := CASE WHEN gone = 1 THEN chosen[1] END;
     -- Entries come last, because the head of the log is locked from here to the commit.
-    PERFORM public.audit_write(
+    PERFORM vault_etl.audit_write(
         request_id, 'intent', actor, host, 'quarantine discard', the_one, ARRAY['quarantine'], NULL, ticket, reason,
         'allowed', NULL
     );
-    outcome := public.audit_write(
+    outcome := vault_etl.audit_write(
         request_id, 'outcome', actor, host, 'quarantine discard', the_one, ARRAY['quarantine'], NULL, ticket,
         format(
             'discarded messages: %s, quarantined %s to %s, reason code: %s, source: %s', gone,
@@ -271,13 +271,13 @@ BEGIN
     RETURN NEXT;
 END
 $$;
-REVOKE ALL ON FUNCTION public.quarantine_discard(
+REVOKE ALL ON FUNCTION vault_etl.quarantine_discard(
     uuid, text, text, text, text, uuid[], text, timestamptz, timestamptz, text
 ) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.quarantine_discard(
+GRANT EXECUTE ON FUNCTION vault_etl.quarantine_discard(
     uuid, text, text, text, text, uuid[], text, timestamptz, timestamptz, text
 ) TO vault_etl_erase;
-COMMENT ON FUNCTION public.quarantine_discard(
+COMMENT ON FUNCTION vault_etl.quarantine_discard(
     uuid, text, text, text, text, uuid[], text, timestamptz, timestamptz, text
 ) IS
     'Deletes a batch of matching messages, the oldest first, and writes two entries that say so: all or '

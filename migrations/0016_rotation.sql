@@ -2,7 +2,7 @@
 
 SET LOCAL ROLE vault_etl_owner;
 
-CREATE TABLE public.key_rotations (
+CREATE TABLE vault_etl.key_rotations (
     purpose text NOT NULL CHECK (purpose IN ('data', 'token', 'month')),
     rotation_id uuid PRIMARY KEY,
     fields text[] NOT NULL CHECK (
@@ -10,25 +10,25 @@ CREATE TABLE public.key_rotations (
     ),
     old_keys bigint[] NOT NULL CHECK (coalesce(array_ndims(old_keys), 1) = 1),
     began_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    month uuid REFERENCES public.closed_months ON DELETE CASCADE,
+    month uuid REFERENCES vault_etl.closed_months ON DELETE CASCADE,
     CONSTRAINT months_have_one CHECK ((purpose = 'month') = (month IS NOT NULL)),
     CONSTRAINT tokens_are_of_both CHECK (
         purpose = 'data' OR fields @> ARRAY['device_id', 'ip'] AND cardinality(fields) = 2
     ),
     CONSTRAINT one_of_each UNIQUE NULLS NOT DISTINCT (purpose, month)
 );
-COMMENT ON TABLE public.key_rotations IS
+COMMENT ON TABLE vault_etl.key_rotations IS
     'Rotations that are under way: at most one of the data keys, one of the token keys, and one of each '
     'detached month.';
-COMMENT ON COLUMN public.key_rotations.month IS
+COMMENT ON COLUMN vault_etl.key_rotations.month IS
     'Of a detached month, whose rows get tokens of the active generation.';
-COMMENT ON CONSTRAINT tokens_are_of_both ON public.key_rotations IS
+COMMENT ON CONSTRAINT tokens_are_of_both ON vault_etl.key_rotations IS
     'The entry of each range names both fields, and tokens are made of both.';
-GRANT SELECT ON public.key_rotations TO vault_etl_rotate, vault_etl_audit;
-GRANT SELECT, INSERT (purpose, rotation_id, fields, old_keys, month), DELETE ON public.key_rotations TO vault_etl_re_encrypt;
+GRANT SELECT ON vault_etl.key_rotations TO vault_etl_rotate, vault_etl_audit;
+GRANT SELECT, INSERT (purpose, rotation_id, fields, old_keys, month), DELETE ON vault_etl.key_rotations TO vault_etl_re_encrypt;
 
-CREATE TABLE public.rotation_ranges (
-    rotation_id uuid NOT NULL REFERENCES public.key_rotations (rotation_id) ON DELETE CASCADE,
+CREATE TABLE vault_etl.rotation_ranges (
+    rotation_id uuid NOT NULL REFERENCES vault_etl.key_rotations (rotation_id) ON DELETE CASCADE,
     place text NOT NULL CHECK (place IN ('user_logins', 'quarantine')),
     first uuid NOT NULL,
     last uuid NOT NULL,
@@ -39,33 +39,33 @@ CREATE TABLE public.rotation_ranges (
     claimed_after uuid,
     PRIMARY KEY (rotation_id, place, first)
 );
-COMMENT ON TABLE public.rotation_ranges IS 'Which rows a rotation goes through. One worker works on a range.';
-COMMENT ON COLUMN public.rotation_ranges.after IS 'Every row up to this one is done. The client may change it.';
-COMMENT ON COLUMN public.rotation_ranges.claim IS
+COMMENT ON TABLE vault_etl.rotation_ranges IS 'Which rows a rotation goes through. One worker works on a range.';
+COMMENT ON COLUMN vault_etl.rotation_ranges.after IS 'Every row up to this one is done. The client may change it.';
+COMMENT ON COLUMN vault_etl.rotation_ranges.claim IS
     'The request id of the entry that says who opens the values of the range.';
-COMMENT ON COLUMN public.rotation_ranges.claimed_after IS
+COMMENT ON COLUMN vault_etl.rotation_ranges.claimed_after IS
     'The row after which that entry says that the range is opened. Unlike `after`, the client cannot change it.';
 GRANT SELECT, INSERT (rotation_id, place, first, last), UPDATE (after, done)
-    ON public.rotation_ranges TO vault_etl_re_encrypt;
+    ON vault_etl.rotation_ranges TO vault_etl_re_encrypt;
 
-CREATE FUNCTION public.rotation_claim(rotation_id uuid, claim uuid, request_id uuid)
+CREATE FUNCTION vault_etl.rotation_claim(rotation_id uuid, claim uuid, request_id uuid)
 RETURNS TABLE (place text, first uuid, last uuid, after uuid)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
-    run public.audit_log;
-    rotation public.key_rotations;
-    held public.rotation_ranges;
+    run vault_etl.audit_log;
+    rotation vault_etl.key_rotations;
+    held vault_etl.rotation_ranges;
 BEGIN
-    PERFORM public.ensure_short_transaction();
+    PERFORM vault_etl.ensure_short_transaction();
     -- The lock is held until the entry is committed. Otherwise a rotation of other rows could get the same id.
-    SELECT k.* INTO rotation FROM public.key_rotations AS k WHERE k.rotation_id = rotation_claim.rotation_id
+    SELECT k.* INTO rotation FROM vault_etl.key_rotations AS k WHERE k.rotation_id = rotation_claim.rotation_id
     FOR KEY SHARE;
-    SELECT l.* INTO run FROM public.audit_log AS l
+    SELECT l.* INTO run FROM vault_etl.audit_log AS l
     WHERE l.request_id = rotation_claim.request_id AND l.phase = 'intent' AND l.decision = 'allowed'
         AND l.action = CASE WHEN rotation.month IS NULL THEN 'keys rotate' ELSE 'partitions retoken' END
         AND l.login = session_user
         AND NOT EXISTS (
-            SELECT FROM public.audit_log AS o WHERE o.request_id = rotation_claim.request_id AND o.phase = 'outcome'
+            SELECT FROM vault_etl.audit_log AS o WHERE o.request_id = rotation_claim.request_id AND o.phase = 'outcome'
         );
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no rotation of this login has begun under this request'
@@ -73,15 +73,15 @@ BEGIN
     END IF;
     -- Two statements. In one, the planner may put the choice on the inner side of a join and make it again for each
     -- row of the outer side: it would skip the range that it has just claimed, and claim another one too.
-    SELECT r.* INTO held FROM public.rotation_ranges AS r
+    SELECT r.* INTO held FROM vault_etl.rotation_ranges AS r
     WHERE r.rotation_id = rotation.rotation_id AND NOT r.done
         AND (r.claimed_until IS NULL OR r.claimed_until < clock_timestamp())
     ORDER BY r.place, r.first LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF FOUND THEN
-        UPDATE public.rotation_ranges AS r
+        UPDATE vault_etl.rotation_ranges AS r
         SET claim = rotation_claim.claim, claimed_until = clock_timestamp() + interval '10 s', claimed_after = held.after
         WHERE r.rotation_id = held.rotation_id AND r.place = held.place AND r.first = held.first;
-        PERFORM public.audit_write(
+        PERFORM vault_etl.audit_write(
             claim, 'intent', run.actor, run.host, 'keys range', NULL::uuid,
             CASE held.place
                 WHEN 'quarantine' THEN ARRAY['quarantine'] ELSE array_remove(rotation.fields, 'quarantine')
@@ -89,7 +89,7 @@ BEGIN
             NULL, run.request_id::text,
             format(
                 'rows of %s from %s to %s%s',
-                coalesce((SELECT m.partition FROM public.closed_months AS m WHERE m.first = rotation.month), held.place),
+                coalesce((SELECT m.partition FROM vault_etl.closed_months AS m WHERE m.first = rotation.month), held.place),
                 held.first, held.last, ', behind ' || held.after
             ),
             'allowed', NULL
@@ -98,31 +98,31 @@ BEGIN
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION public.rotation_claim(uuid, uuid, uuid) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.rotation_claim(uuid, uuid, uuid) TO vault_etl_re_encrypt;
-COMMENT ON FUNCTION public.rotation_claim(uuid, uuid, uuid) IS
+REVOKE ALL ON FUNCTION vault_etl.rotation_claim(uuid, uuid, uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.rotation_claim(uuid, uuid, uuid) TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.rotation_claim(uuid, uuid, uuid) IS
     'Claims a range that is not done and that no other worker has worked on for 10 s, and writes who is about '
     'to open it, in one transaction. Returns no row if no range is free. `request_id` is of the run: its intent '
     'of keys rotate, or of partitions retoken for a detached month, is of this login and has no outcome yet. '
     '`claim` is new.';
 
-CREATE FUNCTION public.rotation_move(claim uuid, after uuid, done boolean) RETURNS void
+CREATE FUNCTION vault_etl.rotation_move(claim uuid, after uuid, done boolean) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    UPDATE public.rotation_ranges AS r
+    UPDATE vault_etl.rotation_ranges AS r
     SET after = coalesce(rotation_move.after, r.after), done = rotation_move.done,
         claimed_until = CASE WHEN NOT rotation_move.done THEN clock_timestamp() + interval '10 s' END
     WHERE r.claim = rotation_move.claim
 $$;
-REVOKE ALL ON FUNCTION public.rotation_move(uuid, uuid, boolean) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.rotation_move(uuid, uuid, boolean) TO vault_etl_re_encrypt;
-COMMENT ON FUNCTION public.rotation_move(uuid, uuid, boolean) IS
+REVOKE ALL ON FUNCTION vault_etl.rotation_move(uuid, uuid, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.rotation_move(uuid, uuid, boolean) TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.rotation_move(uuid, uuid, boolean) IS
     'Moves a claimed range on, in the transaction that did a page of it, and keeps it for 10 s more. A range '
     'that another worker has claimed since is left as it is.';
 
-CREATE FUNCTION public.rotation_free(claim uuid, rows bigint, key_ids bigint[]) RETURNS boolean
+CREATE FUNCTION vault_etl.rotation_free(claim uuid, rows bigint, key_ids bigint[]) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
-    intent public.audit_log;
+    intent vault_etl.audit_log;
     was_done boolean;
     ids bigint[] := ARRAY(SELECT DISTINCT id FROM unnest(key_ids) AS id ORDER BY id);
     keys text := CASE
@@ -133,17 +133,17 @@ DECLARE
         ), 'hex'))
     END;
 BEGIN
-    PERFORM public.ensure_short_transaction();
-    UPDATE public.rotation_ranges AS r SET claim = NULL, claimed_until = NULL, claimed_after = NULL
+    PERFORM vault_etl.ensure_short_transaction();
+    UPDATE vault_etl.rotation_ranges AS r SET claim = NULL, claimed_until = NULL, claimed_after = NULL
     WHERE r.claim = rotation_free.claim
     RETURNING r.done INTO was_done;
-    SELECT l.* INTO intent FROM public.audit_log AS l
+    SELECT l.* INTO intent FROM vault_etl.audit_log AS l
     WHERE l.request_id = claim AND l.phase = 'intent' AND l.action = 'keys range' AND l.login = session_user
-        AND NOT EXISTS (SELECT FROM public.audit_log AS o WHERE o.request_id = claim AND o.phase = 'outcome');
+        AND NOT EXISTS (SELECT FROM vault_etl.audit_log AS o WHERE o.request_id = claim AND o.phase = 'outcome');
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    PERFORM public.audit_write(
+    PERFORM vault_etl.audit_write(
         claim, 'outcome', intent.actor, intent.host, intent.action, NULL::uuid, intent.fields, NULL, intent.ticket,
         format('%s rows, under %s', rows, keys), CASE WHEN was_done THEN 'done' ELSE 'failed' END,
         CASE WHEN was_done THEN NULL WHEN was_done IS NULL THEN 'lapsed' ELSE 'freed' END
@@ -151,23 +151,23 @@ BEGIN
     RETURN true;
 END
 $$;
-REVOKE ALL ON FUNCTION public.rotation_free(uuid, bigint, bigint[]) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.rotation_free(uuid, bigint, bigint[]) TO vault_etl_re_encrypt;
-COMMENT ON FUNCTION public.rotation_free(uuid, bigint, bigint[]) IS
+REVOKE ALL ON FUNCTION vault_etl.rotation_free(uuid, bigint, bigint[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.rotation_free(uuid, bigint, bigint[]) TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.rotation_free(uuid, bigint, bigint[]) IS
     'Frees a range, done or not; others go on with one that is not done at once. Writes the outcome, if the '
     'intent of the claim is of this login and has none yet: how many rows were read to be opened, and the data '
     'keys that they were under; of more than 32 keys the digest of their ids (docs/formats.md). Returns whether '
     'it wrote the outcome.';
 
-CREATE FUNCTION public.clear_old_tokens(generation smallint, after uuid, page integer)
+CREATE FUNCTION vault_etl.clear_old_tokens(generation smallint, after uuid, page integer)
 RETURNS TABLE (cleared bigint, last uuid)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     ids uuid[];
 BEGIN
-    LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
     IF NOT EXISTS (
-        SELECT FROM public.data_keys AS k
+        SELECT FROM vault_etl.data_keys AS k
         WHERE k.purpose = 'token' AND k.generation = clear_old_tokens.generation
             AND k.state IN ('active', 'pending')
     ) THEN
@@ -175,14 +175,14 @@ BEGIN
             (array_agg(p.record_id))[count(*)]
         INTO ids, last
         FROM (
-            SELECT l.record_id, l.next_token_generation FROM public.user_logins AS l
+            SELECT l.record_id, l.next_token_generation FROM vault_etl.user_logins AS l
             -- One condition that the index serves in every plan that is kept for the next page.
             WHERE l.record_id >= coalesce(after, '00000000-0000-0000-0000-000000000000')
                 AND (l.record_id = after) IS NOT TRUE
             ORDER BY l.record_id LIMIT least(page, 5000)
         ) AS p;
     END IF;
-    UPDATE public.user_logins AS r
+    UPDATE vault_etl.user_logins AS r
     SET next_masked_ip = NULL, next_masked_device_id = NULL, next_token_generation = NULL
     WHERE r.record_id = ANY (ids) AND r.record_id BETWEEN ids[1] AND ids[cardinality(ids)]
         AND r.next_token_generation = clear_old_tokens.generation;  -- a row that was changed meanwhile is left
@@ -190,9 +190,9 @@ BEGIN
     RETURN NEXT;
 END
 $$;
-REVOKE ALL ON FUNCTION public.clear_old_tokens(smallint, uuid, integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.clear_old_tokens(smallint, uuid, integer) TO vault_etl_rotate, vault_etl_re_encrypt;
-COMMENT ON FUNCTION public.clear_old_tokens(smallint, uuid, integer) IS
+REVOKE ALL ON FUNCTION vault_etl.clear_old_tokens(smallint, uuid, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.clear_old_tokens(smallint, uuid, integer) TO vault_etl_rotate, vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.clear_old_tokens(smallint, uuid, integer) IS
     'Deletes the tokens of a generation that is not in use from next_…, in a page of rows after `after`. '
     'Returns how many rows had some, and the last row of the page; NULL if no page is left. It takes the fence '
     'as a writer does. So a page counts the rows that it reads, and not the rows that it finds, which could be '

@@ -4,15 +4,15 @@
 
 SET LOCAL ROLE vault_etl_owner;
 
-CREATE FUNCTION public.retoken_begin(month uuid) RETURNS boolean
+CREATE FUNCTION vault_etl.retoken_begin(month uuid) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     found regclass := (
-        SELECT to_regclass(format('vault_etl_detached.%I', m.partition)) FROM public.closed_months AS m
+        SELECT to_regclass(format('vault_etl_detached.%I', m.partition)) FROM vault_etl.closed_months AS m
         WHERE m.first = retoken_begin.month
     );
 BEGIN
-    PERFORM public.ensure_short_transaction();
+    PERFORM vault_etl.ensure_short_transaction();
     IF EXISTS (
         SELECT FROM pg_constraint AS c WHERE c.conrelid = found AND c.conname = 'tokens_of_one_generation'
     ) THEN
@@ -21,17 +21,17 @@ BEGIN
     RETURN found IS NOT NULL;
 END
 $$;
-REVOKE ALL ON FUNCTION public.retoken_begin(uuid) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.retoken_begin(uuid) TO vault_etl_re_encrypt;
-COMMENT ON FUNCTION public.retoken_begin(uuid) IS
+REVOKE ALL ON FUNCTION vault_etl.retoken_begin(uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.retoken_begin(uuid) TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.retoken_begin(uuid) IS
     'Lets the rows of a detached month have tokens of another generation: an attach that failed left the '
     'constraint of the generation that was active then. The next attach makes the constraint again, and '
     'PostgreSQL refuses the table without it. Returns whether the month has a table.';
 
-CREATE FUNCTION public.retoken_generations(month uuid) RETURNS TABLE (generation smallint, rows bigint)
+CREATE FUNCTION vault_etl.retoken_generations(month uuid) RETURNS TABLE (generation smallint, rows bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    name text := (SELECT m.partition FROM public.closed_months AS m WHERE m.first = retoken_generations.month);
+    name text := (SELECT m.partition FROM vault_etl.closed_months AS m WHERE m.first = retoken_generations.month);
 BEGIN
     IF to_regclass(format('vault_etl_detached.%I', name)) IS NULL THEN
         RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -41,41 +41,41 @@ BEGIN
     );
 END
 $$;
-REVOKE ALL ON FUNCTION public.retoken_generations(uuid) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.retoken_generations(uuid) TO vault_etl_re_encrypt;
-COMMENT ON FUNCTION public.retoken_generations(uuid) IS
+REVOKE ALL ON FUNCTION vault_etl.retoken_generations(uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.retoken_generations(uuid) TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.retoken_generations(uuid) IS
     'Returns how many rows of a detached month have tokens of each generation. Reads every row. Raises 55000 if '
     'the month is not detached.';
 
-CREATE FUNCTION public.retoken_range(claim uuid) RETURNS TABLE (
+CREATE FUNCTION vault_etl.retoken_range(claim uuid) RETURNS TABLE (
     month uuid, partition text, first uuid, last uuid, after uuid
 )
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF NOT EXISTS (
-        SELECT FROM public.audit_log AS l
+        SELECT FROM vault_etl.audit_log AS l
         WHERE l.request_id = claim AND l.phase = 'intent' AND l.action = 'keys range' AND l.login = session_user
             AND l.written_by IS DISTINCT FROM pg_current_xact_id_if_assigned()
-            AND NOT EXISTS (SELECT FROM public.audit_log AS o WHERE o.request_id = claim AND o.phase = 'outcome')
+            AND NOT EXISTS (SELECT FROM vault_etl.audit_log AS o WHERE o.request_id = claim AND o.phase = 'outcome')
     ) THEN
         RAISE EXCEPTION 'this login has no such claim of a range' USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN QUERY
         SELECT m.first, m.partition, r.first, r.last, r.claimed_after
-        FROM public.rotation_ranges AS r
-        JOIN public.key_rotations AS k ON k.rotation_id = r.rotation_id
-        JOIN public.closed_months AS m ON m.first = k.month
+        FROM vault_etl.rotation_ranges AS r
+        JOIN vault_etl.key_rotations AS k ON k.rotation_id = r.rotation_id
+        JOIN vault_etl.closed_months AS m ON m.first = k.month
         WHERE r.claim = retoken_range.claim AND r.place = 'user_logins'
             AND to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL;
 END
 $$;
-REVOKE ALL ON FUNCTION public.retoken_range(uuid) FROM PUBLIC;
-COMMENT ON FUNCTION public.retoken_range(uuid) IS
+REVOKE ALL ON FUNCTION vault_etl.retoken_range(uuid) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.retoken_range(uuid) IS
     'Returns the range that is claimed by `claim`, as the entry of the claim says, and its month. No row if '
     'another worker has claimed it since, if it is not of user_logins, or if the month is not detached any '
     'more. Raises 42501 unless the intent of the claim is of this login, is committed, and has no outcome yet.';
 
-CREATE FUNCTION public.retoken_page(claim uuid, after uuid, most integer, bytes bigint) RETURNS TABLE (
+CREATE FUNCTION vault_etl.retoken_page(claim uuid, after uuid, most integer, bytes bigint) RETURNS TABLE (
     record_id uuid, user_id text, token_generation smallint, masked_ip uuid, masked_device_id uuid,
     ip_ciphertext bytea, device_id_ciphertext bytea, found bigint
 )
@@ -83,7 +83,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp A
 DECLARE
     place record;
 BEGIN
-    SELECT * INTO place FROM public.retoken_range(claim);
+    SELECT * INTO place FROM vault_etl.retoken_range(claim);
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -101,7 +101,7 @@ BEGIN
                     ORDER BY record_id OFFSET 0
                 ) AS in_order
                 WHERE token_generation <> (
-                    SELECT k.generation FROM public.data_keys AS k
+                    SELECT k.generation FROM vault_etl.data_keys AS k
                     WHERE k.purpose = 'token' AND k.state = 'active' LIMIT 1
                 )
                 ORDER BY record_id LIMIT $4
@@ -113,14 +113,14 @@ BEGIN
     ) USING place.first, place.last, greatest(place.after, retoken_page.after), most, bytes;
 END
 $$;
-REVOKE ALL ON FUNCTION public.retoken_page(uuid, uuid, integer, bigint) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.retoken_page(uuid, uuid, integer, bigint) TO vault_etl_re_encrypt;
-COMMENT ON FUNCTION public.retoken_page(uuid, uuid, integer, bigint) IS
+REVOKE ALL ON FUNCTION vault_etl.retoken_page(uuid, uuid, integer, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.retoken_page(uuid, uuid, integer, bigint) TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.retoken_page(uuid, uuid, integer, bigint) IS
     'Returns the next rows of a claimed range after `after` whose tokens are not of the active generation. A '
     'page ends as in the re-encryption of records: at `most` rows or `bytes` bytes, and has one row at least. '
     '`found` is how many rows `most` let pass.';
 
-CREATE FUNCTION public.retoken_fill(
+CREATE FUNCTION vault_etl.retoken_fill(
     claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ips uuid[], old_device_ids uuid[],
     sealed_ips bytea[], sealed_device_ids bytea[], new_ips uuid[], new_device_ids uuid[]
 ) RETURNS bigint
@@ -132,14 +132,14 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'rows are written in READ COMMITTED' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
     IF NOT EXISTS (
-        SELECT FROM public.data_keys AS k
+        SELECT FROM vault_etl.data_keys AS k
         WHERE k.purpose = 'token' AND k.state = 'active' AND k.generation = retoken_fill.generation
     ) THEN
         RETURN NULL;
     END IF;
-    SELECT * INTO place FROM public.retoken_range(claim);
+    SELECT * INTO place FROM vault_etl.retoken_range(claim);
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
@@ -166,8 +166,8 @@ BEGIN
             FROM held WHERE u.record_id = held.record_id
             RETURNING u.record_id, held.generation, held.next_generation
         ), counted AS (
-            INSERT INTO public.detached_values AS d (first, field, id, month, held)
-            SELECT $2, v.field, v.id, public.month_of(written.record_id) AS month, sum(v.sign)
+            INSERT INTO vault_etl.detached_values AS d (first, field, id, month, held)
+            SELECT $2, v.field, v.id, vault_etl.month_of(written.record_id) AS month, sum(v.sign)
             FROM written, LATERAL (VALUES
                 ('token', written.generation, -1), ('next_token', written.next_generation, -1), ('token', $1, 1)
             ) AS v (field, id, sign)
@@ -184,13 +184,13 @@ EXCEPTION WHEN undefined_table THEN
     RETURN 0;
 END
 $$;
-REVOKE ALL ON FUNCTION public.retoken_fill(
+REVOKE ALL ON FUNCTION vault_etl.retoken_fill(
     uuid, smallint, uuid[], smallint[], uuid[], uuid[], bytea[], bytea[], uuid[], uuid[]
 ) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.retoken_fill(
+GRANT EXECUTE ON FUNCTION vault_etl.retoken_fill(
     uuid, smallint, uuid[], smallint[], uuid[], uuid[], bytea[], bytea[], uuid[], uuid[]
 ) TO vault_etl_re_encrypt;
-COMMENT ON FUNCTION public.retoken_fill(
+COMMENT ON FUNCTION vault_etl.retoken_fill(
     uuid, smallint, uuid[], smallint[], uuid[], uuid[], bytea[], bytea[], uuid[], uuid[]
 ) IS
     'Gives rows of a claimed range their new tokens, and counts them: rows whose generation, tokens and '

@@ -2,61 +2,61 @@
 
 SET LOCAL ROLE vault_etl_owner;
 
-CREATE FUNCTION public.token_keys_begin(request_id uuid, actor text, host text, keys jsonb) RETURNS boolean
+CREATE FUNCTION vault_etl.token_keys_begin(request_id uuid, actor text, host text, keys jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 BEGIN
-    PERFORM public.ensure_short_transaction();
-    LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
-    IF EXISTS (SELECT FROM public.data_keys AS d WHERE d.purpose = 'token' AND d.state = 'pending') THEN
+    PERFORM vault_etl.ensure_short_transaction();
+    LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM vault_etl.data_keys AS d WHERE d.purpose = 'token' AND d.state = 'pending') THEN
         RETURN false;
     END IF;
     IF EXISTS (
-        SELECT FROM public.data_keys AS d WHERE d.purpose = 'token' AND d.state = 'decrypt_only'
-            AND 0 < (SELECT sum(c.held) FROM public.value_counts AS c WHERE c.field = 'token' AND c.id = d.generation)
+        SELECT FROM vault_etl.data_keys AS d WHERE d.purpose = 'token' AND d.state = 'decrypt_only'
+            AND 0 < (SELECT sum(c.held) FROM vault_etl.value_counts AS c WHERE c.field = 'token' AND c.id = d.generation)
     ) OR EXISTS (
         SELECT FROM jsonb_array_elements(keys) AS k WHERE k.value ->> 'purpose' <> 'token'
             OR (k.value ->> 'generation')::smallint <> (
-                SELECT coalesce(max(d.generation), 0) + 1 FROM public.data_keys AS d WHERE d.purpose = 'token'
+                SELECT coalesce(max(d.generation), 0) + 1 FROM vault_etl.data_keys AS d WHERE d.purpose = 'token'
             )
     ) THEN
         RAISE EXCEPTION 'this is not the next generation of token keys'
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    PERFORM public.keys_changed(request_id, actor, host, 'made pending', public.keys_insert(keys, 'pending'));
+    PERFORM vault_etl.keys_changed(request_id, actor, host, 'made pending', vault_etl.keys_insert(keys, 'pending'));
     RETURN true;
 END
 $$;
-REVOKE ALL ON FUNCTION public.token_keys_begin(uuid, text, text, jsonb) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.token_keys_begin(uuid, text, text, jsonb) TO vault_etl_re_encrypt;
-COMMENT ON FUNCTION public.token_keys_begin(uuid, text, text, jsonb) IS
+REVOKE ALL ON FUNCTION vault_etl.token_keys_begin(uuid, text, text, jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.token_keys_begin(uuid, text, text, jsonb) TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.token_keys_begin(uuid, text, text, jsonb) IS
     'Adds the next generation of token keys, as the pending one. Returns false while another one is pending. '
     'Raises 55000 while rows keep the tokens of a retired generation, because a row has room for two. A '
     'generation that only closed months have tokens of is in no row''s way.';
 
-CREATE FUNCTION public.token_keys_abort(request_id uuid, actor text, host text) RETURNS SETOF bigint
+CREATE FUNCTION vault_etl.token_keys_abort(request_id uuid, actor text, host text) RETURNS SETOF bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     aborted bigint[];
 BEGIN
-    PERFORM public.ensure_short_transaction();
-    LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM vault_etl.ensure_short_transaction();
+    LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
     WITH changed AS (
-        UPDATE public.data_keys AS d SET state = 'destroyed', wrapped_key = NULL
+        UPDATE vault_etl.data_keys AS d SET state = 'destroyed', wrapped_key = NULL
         WHERE d.purpose = 'token' AND d.state = 'pending'
         RETURNING d.key_id
     )
     SELECT array_agg(c.key_id ORDER BY c.key_id) INTO aborted FROM changed AS c;
-    DELETE FROM public.key_rotations AS r WHERE r.purpose = 'token';
-    PERFORM public.keys_changed(request_id, actor, host, 'aborted and destroyed', aborted);
+    DELETE FROM vault_etl.key_rotations AS r WHERE r.purpose = 'token';
+    PERFORM vault_etl.keys_changed(request_id, actor, host, 'aborted and destroyed', aborted);
     RETURN QUERY SELECT unnest(aborted);
 END
 $$;
-REVOKE ALL ON FUNCTION public.token_keys_abort(uuid, text, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.token_keys_abort(uuid, text, text) TO vault_etl_re_encrypt;
-COMMENT ON FUNCTION public.token_keys_abort(uuid, text, text) IS
+REVOKE ALL ON FUNCTION vault_etl.token_keys_abort(uuid, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.token_keys_abort(uuid, text, text) TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.token_keys_abort(uuid, text, text) IS
     'Ends the pending generation and the rotation to it. Returns the ids of its keys.';
 
-CREATE FUNCTION public.token_cut_over_wait(deadline timestamptz) RETURNS void
+CREATE FUNCTION vault_etl.token_cut_over_wait(deadline timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM set_config(
@@ -66,24 +66,24 @@ BEGIN
     );
 END
 $$;
-REVOKE ALL ON FUNCTION public.token_cut_over_wait(timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION public.token_cut_over_wait(timestamptz) IS
+REVOKE ALL ON FUNCTION vault_etl.token_cut_over_wait(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.token_cut_over_wait(timestamptz) IS
     'Sets lock_timeout to what is left until the deadline, so that all waits together end by then.';
 
-CREATE FUNCTION public.token_publications() RETURNS SETOF text
+CREATE FUNCTION vault_etl.token_publications() RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT DISTINCT 'publication ' || p.pubname FROM pg_publication_tables AS p
-    WHERE p.schemaname = 'public' AND (
-        p.tablename = 'user_logins' OR p.tablename IN (SELECT r.partition FROM public.partition_ranges() AS r)
+    WHERE p.schemaname = 'vault_etl' AND (
+        p.tablename = 'user_logins' OR p.tablename IN (SELECT r.partition FROM vault_etl.partition_ranges() AS r)
     )
     UNION ALL
     SELECT 'replication slot ' || s.slot_name FROM pg_replication_slots AS s
     WHERE s.slot_type = 'logical' AND s.plugin <> 'pgoutput' AND s.database = current_database()
     ORDER BY 1
 $$;
-REVOKE ALL ON FUNCTION public.token_publications() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.token_publications() TO vault_etl_re_encrypt;
-COMMENT ON FUNCTION public.token_publications() IS
+REVOKE ALL ON FUNCTION vault_etl.token_publications() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.token_publications() TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.token_publications() IS
     'Returns what carries rows of user_logins elsewhere by logical replication: a cut-over arrives there as '
     'rows of another generation, and not as new names of columns. Slots of pgoutput carry what publications '
     'name.';
@@ -96,7 +96,7 @@ COMMENT ON FUNCTION public.token_publications() IS
 --
 -- Whether old and new tokens map one to one is checked before, because that takes longer than any session should wait.
 -- `checked` are the partitions that the check read.
-CREATE FUNCTION public.token_cut_over(
+CREATE FUNCTION vault_etl.token_cut_over(
     request_id uuid, actor text, host text, reason text, new_generation smallint,
     allow_publication boolean DEFAULT false, checked oid[] DEFAULT NULL
 ) RETURNS TABLE (seq bigint, hash bytea, held_ms double precision)
@@ -113,66 +113,66 @@ DECLARE
     definition text;
     grants text[];
     statement text;
-    outcome public.audit_log;
+    outcome vault_etl.audit_log;
 BEGIN
-    PERFORM public.ensure_short_transaction();
+    PERFORM vault_etl.ensure_short_transaction();
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'a cut-over is made in READ COMMITTED' USING ERRCODE = 'invalid_transaction_state';
     END IF;
-    IF allow_publication IS NOT TRUE AND EXISTS (SELECT FROM public.token_publications()) THEN
+    IF allow_publication IS NOT TRUE AND EXISTS (SELECT FROM vault_etl.token_publications()) THEN
         RAISE EXCEPTION 'the table is published'
             USING ERRCODE = 'dependent_objects_still_exist',
-            DETAIL = (SELECT string_agg(p, ', ') FROM public.token_publications() AS p);
+            DETAIL = (SELECT string_agg(p, ', ') FROM vault_etl.token_publications() AS p);
     END IF;
     FOR relation IN
-        SELECT inhrelid FROM pg_inherits WHERE inhparent = 'public.user_logins'::regclass ORDER BY inhrelid
+        SELECT inhrelid FROM pg_inherits WHERE inhparent = 'vault_etl.user_logins'::regclass ORDER BY inhrelid
     LOOP
-        PERFORM public.token_cut_over_wait(
+        PERFORM vault_etl.token_cut_over_wait(
             clock_timestamp() + current_setting('deadlock_timeout')::interval + interval '1 s'
         );
         EXECUTE format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', relation::regclass);
     END LOOP;
     deadline := clock_timestamp() + interval '200 ms';
-    PERFORM public.token_cut_over_wait(deadline);
-    LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM vault_etl.token_cut_over_wait(deadline);
+    LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
     granted_at := clock_timestamp();
     IF 2 <> (
-        SELECT count(*) FROM public.data_keys
+        SELECT count(*) FROM vault_etl.data_keys
         WHERE purpose = 'token' AND state = 'pending' AND generation = new_generation
     ) THEN
         RAISE EXCEPTION 'generation % is not pending', new_generation
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    PERFORM FROM public.data_keys WHERE purpose = 'token' AND state <> 'destroyed' FOR UPDATE NOWAIT;
+    PERFORM FROM vault_etl.data_keys WHERE purpose = 'token' AND state <> 'destroyed' FOR UPDATE NOWAIT;
     changed := ARRAY(
-        SELECT key_id FROM public.data_keys WHERE purpose = 'token' AND state IN ('active', 'pending')
+        SELECT key_id FROM vault_etl.data_keys WHERE purpose = 'token' AND state IN ('active', 'pending')
     );
     IF EXISTS (
-        SELECT FROM public.unexplained_keys(ARRAY(
-            SELECT key_id FROM public.data_keys WHERE purpose = 'token' AND state = 'pending'
+        SELECT FROM vault_etl.unexplained_keys(ARRAY(
+            SELECT key_id FROM vault_etl.data_keys WHERE purpose = 'token' AND state = 'pending'
         ))
     ) THEN
         RAISE EXCEPTION 'no entry of the audit log made generation % pending', new_generation
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    PERFORM FROM public.key_rotations AS k JOIN public.rotation_ranges AS r USING (rotation_id)
+    PERFORM FROM vault_etl.key_rotations AS k JOIN vault_etl.rotation_ranges AS r USING (rotation_id)
     WHERE k.purpose = 'token' FOR UPDATE NOWAIT;
-    PERFORM public.token_cut_over_wait(deadline);
-    PERFORM public.audit_lock();
+    PERFORM vault_etl.token_cut_over_wait(deadline);
+    PERFORM vault_etl.audit_lock();
     -- LOCK TABLE would go on from the view to the table and each partition, 200 ms for each. This locks the view
     -- alone, and changes nothing.
-    PERFORM public.token_cut_over_wait(deadline);
-    ALTER VIEW public.user_logins_masked OWNER TO vault_etl_owner;
-    PERFORM public.token_cut_over_wait(deadline);
-    LOCK TABLE ONLY public.user_logins IN ACCESS EXCLUSIVE MODE;
+    PERFORM vault_etl.token_cut_over_wait(deadline);
+    ALTER VIEW vault_etl.user_logins_masked OWNER TO vault_etl_owner;
+    PERFORM vault_etl.token_cut_over_wait(deadline);
+    LOCK TABLE ONLY vault_etl.user_logins IN ACCESS EXCLUSIVE MODE;
     relations := ARRAY(
-        SELECT 'public.user_logins'::regclass::oid
+        SELECT 'vault_etl.user_logins'::regclass::oid
         UNION ALL (
-            SELECT inhrelid FROM pg_inherits WHERE inhparent = 'public.user_logins'::regclass ORDER BY inhrelid
+            SELECT inhrelid FROM pg_inherits WHERE inhparent = 'vault_etl.user_logins'::regclass ORDER BY inhrelid
         )
     );
     FOREACH relation IN ARRAY relations[2:] LOOP
-        PERFORM public.token_cut_over_wait(deadline);
+        PERFORM vault_etl.token_cut_over_wait(deadline);
         EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', relation::regclass);
     END LOOP;
 
@@ -202,7 +202,7 @@ BEGIN
         AND NOT EXISTS (  -- the view is made again below; a temporary one ends with its session
             SELECT FROM pg_rewrite AS w JOIN pg_class AS c ON c.oid = w.ev_class
             WHERE d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid AND w.rulename = '_RETURN'
-                AND (c.oid = 'public.user_logins_masked'::regclass OR c.relpersistence = 't')
+                AND (c.oid = 'vault_etl.user_logins_masked'::regclass OR c.relpersistence = 't')
         )
         AND NOT EXISTS (
             SELECT FROM pg_proc AS f JOIN pg_namespace AS n ON n.oid = f.pronamespace
@@ -216,10 +216,10 @@ BEGIN
     -- The definition of now, by name: an owner may have narrowed the view since it was made.
     definition := (
         SELECT format(
-            'CREATE OR REPLACE VIEW public.user_logins_masked %s AS %s',
+            'CREATE OR REPLACE VIEW vault_etl.user_logins_masked %s AS %s',
             'WITH (' || array_to_string(c.reloptions, ', ') || ')', pg_get_viewdef(c.oid)
         )
-        FROM pg_class AS c WHERE c.oid = 'public.user_logins_masked'::regclass
+        FROM pg_class AS c WHERE c.oid = 'vault_etl.user_logins_masked'::regclass
     );
 
     -- Rights belong to a column and not to its name, so they are revoked, and granted again by name. A right that a
@@ -250,39 +250,39 @@ BEGIN
         EXECUTE statement;
     END LOOP;
     FOREACH name IN ARRAY ARRAY['masked_ip', 'masked_device_id', 'token_generation'] LOOP
-        EXECUTE format('ALTER TABLE public.user_logins RENAME COLUMN %I TO %I', name, 'old_' || name);
-        EXECUTE format('ALTER TABLE public.user_logins RENAME COLUMN %I TO %I', 'next_' || name, name);
-        EXECUTE format('ALTER TABLE public.user_logins RENAME COLUMN %I TO %I', 'old_' || name, 'next_' || name);
+        EXECUTE format('ALTER TABLE vault_etl.user_logins RENAME COLUMN %I TO %I', name, 'old_' || name);
+        EXECUTE format('ALTER TABLE vault_etl.user_logins RENAME COLUMN %I TO %I', 'next_' || name, name);
+        EXECUTE format('ALTER TABLE vault_etl.user_logins RENAME COLUMN %I TO %I', 'old_' || name, 'next_' || name);
     END LOOP;
     -- NOT VALID reads no row. The check before the cut-over found tokens of this generation in every row.
-    ALTER TABLE public.user_logins DROP CONSTRAINT IF EXISTS tokens_of_one_generation;
+    ALTER TABLE vault_etl.user_logins DROP CONSTRAINT IF EXISTS tokens_of_one_generation;
     EXECUTE format(
-        'ALTER TABLE public.user_logins ADD CONSTRAINT tokens_of_one_generation CHECK (token_generation = %s) NOT VALID',
+        'ALTER TABLE vault_etl.user_logins ADD CONSTRAINT tokens_of_one_generation CHECK (token_generation = %s) NOT VALID',
         new_generation
     );
     FOREACH statement IN ARRAY grants LOOP
         EXECUTE statement;
     END LOOP;
     FOREACH name IN ARRAY ARRAY['user_logins_masked_ip', 'user_logins_masked_device_id'] LOOP
-        EXECUTE format('ALTER INDEX public.%I RENAME TO %I', name, 'old_' || name);
-        EXECUTE format('ALTER INDEX public.%I RENAME TO %I', replace(name, '_masked', '_next_masked'), name);
-        EXECUTE format('ALTER INDEX public.%I RENAME TO %I', 'old_' || name, replace(name, '_masked', '_next_masked'));
+        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', name, 'old_' || name);
+        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', replace(name, '_masked', '_next_masked'), name);
+        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', 'old_' || name, replace(name, '_masked', '_next_masked'));
     END LOOP;
     -- The view is bound to columns too: the same text means the new ones from here on. Its rights stay.
     EXECUTE definition;
 
-    UPDATE public.data_keys SET state = 'decrypt_only' WHERE purpose = 'token' AND state = 'active';
-    UPDATE public.data_keys SET state = 'active' WHERE purpose = 'token' AND generation = new_generation;
-    DELETE FROM public.key_rotations WHERE purpose = 'token';
-    outcome := public.key_change_write('keys cut-over', request_id, actor, host, reason, changed);
+    UPDATE vault_etl.data_keys SET state = 'decrypt_only' WHERE purpose = 'token' AND state = 'active';
+    UPDATE vault_etl.data_keys SET state = 'active' WHERE purpose = 'token' AND generation = new_generation;
+    DELETE FROM vault_etl.key_rotations WHERE purpose = 'token';
+    outcome := vault_etl.key_change_write('keys cut-over', request_id, actor, host, reason, changed);
     RETURN QUERY SELECT outcome.seq, outcome.hash,
         extract(epoch FROM clock_timestamp() - granted_at)::double precision * 1000;
 END
 $$;
-REVOKE ALL ON FUNCTION public.token_cut_over(uuid, text, text, text, smallint, boolean, oid[]) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.token_cut_over(uuid, text, text, text, smallint, boolean, oid[])
+REVOKE ALL ON FUNCTION vault_etl.token_cut_over(uuid, text, text, text, smallint, boolean, oid[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.token_cut_over(uuid, text, text, text, smallint, boolean, oid[])
     TO vault_etl_re_encrypt;
-COMMENT ON FUNCTION public.token_cut_over(uuid, text, text, text, smallint, boolean, oid[]) IS
+COMMENT ON FUNCTION vault_etl.token_cut_over(uuid, text, text, text, smallint, boolean, oid[]) IS
     'Gives the new tokens, which are in next_…, the names of the old ones, and these the names of the new ones: '
     'in the table, in what was granted, and in the view of analysts. In the same transaction the generations '
     'change their states, and the log gets two entries, so no session sees a state in between. It is the first '

@@ -2,11 +2,11 @@
 
 SET LOCAL ROLE vault_etl_owner;
 
-CREATE FUNCTION public.partition_tokens(partition text, OUT active smallint, OUT misplaced bigint, OUT generations text)
+CREATE FUNCTION vault_etl.partition_tokens(partition text, OUT active smallint, OUT misplaced bigint, OUT generations text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     active := (
-        SELECT k.generation FROM public.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'active' LIMIT 1
+        SELECT k.generation FROM vault_etl.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'active' LIMIT 1
     );
     EXECUTE format(
         $query$
@@ -14,21 +14,21 @@ BEGIN
         FROM (
             SELECT token_generation, count(*) AS rows FROM %1$s WHERE token_generation <> $1 GROUP BY 1
         ) AS others
-        $query$, public.partition_table(partition)
+        $query$, vault_etl.partition_table(partition)
     ) INTO misplaced, generations USING active;
 END
 $$;
-REVOKE ALL ON FUNCTION public.partition_tokens(text) FROM PUBLIC;
-COMMENT ON FUNCTION public.partition_tokens(text) IS
+REVOKE ALL ON FUNCTION vault_etl.partition_tokens(text) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.partition_tokens(text) IS
     'Returns the active generation, how many rows of a detached month have tokens of others, and of which. '
     'Reads every row.';
 
-CREATE FUNCTION public.partition_misfits(partition text) RETURNS SETOF text
+CREATE FUNCTION vault_etl.partition_misfits(partition text) RETURNS SETOF text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    tokens record := public.partition_tokens(partition);
+    tokens record := vault_etl.partition_tokens(partition);
 BEGIN
-    IF EXISTS (SELECT FROM public.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'pending') THEN
+    IF EXISTS (SELECT FROM vault_etl.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'pending') THEN
         RETURN NEXT 'a rotation of the token keys is under way, which would not see its rows: finish or abort it first';
     END IF;
     IF tokens.misplaced > 0 THEN
@@ -44,39 +44,39 @@ BEGIN
             CASE WHEN k.key_id IS NULL THEN 'is not there' ELSE 'was destroyed' END
         )
         FROM (
-            SELECT public.ciphertext_key_id(ip_ciphertext) AS key_id, count(*) AS rows
+            SELECT vault_etl.ciphertext_key_id(ip_ciphertext) AS key_id, count(*) AS rows
             FROM %1$s WHERE ip_ciphertext IS NOT NULL GROUP BY 1
             UNION ALL
-            SELECT public.ciphertext_key_id(device_id_ciphertext), count(*)
+            SELECT vault_etl.ciphertext_key_id(device_id_ciphertext), count(*)
             FROM %1$s WHERE device_id_ciphertext IS NOT NULL GROUP BY 1
         ) AS u
-        LEFT JOIN public.data_keys AS k ON k.key_id = u.key_id
+        LEFT JOIN vault_etl.data_keys AS k ON k.key_id = u.key_id
         WHERE k.key_id IS NULL OR k.state = 'destroyed'
         GROUP BY u.key_id, k.key_id
-        $query$, public.partition_table(partition)
+        $query$, vault_etl.partition_table(partition)
     );
 END
 $$;
-REVOKE ALL ON FUNCTION public.partition_misfits(text) FROM PUBLIC;
-COMMENT ON FUNCTION public.partition_misfits(text) IS
+REVOKE ALL ON FUNCTION vault_etl.partition_misfits(text) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.partition_misfits(text) IS
     'Returns what keeps a detached month from being attached, one line each, in words; no line if it fits. '
     'Reads every row.';
 
-CREATE FUNCTION public.partition_fill(month regclass) RETURNS void
+CREATE FUNCTION vault_etl.partition_fill(month regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 BEGIN
 END
 $$;
-REVOKE ALL ON FUNCTION public.partition_fill(regclass) FROM PUBLIC;
-COMMENT ON FUNCTION public.partition_fill(regclass) IS
+REVOKE ALL ON FUNCTION vault_etl.partition_fill(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.partition_fill(regclass) IS
     'Fills the columns of a detached month that online migrations fill in the rows of the table '
     '(docs/adr/0038-online-migrations.md). Such a migration replaces this function; none has yet.';
 
-CREATE FUNCTION public.partition_fit(partition text) RETURNS void
+CREATE FUNCTION vault_etl.partition_fit(partition text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
-    found regclass := public.partition_table(partition);
-    parent regclass := 'public.user_logins'::regclass;
+    found regclass := vault_etl.partition_table(partition);
+    parent regclass := 'vault_etl.user_logins'::regclass;
     columns text;
     rules text;
     change text;
@@ -119,7 +119,7 @@ BEGIN
     IF columns IS NOT NULL THEN
         EXECUTE format('ALTER TABLE %s %s', found, columns);
     END IF;
-    PERFORM public.partition_fill(found);
+    PERFORM vault_etl.partition_fill(found);
     IF rules IS NOT NULL THEN
         EXECUTE format('ALTER TABLE %s %s', found, rules);
     END IF;
@@ -144,25 +144,25 @@ BEGIN
     END LOOP;
 END
 $$;
-REVOKE ALL ON FUNCTION public.partition_fit(text) FROM PUBLIC;
-COMMENT ON FUNCTION public.partition_fit(text) IS
+REVOKE ALL ON FUNCTION vault_etl.partition_fit(text) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.partition_fit(text) IS
     'Gives a detached month the shape of the table: columns, constraints and indexes that the table got or lost '
     'since. ATTACH would refuse the first two, and build the indexes while it holds its locks. Reads every row '
     'if there is anything to do.';
 
-CREATE FUNCTION public.partition_prepare(partition text) RETURNS void
+CREATE FUNCTION vault_etl.partition_prepare(partition text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
-    found regclass := public.partition_table(partition);
+    found regclass := vault_etl.partition_table(partition);
     month record;
 BEGIN
-    SELECT * INTO STRICT month FROM public.partition_list() AS l
+    SELECT * INTO STRICT month FROM vault_etl.partition_list() AS l
     WHERE l.partition = partition_prepare.partition AND l.state = 'detached';
     -- An erasure may have taken values away since they were counted. Those of a month detached by hand are still counted.
-    PERFORM public.partition_recount(m) FROM public.closed_months AS m
+    PERFORM vault_etl.partition_recount(m) FROM vault_etl.closed_months AS m
     WHERE m.first = month.first AND to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL;
     EXECUTE format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS tokens_of_one_generation', found);
-    PERFORM public.partition_fit(partition);
+    PERFORM vault_etl.partition_fit(partition);
     -- Its text must be that of the parent. Before the first keys there are no tokens.
     EXECUTE format(
         'ALTER TABLE %s ADD CONSTRAINT tokens_of_one_generation CHECK (token_generation = %s),'
@@ -170,112 +170,112 @@ BEGIN
         ' CHECK (record_id IS NOT NULL AND record_id >= %L AND record_id < %L)',
         found,
         coalesce((
-            SELECT k.generation FROM public.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'active' LIMIT 1
+            SELECT k.generation FROM vault_etl.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'active' LIMIT 1
         ), 1), month.first, month.until
     );
 END
 $$;
-REVOKE ALL ON FUNCTION public.partition_prepare(text) FROM PUBLIC;
-COMMENT ON FUNCTION public.partition_prepare(text) IS
+REVOKE ALL ON FUNCTION vault_etl.partition_prepare(text) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.partition_prepare(text) IS
     'Makes a detached month ready, in a transaction of its own, because it reads every row and locks nothing '
     'else. The month gets the shape of the table, and constraints prove what ATTACH asks for, so that ATTACH '
     'reads no row itself. Raises 23514 if rows have tokens of another generation, or are of another month.';
 
-CREATE FUNCTION public.partition_attach(partition text) RETURNS void
+CREATE FUNCTION vault_etl.partition_attach(partition text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     month record;
     name text;
 BEGIN
-    LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE;
-    IF EXISTS (SELECT FROM public.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'pending') THEN
+    LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM vault_etl.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'pending') THEN
         RAISE EXCEPTION 'a rotation of the token keys is under way' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    SELECT * INTO month FROM public.partition_list() AS l
+    SELECT * INTO month FROM vault_etl.partition_list() AS l
     WHERE l.partition = partition_attach.partition AND l.state = 'detached';
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    PERFORM public.partition_count(month.first, 1);
-    DELETE FROM public.closed_months AS m WHERE m.first = month.first;
+    PERFORM vault_etl.partition_count(month.first, 1);
+    DELETE FROM vault_etl.closed_months AS m WHERE m.first = month.first;
     IF to_regclass(format('vault_etl_detached.%I', partition)) IS NOT NULL THEN
-        EXECUTE format('ALTER TABLE vault_etl_detached.%I SET SCHEMA public', partition);
+        EXECUTE format('ALTER TABLE vault_etl_detached.%I SET SCHEMA vault_etl', partition);
     END IF;
     EXECUTE format(
-        'ALTER TABLE public.user_logins ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
+        'ALTER TABLE vault_etl.user_logins ATTACH PARTITION vault_etl.%I FOR VALUES FROM (%L) TO (%L)',
         partition, month.first, month.until
     );
     FOR name IN
         SELECT t.tgname FROM pg_trigger AS t
-        WHERE t.tgrelid = format('public.%I', partition)::regclass
-            AND t.tgfoid = 'public.detached_changed()'::regprocedure
+        WHERE t.tgrelid = format('vault_etl.%I', partition)::regclass
+            AND t.tgfoid = 'vault_etl.detached_changed()'::regprocedure
     LOOP
-        EXECUTE format('DROP TRIGGER %I ON public.%I', name, partition);
+        EXECUTE format('DROP TRIGGER %I ON vault_etl.%I', name, partition);
     END LOOP;
     -- The bounds of the partition say again what these CHECKs proved.
     FOR name IN
         SELECT c.conname FROM pg_constraint AS c
-        WHERE c.conrelid = format('public.%I', partition)::regclass AND c.contype = 'c' AND c.coninhcount = 0
+        WHERE c.conrelid = format('vault_etl.%I', partition)::regclass AND c.contype = 'c' AND c.coninhcount = 0
     LOOP
-        EXECUTE format('ALTER TABLE public.%I DROP CONSTRAINT %I', partition, name);
+        EXECUTE format('ALTER TABLE vault_etl.%I DROP CONSTRAINT %I', partition, name);
     END LOOP;
 END
 $$;
-REVOKE ALL ON FUNCTION public.partition_attach(text) FROM PUBLIC;
-COMMENT ON FUNCTION public.partition_attach(text) IS
+REVOKE ALL ON FUNCTION vault_etl.partition_attach(text) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.partition_attach(text) IS
     'Attaches a detached month. PostgreSQL compares its constraint of the generation with that of the table, '
     'and refuses the month (42804) if a cut-over came in between. It takes the fence, because a rotation that '
     'is under way would not see its rows.';
 
-CREATE FUNCTION public.partition_drop(partition text, manifest_sha256 bytea) RETURNS void
+CREATE FUNCTION vault_etl.partition_drop(partition text, manifest_sha256 bytea) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     month record;
 BEGIN
-    LOCK TABLE public.closed_months IN ROW EXCLUSIVE MODE;  -- this waits for an erasure under way
-    SELECT * INTO month FROM public.partition_list() AS l
+    LOCK TABLE vault_etl.closed_months IN ROW EXCLUSIVE MODE;  -- this waits for an erasure under way
+    SELECT * INTO month FROM vault_etl.partition_list() AS l
     WHERE l.partition = partition_drop.partition AND l.state = 'detached'
         AND l.archive_sha256 IS NOT DISTINCT FROM manifest_sha256;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    INSERT INTO public.closed_months AS m (first, until, partition) VALUES (month.first, month.until, month.partition)
+    INSERT INTO vault_etl.closed_months AS m (first, until, partition) VALUES (month.first, month.until, month.partition)
     ON CONFLICT ON CONSTRAINT closed_months_pkey DO UPDATE SET partition = excluded.partition, dropped_at = NULL;
-    PERFORM public.partition_move_detached(partition);  -- for a month that was detached by hand
+    PERFORM vault_etl.partition_move_detached(partition);  -- for a month that was detached by hand
     EXECUTE format('LOCK TABLE vault_etl_detached.%I IN ACCESS EXCLUSIVE MODE', partition);
     -- Both conditions are checked again, because the row and the table were not locked above.
     IF manifest_sha256 IS NOT NULL AND NOT EXISTS (
-        SELECT FROM public.partition_list() AS l
+        SELECT FROM vault_etl.partition_list() AS l
         WHERE l.first = month.first AND l.archive_sha256 = manifest_sha256 AND NOT l.changed
     ) THEN
         RAISE EXCEPTION 'the month was changed since it was archived' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     EXECUTE format('DROP TABLE vault_etl_detached.%I', partition);
-    PERFORM public.detached_epoch(month.first);
+    PERFORM vault_etl.detached_epoch(month.first);
     IF manifest_sha256 IS NULL THEN
-        DELETE FROM public.detached_values AS d WHERE d.first = month.first;
-        UPDATE public.closed_months AS m SET dropped_at = clock_timestamp() WHERE m.first = month.first;
+        DELETE FROM vault_etl.detached_values AS d WHERE d.first = month.first;
+        UPDATE vault_etl.closed_months AS m SET dropped_at = clock_timestamp() WHERE m.first = month.first;
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION public.partition_drop(text, bytea) FROM PUBLIC;
-COMMENT ON FUNCTION public.partition_drop(text, bytea) IS
+REVOKE ALL ON FUNCTION vault_etl.partition_drop(text, bytea) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.partition_drop(text, bytea) IS
     'Drops the table of a detached month, which stays closed. With an archive, whose manifest must have this '
     'SHA-256 and which must hold what the table holds, the month is archived, and its values are counted as '
     'before. NULL: the month has no archive.';
 
-CREATE FUNCTION public.partition_reopen(month date) RETURNS boolean
+CREATE FUNCTION vault_etl.partition_reopen(month date) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     first_day timestamp := date_trunc('month', month::timestamp);
 BEGIN
-    DELETE FROM public.closed_months AS m
+    DELETE FROM vault_etl.closed_months AS m
     WHERE m.dropped_at IS NOT NULL
-        AND m.first < public.first_record_id((first_day + interval '1 month') AT TIME ZONE 'UTC')
-        AND m.until > public.first_record_id(first_day AT TIME ZONE 'UTC');
+        AND m.first < vault_etl.first_record_id((first_day + interval '1 month') AT TIME ZONE 'UTC')
+        AND m.until > vault_etl.first_record_id(first_day AT TIME ZONE 'UTC');
     RETURN FOUND;
 END
 $$;
-REVOKE ALL ON FUNCTION public.partition_reopen(date) FROM PUBLIC;
-COMMENT ON FUNCTION public.partition_reopen(date) IS
+REVOKE ALL ON FUNCTION vault_etl.partition_reopen(date) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.partition_reopen(date) IS
     'Lets a month that was dropped be made and filled again. Returns whether it was closed.';

@@ -2,81 +2,81 @@
 
 SET LOCAL ROLE vault_etl_owner;
 
-CREATE FUNCTION public.archive_begin(partition text) RETURNS text
+CREATE FUNCTION vault_etl.archive_begin(partition text) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    month public.closed_months;
+    month vault_etl.closed_months;
     version text;
 BEGIN
-    SELECT m.* INTO month FROM public.closed_months AS m
+    SELECT m.* INTO month FROM vault_etl.closed_months AS m
     WHERE m.partition = archive_begin.partition AND m.dropped_at IS NULL
         AND to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    version := public.detached_version(month.first);  -- read first: archive_record sees every change after it
-    PERFORM public.partition_recount(month);
+    version := vault_etl.detached_version(month.first);  -- read first: archive_record sees every change after it
+    PERFORM vault_etl.partition_recount(month);
     RETURN version;
 END
 $$;
-REVOKE ALL ON FUNCTION public.archive_begin(text) FROM PUBLIC;
-COMMENT ON FUNCTION public.archive_begin(text) IS
+REVOKE ALL ON FUNCTION vault_etl.archive_begin(text) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.archive_begin(text) IS
     'Counts the values of a detached month, and returns the version of its rows, before the rows are read. Each '
     'later change makes another version. Reads every row.';
 
-CREATE FUNCTION public.archive_record(partition text, version text, location text, manifest_sha256 bytea) RETURNS text
+CREATE FUNCTION vault_etl.archive_record(partition text, version text, location text, manifest_sha256 bytea) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
-    month public.closed_months;
+    month vault_etl.closed_months;
 BEGIN
-    LOCK TABLE public.closed_months IN ROW EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.closed_months IN ROW EXCLUSIVE MODE;
     EXECUTE format('LOCK TABLE vault_etl_detached.%I IN SHARE MODE', partition);
-    SELECT m.* INTO month FROM public.closed_months AS m
+    SELECT m.* INTO month FROM vault_etl.closed_months AS m
     WHERE m.partition = archive_record.partition AND m.dropped_at IS NULL FOR UPDATE;
-    IF public.detached_version(month.first) IS DISTINCT FROM version THEN
+    IF vault_etl.detached_version(month.first) IS DISTINCT FROM version THEN
         RAISE EXCEPTION 'the month was changed meanwhile' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    PERFORM public.detached_epoch(month.first);
-    DELETE FROM public.archived_erasures AS e WHERE e.first = month.first;
-    UPDATE public.closed_months AS m
+    PERFORM vault_etl.detached_epoch(month.first);
+    DELETE FROM vault_etl.archived_erasures AS e WHERE e.first = month.first;
+    UPDATE vault_etl.closed_months AS m
     SET archive = location, archive_sha256 = manifest_sha256, archived_at = clock_timestamp()
     WHERE m.first = month.first;
     RETURN month.archive;
 END
 $$;
-REVOKE ALL ON FUNCTION public.archive_record(text, text, text, bytea) FROM PUBLIC;
-COMMENT ON FUNCTION public.archive_record(text, text, text, bytea) IS
+REVOKE ALL ON FUNCTION vault_etl.archive_record(text, text, text, bytea) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.archive_record(text, text, text, bytea) IS
     'Records an archive, unless the rows have another version than `version`. Waits for an erasure, or any '
     'other writer of the month, and lets it wait until the commit. Returns the archive that was recorded '
     'before, or NULL. Raises 55000, or 42P01 if the table is missing.';
 
-CREATE FUNCTION public.archive_drop(partition text, manifest_sha256 bytea) RETURNS void
+CREATE FUNCTION vault_etl.archive_drop(partition text, manifest_sha256 bytea) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     gone uuid := (
-        SELECT l.first FROM public.partition_list() AS l
+        SELECT l.first FROM vault_etl.partition_list() AS l
         WHERE l.partition = archive_drop.partition AND l.state = 'archived' AND l.archive_sha256 = manifest_sha256
     );
 BEGIN
     IF gone IS NULL THEN
         RAISE EXCEPTION 'no such month is archived' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    UPDATE public.closed_months AS m
+    UPDATE vault_etl.closed_months AS m
     SET archive = NULL, archive_sha256 = NULL, archived_at = NULL, dropped_at = clock_timestamp()
     WHERE m.first = gone;
-    DELETE FROM public.detached_values AS d WHERE d.first = gone;
-    DELETE FROM public.archived_erasures AS e WHERE e.first = gone;
+    DELETE FROM vault_etl.detached_values AS d WHERE d.first = gone;
+    DELETE FROM vault_etl.archived_erasures AS e WHERE e.first = gone;
 END
 $$;
-REVOKE ALL ON FUNCTION public.archive_drop(text, bytea) FROM PUBLIC;
-COMMENT ON FUNCTION public.archive_drop(text, bytea) IS 'Ends an archived month, whose files were deleted.';
+REVOKE ALL ON FUNCTION vault_etl.archive_drop(text, bytea) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.archive_drop(text, bytea) IS 'Ends an archived month, whose files were deleted.';
 
-CREATE FUNCTION public.restore_make(partition text, first uuid, until uuid) RETURNS void
+CREATE FUNCTION vault_etl.restore_make(partition text, first uuid, until uuid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 BEGIN
     EXECUTE format(
         'CREATE TABLE vault_etl_detached.%I'
-        ' (LIKE public.user_logins INCLUDING DEFAULTS INCLUDING CONSTRAINTS, PRIMARY KEY (record_id))'
+        ' (LIKE vault_etl.user_logins INCLUDING DEFAULTS INCLUDING CONSTRAINTS, PRIMARY KEY (record_id))'
         ' WITH (fillfactor = 80)',
         partition
     );
@@ -87,72 +87,72 @@ BEGIN
     );
 END
 $$;
-REVOKE ALL ON FUNCTION public.restore_make(text, uuid, uuid) FROM PUBLIC;
-COMMENT ON FUNCTION public.restore_make(text, uuid, uuid) IS
+REVOKE ALL ON FUNCTION vault_etl.restore_make(text, uuid, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.restore_make(text, uuid, uuid) IS
     'Makes the table that an archive is read into, like a partition, but without the constraint of the '
     'generation, since its tokens may be of an older one, and without the indexes, which are built when the '
     'rows are there.';
 
-CREATE FUNCTION public.restore_end(
+CREATE FUNCTION vault_etl.restore_end(
     partition text, first uuid, until uuid, location text, manifest_sha256 bytea, recorded boolean
 ) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     place regclass := format('vault_etl_detached.%I', partition)::regclass;
-    month public.closed_months;
+    month vault_etl.closed_months;
     erased bigint;
 BEGIN
-    PERFORM public.partition_fit(partition);
-    LOCK TABLE public.closed_months IN ROW EXCLUSIVE MODE;  -- this waits for an erasure under way
-    SELECT m.* INTO month FROM public.closed_months AS m
+    PERFORM vault_etl.partition_fit(partition);
+    LOCK TABLE vault_etl.closed_months IN ROW EXCLUSIVE MODE;  -- this waits for an erasure under way
+    SELECT m.* INTO month FROM vault_etl.closed_months AS m
     WHERE m.first = restore_end.first AND m.until = restore_end.until AND m.partition = restore_end.partition
     FOR UPDATE;
     IF month.archive_sha256 <> manifest_sha256 OR recorded AND month.archive IS NULL
         OR month.first IS NOT NULL AND month.archive IS NULL AND month.dropped_at IS NULL
         OR EXISTS (
-            SELECT FROM public.closed_months AS m
+            SELECT FROM vault_etl.closed_months AS m
             WHERE m.first < restore_end.until AND m.until > restore_end.first AND m.first IS DISTINCT FROM month.first
         )
         OR EXISTS (
-            SELECT FROM public.partition_ranges() AS r
+            SELECT FROM vault_etl.partition_ranges() AS r
             WHERE r.first < restore_end.until AND r.until > restore_end.first
         )
     THEN
         RAISE EXCEPTION 'the rows of this month are elsewhere' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     IF month.archive IS NULL THEN
-        INSERT INTO public.closed_months AS m (first, until, partition, archive, archive_sha256, archived_at)
+        INSERT INTO vault_etl.closed_months AS m (first, until, partition, archive, archive_sha256, archived_at)
         VALUES (first, until, partition, location, manifest_sha256, clock_timestamp())
         ON CONFLICT ON CONSTRAINT closed_months_pkey DO UPDATE SET
             archive = excluded.archive, archive_sha256 = excluded.archive_sha256, archived_at = excluded.archived_at,
             dropped_at = NULL;
     END IF;
-    PERFORM public.detached_epoch(first);  -- a table that was dropped by hand may have left changes
-    PERFORM public.partition_watch(partition);
+    PERFORM vault_etl.detached_epoch(first);  -- a table that was dropped by hand may have left changes
+    PERFORM vault_etl.partition_watch(partition);
     erased := (
-        SELECT coalesce(sum(public.erase_in(place, NULL::uuid, e.record_id, e.user_id)), 0)
-        FROM public.archived_erasures AS e WHERE e.first = restore_end.first
+        SELECT coalesce(sum(vault_etl.erase_in(place, NULL::uuid, e.record_id, e.user_id)), 0)
+        FROM vault_etl.archived_erasures AS e WHERE e.first = restore_end.first
     );
-    SELECT m.* INTO STRICT month FROM public.closed_months AS m WHERE m.first = restore_end.first;
-    PERFORM public.partition_recount(month);
+    SELECT m.* INTO STRICT month FROM vault_etl.closed_months AS m WHERE m.first = restore_end.first;
+    PERFORM vault_etl.partition_recount(month);
     EXECUTE format('ANALYZE vault_etl_detached.%I', partition);
     RETURN erased;
 END
 $$;
-REVOKE ALL ON FUNCTION public.restore_end(text, uuid, uuid, text, bytea, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION public.restore_end(text, uuid, uuid, text, bytea, boolean) IS
+REVOKE ALL ON FUNCTION vault_etl.restore_end(text, uuid, uuid, text, bytea, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.restore_end(text, uuid, uuid, text, bytea, boolean) IS
     'Makes the restored month a detached one. For an archive on the record, applies the erasures made since. '
     'Records any other archive, unless it was on the record (`recorded`) when the restore began: its erasures '
     'went with that record. Returns how many rows were erased. Raises 55000 if the month is elsewhere.';
 
-CREATE FUNCTION public.closed_archives() RETURNS TABLE (partition text, alone boolean, erasures bigint)
+CREATE FUNCTION vault_etl.closed_archives() RETURNS TABLE (partition text, alone boolean, erasures bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT l.partition, l.state = 'archived', l.erasures FROM public.partition_list() AS l WHERE l.archive IS NOT NULL
+    SELECT l.partition, l.state = 'archived', l.erasures FROM vault_etl.partition_list() AS l WHERE l.archive IS NOT NULL
 $$;
-REVOKE ALL ON FUNCTION public.closed_archives() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.closed_archives() TO
+REVOKE ALL ON FUNCTION vault_etl.closed_archives() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.closed_archives() TO
     vault_etl_ingest, vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt, vault_etl_erase, vault_etl_audit,
     vault_etl_analyst;
-COMMENT ON FUNCTION public.closed_archives() IS
+COMMENT ON FUNCTION vault_etl.closed_archives() IS
     'Returns, for `doctor`, the months with an archive, whether their rows are there alone, and how many '
     'erasures the archive lacks.';

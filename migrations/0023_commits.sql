@@ -1,4 +1,4 @@
--- Functions that take a lock which others wait for run in a transaction of their own: CALL public.commit_X(…) calls the
+-- Functions that take a lock which others wait for run in a transaction of their own: CALL vault_etl.commit_X(…) calls the
 -- function X and commits. X refuses every other caller (ensure_short_transaction), so no client can hold the lock: neither idle,
 -- nor by work of its own, nor by a message that it does not read.
 
@@ -40,7 +40,7 @@ BEGIN
                 FROM unnest(p.proallargtypes, p.proargmodes) WITH ORDINALITY AS output (type, mode, n)
                 WHERE mode IN ('o', 't')
             ) AS o
-        WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN (
+        WHERE p.pronamespace = 'vault_etl'::regnamespace AND p.proname IN (
             'audit_append', 'audit_register_key', 'erase', 'quarantine_discard', 'token_cut_over',
             'keys_init', 'token_keys_begin', 'token_keys_abort', 'data_keys_retire', 'data_keys_retire_expired',
             'keys_destroy', 'key_rewrap', 'rotation_claim', 'rotation_free', 'retoken_begin',
@@ -49,20 +49,20 @@ BEGIN
     LOOP
         EXECUTE format(
             $create$
-            CREATE PROCEDURE public.commit_%1$s(%2$s) LANGUAGE plpgsql AS $$
+            CREATE PROCEDURE vault_etl.commit_%1$s(%2$s) LANGUAGE plpgsql AS $$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    %3$s public.%1$s(%4$s)%5$s;
+                    %3$s vault_etl.%1$s(%4$s)%5$s;
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
                 COMMIT;
             END
             $$;
-            REVOKE ALL ON PROCEDURE public.commit_%1$s(%6$s) FROM PUBLIC;
-            COMMENT ON PROCEDURE public.commit_%1$s(%6$s) IS 'Calls the function %1$s in a transaction of its own, and commits.'
+            REVOKE ALL ON PROCEDURE vault_etl.commit_%1$s(%6$s) FROM PUBLIC;
+            COMMENT ON PROCEDURE vault_etl.commit_%1$s(%6$s) IS 'Calls the function %1$s in a transaction of its own, and commits.'
             $create$,
             made.name, concat_ws(', ', made.parameters, made.results), made.call, made.places, made.call_end, made.types
         );
@@ -70,7 +70,7 @@ BEGIN
             SELECT DISTINCT a.grantee::regrole::text COLLATE "C" FROM aclexplode(made.acl) AS a ORDER BY 1
         LOOP
             EXECUTE format(
-                'GRANT EXECUTE ON PROCEDURE public.commit_%s(%s) TO %s', made.name, made.types, grantee
+                'GRANT EXECUTE ON PROCEDURE vault_etl.commit_%s(%s) TO %s', made.name, made.types, grantee
             );
         END LOOP;
     END LOOP;

@@ -14,93 +14,97 @@ SET xmloption = content;
 SET client_min_messages = warning;
 SET row_security = off;
 
+CREATE SCHEMA vault_etl;
+
+COMMENT ON SCHEMA vault_etl IS 'The vault. Only its roles have a right to the schema.';
+
 CREATE SCHEMA vault_etl_detached;
 
 COMMENT ON SCHEMA vault_etl_detached IS 'The tables of detached months. The owner alone has a right to it.';
 
-CREATE FUNCTION public.archive_begin(partition text) RETURNS text
+CREATE FUNCTION vault_etl.archive_begin(partition text) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    month public.closed_months;
+    month vault_etl.closed_months;
     version text;
 BEGIN
-    SELECT m.* INTO month FROM public.closed_months AS m
+    SELECT m.* INTO month FROM vault_etl.closed_months AS m
     WHERE m.partition = archive_begin.partition AND m.dropped_at IS NULL
         AND to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    version := public.detached_version(month.first);  -- read first: archive_record sees every change after it
-    PERFORM public.partition_recount(month);
+    version := vault_etl.detached_version(month.first);  -- read first: archive_record sees every change after it
+    PERFORM vault_etl.partition_recount(month);
     RETURN version;
 END
 $$;
 
-COMMENT ON FUNCTION public.archive_begin(partition text) IS 'Counts the values of a detached month, and returns the version of its rows, before the rows are read. Each later change makes another version. Reads every row.';
+COMMENT ON FUNCTION vault_etl.archive_begin(partition text) IS 'Counts the values of a detached month, and returns the version of its rows, before the rows are read. Each later change makes another version. Reads every row.';
 
-CREATE FUNCTION public.archive_drop(partition text, manifest_sha256 bytea) RETURNS void
+CREATE FUNCTION vault_etl.archive_drop(partition text, manifest_sha256 bytea) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
     AS $$
 DECLARE
     gone uuid := (
-        SELECT l.first FROM public.partition_list() AS l
+        SELECT l.first FROM vault_etl.partition_list() AS l
         WHERE l.partition = archive_drop.partition AND l.state = 'archived' AND l.archive_sha256 = manifest_sha256
     );
 BEGIN
     IF gone IS NULL THEN
         RAISE EXCEPTION 'no such month is archived' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    UPDATE public.closed_months AS m
+    UPDATE vault_etl.closed_months AS m
     SET archive = NULL, archive_sha256 = NULL, archived_at = NULL, dropped_at = clock_timestamp()
     WHERE m.first = gone;
-    DELETE FROM public.detached_values AS d WHERE d.first = gone;
-    DELETE FROM public.archived_erasures AS e WHERE e.first = gone;
+    DELETE FROM vault_etl.detached_values AS d WHERE d.first = gone;
+    DELETE FROM vault_etl.archived_erasures AS e WHERE e.first = gone;
 END
 $$;
 
-COMMENT ON FUNCTION public.archive_drop(partition text, manifest_sha256 bytea) IS 'Ends an archived month, whose files were deleted.';
+COMMENT ON FUNCTION vault_etl.archive_drop(partition text, manifest_sha256 bytea) IS 'Ends an archived month, whose files were deleted.';
 
-CREATE FUNCTION public.archive_record(partition text, version text, location text, manifest_sha256 bytea) RETURNS text
+CREATE FUNCTION vault_etl.archive_record(partition text, version text, location text, manifest_sha256 bytea) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
     AS $$
 DECLARE
-    month public.closed_months;
+    month vault_etl.closed_months;
 BEGIN
-    LOCK TABLE public.closed_months IN ROW EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.closed_months IN ROW EXCLUSIVE MODE;
     EXECUTE format('LOCK TABLE vault_etl_detached.%I IN SHARE MODE', partition);
-    SELECT m.* INTO month FROM public.closed_months AS m
+    SELECT m.* INTO month FROM vault_etl.closed_months AS m
     WHERE m.partition = archive_record.partition AND m.dropped_at IS NULL FOR UPDATE;
-    IF public.detached_version(month.first) IS DISTINCT FROM version THEN
+    IF vault_etl.detached_version(month.first) IS DISTINCT FROM version THEN
         RAISE EXCEPTION 'the month was changed meanwhile' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    PERFORM public.detached_epoch(month.first);
-    DELETE FROM public.archived_erasures AS e WHERE e.first = month.first;
-    UPDATE public.closed_months AS m
+    PERFORM vault_etl.detached_epoch(month.first);
+    DELETE FROM vault_etl.archived_erasures AS e WHERE e.first = month.first;
+    UPDATE vault_etl.closed_months AS m
     SET archive = location, archive_sha256 = manifest_sha256, archived_at = clock_timestamp()
     WHERE m.first = month.first;
     RETURN month.archive;
 END
 $$;
 
-COMMENT ON FUNCTION public.archive_record(partition text, version text, location text, manifest_sha256 bytea) IS 'Records an archive, unless the rows have another version than `version`. Waits for an erasure, or any other writer of the month, and lets it wait until the commit. Returns the archive that was recorded before, or NULL. Raises 55000, or 42P01 if the table is missing.';
+COMMENT ON FUNCTION vault_etl.archive_record(partition text, version text, location text, manifest_sha256 bytea) IS 'Records an archive, unless the rows have another version than `version`. Waits for an erasure, or any other writer of the month, and lets it wait until the commit. Returns the archive that was recorded before, or NULL. Raises 55000, or 42P01 if the table is missing.';
 
-CREATE FUNCTION public.audit_is_text(value text, longest integer) RETURNS boolean
+CREATE FUNCTION vault_etl.audit_is_text(value text, longest integer) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ((char_length(value) >= 1) AND (char_length(value) <= longest) AND (value = btrim(value)) AND (value !~ '[\u0001-\u001f\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff\U0001fffe\U0001ffff\U0002fffe\U0002ffff\U0003fffe\U0003ffff\U0004fffe\U0004ffff\U0005fffe\U0005ffff\U0006fffe\U0006ffff\U0007fffe\U0007ffff\U0008fffe\U0008ffff\U0009fffe\U0009ffff\U000afffe\U000affff\U000bfffe\U000bffff\U000cfffe\U000cffff\U000dfffe\U000dffff\U000efffe\U000effff\U000ffffe\U000fffff\U0010fffe\U0010ffff]'::text));
 
-COMMENT ON FUNCTION public.audit_is_text(value text, longest integer) IS 'Says whether a value is one line of text that shows all that it holds: its only blank is U+0020, inside. Refused are controls, other blanks, changes of direction, characters without a width (U+00AD, U+200B, U+2060, U+FEFF, fillers, variation selectors, tags, interlinear annotations) and noncharacters. HIDDEN of vault_etl/base/text.py has the same list.';
+COMMENT ON FUNCTION vault_etl.audit_is_text(value text, longest integer) IS 'Says whether a value is one line of text that shows all that it holds: its only blank is U+0020, inside. Refused are controls, other blanks, changes of direction, characters without a width (U+00AD, U+200B, U+2060, U+FEFF, fillers, variation selectors, tags, interlinear annotations) and noncharacters. HIDDEN of vault_etl/base/text.py has the same list.';
 
 SET default_tablespace = '';
 
 SET default_table_access_method = heap;
 
-CREATE TABLE public.audit_log (
+CREATE TABLE vault_etl.audit_log (
     seq bigint NOT NULL,
     logged_at timestamp with time zone NOT NULL,
     request_id uuid NOT NULL,
@@ -120,79 +124,79 @@ CREATE TABLE public.audit_log (
     prev_hash bytea NOT NULL,
     hash bytea NOT NULL,
     written_by xid8 NOT NULL,
-    CONSTRAINT audit_log_action_check CHECK (public.audit_is_text(action, 40)),
-    CONSTRAINT audit_log_actor_check CHECK (public.audit_is_text(actor, 2048)),
+    CONSTRAINT audit_log_action_check CHECK (vault_etl.audit_is_text(action, 40)),
+    CONSTRAINT audit_log_actor_check CHECK (vault_etl.audit_is_text(actor, 2048)),
     CONSTRAINT audit_log_error_code_check CHECK ((error_code ~ '^[a-z][a-z0-9_]{0,63}$'::text)),
     CONSTRAINT audit_log_fields_check CHECK (((fields)::text = ANY (ARRAY['{}'::text, '{device_id}'::text, '{ip}'::text, '{quarantine}'::text, '{device_id,ip}'::text, '{device_id,quarantine}'::text, '{ip,quarantine}'::text, '{device_id,ip,quarantine}'::text]))),
     CONSTRAINT audit_log_hash_check CHECK ((length(hash) = 32)),
-    CONSTRAINT audit_log_host_check CHECK (public.audit_is_text(host, 255)),
+    CONSTRAINT audit_log_host_check CHECK (vault_etl.audit_is_text(host, 255)),
     CONSTRAINT audit_log_phase_check CHECK ((phase = ANY (ARRAY['intent'::text, 'outcome'::text]))),
     CONSTRAINT audit_log_prev_hash_check CHECK ((length(prev_hash) = 32)),
-    CONSTRAINT audit_log_purpose_check CHECK (public.audit_is_text(purpose, 64)),
-    CONSTRAINT audit_log_reason_check CHECK (public.audit_is_text(reason, 500)),
+    CONSTRAINT audit_log_purpose_check CHECK (vault_etl.audit_is_text(purpose, 64)),
+    CONSTRAINT audit_log_reason_check CHECK (vault_etl.audit_is_text(reason, 500)),
     CONSTRAINT audit_log_seq_check CHECK ((seq > 0)),
-    CONSTRAINT audit_log_ticket_check CHECK (public.audit_is_text(ticket, 64)),
+    CONSTRAINT audit_log_ticket_check CHECK (vault_etl.audit_is_text(ticket, 64)),
     CONSTRAINT intents_are_decided_outcomes_happen CHECK ((((phase = 'intent'::text) AND (decision = ANY (ARRAY['allowed'::text, 'denied'::text]))) OR ((phase = 'outcome'::text) AND (decision = ANY (ARRAY['done'::text, 'failed'::text])))))
 );
 
-COMMENT ON TABLE public.audit_log IS 'Every access to personal data and every change of keys, as an intent before and an outcome after it. docs/formats.md has the hash.';
+COMMENT ON TABLE vault_etl.audit_log IS 'Every access to personal data and every change of keys, as an intent before and an outcome after it. docs/formats.md has the hash.';
 
-COMMENT ON COLUMN public.audit_log.seq IS 'Gapless, from 1.';
+COMMENT ON COLUMN vault_etl.audit_log.seq IS 'Gapless, from 1.';
 
-COMMENT ON COLUMN public.audit_log.request_id IS 'Joins an intent and its outcome.';
+COMMENT ON COLUMN vault_etl.audit_log.request_id IS 'Joins an intent and its outcome.';
 
-COMMENT ON COLUMN public.audit_log.login IS 'The login of the session, which a client cannot choose.';
+COMMENT ON COLUMN vault_etl.audit_log.login IS 'The login of the session, which a client cannot choose.';
 
-COMMENT ON COLUMN public.audit_log.actor IS 'Who acts, as the client says.';
+COMMENT ON COLUMN vault_etl.audit_log.actor IS 'Who acts, as the client says.';
 
-COMMENT ON COLUMN public.audit_log.fields IS 'A set, in one spelling: sorted, of one dimension, from index 1.';
+COMMENT ON COLUMN vault_etl.audit_log.fields IS 'A set, in one spelling: sorted, of one dimension, from index 1.';
 
-COMMENT ON COLUMN public.audit_log.ticket IS 'A ticket of the caller; of some actions the SHA-256 of what the entry is about (docs/formats.md).';
+COMMENT ON COLUMN vault_etl.audit_log.ticket IS 'A ticket of the caller; of some actions the SHA-256 of what the entry is about (docs/formats.md).';
 
-COMMENT ON COLUMN public.audit_log.prev_hash IS 'The hash of the entry before.';
+COMMENT ON COLUMN vault_etl.audit_log.prev_hash IS 'The hash of the entry before.';
 
-COMMENT ON COLUMN public.audit_log.written_by IS 'The transaction that wrote the entry, which is not part of the hash: a function that discloses values asks for another transaction.';
+COMMENT ON COLUMN vault_etl.audit_log.written_by IS 'The transaction that wrote the entry, which is not part of the hash: a function that discloses values asks for another transaction.';
 
-CREATE FUNCTION public.audit_about(intent_seq bigint, after bigint) RETURNS SETOF public.audit_log
+CREATE FUNCTION vault_etl.audit_about(intent_seq bigint, after bigint) RETURNS SETOF vault_etl.audit_log
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    entry public.audit_log := public.audit_intent(intent_seq, ARRAY['reveal', 'quarantine show']);
+    entry vault_etl.audit_log := vault_etl.audit_intent(intent_seq, ARRAY['reveal', 'quarantine show']);
 BEGIN
     RETURN QUERY
-        SELECT * FROM public.audit_log AS l WHERE l.record_id = entry.record_id AND l.seq > after
+        SELECT * FROM vault_etl.audit_log AS l WHERE l.record_id = entry.record_id AND l.seq > after
         ORDER BY l.seq LIMIT 1000;
 END
 $$;
 
-COMMENT ON FUNCTION public.audit_about(intent_seq bigint, after bigint) IS 'Returns the entries of the log about the record or message of an intent, the next 1,000 after a seq: who accessed it, and why. For the person whose record it is, and with whom a reader shares the values.';
+COMMENT ON FUNCTION vault_etl.audit_about(intent_seq bigint, after bigint) IS 'Returns the entries of the log about the record or message of an intent, the next 1,000 after a seq: who accessed it, and why. For the person whose record it is, and with whom a reader shares the values.';
 
-CREATE FUNCTION public.audit_allowance() RETURNS TABLE(document text, reader boolean, an_hour integer, used bigint, oldest timestamp with time zone, newest timestamp with time zone)
+CREATE FUNCTION vault_etl.audit_allowance() RETURNS TABLE(document text, reader boolean, an_hour integer, used bigint, oldest timestamp with time zone, newest timestamp with time zone)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT
-        (SELECT p.document FROM public.reveal_policies AS p ORDER BY p.seq DESC LIMIT 1),
+        (SELECT p.document FROM vault_etl.reveal_policies AS p ORDER BY p.seq DESC LIMIT 1),
         pg_has_role(session_user, 'vault_etl_reveal', 'USAGE'), q.an_hour, u.used, u.oldest, u.newest
-    FROM (VALUES (false, public.audit_quota(false)), (true, public.audit_quota(true))) AS q (of_tokens, an_hour),
-        LATERAL public.audit_used(q.of_tokens) AS u
+    FROM (VALUES (false, vault_etl.audit_quota(false)), (true, vault_etl.audit_quota(true))) AS q (of_tokens, an_hour),
+        LATERAL vault_etl.audit_used(q.of_tokens) AS u
     ORDER BY q.of_tokens
 $$;
 
-COMMENT ON FUNCTION public.audit_allowance() IS 'Returns the policy in force (NULL: the default) and what this login has used of it, in two rows: its accesses, then its tokens. A person asks before many accesses, which are decided one by one all the same. `reader` says whether the login may make an access.';
+COMMENT ON FUNCTION vault_etl.audit_allowance() IS 'Returns the policy in force (NULL: the default) and what this login has used of it, in two rows: its accesses, then its tokens. A person asks before many accesses, which are decided one by one all the same. `reader` says whether the login may make an access.';
 
-CREATE FUNCTION public.audit_append(request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[], purpose text, ticket text, reason text, decision text, error_code text, amount integer DEFAULT NULL::integer) RETURNS TABLE(seq bigint, hash bytea, decided text, code text, login text, logged_at timestamp with time zone)
+CREATE FUNCTION vault_etl.audit_append(request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[], purpose text, ticket text, reason text, decision text, error_code text, amount integer DEFAULT NULL::integer) RETURNS TABLE(seq bigint, hash bytea, decided text, code text, login text, logged_at timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
     AS $$
 DECLARE
-    entry public.audit_log;
+    entry vault_etl.audit_log;
     denial text;
 BEGIN
-    PERFORM public.ensure_short_transaction();
-    PERFORM public.audit_validate(
+    PERFORM vault_etl.ensure_short_transaction();
+    PERFORM vault_etl.audit_validate(
         request_id, phase, actor, host, action, fields, purpose, ticket, reason, decision, error_code
     );
     -- A reason that itself begins like an amount gets the true amount in front: `audit verify` compares the first one.
@@ -205,55 +209,55 @@ BEGIN
         RAISE EXCEPTION 'this is not a valid entry of the audit log: invalid amount'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    PERFORM public.audit_lock();
+    PERFORM vault_etl.audit_lock();
     IF NOT EXISTS (
-        SELECT FROM public.audit_actions AS a, unnest(a.roles) AS role
+        SELECT FROM vault_etl.audit_actions AS a, unnest(a.roles) AS role
         WHERE a.action = audit_append.action AND pg_has_role(session_user, role, 'USAGE, SET')
     ) THEN
         denial := 'role';
     ELSIF decision = 'allowed' THEN
-        denial := public.audit_denial(action, fields, purpose, ticket, amount);
+        denial := vault_etl.audit_denial(action, fields, purpose, ticket, amount);
     END IF;
     IF denial IS NOT NULL AND phase = 'outcome' THEN
         RAISE EXCEPTION 'this login may not write this outcome' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    entry := public.audit_write(
+    entry := vault_etl.audit_write(
         request_id, phase, actor, host, action, record_id, fields, purpose, ticket,
         rtrim(left(concat(amount || ' values: ', reason), 500)),
         CASE WHEN denial IS NULL THEN decision ELSE 'denied' END, coalesce(denial, error_code)
     );
     IF amount IS NOT NULL AND entry.decision = 'allowed' THEN
-        INSERT INTO public.audit_amounts VALUES (entry.seq, audit_append.amount);
+        INSERT INTO vault_etl.audit_amounts VALUES (entry.seq, audit_append.amount);
     END IF;
     RETURN QUERY
         SELECT entry.seq, entry.hash, entry.decision, entry.error_code, entry.login, entry.logged_at;
 END
 $$;
 
-COMMENT ON FUNCTION public.audit_append(request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[], purpose text, ticket text, reason text, decision text, error_code text, amount integer) IS 'Appends an entry. This is the only way into the log for a client: commit_audit_append commits the entry before the client does what it is about. Returns what was decided, for which login and when: an intent that the policy denies, or whose action is not for a role of this login, is an entry too. `amount` is of an intent to find, or to make tokens of, so many values, and is written in front of the reason.';
+COMMENT ON FUNCTION vault_etl.audit_append(request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[], purpose text, ticket text, reason text, decision text, error_code text, amount integer) IS 'Appends an entry. This is the only way into the log for a client: commit_audit_append commits the entry before the client does what it is about. Returns what was decided, for which login and when: an intent that the policy denies, or whose action is not for a role of this login, is an entry too. `amount` is of an intent to find, or to make tokens of, so many values, and is written in front of the reason.';
 
-CREATE FUNCTION public.audit_checkpoint(signed_seq bigint, signed_hash bytea, key_hash bytea, signature bytea) RETURNS void
+CREATE FUNCTION vault_etl.audit_checkpoint(signed_seq bigint, signed_hash bytea, key_hash bytea, signature bytea) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
     AS $$
 BEGIN
-    IF (signed_hash = public.audit_hash_of(signed_seq)) IS NOT TRUE THEN
+    IF (signed_hash = vault_etl.audit_hash_of(signed_seq)) IS NOT TRUE THEN
         RAISE EXCEPTION 'this is not a checkpoint of this log' USING ERRCODE = 'insufficient_privilege';
     END IF;
     IF current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
     -- The rate is above that of outcomes. A reader checks each signature, which takes 0.1 ms.
-    PERFORM public.audit_rate('checkpoint', interval '60 s' / greatest(3600, 2 * public.audit_quota(false)));
-    INSERT INTO public.audit_checkpoints (seq, hash, key_hash, signature)
+    PERFORM vault_etl.audit_rate('checkpoint', interval '60 s' / greatest(3600, 2 * vault_etl.audit_quota(false)));
+    INSERT INTO vault_etl.audit_checkpoints (seq, hash, key_hash, signature)
     VALUES (signed_seq, signed_hash, key_hash, signature);
 END
 $$;
 
-COMMENT ON FUNCTION public.audit_checkpoint(signed_seq bigint, signed_hash bytea, key_hash bytea, signature bytea) IS 'Stores a signed head of an entry that exists. Readers check the signature.';
+COMMENT ON FUNCTION vault_etl.audit_checkpoint(signed_seq bigint, signed_hash bytea, key_hash bytea, signature bytea) IS 'Stores a signed head of an entry that exists. Readers check the signature.';
 
-CREATE FUNCTION public.audit_denial(action text, fields text[], purpose text, ticket text, amount integer) RETURNS text
+CREATE FUNCTION vault_etl.audit_denial(action text, fields text[], purpose text, ticket text, amount integer) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -263,10 +267,10 @@ DECLARE
     in_full text[];
     masked text[];
 BEGIN
-    IF NOT (SELECT a.is_access FROM public.audit_actions AS a WHERE a.action = audit_denial.action) THEN
+    IF NOT (SELECT a.is_access FROM vault_etl.audit_actions AS a WHERE a.action = audit_denial.action) THEN
         RETURN NULL;
     END IF;
-    SELECT p.document::jsonb INTO policy FROM public.reveal_policies AS p ORDER BY p.seq DESC LIMIT 1;
+    SELECT p.document::jsonb INTO policy FROM vault_etl.reveal_policies AS p ORDER BY p.seq DESC LIMIT 1;
     IF coalesce(policy -> 'purposes', '{}') <> '{}' THEN
         rule := policy -> 'purposes' -> purpose;
         IF rule IS NULL THEN
@@ -288,8 +292,8 @@ BEGIN
             RETURN 'ticket';
         END IF;
     END IF;
-    IF (SELECT u.used FROM public.audit_used(action = 'tokens') AS u) + coalesce(amount, 1)
-        > public.audit_quota(action = 'tokens')
+    IF (SELECT u.used FROM vault_etl.audit_used(action = 'tokens') AS u) + coalesce(amount, 1)
+        > vault_etl.audit_quota(action = 'tokens')
     THEN
         RETURN 'quota';
     END IF;
@@ -297,28 +301,28 @@ BEGIN
 END
 $_$;
 
-COMMENT ON FUNCTION public.audit_denial(action text, fields text[], purpose text, ticket text, amount integer) IS 'Returns why the policy denies an access, in one word; NULL if it does not. Called with the head of the log locked, so that a quota holds. A change of keys is no access: it is on the record, and under no policy.';
+COMMENT ON FUNCTION vault_etl.audit_denial(action text, fields text[], purpose text, ticket text, amount integer) IS 'Returns why the policy denies an access, in one word; NULL if it does not. Called with the head of the log locked, so that a quota holds. A change of keys is no access: it is on the record, and under no policy.';
 
-CREATE FUNCTION public.audit_disclose(intent_seq bigint) RETURNS TABLE(field text, ciphertext bytea, user_id text, create_date date, token uuid, token_generation smallint)
+CREATE FUNCTION vault_etl.audit_disclose(intent_seq bigint) RETURNS TABLE(field text, ciphertext bytea, user_id text, create_date date, token uuid, token_generation smallint)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
-    entry public.audit_log := public.audit_intent(
+    entry vault_etl.audit_log := vault_etl.audit_intent(
         intent_seq, ARRAY['reveal', 'reveal masked', 'quarantine show']
     );
 BEGIN
-    PERFORM public.audit_use(intent_seq, NULL::bytea);
+    PERFORM vault_etl.audit_use(intent_seq, NULL::bytea);
     IF entry.action = 'quarantine show' THEN
         RETURN QUERY
             SELECT 'quarantine'::text, q.body_ciphertext, NULL::text, NULL::date, NULL::uuid, NULL::smallint
-            FROM public.quarantine AS q
+            FROM vault_etl.quarantine AS q
             WHERE q.record_id = entry.record_id AND 'quarantine' = ANY (entry.fields);
     ELSE
         RETURN QUERY
             SELECT of_field.field, of_field.ciphertext, r.user_id, r.create_date, of_field.token, r.token_generation
-            FROM public.user_logins AS r,
+            FROM vault_etl.user_logins AS r,
                 LATERAL (VALUES
                     ('ip', r.ip_ciphertext, r.masked_ip),
                     ('device_id', r.device_id_ciphertext, r.masked_device_id)
@@ -328,56 +332,56 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.audit_disclose(intent_seq bigint) IS 'Returns what is needed to open the fields that a committed intent names: one row a field, once. No row if the record is missing, and NULL for a value that was erased. A body of quarantine has a ciphertext alone. A masked reveal gets the same: the client masks.';
+COMMENT ON FUNCTION vault_etl.audit_disclose(intent_seq bigint) IS 'Returns what is needed to open the fields that a committed intent names: one row a field, once. No row if the record is missing, and NULL for a value that was erased. A body of quarantine has a ciphertext alone. A masked reveal gets the same: the client masks.';
 
-CREATE FUNCTION public.audit_encode(value text[]) RETURNS bytea
+CREATE FUNCTION vault_etl.audit_encode(value text[]) RETURNS bytea
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT int2send(cardinality(value)::smallint)
-        || coalesce(string_agg(public.audit_encode(element), ''::bytea ORDER BY element COLLATE "C"), ''::bytea)
+        || coalesce(string_agg(vault_etl.audit_encode(element), ''::bytea ORDER BY element COLLATE "C"), ''::bytea)
     FROM unnest(value) AS element
 $$;
 
-COMMENT ON FUNCTION public.audit_encode(value text[]) IS 'Encodes a list: its length as uint16, then each element, sorted by bytes.';
+COMMENT ON FUNCTION vault_etl.audit_encode(value text[]) IS 'Encodes a list: its length as uint16, then each element, sorted by bytes.';
 
-CREATE FUNCTION public.audit_encode(value bytea) RETURNS bytea
+CREATE FUNCTION vault_etl.audit_encode(value bytea) RETURNS bytea
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT CASE WHEN value IS NULL THEN '\x00'::bytea ELSE '\x01'::bytea || int4send(length(value)) || value END
 $$;
 
-COMMENT ON FUNCTION public.audit_encode(value bytea) IS 'Encodes one column for the hash: 0x00 for NULL, otherwise 0x01, the length as uint32, and the bytes.';
+COMMENT ON FUNCTION vault_etl.audit_encode(value bytea) IS 'Encodes one column for the hash: 0x00 for NULL, otherwise 0x01, the length as uint32, and the bytes.';
 
-CREATE FUNCTION public.audit_encode(value text) RETURNS bytea
+CREATE FUNCTION vault_etl.audit_encode(value text) RETURNS bytea
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT public.audit_encode(convert_to(value, 'UTF8'))
+    SELECT vault_etl.audit_encode(convert_to(value, 'UTF8'))
 $$;
 
-COMMENT ON FUNCTION public.audit_encode(value text) IS 'Encodes a text as its UTF-8 bytes.';
+COMMENT ON FUNCTION vault_etl.audit_encode(value text) IS 'Encodes a text as its UTF-8 bytes.';
 
-CREATE FUNCTION public.audit_find(intent_seq bigint, nonce bytea, tokens uuid[], max_ids integer) RETURNS TABLE(record_id uuid, user_id text, create_date date, event_time timestamp with time zone, holders bigint, value integer)
+CREATE FUNCTION vault_etl.audit_find(intent_seq bigint, nonce bytea, tokens uuid[], max_ids integer) RETURNS TABLE(record_id uuid, user_id text, create_date date, event_time timestamp with time zone, holders bigint, value integer)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
-    entry public.audit_log := public.audit_intent(intent_seq, ARRAY['find']);
-    amount integer := coalesce((SELECT a.amount FROM public.audit_amounts AS a WHERE a.seq = intent_seq), 1);
+    entry vault_etl.audit_log := vault_etl.audit_intent(intent_seq, ARRAY['find']);
+    amount integer := coalesce((SELECT a.amount FROM vault_etl.audit_amounts AS a WHERE a.seq = intent_seq), 1);
     each_has integer := cardinality(tokens) / amount;
 BEGIN
     IF cardinality(entry.fields) <> 1 OR array_ndims(tokens) IS DISTINCT FROM 1
         OR cardinality(tokens) <> amount * each_has OR each_has > (
-            SELECT count(*) FROM public.data_keys AS k
+            SELECT count(*) FROM vault_etl.data_keys AS k
             WHERE k.purpose = 'token' AND k.field = entry.fields[1] AND k.state <> 'destroyed'
         )
     THEN
         RAISE EXCEPTION 'the tokens do not fit the values and the field of the intent' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    UPDATE public.audit_disclosed AS s SET search = NULL
+    UPDATE vault_etl.audit_disclosed AS s SET search = NULL
     WHERE s.seq = intent_seq AND s.written_by <> pg_current_xact_id() AND length(nonce) = 32
         AND s.search = sha256('vault-etl/1/search'::bytea || nonce || (
             SELECT string_agg(uuid_send(t.token), ''::bytea ORDER BY t.place)
@@ -393,17 +397,17 @@ BEGIN
             FROM unnest(tokens) WITH ORDINALITY AS t (token, place)
         ), held AS (  -- `before`: the token in the column that is read first
             SELECT w.value, NULL::uuid AS before, r.record_id, r.user_id, r.create_date, r.event_time
-            FROM wanted AS w JOIN public.user_logins AS r ON r.masked_ip = w.token WHERE entry.fields = ARRAY['ip']
+            FROM wanted AS w JOIN vault_etl.user_logins AS r ON r.masked_ip = w.token WHERE entry.fields = ARRAY['ip']
             UNION ALL
             SELECT w.value, r.masked_ip, r.record_id, r.user_id, r.create_date, r.event_time
-            FROM wanted AS w JOIN public.user_logins AS r ON r.next_masked_ip = w.token WHERE entry.fields = ARRAY['ip']
+            FROM wanted AS w JOIN vault_etl.user_logins AS r ON r.next_masked_ip = w.token WHERE entry.fields = ARRAY['ip']
             UNION ALL
             SELECT w.value, NULL, r.record_id, r.user_id, r.create_date, r.event_time
-            FROM wanted AS w JOIN public.user_logins AS r ON r.masked_device_id = w.token
+            FROM wanted AS w JOIN vault_etl.user_logins AS r ON r.masked_device_id = w.token
             WHERE entry.fields = ARRAY['device_id']
             UNION ALL
             SELECT w.value, r.masked_device_id, r.record_id, r.user_id, r.create_date, r.event_time
-            FROM wanted AS w JOIN public.user_logins AS r ON r.next_masked_device_id = w.token
+            FROM wanted AS w JOIN vault_etl.user_logins AS r ON r.next_masked_device_id = w.token
             WHERE entry.fields = ARRAY['device_id']
         ), ranked AS (
             SELECT h.*, count(*) OVER (PARTITION BY h.value) AS holders,
@@ -416,20 +420,20 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.audit_find(intent_seq bigint, nonce bytea, tokens uuid[], max_ids integer) IS 'Returns who holds the values of an intent in its one field, once: of each value the newest records, 1,000 at most, and how many hold it in all. The tokens are those that another, committed transaction bound to the intent: the same number for each value, one value after the other, and no more of one than the field has token keys. `value` counts the values from 0. Returns 100,000 rows at most, the newest of each value first.';
+COMMENT ON FUNCTION vault_etl.audit_find(intent_seq bigint, nonce bytea, tokens uuid[], max_ids integer) IS 'Returns who holds the values of an intent in its one field, once: of each value the newest records, 1,000 at most, and how many hold it in all. The tokens are those that another, committed transaction bound to the intent: the same number for each value, one value after the other, and no more of one than the field has token keys. `value` counts the values from 0. Returns 100,000 rows at most, the newest of each value first.';
 
-CREATE FUNCTION public.audit_find_user(intent_seq bigint, nonce bytea, user_id text) RETURNS TABLE(record_id uuid, device_type text, locale text, app_version text, create_date date, event_time timestamp with time zone, holders bigint)
+CREATE FUNCTION vault_etl.audit_find_user(intent_seq bigint, nonce bytea, user_id text) RETURNS TABLE(record_id uuid, device_type text, locale text, app_version text, create_date date, event_time timestamp with time zone, holders bigint)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
-    entry public.audit_log := public.audit_intent(intent_seq, ARRAY['find']);
+    entry vault_etl.audit_log := vault_etl.audit_intent(intent_seq, ARRAY['find']);
 BEGIN
     IF entry.fields <> '{}' THEN
         RAISE EXCEPTION 'this intent finds values, not a user' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    UPDATE public.audit_disclosed AS s SET search = NULL
+    UPDATE vault_etl.audit_disclosed AS s SET search = NULL
     WHERE s.seq = intent_seq AND s.written_by <> pg_current_xact_id() AND length(nonce) = 32
         AND s.search = sha256(
             'vault-etl/1/search-user'::bytea || nonce || convert_to(audit_find_user.user_id, 'UTF8')
@@ -439,15 +443,15 @@ BEGIN
     END IF;
     RETURN QUERY
         SELECT r.record_id, r.device_type, r.locale, r.app_version, r.create_date, r.event_time, count(*) OVER ()
-        FROM public.user_logins AS r
+        FROM vault_etl.user_logins AS r
         WHERE r.user_id = audit_find_user.user_id
         ORDER BY r.record_id DESC LIMIT 100000;
 END
 $$;
 
-COMMENT ON FUNCTION public.audit_find_user(intent_seq bigint, nonce bytea, user_id text) IS 'Returns the records of one user in plain columns, the newest 100,000, and how many there are in all; once. The intent is to find, with no field, and another, committed transaction bound it to this user. Reads the whole table: 0.4 s for each million rows.';
+COMMENT ON FUNCTION vault_etl.audit_find_user(intent_seq bigint, nonce bytea, user_id text) IS 'Returns the records of one user in plain columns, the newest 100,000, and how many there are in all; once. The intent is to find, with no field, and another, committed transaction bound it to this user. Reads the whole table: 0.4 s for each million rows.';
 
-CREATE FUNCTION public.audit_hash(entry public.audit_log) RETURNS bytea
+CREATE FUNCTION vault_etl.audit_hash(entry vault_etl.audit_log) RETURNS bytea
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -455,60 +459,60 @@ CREATE FUNCTION public.audit_hash(entry public.audit_log) RETURNS bytea
         'vault-etl/1/audit'::bytea
         || int8send(entry.seq)
         || int8send((extract(epoch FROM entry.logged_at) * 1000000)::bigint)
-        || public.audit_encode(entry.request_id::text)
-        || public.audit_encode(entry.phase)
-        || public.audit_encode(entry.login)
-        || public.audit_encode(entry.client_address)
-        || public.audit_encode(entry.actor)
-        || public.audit_encode(entry.host)
-        || public.audit_encode(entry.action)
-        || public.audit_encode(entry.record_id::text)
-        || public.audit_encode(entry.fields)
-        || public.audit_encode(entry.purpose)
-        || public.audit_encode(entry.ticket)
-        || public.audit_encode(entry.reason)
-        || public.audit_encode(entry.decision)
-        || public.audit_encode(entry.error_code)
-        || public.audit_encode(entry.prev_hash)
+        || vault_etl.audit_encode(entry.request_id::text)
+        || vault_etl.audit_encode(entry.phase)
+        || vault_etl.audit_encode(entry.login)
+        || vault_etl.audit_encode(entry.client_address)
+        || vault_etl.audit_encode(entry.actor)
+        || vault_etl.audit_encode(entry.host)
+        || vault_etl.audit_encode(entry.action)
+        || vault_etl.audit_encode(entry.record_id::text)
+        || vault_etl.audit_encode(entry.fields)
+        || vault_etl.audit_encode(entry.purpose)
+        || vault_etl.audit_encode(entry.ticket)
+        || vault_etl.audit_encode(entry.reason)
+        || vault_etl.audit_encode(entry.decision)
+        || vault_etl.audit_encode(entry.error_code)
+        || vault_etl.audit_encode(entry.prev_hash)
     )
 $$;
 
-COMMENT ON FUNCTION public.audit_hash(entry public.audit_log) IS 'Returns the hash of an entry (docs/formats.md).';
+COMMENT ON FUNCTION vault_etl.audit_hash(entry vault_etl.audit_log) IS 'Returns the hash of an entry (docs/formats.md).';
 
-CREATE FUNCTION public.audit_hash_of(signed_seq bigint) RETURNS bytea
+CREATE FUNCTION vault_etl.audit_hash_of(signed_seq bigint) RETURNS bytea
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT l.hash FROM public.audit_log AS l WHERE l.seq = signed_seq
+    SELECT l.hash FROM vault_etl.audit_log AS l WHERE l.seq = signed_seq
     UNION ALL
-    SELECT sha256('vault-etl/1/audit-genesis'::bytea || uuid_send(v.vault_id)) FROM public.vault AS v
+    SELECT sha256('vault-etl/1/audit-genesis'::bytea || uuid_send(v.vault_id)) FROM vault_etl.vault AS v
     WHERE signed_seq = 0
 $$;
 
-COMMENT ON FUNCTION public.audit_hash_of(signed_seq bigint) IS 'Returns the hash of an entry, under 0 that of the head of an empty log; NULL for an entry that is missing.';
+COMMENT ON FUNCTION vault_etl.audit_hash_of(signed_seq bigint) IS 'Returns the hash of an entry, under 0 that of the head of an empty log; NULL for an entry that is missing.';
 
-CREATE FUNCTION public.audit_holder() RETURNS TABLE(pid integer, login text, since timestamp with time zone, visible boolean)
+CREATE FUNCTION vault_etl.audit_holder() RETURNS TABLE(pid integer, login text, since timestamp with time zone, visible boolean)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT l.pid, a.usename::text, a.xact_start, pg_has_role('pg_read_all_stats', 'USAGE')
     FROM (VALUES (true)) AS one (one)
-    LEFT JOIN pg_locks AS l ON l.locktype = 'relation' AND l.relation = 'public.audit_turn'::regclass
+    LEFT JOIN pg_locks AS l ON l.locktype = 'relation' AND l.relation = 'vault_etl.audit_turn'::regclass
         AND l.mode = 'ExclusiveLock' AND l.granted
         AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
     LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
 $$;
 
-COMMENT ON FUNCTION public.audit_holder() IS 'Returns the session that holds the turn to write, since when its transaction runs, and whether that time is visible. One row, with NULLs if no session holds the turn.';
+COMMENT ON FUNCTION vault_etl.audit_holder() IS 'Returns the session that holds the turn to write, since when its transaction runs, and whether that time is visible. One row, with NULLs if no session holds the turn.';
 
-CREATE FUNCTION public.audit_intent(intent_seq bigint, actions text[]) RETURNS public.audit_log
+CREATE FUNCTION vault_etl.audit_intent(intent_seq bigint, actions text[]) RETURNS vault_etl.audit_log
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    entry public.audit_log;
+    entry vault_etl.audit_log;
 BEGIN
-    SELECT * INTO entry FROM public.audit_log WHERE seq = intent_seq;
+    SELECT * INTO entry FROM vault_etl.audit_log WHERE seq = intent_seq;
     -- A row that is visible and was written by another transaction is committed. A savepoint makes no difference,
     -- because written_by is the id of the top transaction.
     IF NOT FOUND OR entry.written_by = pg_current_xact_id()
@@ -523,9 +527,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.audit_intent(intent_seq bigint, actions text[]) IS 'Returns the entry, if it discloses something now: an allowed intent to do one of these actions, of this login, committed by another transaction, and at most 60 s old. Raises 42501 otherwise, with the same words for any other seq.';
+COMMENT ON FUNCTION vault_etl.audit_intent(intent_seq bigint, actions text[]) IS 'Returns the entry, if it discloses something now: an allowed intent to do one of these actions, of this login, committed by another transaction, and at most 60 s old. Raises 42501 otherwise, with the same words for any other seq.';
 
-CREATE FUNCTION public.audit_is_append_only() RETURNS trigger
+CREATE FUNCTION vault_etl.audit_is_append_only() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -534,16 +538,16 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.audit_is_append_only() IS 'Refuses a change of the audit log. 0013_segments.sql says which entries may be deleted, and when.';
+COMMENT ON FUNCTION vault_etl.audit_is_append_only() IS 'Refuses a change of the audit log. 0013_segments.sql says which entries may be deleted, and when.';
 
-CREATE FUNCTION public.audit_is_in_a_segment() RETURNS trigger
+CREATE FUNCTION vault_etl.audit_is_in_a_segment() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-    IF OLD.seq <= (SELECT max(s.last_seq) FROM public.audit_segments AS s) AND NOT (
+    IF OLD.seq <= (SELECT max(s.last_seq) FROM vault_etl.audit_segments AS s) AND NOT (
         TG_TABLE_NAME = 'audit_checkpoints'
-        AND EXISTS (SELECT FROM public.audit_segments AS s WHERE s.last_seq = OLD.seq)
+        AND EXISTS (SELECT FROM vault_etl.audit_segments AS s WHERE s.last_seq = OLD.seq)
     ) THEN
         RETURN OLD;
     END IF;
@@ -551,25 +555,25 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.audit_is_in_a_segment() IS 'Lets the owner, who alone has the right, delete what is in a segment on the record, and nothing else. The checkpoint of the last entry of a segment stays: it signs all that was before it.';
+COMMENT ON FUNCTION vault_etl.audit_is_in_a_segment() IS 'Lets the owner, who alone has the right, delete what is in a segment on the record, and nothing else. The checkpoint of the last entry of a segment stays: it signs all that was before it.';
 
-CREATE FUNCTION public.audit_kept(first_seq bigint, last_seq bigint) RETURNS TABLE(seq bigint, hash bytea)
+CREATE FUNCTION vault_etl.audit_kept(first_seq bigint, last_seq bigint) RETURNS TABLE(seq bigint, hash bytea)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT l.seq, l.hash FROM public.audit_log AS l
+    SELECT l.seq, l.hash FROM vault_etl.audit_log AS l
     WHERE l.seq >= audit_kept.first_seq AND l.seq <= audit_kept.last_seq AND (
-        EXISTS (SELECT FROM public.reveal_policies AS b WHERE b.seq = l.seq)
-        OR EXISTS (SELECT FROM public.audit_keys AS b WHERE b.seq = l.seq)
-        OR EXISTS (SELECT FROM public.key_changes AS b WHERE b.seq = l.seq)
-        OR EXISTS (SELECT FROM public.audit_segments AS b WHERE b.seq = l.seq)
+        EXISTS (SELECT FROM vault_etl.reveal_policies AS b WHERE b.seq = l.seq)
+        OR EXISTS (SELECT FROM vault_etl.audit_keys AS b WHERE b.seq = l.seq)
+        OR EXISTS (SELECT FROM vault_etl.key_changes AS b WHERE b.seq = l.seq)
+        OR EXISTS (SELECT FROM vault_etl.audit_segments AS b WHERE b.seq = l.seq)
         OR CASE l.phase
             WHEN 'intent' THEN l.decision = 'allowed' AND NOT EXISTS (
-                SELECT FROM public.audit_log AS o
+                SELECT FROM vault_etl.audit_log AS o
                 WHERE o.request_id = l.request_id AND o.phase = 'outcome' AND o.seq <= audit_kept.last_seq
             )
             ELSE NOT EXISTS (
-                SELECT FROM public.audit_log AS i
+                SELECT FROM vault_etl.audit_log AS i
                 WHERE i.request_id = l.request_id AND i.phase = 'intent' AND i.seq >= audit_kept.first_seq
             )
         END
@@ -577,9 +581,9 @@ CREATE FUNCTION public.audit_kept(first_seq bigint, last_seq bigint) RETURNS TAB
     ORDER BY l.seq
 $$;
 
-COMMENT ON FUNCTION public.audit_kept(first_seq bigint, last_seq bigint) IS 'Returns the entries of a segment that stay: entries that set something which is still read (a policy, a key, a segment); intents without an outcome in the segment, so that audit verify names those that have none; and outcomes of intents before it. It follows from the segment and from rows that never change, so the result is the same before and after the other entries are deleted.';
+COMMENT ON FUNCTION vault_etl.audit_kept(first_seq bigint, last_seq bigint) IS 'Returns the entries of a segment that stay: entries that set something which is still read (a policy, a key, a segment); intents without an outcome in the segment, so that audit verify names those that have none; and outcomes of intents before it. It follows from the segment and from rows that never change, so the result is the same before and after the other entries are deleted.';
 
-CREATE TABLE public.audit_head (
+CREATE TABLE vault_etl.audit_head (
     one boolean DEFAULT true NOT NULL,
     seq bigint NOT NULL,
     hash bytea NOT NULL,
@@ -587,9 +591,9 @@ CREATE TABLE public.audit_head (
     CONSTRAINT audit_head_one_check CHECK (one)
 );
 
-COMMENT ON TABLE public.audit_head IS 'The end of the chain: the number and hash of the newest entry.';
+COMMENT ON TABLE vault_etl.audit_head IS 'The end of the chain: the number and hash of the newest entry.';
 
-CREATE FUNCTION public.audit_lock() RETURNS public.audit_head
+CREATE FUNCTION vault_etl.audit_lock() RETURNS vault_etl.audit_head
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -597,46 +601,46 @@ DECLARE
     me text := session_user;
     patience text := current_setting('lock_timeout');
     deadline timestamptz := clock_timestamp() + coalesce(nullif(patience, '0')::interval, interval '10 s');
-    head public.audit_head;
+    head vault_etl.audit_head;
 BEGIN
-    PERFORM public.ensure_short_transaction();
+    PERFORM vault_etl.ensure_short_transaction();
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'the audit log is written in READ COMMITTED' USING ERRCODE = 'invalid_transaction_state';
     END IF;
-    INSERT INTO public.audit_rates (login, kind, paid_until) VALUES (me, 'entry', '-infinity')
+    INSERT INTO vault_etl.audit_rates (login, kind, paid_until) VALUES (me, 'entry', '-infinity')
     ON CONFLICT DO NOTHING;
-    PERFORM FROM public.audit_rates AS r WHERE r.login = me AND r.kind = 'entry' FOR UPDATE;
+    PERFORM FROM vault_etl.audit_rates AS r WHERE r.login = me AND r.kind = 'entry' FOR UPDATE;
     PERFORM set_config('lock_timeout', greatest(1, ceil(
         extract(epoch FROM deadline - clock_timestamp()) * 1000
     ))::integer::text, true);
-    LOCK TABLE public.audit_turn IN EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.audit_turn IN EXCLUSIVE MODE;
     PERFORM set_config('lock_timeout', patience, true);
-    SELECT * INTO STRICT head FROM public.audit_head;
+    SELECT * INTO STRICT head FROM vault_etl.audit_head;
     RETURN head;
 END
 $$;
 
-COMMENT ON FUNCTION public.audit_lock() IS 'Waits for the turn to write, in the order of arrival, and holds it until the transaction ends. Waits as long as the lock_timeout of the caller says, or 10 s. The sessions of a login wait for each other first, so that many of them take one place.';
+COMMENT ON FUNCTION vault_etl.audit_lock() IS 'Waits for the turn to write, in the order of arrival, and holds it until the transaction ends. Waits as long as the lock_timeout of the caller says, or 10 s. The sessions of a login wait for each other first, so that many of them take one place.';
 
-CREATE FUNCTION public.audit_matches(entry public.audit_log, since timestamp with time zone, until timestamp with time zone, record_id uuid, field text, action text, ticket text, actor text) RETURNS boolean
+CREATE FUNCTION vault_etl.audit_matches(entry vault_etl.audit_log, since timestamp with time zone, until timestamp with time zone, record_id uuid, field text, action text, ticket text, actor text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (((since IS NULL) OR ((entry).logged_at >= since)) AND ((until IS NULL) OR ((entry).logged_at < until)) AND ((record_id IS NULL) OR ((entry).record_id = record_id)) AND ((field IS NULL) OR (field = ANY ((entry).fields))) AND ((action IS NULL) OR ((entry).action = action)) AND ((ticket IS NULL) OR ((entry).ticket = ticket)) AND ((actor IS NULL) OR ((entry).actor = actor) OR ((entry).login = actor)));
 
-COMMENT ON FUNCTION public.audit_matches(entry public.audit_log, since timestamp with time zone, until timestamp with time zone, record_id uuid, field text, action text, ticket text, actor text) IS 'Says whether an entry matches all arguments that are not NULL; `actor` is the actor or the login. Inlined, so indexes serve it.';
+COMMENT ON FUNCTION vault_etl.audit_matches(entry vault_etl.audit_log, since timestamp with time zone, until timestamp with time zone, record_id uuid, field text, action text, ticket text, actor text) IS 'Says whether an entry matches all arguments that are not NULL; `actor` is the actor or the login. Inlined, so indexes serve it.';
 
-CREATE FUNCTION public.audit_quota(of_tokens boolean) RETURNS integer
+CREATE FUNCTION vault_etl.audit_quota(of_tokens boolean) RETURNS integer
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT coalesce((
         SELECT (p.document::jsonb ->> CASE WHEN of_tokens THEN 'tokens_an_hour' ELSE 'reveals_an_hour' END)::integer
-        FROM public.reveal_policies AS p ORDER BY p.seq DESC LIMIT 1
+        FROM vault_etl.reveal_policies AS p ORDER BY p.seq DESC LIMIT 1
     ), CASE WHEN of_tokens THEN 10000 ELSE 50 END)
 $$;
 
-COMMENT ON FUNCTION public.audit_quota(of_tokens boolean) IS 'Returns what the policy in force allows a login in an hour: accesses, or values to make tokens of. Tokens have a quota of their own, because they show nothing of a record.';
+COMMENT ON FUNCTION vault_etl.audit_quota(of_tokens boolean) IS 'Returns what the policy in force allows a login in an hour: accesses, or values to make tokens of. Tokens have a quota of their own, because they show nothing of a record.';
 
-CREATE FUNCTION public.audit_rate(kind text, cost interval) RETURNS void
+CREATE FUNCTION vault_etl.audit_rate(kind text, cost interval) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
@@ -646,7 +650,7 @@ DECLARE
     limited timestamptz := now + interval '60 s';
     paid timestamptz;
 BEGIN
-    INSERT INTO public.audit_rates AS r (login, kind, paid_until) VALUES (session_user, audit_rate.kind, now + cost)
+    INSERT INTO vault_etl.audit_rates AS r (login, kind, paid_until) VALUES (session_user, audit_rate.kind, now + cost)
     ON CONFLICT ON CONSTRAINT audit_rates_pkey
         DO UPDATE SET paid_until = greatest(least(r.paid_until, limited), now) + cost
     RETURNING r.paid_until INTO paid;
@@ -657,28 +661,28 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.audit_rate(kind text, cost interval) IS 'Takes `cost`, at most 60 s, from what this login may write of a kind. A login may be ahead by 60 s. After that this raises VE429, whose detail says how many seconds to wait, and nothing is written. A clock that went back delays a login by a minute at most.';
+COMMENT ON FUNCTION vault_etl.audit_rate(kind text, cost interval) IS 'Takes `cost`, at most 60 s, from what this login may write of a kind. A login may be ahead by 60 s. After that this raises VE429, whose detail says how many seconds to wait, and nothing is written. A clock that went back delays a login by a minute at most.';
 
-CREATE FUNCTION public.audit_register_key(request_id uuid, actor text, host text, reason text, kms_key_arn text, public_key bytea, signed_seq bigint, signature bytea) RETURNS TABLE(seq bigint, hash bytea)
+CREATE FUNCTION vault_etl.audit_register_key(request_id uuid, actor text, host text, reason text, kms_key_arn text, public_key bytea, signed_seq bigint, signature bytea) RETURNS TABLE(seq bigint, hash bytea)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
     AS $_$
 DECLARE
-    origin text := (SELECT format('vault-etl/audit-key/%s', v.vault_id) FROM public.vault AS v);
+    origin text := (SELECT format('vault-etl/audit-key/%s', v.vault_id) FROM vault_etl.vault AS v);
     note text := format(
         E'%s\n%s\n%s\n%s\n%s\n\n\u2014 %s %s\n',
-        origin, signed_seq, encode(public.audit_hash_of(signed_seq), 'base64'), kms_key_arn,
+        origin, signed_seq, encode(vault_etl.audit_hash_of(signed_seq), 'base64'), kms_key_arn,
         translate(encode(public_key, 'base64'), E'\n', ''), origin,
         translate(encode(substr(sha256(public_key), 1, 4) || signature, 'base64'), E'\n', '')
     );
     digest text := encode(sha256(convert_to(note, 'UTF8')), 'hex');
     me text := session_user;
     a_day_ago timestamptz := clock_timestamp() - interval '1 day';
-    intent public.audit_log;
-    outcome public.audit_log;
+    intent vault_etl.audit_log;
+    outcome vault_etl.audit_log;
 BEGIN
-    PERFORM public.ensure_short_transaction();
+    PERFORM vault_etl.ensure_short_transaction();
     IF (
         octet_length(kms_key_arn) <= 2048 AND kms_key_arn ~ '^arn:[!-~]+$'
         AND length(public_key) = 91
@@ -687,31 +691,31 @@ BEGIN
         )
         AND length(signature) BETWEEN 8 AND 72 AND get_byte(signature, 0) = 48
         AND get_byte(signature, 1) = length(signature) - 2
-        AND public.audit_hash_of(signed_seq) IS NOT NULL
+        AND vault_etl.audit_hash_of(signed_seq) IS NOT NULL
     ) IS NOT TRUE THEN
         RAISE EXCEPTION 'this does not register a key of this log' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    PERFORM public.audit_lock();
+    PERFORM vault_etl.audit_lock();
     IF (
-        SELECT count(*) FROM public.audit_keys AS k JOIN public.audit_log AS l ON l.seq = k.seq
+        SELECT count(*) FROM vault_etl.audit_keys AS k JOIN vault_etl.audit_log AS l ON l.seq = k.seq
         WHERE l.login = me AND l.logged_at > a_day_ago
     ) >= 20 THEN
         RAISE EXCEPTION 'this login has registered twenty keys today' USING ERRCODE = 'configuration_limit_exceeded';
     END IF;
-    intent := public.audit_write(
+    intent := vault_etl.audit_write(
         request_id, 'intent', actor, host, 'audit key', NULL::uuid, '{}'::text[], NULL, digest, reason, 'allowed', NULL
     );
-    INSERT INTO public.audit_keys VALUES (intent.seq, note);
-    outcome := public.audit_write(
+    INSERT INTO vault_etl.audit_keys VALUES (intent.seq, note);
+    outcome := vault_etl.audit_write(
         request_id, 'outcome', actor, host, 'audit key', NULL::uuid, '{}'::text[], NULL, digest, reason, 'done', NULL
     );
     RETURN QUERY SELECT outcome.seq, outcome.hash;
 END
 $_$;
 
-COMMENT ON FUNCTION public.audit_register_key(request_id uuid, actor text, host text, reason text, kms_key_arn text, public_key bytea, signed_seq bigint, signature bytea) IS 'Registers a key, on the record: signers take its signature from then on. The note is made here, of checked parts: an entry that exists, this vault, and a public key on P-256. A login registers twenty keys a day at most, because every signer reads all registrations.';
+COMMENT ON FUNCTION vault_etl.audit_register_key(request_id uuid, actor text, host text, reason text, kms_key_arn text, public_key bytea, signed_seq bigint, signature bytea) IS 'Registers a key, on the record: signers take its signature from then on. The note is made here, of checked parts: an entry that exists, this vault, and a public key on P-256. A login registers twenty keys a day at most, because every signer reads all registrations.';
 
-CREATE FUNCTION public.audit_search(intent_seq bigint, digest bytea) RETURNS void
+CREATE FUNCTION vault_etl.audit_search(intent_seq bigint, digest bytea) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -719,35 +723,35 @@ BEGIN
     IF length(digest) IS DISTINCT FROM 32 THEN
         RAISE EXCEPTION 'a digest has 32 bytes' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    PERFORM public.audit_intent(intent_seq, ARRAY['find']);
-    PERFORM public.audit_use(intent_seq, digest);
+    PERFORM vault_etl.audit_intent(intent_seq, ARRAY['find']);
+    PERFORM vault_etl.audit_use(intent_seq, digest);
 END
 $$;
 
-COMMENT ON FUNCTION public.audit_search(intent_seq bigint, digest bytea) IS 'Binds a committed intent to find to one set of tokens, or to one user, by a digest that says nothing about them (docs/formats.md). The caller commits it. Otherwise a client could search, roll back, and search for other tokens under the same intent.';
+COMMENT ON FUNCTION vault_etl.audit_search(intent_seq bigint, digest bytea) IS 'Binds a committed intent to find to one set of tokens, or to one user, by a digest that says nothing about them (docs/formats.md). The caller commits it. Otherwise a client could search, roll back, and search for other tokens under the same intent.';
 
-CREATE FUNCTION public.audit_segment_add(request_id uuid, actor text, host text, reason text, first_seq bigint, last_seq bigint, prev_hash bytea, last_hash bytea, manifest_sha256 bytea, location text) RETURNS TABLE(seq bigint, hash bytea)
+CREATE FUNCTION vault_etl.audit_segment_add(request_id uuid, actor text, host text, reason text, first_seq bigint, last_seq bigint, prev_hash bytea, last_hash bytea, manifest_sha256 bytea, location text) RETURNS TABLE(seq bigint, hash bytea)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
     AS $$
 DECLARE
-    made public.audit_segments;
+    made vault_etl.audit_segments;
     digest text;
-    intent public.audit_log;
-    outcome public.audit_log;
+    intent vault_etl.audit_log;
+    outcome vault_etl.audit_log;
 BEGIN
     SELECT count(*), sha256(coalesce(string_agg(int8send(k.seq) || k.hash, ''::bytea ORDER BY k.seq), ''))
     INTO made.kept, made.kept_sha256
-    FROM public.audit_kept(audit_segment_add.first_seq, audit_segment_add.last_seq) AS k;
-    SELECT l.logged_at INTO made.last_at FROM public.audit_log AS l
+    FROM vault_etl.audit_kept(audit_segment_add.first_seq, audit_segment_add.last_seq) AS k;
+    SELECT l.logged_at INTO made.last_at FROM vault_etl.audit_log AS l
     WHERE l.seq = audit_segment_add.last_seq AND l.hash = audit_segment_add.last_hash
         AND l.logged_at < clock_timestamp() - interval '1 day'
         AND EXISTS (
-            SELECT FROM public.audit_log AS f
+            SELECT FROM vault_etl.audit_log AS f
             WHERE f.seq = audit_segment_add.first_seq AND f.prev_hash = audit_segment_add.prev_hash
         )
-        AND EXISTS (SELECT FROM public.audit_checkpoints AS c WHERE c.seq = l.seq AND c.hash = l.hash);
+        AND EXISTS (SELECT FROM vault_etl.audit_checkpoints AS c WHERE c.seq = l.seq AND c.hash = l.hash);
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the segment must end with an entry that is older than a day and has a checkpoint'
             USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -758,18 +762,18 @@ BEGIN
     made.last_hash := audit_segment_add.last_hash;
     made.manifest_sha256 := audit_segment_add.manifest_sha256;
     made.location := audit_segment_add.location;
-    digest := encode(sha256(convert_to(public.audit_segment_text(made), 'UTF8')), 'hex');
-    PERFORM public.audit_lock();
+    digest := encode(sha256(convert_to(vault_etl.audit_segment_text(made), 'UTF8')), 'hex');
+    PERFORM vault_etl.audit_lock();
     -- Checked behind the lock: of two sessions that add the same segment, one finds the segment of the other.
-    IF made.first_seq <> (SELECT coalesce(max(s.last_seq), 0) + 1 FROM public.audit_segments AS s) THEN
+    IF made.first_seq <> (SELECT coalesce(max(s.last_seq), 0) + 1 FROM vault_etl.audit_segments AS s) THEN
         RAISE EXCEPTION 'the segment does not continue the last one' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    intent := public.audit_write(
+    intent := vault_etl.audit_write(
         request_id, 'intent', actor, host, 'audit trim', NULL::uuid, '{}'::text[], NULL, digest, reason, 'allowed', NULL
     );
     made.seq := intent.seq;
-    INSERT INTO public.audit_segments SELECT made.*;
-    outcome := public.audit_write(
+    INSERT INTO vault_etl.audit_segments SELECT made.*;
+    outcome := vault_etl.audit_write(
         request_id, 'outcome', actor, host, 'audit trim', NULL::uuid, '{}'::text[], NULL, digest,
         format(
             'entries %s to %s may be deleted, and %s of them stay', made.first_seq, made.last_seq, made.kept
@@ -780,37 +784,37 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.audit_segment_add(request_id uuid, actor text, host text, reason text, first_seq bigint, last_seq bigint, prev_hash bytea, last_hash bytea, manifest_sha256 bytea, location text) IS 'Puts a segment on the record, with its two entries: from then on its entries may be deleted. The segment continues the last one, and ends with an entry that has a checkpoint and is older than a day, since quotas count the last hour and registrations the last day. The caller checks that the files have these entries. Raises 55000 for any other segment.';
+COMMENT ON FUNCTION vault_etl.audit_segment_add(request_id uuid, actor text, host text, reason text, first_seq bigint, last_seq bigint, prev_hash bytea, last_hash bytea, manifest_sha256 bytea, location text) IS 'Puts a segment on the record, with its two entries: from then on its entries may be deleted. The segment continues the last one, and ends with an entry that has a checkpoint and is older than a day, since quotas count the last hour and registrations the last day. The caller checks that the files have these entries. Raises 55000 for any other segment.';
 
-CREATE FUNCTION public.audit_segment_delete(last_seq bigint) RETURNS bigint
+CREATE FUNCTION vault_etl.audit_segment_delete(last_seq bigint) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    segment public.audit_segments;
+    segment vault_etl.audit_segments;
     kept bigint[];
     kept_sha256 bytea;
     deleted bigint;
 BEGIN
-    SELECT s.* INTO STRICT segment FROM public.audit_segments AS s WHERE s.last_seq = audit_segment_delete.last_seq;
+    SELECT s.* INTO STRICT segment FROM vault_etl.audit_segments AS s WHERE s.last_seq = audit_segment_delete.last_seq;
     SELECT array_agg(k.seq), sha256(coalesce(string_agg(int8send(k.seq) || k.hash, ''::bytea ORDER BY k.seq), ''))
     INTO kept, kept_sha256
-    FROM public.audit_kept(segment.first_seq, segment.last_seq) AS k;
+    FROM vault_etl.audit_kept(segment.first_seq, segment.last_seq) AS k;
     IF kept_sha256 <> segment.kept_sha256 THEN
         RAISE EXCEPTION 'other entries would stay than the record says'
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    DELETE FROM public.audit_disclosed AS r
+    DELETE FROM vault_etl.audit_disclosed AS r
     WHERE r.seq >= segment.first_seq AND r.seq <= segment.last_seq
         AND NOT EXISTS (SELECT FROM unnest(kept) AS k WHERE k = r.seq);
-    DELETE FROM public.audit_amounts AS a
+    DELETE FROM vault_etl.audit_amounts AS a
     WHERE a.seq >= segment.first_seq AND a.seq <= segment.last_seq
         AND NOT EXISTS (SELECT FROM unnest(kept) AS k WHERE k = a.seq);
     -- The checkpoint of the empty log goes with the first segment. A later checkpoint signs entries of older segments too.
-    DELETE FROM public.audit_checkpoints AS c
+    DELETE FROM vault_etl.audit_checkpoints AS c
     WHERE c.seq < segment.last_seq
-        AND NOT EXISTS (SELECT FROM public.audit_segments AS s WHERE s.last_seq = c.seq);
-    DELETE FROM public.audit_log AS l
+        AND NOT EXISTS (SELECT FROM vault_etl.audit_segments AS s WHERE s.last_seq = c.seq);
+    DELETE FROM vault_etl.audit_log AS l
     WHERE l.seq >= segment.first_seq AND l.seq <= segment.last_seq
         AND NOT EXISTS (SELECT FROM unnest(kept) AS k WHERE k = l.seq);
     GET DIAGNOSTICS deleted = ROW_COUNT;
@@ -818,9 +822,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.audit_segment_delete(last_seq bigint) IS 'Deletes the entries of a recorded segment in one transaction, with their amounts, their rows of audit_disclosed and their checkpoints. Returns how many entries. Holds no lock that others wait for. Raises 55000 if other entries would stay than the record says.';
+COMMENT ON FUNCTION vault_etl.audit_segment_delete(last_seq bigint) IS 'Deletes the entries of a recorded segment in one transaction, with their amounts, their rows of audit_disclosed and their checkpoints. Returns how many entries. Holds no lock that others wait for. Raises 55000 if other entries would stay than the record says.';
 
-CREATE TABLE public.audit_segments (
+CREATE TABLE vault_etl.audit_segments (
     last_seq bigint NOT NULL,
     first_seq bigint NOT NULL,
     prev_hash bytea NOT NULL,
@@ -839,17 +843,17 @@ CREATE TABLE public.audit_segments (
     CONSTRAINT audit_segments_prev_hash_check CHECK ((length(prev_hash) = 32))
 );
 
-COMMENT ON TABLE public.audit_segments IS 'Entries of the log that are in files, and the place of the files. Each segment continues the one before, from entry 1 on.';
+COMMENT ON TABLE vault_etl.audit_segments IS 'Entries of the log that are in files, and the place of the files. Each segment continues the one before, from entry 1 on.';
 
-COMMENT ON COLUMN public.audit_segments.kept IS 'How many entries stay in the log (audit_kept).';
+COMMENT ON COLUMN vault_etl.audit_segments.kept IS 'How many entries stay in the log (audit_kept).';
 
-COMMENT ON COLUMN public.audit_segments.kept_sha256 IS 'The SHA-256 of the numbers and hashes of the entries that stay.';
+COMMENT ON COLUMN vault_etl.audit_segments.kept_sha256 IS 'The SHA-256 of the numbers and hashes of the entries that stay.';
 
-COMMENT ON COLUMN public.audit_segments.location IS 'The place of the files when the segment was recorded.';
+COMMENT ON COLUMN vault_etl.audit_segments.location IS 'The place of the files when the segment was recorded.';
 
-COMMENT ON COLUMN public.audit_segments.seq IS 'The entry that put it on the record. Its ticket is the SHA-256 of all that the row says.';
+COMMENT ON COLUMN vault_etl.audit_segments.seq IS 'The entry that put it on the record. Its ticket is the SHA-256 of all that the row says.';
 
-CREATE FUNCTION public.audit_segment_text(segment public.audit_segments) RETURNS text
+CREATE FUNCTION vault_etl.audit_segment_text(segment vault_etl.audit_segments) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -860,35 +864,35 @@ CREATE FUNCTION public.audit_segment_text(segment public.audit_segments) RETURNS
     ) || E'\n'
 $$;
 
-COMMENT ON FUNCTION public.audit_segment_text(segment public.audit_segments) IS 'Returns the text whose SHA-256 is the ticket of the entry of a segment.';
+COMMENT ON FUNCTION vault_etl.audit_segment_text(segment vault_etl.audit_segments) IS 'Returns the text whose SHA-256 is the ticket of the entry of a segment.';
 
-CREATE FUNCTION public.audit_signer() RETURNS TABLE(vault_id uuid, note text)
+CREATE FUNCTION vault_etl.audit_signer() RETURNS TABLE(vault_id uuid, note text)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT v.vault_id, k.note
-    FROM public.vault AS v
-    LEFT JOIN public.audit_keys AS k ON true
+    FROM vault_etl.vault AS v
+    LEFT JOIN vault_etl.audit_keys AS k ON true
     ORDER BY k.seq DESC
 $$;
 
-COMMENT ON FUNCTION public.audit_signer() IS 'Returns what a signer without kms:GetPublicKey needs: all registrations, the newest first, so that none can push another out. The note is NULL if there are none.';
+COMMENT ON FUNCTION vault_etl.audit_signer() IS 'Returns what a signer without kms:GetPublicKey needs: all registrations, the newest first, so that none can push another out. The note is NULL if there are none.';
 
-CREATE FUNCTION public.audit_use(intent_seq bigint, search bytea) RETURNS void
+CREATE FUNCTION vault_etl.audit_use(intent_seq bigint, search bytea) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-    INSERT INTO public.audit_disclosed (seq, search, written_by)
+    INSERT INTO vault_etl.audit_disclosed (seq, search, written_by)
     VALUES (intent_seq, audit_use.search, pg_current_xact_id());
 EXCEPTION WHEN unique_violation THEN
     RAISE EXCEPTION 'this intent was used before' USING ERRCODE = 'insufficient_privilege';
 END
 $$;
 
-COMMENT ON FUNCTION public.audit_use(intent_seq bigint, search bytea) IS 'Uses an intent up, for a search that this digest names, or NULL. Raises 42501 if it was used before.';
+COMMENT ON FUNCTION vault_etl.audit_use(intent_seq bigint, search bytea) IS 'Uses an intent up, for a search that this digest names, or NULL. Raises 42501 if it was used before.';
 
-CREATE FUNCTION public.audit_used(of_tokens boolean) RETURNS TABLE(used bigint, oldest timestamp with time zone, newest timestamp with time zone)
+CREATE FUNCTION vault_etl.audit_used(of_tokens boolean) RETURNS TABLE(used bigint, oldest timestamp with time zone, newest timestamp with time zone)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -898,16 +902,16 @@ DECLARE
 BEGIN
     RETURN QUERY
         SELECT coalesce(sum(coalesce(a.amount, 1)), 0), min(l.logged_at), max(l.logged_at)
-        FROM public.audit_log AS l LEFT JOIN public.audit_amounts AS a ON a.seq = l.seq
+        FROM vault_etl.audit_log AS l LEFT JOIN vault_etl.audit_amounts AS a ON a.seq = l.seq
         WHERE l.login = me AND l.logged_at > an_hour_ago AND l.phase = 'intent' AND l.decision = 'allowed'
-            AND l.action IN (SELECT k.action FROM public.audit_actions AS k WHERE k.is_access)
+            AND l.action IN (SELECT k.action FROM vault_etl.audit_actions AS k WHERE k.is_access)
             AND (l.action = 'tokens') = of_tokens;
 END
 $$;
 
-COMMENT ON FUNCTION public.audit_used(of_tokens boolean) IS 'Returns what this login has used of a quota in the last hour: of that of tokens, or of that of accesses.';
+COMMENT ON FUNCTION vault_etl.audit_used(of_tokens boolean) IS 'Returns what this login has used of a quota in the last hour: of that of tokens, or of that of accesses.';
 
-CREATE FUNCTION public.audit_validate(request_id uuid, phase text, actor text, host text, action text, fields text[], purpose text, ticket text, reason text, decision text, error_code text) RETURNS void
+CREATE FUNCTION vault_etl.audit_validate(request_id uuid, phase text, actor text, host text, action text, fields text[], purpose text, ticket text, reason text, decision text, error_code text) RETURNS void
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -917,12 +921,12 @@ DECLARE
         WHEN (phase, decision) NOT IN (
             ('intent', 'allowed'), ('intent', 'denied'), ('outcome', 'done'), ('outcome', 'failed')
         ) IS NOT FALSE THEN 'phase and decision'
-        WHEN NOT EXISTS (SELECT FROM public.audit_actions AS a WHERE a.action = audit_validate.action) THEN 'action'
-        WHEN public.audit_is_text(actor, 2048) IS NOT TRUE THEN 'actor'
-        WHEN public.audit_is_text(host, 255) IS NOT TRUE THEN 'host'
-        WHEN NOT public.audit_is_text(purpose, 64) THEN 'purpose'
-        WHEN NOT public.audit_is_text(ticket, 64) THEN 'ticket'
-        WHEN public.audit_is_text(reason, 500) IS NOT TRUE THEN 'reason'
+        WHEN NOT EXISTS (SELECT FROM vault_etl.audit_actions AS a WHERE a.action = audit_validate.action) THEN 'action'
+        WHEN vault_etl.audit_is_text(actor, 2048) IS NOT TRUE THEN 'actor'
+        WHEN vault_etl.audit_is_text(host, 255) IS NOT TRUE THEN 'host'
+        WHEN NOT vault_etl.audit_is_text(purpose, 64) THEN 'purpose'
+        WHEN NOT vault_etl.audit_is_text(ticket, 64) THEN 'ticket'
+        WHEN vault_etl.audit_is_text(reason, 500) IS NOT TRUE THEN 'reason'
         WHEN fields IS NULL OR array_ndims(fields) > 1 OR NOT fields <@ ARRAY['device_id', 'ip', 'quarantine']
             OR cardinality(fields) <> (SELECT count(DISTINCT field) FROM unnest(fields) AS field) THEN 'fields'
         WHEN (decision IN ('denied', 'failed')) <> (error_code IS NOT NULL)
@@ -936,20 +940,20 @@ BEGIN
 END
 $_$;
 
-COMMENT ON FUNCTION public.audit_validate(request_id uuid, phase text, actor text, host text, action text, fields text[], purpose text, ticket text, reason text, decision text, error_code text) IS 'Raises for what is not a valid entry, and names the column and no value. The CHECKs of the table say the same, but their errors show the whole row.';
+COMMENT ON FUNCTION vault_etl.audit_validate(request_id uuid, phase text, actor text, host text, action text, fields text[], purpose text, ticket text, reason text, decision text, error_code text) IS 'Raises for what is not a valid entry, and names the column and no value. The CHECKs of the table say the same, but their errors show the whole row.';
 
-CREATE FUNCTION public.audit_write(request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[], purpose text, ticket text, reason text, decision text, error_code text) RETURNS public.audit_log
+CREATE FUNCTION vault_etl.audit_write(request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[], purpose text, ticket text, reason text, decision text, error_code text) RETURNS vault_etl.audit_log
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    head public.audit_head;
-    entry public.audit_log;
+    head vault_etl.audit_head;
+    entry vault_etl.audit_log;
 BEGIN
-    PERFORM public.audit_validate(
+    PERFORM vault_etl.audit_validate(
         request_id, phase, actor, host, action, fields, purpose, ticket, reason, decision, error_code
     );
-    head := public.audit_lock();
+    head := vault_etl.audit_lock();
     entry.seq := head.seq + 1;
     entry.logged_at := clock_timestamp();
     entry.request_id := audit_write.request_id;
@@ -968,14 +972,14 @@ BEGIN
     entry.error_code := audit_write.error_code;
     entry.prev_hash := head.hash;
     entry.written_by := pg_current_xact_id();
-    entry.hash := public.audit_hash(entry);
+    entry.hash := vault_etl.audit_hash(entry);
     IF EXISTS (
-        SELECT FROM public.audit_log AS l WHERE l.request_id = entry.request_id AND l.phase = entry.phase
+        SELECT FROM vault_etl.audit_log AS l WHERE l.request_id = entry.request_id AND l.phase = entry.phase
     ) THEN
         RAISE EXCEPTION 'this request has its % already', entry.phase USING ERRCODE = 'unique_violation';
     END IF;
     IF entry.phase = 'outcome' AND NOT EXISTS (
-        SELECT FROM public.audit_log AS l
+        SELECT FROM vault_etl.audit_log AS l
         WHERE l.request_id = entry.request_id AND l.phase = 'intent' AND l.decision = 'allowed'
             AND (l.login, l.actor, l.host, l.action, l.fields) = (
                 entry.login, entry.actor, entry.host, entry.action, entry.fields
@@ -990,31 +994,31 @@ BEGIN
     -- An allowed intent pays for its outcome too, because no rate may keep an outcome from the log. A denial is slow.
     -- A long text costs as much as many short ones: one for each KiB.
     IF entry.phase = 'intent' THEN
-        PERFORM public.audit_rate('entry', ceil(octet_length(concat(
+        PERFORM vault_etl.audit_rate('entry', ceil(octet_length(concat(
             entry.actor, entry.host, entry.purpose, entry.ticket, entry.reason
         )) / 1024.0) * CASE entry.decision
             WHEN 'denied' THEN interval '60 s' / 120
             ELSE (
-                SELECT 2 * interval '60 s' / greatest(a.a_minute, CASE WHEN a.is_access THEN 2 * public.audit_quota(false) END)
-                FROM public.audit_actions AS a WHERE a.action = entry.action
+                SELECT 2 * interval '60 s' / greatest(a.a_minute, CASE WHEN a.is_access THEN 2 * vault_etl.audit_quota(false) END)
+                FROM vault_etl.audit_actions AS a WHERE a.action = entry.action
             )
         END);
     END IF;
-    INSERT INTO public.audit_log SELECT entry.*;
-    UPDATE public.audit_head AS h SET seq = entry.seq, hash = entry.hash;
+    INSERT INTO vault_etl.audit_log SELECT entry.*;
+    UPDATE vault_etl.audit_head AS h SET seq = entry.seq, hash = entry.hash;
     RETURN entry;
 END
 $$;
 
-COMMENT ON FUNCTION public.audit_write(request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[], purpose text, ticket text, reason text, decision text, error_code text) IS 'Writes an entry for functions of the owner, which have decided already. An outcome belongs to an intent that was allowed, and is about the same; its reason may say what came of it.';
+COMMENT ON FUNCTION vault_etl.audit_write(request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[], purpose text, ticket text, reason text, decision text, error_code text) IS 'Writes an entry for functions of the owner, which have decided already. An outcome belongs to an intent that was allowed, and is about the same; its reason may say what came of it.';
 
-CREATE FUNCTION public.ciphertext_key_id(ciphertext bytea) RETURNS bigint
+CREATE FUNCTION vault_etl.ciphertext_key_id(ciphertext bytea) RETURNS bigint
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN ((('x'::text || lpad(encode(SUBSTRING(ciphertext FROM 2 FOR 4), 'hex'::text), 16, '0'::text)))::bit(64))::bigint;
 
-COMMENT ON FUNCTION public.ciphertext_key_id(ciphertext bytea) IS 'Returns the key id of a ciphertext: bytes 1 to 4, big-endian (docs/formats.md).';
+COMMENT ON FUNCTION vault_etl.ciphertext_key_id(ciphertext bytea) IS 'Returns the key id of a ciphertext: bytes 1 to 4, big-endian (docs/formats.md).';
 
-CREATE FUNCTION public.clear_old_tokens(generation smallint, after uuid, page integer) RETURNS TABLE(cleared bigint, last uuid)
+CREATE FUNCTION vault_etl.clear_old_tokens(generation smallint, after uuid, page integer) RETURNS TABLE(cleared bigint, last uuid)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
@@ -1022,9 +1026,9 @@ CREATE FUNCTION public.clear_old_tokens(generation smallint, after uuid, page in
 DECLARE
     ids uuid[];
 BEGIN
-    LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
     IF NOT EXISTS (
-        SELECT FROM public.data_keys AS k
+        SELECT FROM vault_etl.data_keys AS k
         WHERE k.purpose = 'token' AND k.generation = clear_old_tokens.generation
             AND k.state IN ('active', 'pending')
     ) THEN
@@ -1032,14 +1036,14 @@ BEGIN
             (array_agg(p.record_id))[count(*)]
         INTO ids, last
         FROM (
-            SELECT l.record_id, l.next_token_generation FROM public.user_logins AS l
+            SELECT l.record_id, l.next_token_generation FROM vault_etl.user_logins AS l
             -- One condition that the index serves in every plan that is kept for the next page.
             WHERE l.record_id >= coalesce(after, '00000000-0000-0000-0000-000000000000')
                 AND (l.record_id = after) IS NOT TRUE
             ORDER BY l.record_id LIMIT least(page, 5000)
         ) AS p;
     END IF;
-    UPDATE public.user_logins AS r
+    UPDATE vault_etl.user_logins AS r
     SET next_masked_ip = NULL, next_masked_device_id = NULL, next_token_generation = NULL
     WHERE r.record_id = ANY (ids) AND r.record_id BETWEEN ids[1] AND ids[cardinality(ids)]
         AND r.next_token_generation = clear_old_tokens.generation;  -- a row that was changed meanwhile is left
@@ -1048,25 +1052,25 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.clear_old_tokens(generation smallint, after uuid, page integer) IS 'Deletes the tokens of a generation that is not in use from next_…, in a page of rows after `after`. Returns how many rows had some, and the last row of the page; NULL if no page is left. It takes the fence as a writer does. So a page counts the rows that it reads, and not the rows that it finds, which could be as far apart as the table is long.';
+COMMENT ON FUNCTION vault_etl.clear_old_tokens(generation smallint, after uuid, page integer) IS 'Deletes the tokens of a generation that is not in use from next_…, in a page of rows after `after`. Returns how many rows had some, and the last row of the page; NULL if no page is left. It takes the fence as a writer does. So a page counts the rows that it reads, and not the rows that it finds, which could be as far apart as the table is long.';
 
-CREATE FUNCTION public.closed_archives() RETURNS TABLE(partition text, alone boolean, erasures bigint)
+CREATE FUNCTION vault_etl.closed_archives() RETURNS TABLE(partition text, alone boolean, erasures bigint)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT l.partition, l.state = 'archived', l.erasures FROM public.partition_list() AS l WHERE l.archive IS NOT NULL
+    SELECT l.partition, l.state = 'archived', l.erasures FROM vault_etl.partition_list() AS l WHERE l.archive IS NOT NULL
 $$;
 
-COMMENT ON FUNCTION public.closed_archives() IS 'Returns, for `doctor`, the months with an archive, whether their rows are there alone, and how many erasures the archive lacks.';
+COMMENT ON FUNCTION vault_etl.closed_archives() IS 'Returns, for `doctor`, the months with an archive, whether their rows are there alone, and how many erasures the archive lacks.';
 
-CREATE PROCEDURE public.commit_audit_append(IN request_id uuid, IN phase text, IN actor text, IN host text, IN action text, IN record_id uuid, IN fields text[], IN purpose text, IN ticket text, IN reason text, IN decision text, IN error_code text, IN amount integer, OUT seq bigint, OUT hash bytea, OUT decided text, OUT code text, OUT login text, OUT logged_at timestamp with time zone)
+CREATE PROCEDURE vault_etl.commit_audit_append(IN request_id uuid, IN phase text, IN actor text, IN host text, IN action text, IN record_id uuid, IN fields text[], IN purpose text, IN ticket text, IN reason text, IN decision text, IN error_code text, IN amount integer, OUT seq bigint, OUT hash bytea, OUT decided text, OUT code text, OUT login text, OUT logged_at timestamp with time zone)
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    SELECT * INTO seq, hash, decided, code, login, logged_at FROM public.audit_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
+                    SELECT * INTO seq, hash, decided, code, login, logged_at FROM vault_etl.audit_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1074,16 +1078,16 @@ CREATE PROCEDURE public.commit_audit_append(IN request_id uuid, IN phase text, I
             END
             $_$;
 
-COMMENT ON PROCEDURE public.commit_audit_append(IN request_id uuid, IN phase text, IN actor text, IN host text, IN action text, IN record_id uuid, IN fields text[], IN purpose text, IN ticket text, IN reason text, IN decision text, IN error_code text, IN amount integer, OUT seq bigint, OUT hash bytea, OUT decided text, OUT code text, OUT login text, OUT logged_at timestamp with time zone) IS 'Calls the function audit_append in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_audit_append(IN request_id uuid, IN phase text, IN actor text, IN host text, IN action text, IN record_id uuid, IN fields text[], IN purpose text, IN ticket text, IN reason text, IN decision text, IN error_code text, IN amount integer, OUT seq bigint, OUT hash bytea, OUT decided text, OUT code text, OUT login text, OUT logged_at timestamp with time zone) IS 'Calls the function audit_append in a transaction of its own, and commits.';
 
-CREATE PROCEDURE public.commit_audit_register_key(IN request_id uuid, IN actor text, IN host text, IN reason text, IN kms_key_arn text, IN public_key bytea, IN signed_seq bigint, IN signature bytea, OUT seq bigint, OUT hash bytea)
+CREATE PROCEDURE vault_etl.commit_audit_register_key(IN request_id uuid, IN actor text, IN host text, IN reason text, IN kms_key_arn text, IN public_key bytea, IN signed_seq bigint, IN signature bytea, OUT seq bigint, OUT hash bytea)
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    SELECT * INTO seq, hash FROM public.audit_register_key($1, $2, $3, $4, $5, $6, $7, $8);
+                    SELECT * INTO seq, hash FROM vault_etl.audit_register_key($1, $2, $3, $4, $5, $6, $7, $8);
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1091,16 +1095,16 @@ CREATE PROCEDURE public.commit_audit_register_key(IN request_id uuid, IN actor t
             END
             $_$;
 
-COMMENT ON PROCEDURE public.commit_audit_register_key(IN request_id uuid, IN actor text, IN host text, IN reason text, IN kms_key_arn text, IN public_key bytea, IN signed_seq bigint, IN signature bytea, OUT seq bigint, OUT hash bytea) IS 'Calls the function audit_register_key in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_audit_register_key(IN request_id uuid, IN actor text, IN host text, IN reason text, IN kms_key_arn text, IN public_key bytea, IN signed_seq bigint, IN signature bytea, OUT seq bigint, OUT hash bytea) IS 'Calls the function audit_register_key in a transaction of its own, and commits.';
 
-CREATE PROCEDURE public.commit_data_keys_retire(IN request_id uuid, IN actor text, IN host text, IN fields text[], IN expired boolean, OUT answer bigint[])
+CREATE PROCEDURE vault_etl.commit_data_keys_retire(IN request_id uuid, IN actor text, IN host text, IN fields text[], IN expired boolean, OUT answer bigint[])
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    answer := ARRAY(SELECT public.data_keys_retire($1, $2, $3, $4, $5));
+                    answer := ARRAY(SELECT vault_etl.data_keys_retire($1, $2, $3, $4, $5));
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1108,16 +1112,16 @@ CREATE PROCEDURE public.commit_data_keys_retire(IN request_id uuid, IN actor tex
             END
             $_$;
 
-COMMENT ON PROCEDURE public.commit_data_keys_retire(IN request_id uuid, IN actor text, IN host text, IN fields text[], IN expired boolean, OUT answer bigint[]) IS 'Calls the function data_keys_retire in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_data_keys_retire(IN request_id uuid, IN actor text, IN host text, IN fields text[], IN expired boolean, OUT answer bigint[]) IS 'Calls the function data_keys_retire in a transaction of its own, and commits.';
 
-CREATE PROCEDURE public.commit_data_keys_retire_expired(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[])
+CREATE PROCEDURE vault_etl.commit_data_keys_retire_expired(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[])
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    answer := ARRAY(SELECT public.data_keys_retire_expired($1, $2, $3, $4));
+                    answer := ARRAY(SELECT vault_etl.data_keys_retire_expired($1, $2, $3, $4));
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1125,16 +1129,16 @@ CREATE PROCEDURE public.commit_data_keys_retire_expired(IN request_id uuid, IN a
             END
             $_$;
 
-COMMENT ON PROCEDURE public.commit_data_keys_retire_expired(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) IS 'Calls the function data_keys_retire_expired in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_data_keys_retire_expired(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) IS 'Calls the function data_keys_retire_expired in a transaction of its own, and commits.';
 
-CREATE PROCEDURE public.commit_erase(IN request_id uuid, IN actor text, IN host text, IN record_id uuid, IN user_id text, IN ticket text, IN reason text, OUT records bigint, OUT bodies bigint, OUT archives jsonb, OUT erased_at timestamp with time zone, OUT seq bigint, OUT hash bytea)
+CREATE PROCEDURE vault_etl.commit_erase(IN request_id uuid, IN actor text, IN host text, IN record_id uuid, IN user_id text, IN ticket text, IN reason text, OUT records bigint, OUT bodies bigint, OUT archives jsonb, OUT erased_at timestamp with time zone, OUT seq bigint, OUT hash bytea)
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    SELECT * INTO records, bodies, archives, erased_at, seq, hash FROM public.erase($1, $2, $3, $4, $5, $6, $7);
+                    SELECT * INTO records, bodies, archives, erased_at, seq, hash FROM vault_etl.erase($1, $2, $3, $4, $5, $6, $7);
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1142,16 +1146,16 @@ CREATE PROCEDURE public.commit_erase(IN request_id uuid, IN actor text, IN host 
             END
             $_$;
 
-COMMENT ON PROCEDURE public.commit_erase(IN request_id uuid, IN actor text, IN host text, IN record_id uuid, IN user_id text, IN ticket text, IN reason text, OUT records bigint, OUT bodies bigint, OUT archives jsonb, OUT erased_at timestamp with time zone, OUT seq bigint, OUT hash bytea) IS 'Calls the function erase in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_erase(IN request_id uuid, IN actor text, IN host text, IN record_id uuid, IN user_id text, IN ticket text, IN reason text, OUT records bigint, OUT bodies bigint, OUT archives jsonb, OUT erased_at timestamp with time zone, OUT seq bigint, OUT hash bytea) IS 'Calls the function erase in a transaction of its own, and commits.';
 
-CREATE PROCEDURE public.commit_file_load_reached(IN load_id uuid, IN source_id uuid, IN lines bigint, IN digest bytea, OUT answer boolean)
+CREATE PROCEDURE vault_etl.commit_file_load_reached(IN load_id uuid, IN source_id uuid, IN lines bigint, IN digest bytea, OUT answer boolean)
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    answer := public.file_load_reached($1, $2, $3, $4);
+                    answer := vault_etl.file_load_reached($1, $2, $3, $4);
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1159,16 +1163,16 @@ CREATE PROCEDURE public.commit_file_load_reached(IN load_id uuid, IN source_id u
             END
             $_$;
 
-COMMENT ON PROCEDURE public.commit_file_load_reached(IN load_id uuid, IN source_id uuid, IN lines bigint, IN digest bytea, OUT answer boolean) IS 'Calls the function file_load_reached in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_file_load_reached(IN load_id uuid, IN source_id uuid, IN lines bigint, IN digest bytea, OUT answer boolean) IS 'Calls the function file_load_reached in a transaction of its own, and commits.';
 
-CREATE PROCEDURE public.commit_file_load_whole(IN load_id uuid, IN source_id uuid, IN agreed bigint[], OUT answer boolean)
+CREATE PROCEDURE vault_etl.commit_file_load_whole(IN load_id uuid, IN source_id uuid, IN agreed bigint[], OUT answer boolean)
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    answer := public.file_load_whole($1, $2, $3);
+                    answer := vault_etl.file_load_whole($1, $2, $3);
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1176,16 +1180,16 @@ CREATE PROCEDURE public.commit_file_load_whole(IN load_id uuid, IN source_id uui
             END
             $_$;
 
-COMMENT ON PROCEDURE public.commit_file_load_whole(IN load_id uuid, IN source_id uuid, IN agreed bigint[], OUT answer boolean) IS 'Calls the function file_load_whole in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_file_load_whole(IN load_id uuid, IN source_id uuid, IN agreed bigint[], OUT answer boolean) IS 'Calls the function file_load_whole in a transaction of its own, and commits.';
 
-CREATE PROCEDURE public.commit_file_source(IN known_by bytea, OUT source_id uuid, OUT points bigint[])
+CREATE PROCEDURE vault_etl.commit_file_source(IN known_by bytea, OUT source_id uuid, OUT points bigint[])
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    SELECT * INTO source_id, points FROM public.file_source($1);
+                    SELECT * INTO source_id, points FROM vault_etl.file_source($1);
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1193,16 +1197,16 @@ CREATE PROCEDURE public.commit_file_source(IN known_by bytea, OUT source_id uuid
             END
             $_$;
 
-COMMENT ON PROCEDURE public.commit_file_source(IN known_by bytea, OUT source_id uuid, OUT points bigint[]) IS 'Calls the function file_source in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_file_source(IN known_by bytea, OUT source_id uuid, OUT points bigint[]) IS 'Calls the function file_source in a transaction of its own, and commits.';
 
-CREATE PROCEDURE public.commit_fold_value_counts(OUT answer bigint)
+CREATE PROCEDURE vault_etl.commit_fold_value_counts(OUT answer bigint)
     LANGUAGE plpgsql
     AS $$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    answer := public.fold_value_counts();
+                    answer := vault_etl.fold_value_counts();
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1210,16 +1214,16 @@ CREATE PROCEDURE public.commit_fold_value_counts(OUT answer bigint)
             END
             $$;
 
-COMMENT ON PROCEDURE public.commit_fold_value_counts(OUT answer bigint) IS 'Calls the function fold_value_counts in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_fold_value_counts(OUT answer bigint) IS 'Calls the function fold_value_counts in a transaction of its own, and commits.';
 
-CREATE PROCEDURE public.commit_key_rewrap(IN request_id uuid, IN actor text, IN host text, IN rewrapped bigint, IN old_wrapped_key bytea, IN old_kms_key_arn text, IN new_wrapped_key bytea, IN new_kms_key_arn text, OUT answer boolean)
+CREATE PROCEDURE vault_etl.commit_key_rewrap(IN request_id uuid, IN actor text, IN host text, IN rewrapped bigint, IN old_wrapped_key bytea, IN old_kms_key_arn text, IN new_wrapped_key bytea, IN new_kms_key_arn text, OUT answer boolean)
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    answer := public.key_rewrap($1, $2, $3, $4, $5, $6, $7, $8);
+                    answer := vault_etl.key_rewrap($1, $2, $3, $4, $5, $6, $7, $8);
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1227,16 +1231,16 @@ CREATE PROCEDURE public.commit_key_rewrap(IN request_id uuid, IN actor text, IN 
             END
             $_$;
 
-COMMENT ON PROCEDURE public.commit_key_rewrap(IN request_id uuid, IN actor text, IN host text, IN rewrapped bigint, IN old_wrapped_key bytea, IN old_kms_key_arn text, IN new_wrapped_key bytea, IN new_kms_key_arn text, OUT answer boolean) IS 'Calls the function key_rewrap in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_key_rewrap(IN request_id uuid, IN actor text, IN host text, IN rewrapped bigint, IN old_wrapped_key bytea, IN old_kms_key_arn text, IN new_wrapped_key bytea, IN new_kms_key_arn text, OUT answer boolean) IS 'Calls the function key_rewrap in a transaction of its own, and commits.';
 
-CREATE PROCEDURE public.commit_keys_destroy(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[])
+CREATE PROCEDURE vault_etl.commit_keys_destroy(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[])
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    answer := ARRAY(SELECT public.keys_destroy($1, $2, $3, $4));
+                    answer := ARRAY(SELECT vault_etl.keys_destroy($1, $2, $3, $4));
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1244,16 +1248,16 @@ CREATE PROCEDURE public.commit_keys_destroy(IN request_id uuid, IN actor text, I
             END
             $_$;
 
-COMMENT ON PROCEDURE public.commit_keys_destroy(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) IS 'Calls the function keys_destroy in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_keys_destroy(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) IS 'Calls the function keys_destroy in a transaction of its own, and commits.';
 
-CREATE PROCEDURE public.commit_keys_init(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean)
+CREATE PROCEDURE vault_etl.commit_keys_init(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean)
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    answer := public.keys_init($1, $2, $3, $4);
+                    answer := vault_etl.keys_init($1, $2, $3, $4);
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1261,16 +1265,16 @@ CREATE PROCEDURE public.commit_keys_init(IN request_id uuid, IN actor text, IN h
             END
             $_$;
 
-COMMENT ON PROCEDURE public.commit_keys_init(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean) IS 'Calls the function keys_init in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_keys_init(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean) IS 'Calls the function keys_init in a transaction of its own, and commits.';
 
-CREATE PROCEDURE public.commit_quarantine_discard(IN request_id uuid, IN actor text, IN host text, IN ticket text, IN reason text, IN record_ids uuid[], IN reason_code text, IN since timestamp with time zone, IN until timestamp with time zone, IN source text, OUT messages bigint, OUT newest timestamp with time zone, OUT seq bigint, OUT hash bytea)
+CREATE PROCEDURE vault_etl.commit_quarantine_discard(IN request_id uuid, IN actor text, IN host text, IN ticket text, IN reason text, IN record_ids uuid[], IN reason_code text, IN since timestamp with time zone, IN until timestamp with time zone, IN source text, OUT messages bigint, OUT newest timestamp with time zone, OUT seq bigint, OUT hash bytea)
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    SELECT * INTO messages, newest, seq, hash FROM public.quarantine_discard($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+                    SELECT * INTO messages, newest, seq, hash FROM vault_etl.quarantine_discard($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1278,16 +1282,16 @@ CREATE PROCEDURE public.commit_quarantine_discard(IN request_id uuid, IN actor t
             END
             $_$;
 
-COMMENT ON PROCEDURE public.commit_quarantine_discard(IN request_id uuid, IN actor text, IN host text, IN ticket text, IN reason text, IN record_ids uuid[], IN reason_code text, IN since timestamp with time zone, IN until timestamp with time zone, IN source text, OUT messages bigint, OUT newest timestamp with time zone, OUT seq bigint, OUT hash bytea) IS 'Calls the function quarantine_discard in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_quarantine_discard(IN request_id uuid, IN actor text, IN host text, IN ticket text, IN reason text, IN record_ids uuid[], IN reason_code text, IN since timestamp with time zone, IN until timestamp with time zone, IN source text, OUT messages bigint, OUT newest timestamp with time zone, OUT seq bigint, OUT hash bytea) IS 'Calls the function quarantine_discard in a transaction of its own, and commits.';
 
-CREATE PROCEDURE public.commit_retoken_begin(IN month uuid, OUT answer boolean)
+CREATE PROCEDURE vault_etl.commit_retoken_begin(IN month uuid, OUT answer boolean)
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    answer := public.retoken_begin($1);
+                    answer := vault_etl.retoken_begin($1);
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1295,16 +1299,16 @@ CREATE PROCEDURE public.commit_retoken_begin(IN month uuid, OUT answer boolean)
             END
             $_$;
 
-COMMENT ON PROCEDURE public.commit_retoken_begin(IN month uuid, OUT answer boolean) IS 'Calls the function retoken_begin in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_retoken_begin(IN month uuid, OUT answer boolean) IS 'Calls the function retoken_begin in a transaction of its own, and commits.';
 
-CREATE PROCEDURE public.commit_rotation_claim(IN rotation_id uuid, IN claim uuid, IN request_id uuid, OUT place text, OUT first uuid, OUT last uuid, OUT after uuid)
+CREATE PROCEDURE vault_etl.commit_rotation_claim(IN rotation_id uuid, IN claim uuid, IN request_id uuid, OUT place text, OUT first uuid, OUT last uuid, OUT after uuid)
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    SELECT * INTO place, first, last, after FROM public.rotation_claim($1, $2, $3);
+                    SELECT * INTO place, first, last, after FROM vault_etl.rotation_claim($1, $2, $3);
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1312,16 +1316,16 @@ CREATE PROCEDURE public.commit_rotation_claim(IN rotation_id uuid, IN claim uuid
             END
             $_$;
 
-COMMENT ON PROCEDURE public.commit_rotation_claim(IN rotation_id uuid, IN claim uuid, IN request_id uuid, OUT place text, OUT first uuid, OUT last uuid, OUT after uuid) IS 'Calls the function rotation_claim in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_rotation_claim(IN rotation_id uuid, IN claim uuid, IN request_id uuid, OUT place text, OUT first uuid, OUT last uuid, OUT after uuid) IS 'Calls the function rotation_claim in a transaction of its own, and commits.';
 
-CREATE PROCEDURE public.commit_rotation_free(IN claim uuid, IN rows bigint, IN key_ids bigint[], OUT answer boolean)
+CREATE PROCEDURE vault_etl.commit_rotation_free(IN claim uuid, IN rows bigint, IN key_ids bigint[], OUT answer boolean)
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    answer := public.rotation_free($1, $2, $3);
+                    answer := vault_etl.rotation_free($1, $2, $3);
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1329,16 +1333,16 @@ CREATE PROCEDURE public.commit_rotation_free(IN claim uuid, IN rows bigint, IN k
             END
             $_$;
 
-COMMENT ON PROCEDURE public.commit_rotation_free(IN claim uuid, IN rows bigint, IN key_ids bigint[], OUT answer boolean) IS 'Calls the function rotation_free in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_rotation_free(IN claim uuid, IN rows bigint, IN key_ids bigint[], OUT answer boolean) IS 'Calls the function rotation_free in a transaction of its own, and commits.';
 
-CREATE PROCEDURE public.commit_token_cut_over(IN request_id uuid, IN actor text, IN host text, IN reason text, IN new_generation smallint, IN allow_publication boolean, IN checked oid[], OUT seq bigint, OUT hash bytea, OUT held_ms double precision)
+CREATE PROCEDURE vault_etl.commit_token_cut_over(IN request_id uuid, IN actor text, IN host text, IN reason text, IN new_generation smallint, IN allow_publication boolean, IN checked oid[], OUT seq bigint, OUT hash bytea, OUT held_ms double precision)
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    SELECT * INTO seq, hash, held_ms FROM public.token_cut_over($1, $2, $3, $4, $5, $6, $7);
+                    SELECT * INTO seq, hash, held_ms FROM vault_etl.token_cut_over($1, $2, $3, $4, $5, $6, $7);
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1346,16 +1350,16 @@ CREATE PROCEDURE public.commit_token_cut_over(IN request_id uuid, IN actor text,
             END
             $_$;
 
-COMMENT ON PROCEDURE public.commit_token_cut_over(IN request_id uuid, IN actor text, IN host text, IN reason text, IN new_generation smallint, IN allow_publication boolean, IN checked oid[], OUT seq bigint, OUT hash bytea, OUT held_ms double precision) IS 'Calls the function token_cut_over in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_token_cut_over(IN request_id uuid, IN actor text, IN host text, IN reason text, IN new_generation smallint, IN allow_publication boolean, IN checked oid[], OUT seq bigint, OUT hash bytea, OUT held_ms double precision) IS 'Calls the function token_cut_over in a transaction of its own, and commits.';
 
-CREATE PROCEDURE public.commit_token_keys_abort(IN request_id uuid, IN actor text, IN host text, OUT answer bigint[])
+CREATE PROCEDURE vault_etl.commit_token_keys_abort(IN request_id uuid, IN actor text, IN host text, OUT answer bigint[])
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    answer := ARRAY(SELECT public.token_keys_abort($1, $2, $3));
+                    answer := ARRAY(SELECT vault_etl.token_keys_abort($1, $2, $3));
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1363,16 +1367,16 @@ CREATE PROCEDURE public.commit_token_keys_abort(IN request_id uuid, IN actor tex
             END
             $_$;
 
-COMMENT ON PROCEDURE public.commit_token_keys_abort(IN request_id uuid, IN actor text, IN host text, OUT answer bigint[]) IS 'Calls the function token_keys_abort in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_token_keys_abort(IN request_id uuid, IN actor text, IN host text, OUT answer bigint[]) IS 'Calls the function token_keys_abort in a transaction of its own, and commits.';
 
-CREATE PROCEDURE public.commit_token_keys_begin(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean)
+CREATE PROCEDURE vault_etl.commit_token_keys_begin(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean)
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    answer := public.token_keys_begin($1, $2, $3, $4);
+                    answer := vault_etl.token_keys_begin($1, $2, $3, $4);
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1380,32 +1384,32 @@ CREATE PROCEDURE public.commit_token_keys_begin(IN request_id uuid, IN actor tex
             END
             $_$;
 
-COMMENT ON PROCEDURE public.commit_token_keys_begin(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean) IS 'Calls the function token_keys_begin in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_token_keys_begin(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean) IS 'Calls the function token_keys_begin in a transaction of its own, and commits.';
 
-CREATE FUNCTION public.counted_tables() RETURNS SETOF regclass
+CREATE FUNCTION vault_etl.counted_tables() RETURNS SETOF regclass
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
-    SELECT 'public.user_logins'::regclass
+    SELECT 'vault_etl.user_logins'::regclass
     UNION ALL
     SELECT c.oid::regclass
     FROM pg_class AS c
-    LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid AND i.inhparent = 'public.user_logins'::regclass
-    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND (
+    LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid AND i.inhparent = 'vault_etl.user_logins'::regclass
+    WHERE c.relnamespace = 'vault_etl'::regnamespace AND c.relkind = 'r' AND (
         i.inhdetachpending
         OR i.inhrelid IS NULL AND (
             c.relname ~ '^user_logins_[0-9]{4}_(0[1-9]|1[0-2])$'
             OR EXISTS (
-                SELECT FROM public.closed_months AS m
+                SELECT FROM vault_etl.closed_months AS m
                 WHERE m.partition = c.relname AND m.dropped_at IS NULL AND m.archive IS NULL
             )
         )
     )
 $_$;
 
-COMMENT ON FUNCTION public.counted_tables() IS 'Returns the tables whose rows value_counts counts: the table of records, and those of months that a query of it does not read, because their detaching is under way, or they are not moved yet, or they were detached by hand.';
+COMMENT ON FUNCTION vault_etl.counted_tables() IS 'Returns the tables whose rows value_counts counts: the table of records, and those of months that a query of it does not read, because their detaching is under way, or they are not moved yet, or they were detached by hand.';
 
-CREATE FUNCTION public.data_keys_are_few() RETURNS trigger
+CREATE FUNCTION vault_etl.data_keys_are_few() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
@@ -1417,13 +1421,13 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'data keys are made in READ COMMITTED' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    INSERT INTO public.data_key_makers (login) VALUES (me) ON CONFLICT DO NOTHING;
-    PERFORM FROM public.data_key_makers AS m WHERE m.login = me FOR UPDATE;
+    INSERT INTO vault_etl.data_key_makers (login) VALUES (me) ON CONFLICT DO NOTHING;
+    PERFORM FROM vault_etl.data_key_makers AS m WHERE m.login = me FOR UPDATE;
     -- A statement of its own sees what the lock was waited for.
     IF EXISTS (
         SELECT FROM (SELECT DISTINCT made.field FROM made) AS added
         WHERE 10000 < (
-            SELECT count(*) FROM public.data_keys AS k
+            SELECT count(*) FROM vault_etl.data_keys AS k
             WHERE k.created_by = me AND k.field = added.field AND k.purpose = 'data' AND k.state = 'active'
                 AND k.created_at > oldest
         )
@@ -1434,9 +1438,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.data_keys_are_few() IS 'Refuses the data key that would be one too many: of each field a login has 10,000 active data keys of the last 25 hours at most. 64 processes that start again every 10 minutes, and make a key each time, come to 9,600. No lease is longer than 25 hours, so these are all keys that a process can write under, and retiring them is short. The owner, and so a restore, is exempt.';
+COMMENT ON FUNCTION vault_etl.data_keys_are_few() IS 'Refuses the data key that would be one too many: of each field a login has 10,000 active data keys of the last 25 hours at most. 64 processes that start again every 10 minutes, and make a key each time, come to 9,600. No lease is longer than 25 hours, so these are all keys that a process can write under, and retiring them is short. The owner, and so a restore, is exempt.';
 
-CREATE FUNCTION public.data_keys_change() RETURNS trigger
+CREATE FUNCTION vault_etl.data_keys_change() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -1467,9 +1471,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.data_keys_change() IS 'Lets a key change its state in the allowed order, and nothing else of its identity. Refuses DELETE and TRUNCATE.';
+COMMENT ON FUNCTION vault_etl.data_keys_change() IS 'Lets a key change its state in the allowed order, and nothing else of its identity. Refuses DELETE and TRUNCATE.';
 
-CREATE FUNCTION public.data_keys_retire(request_id uuid, actor text, host text, fields text[], expired boolean) RETURNS SETOF bigint
+CREATE FUNCTION vault_etl.data_keys_retire(request_id uuid, actor text, host text, fields text[], expired boolean) RETURNS SETOF bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
@@ -1477,26 +1481,26 @@ CREATE FUNCTION public.data_keys_retire(request_id uuid, actor text, host text, 
 DECLARE
     retired bigint[];
 BEGIN
-    PERFORM public.ensure_short_transaction();
+    PERFORM vault_etl.ensure_short_transaction();
     IF cardinality(fields) > 10 THEN  -- each key is compared with each field
         RAISE EXCEPTION 'a vault has fewer fields' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
     retired := ARRAY(
-        SELECT d.key_id FROM public.data_keys AS d
+        SELECT d.key_id FROM vault_etl.data_keys AS d
         WHERE d.purpose = 'data' AND d.state = 'active' AND d.field = ANY (fields)
             AND (NOT expired OR d.created_at <= clock_timestamp() - interval '25 hours')
         ORDER BY d.created_at LIMIT CASE WHEN expired THEN 5000 END
     );
-    UPDATE public.data_keys AS d SET state = 'decrypt_only' WHERE d.key_id = ANY (retired) AND d.state = 'active';
-    PERFORM public.keys_changed(request_id, actor, host, 'retired', retired);
+    UPDATE vault_etl.data_keys AS d SET state = 'decrypt_only' WHERE d.key_id = ANY (retired) AND d.state = 'active';
+    PERFORM vault_etl.keys_changed(request_id, actor, host, 'retired', retired);
     RETURN QUERY SELECT unnest(retired) ORDER BY 1;
 END
 $$;
 
-COMMENT ON FUNCTION public.data_keys_retire(request_id uuid, actor text, host text, fields text[], expired boolean) IS 'Retires active data keys of these fields, and returns their ids. With `expired`: the 5,000 oldest of those whose lease must be over, and the caller asks until none remain, because more in one transaction would hold the log for too long. Without it: all, whose number data_keys_are_few limits.';
+COMMENT ON FUNCTION vault_etl.data_keys_retire(request_id uuid, actor text, host text, fields text[], expired boolean) IS 'Retires active data keys of these fields, and returns their ids. With `expired`: the 5,000 oldest of those whose lease must be over, and the caller asks until none remain, because more in one transaction would hold the log for too long. Without it: all, whose number data_keys_are_few limits.';
 
-CREATE FUNCTION public.data_keys_retire_expired(request_id uuid, actor text, host text, key_ids bigint[]) RETURNS SETOF bigint
+CREATE FUNCTION vault_etl.data_keys_retire_expired(request_id uuid, actor text, host text, key_ids bigint[]) RETURNS SETOF bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
@@ -1504,64 +1508,64 @@ CREATE FUNCTION public.data_keys_retire_expired(request_id uuid, actor text, hos
 DECLARE
     retired bigint[];
 BEGIN
-    PERFORM public.ensure_short_transaction();
+    PERFORM vault_etl.ensure_short_transaction();
     IF cardinality(key_ids) > 5000 THEN  -- each key is looked up while no process writes
         RAISE EXCEPTION 'too many keys to retire at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
     WITH changed AS (
-        UPDATE public.data_keys AS d SET state = 'decrypt_only'
+        UPDATE vault_etl.data_keys AS d SET state = 'decrypt_only'
         WHERE d.key_id = ANY (key_ids) AND d.purpose = 'data' AND d.state = 'active'
             AND d.expires_at <= clock_timestamp()
         RETURNING d.key_id
     )
     SELECT array_agg(c.key_id ORDER BY c.key_id) INTO retired FROM changed AS c;
-    PERFORM public.keys_changed(request_id, actor, host, 'retired after the lease', retired);
+    PERFORM vault_etl.keys_changed(request_id, actor, host, 'retired after the lease', retired);
     RETURN QUERY SELECT unnest(retired);
 END
 $$;
 
-COMMENT ON FUNCTION public.data_keys_retire_expired(request_id uuid, actor text, host text, key_ids bigint[]) IS 'Retires those of these data keys whose lease is over by the clock of the database, and returns their ids. Leaves a key whose lease runs, and one that is not active.';
+COMMENT ON FUNCTION vault_etl.data_keys_retire_expired(request_id uuid, actor text, host text, key_ids bigint[]) IS 'Retires those of these data keys whose lease is over by the clock of the database, and returns their ids. Leaves a key whose lease runs, and one that is not active.';
 
-CREATE FUNCTION public.detached_changed() RETURNS trigger
+CREATE FUNCTION vault_etl.detached_changed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
-        INSERT INTO public.detached_changes (first)
-        SELECT m.first FROM public.closed_months AS m WHERE m.partition = TG_TABLE_NAME AND m.dropped_at IS NULL;
+        INSERT INTO vault_etl.detached_changes (first)
+        SELECT m.first FROM vault_etl.closed_months AS m WHERE m.partition = TG_TABLE_NAME AND m.dropped_at IS NULL;
     ELSIF EXISTS (SELECT FROM changed) THEN
-        INSERT INTO public.detached_changes (first)
-        SELECT m.first FROM public.closed_months AS m WHERE m.partition = TG_TABLE_NAME AND m.dropped_at IS NULL;
+        INSERT INTO vault_etl.detached_changes (first)
+        SELECT m.first FROM vault_etl.closed_months AS m WHERE m.partition = TG_TABLE_NAME AND m.dropped_at IS NULL;
     END IF;
     RETURN NULL;
 END
 $$;
 
-COMMENT ON FUNCTION public.detached_changed() IS 'Records that rows of a detached month were changed.';
+COMMENT ON FUNCTION vault_etl.detached_changed() IS 'Records that rows of a detached month were changed.';
 
-CREATE FUNCTION public.detached_epoch(first uuid) RETURNS void
+CREATE FUNCTION vault_etl.detached_epoch(first uuid) RETURNS void
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
-    DELETE FROM public.detached_changes AS c WHERE c.first = $1;
-    UPDATE public.closed_months AS m SET epoch = DEFAULT WHERE m.first = $1;
+    DELETE FROM vault_etl.detached_changes AS c WHERE c.first = $1;
+    UPDATE vault_etl.closed_months AS m SET epoch = DEFAULT WHERE m.first = $1;
 $_$;
 
-COMMENT ON FUNCTION public.detached_epoch(first uuid) IS 'Begins a new epoch: changes of a month count from here on, and those before it are of other rows.';
+COMMENT ON FUNCTION vault_etl.detached_epoch(first uuid) IS 'Begins a new epoch: changes of a month count from here on, and those before it are of other rows.';
 
-CREATE FUNCTION public.detached_version(first uuid) RETURNS text
+CREATE FUNCTION vault_etl.detached_version(first uuid) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
-    SELECT format('%s %s', m.epoch, (SELECT count(*) FROM public.detached_changes AS c WHERE c.first = m.first))
-    FROM public.closed_months AS m WHERE m.first = $1
+    SELECT format('%s %s', m.epoch, (SELECT count(*) FROM vault_etl.detached_changes AS c WHERE c.first = m.first))
+    FROM vault_etl.closed_months AS m WHERE m.first = $1
 $_$;
 
-COMMENT ON FUNCTION public.detached_version(first uuid) IS 'Returns the version of the rows of a detached month: another one after each change that is committed, and no version twice. The number of changes alone would come twice: it begins at 0 again with each archive and each detach.';
+COMMENT ON FUNCTION vault_etl.detached_version(first uuid) IS 'Returns the version of the rows of a detached month: another one after each change that is committed, and no version twice. The number of changes alone would come twice: it begins at 0 again with each archive and each detach.';
 
-CREATE FUNCTION public.ensure_partition(month date) RETURNS text
+CREATE FUNCTION vault_etl.ensure_partition(month date) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
@@ -1573,45 +1577,45 @@ DECLARE
     first_id uuid;
     end_id uuid;
     -- This check comes first: the bounds of a table that another process makes and attaches meanwhile are read below.
-    is_there boolean := to_regclass(format('public.%I', partition_name)) IS NOT NULL;
+    is_there boolean := to_regclass(format('vault_etl.%I', partition_name)) IS NOT NULL;
 BEGIN
     IF (first_day BETWEEN this_month - interval '24 months' AND this_month + interval '3 months') IS NOT TRUE THEN
         RAISE EXCEPTION 'a partition is made for 24 months back to 3 months ahead'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    first_id := public.first_record_id(first_day AT TIME ZONE 'UTC');
-    end_id := public.first_record_id((first_day + interval '1 month') AT TIME ZONE 'UTC');
-    IF EXISTS (SELECT FROM public.partition_ranges() AS r WHERE r.first < end_id AND r.until > first_id) THEN
+    first_id := vault_etl.first_record_id(first_day AT TIME ZONE 'UTC');
+    end_id := vault_etl.first_record_id((first_day + interval '1 month') AT TIME ZONE 'UTC');
+    IF EXISTS (SELECT FROM vault_etl.partition_ranges() AS r WHERE r.first < end_id AND r.until > first_id) THEN
         RETURN (
-            SELECT r.partition FROM public.partition_ranges() AS r
+            SELECT r.partition FROM vault_etl.partition_ranges() AS r
             WHERE r.first < end_id AND r.until > first_id AND NOT r.detaching ORDER BY r.first LIMIT 1
         );
     END IF;
-    IF is_there OR EXISTS (SELECT FROM public.closed_months AS m WHERE m.first < end_id AND m.until > first_id) THEN
+    IF is_there OR EXISTS (SELECT FROM vault_etl.closed_months AS m WHERE m.first < end_id AND m.until > first_id) THEN
         RETURN NULL;
     END IF;
     EXECUTE format(
-        'CREATE TABLE public.%I (LIKE public.user_logins INCLUDING DEFAULTS INCLUDING CONSTRAINTS)'
+        'CREATE TABLE vault_etl.%I (LIKE vault_etl.user_logins INCLUDING DEFAULTS INCLUDING CONSTRAINTS)'
         ' WITH (fillfactor = 80)',  -- room for the fifth of its rows that a rotation updates at once
         partition_name
     );
     EXECUTE format(
-        'ALTER TABLE public.user_logins ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
+        'ALTER TABLE vault_etl.user_logins ATTACH PARTITION vault_etl.%I FOR VALUES FROM (%L) TO (%L)',
         partition_name, first_id, end_id
     );
     RETURN partition_name;
 -- Another process made the table, its row type, or a partition with these bounds first.
 EXCEPTION WHEN duplicate_table OR duplicate_object OR unique_violation OR invalid_object_definition THEN
     RETURN (
-        SELECT r.partition FROM public.partition_ranges() AS r
+        SELECT r.partition FROM vault_etl.partition_ranges() AS r
         WHERE r.first < end_id AND r.until > first_id AND NOT r.detaching ORDER BY r.first LIMIT 1
     );
 END
 $$;
 
-COMMENT ON FUNCTION public.ensure_partition(month date) IS 'Makes the partition of a month, if it is missing, with CREATE and ATTACH, which lock out no loader. The month is any day of it, two years back to three months ahead. Returns the name of the partition that holds the month or a part of it; NULL if it makes none, because the month is closed or a table of its name is not attached.';
+COMMENT ON FUNCTION vault_etl.ensure_partition(month date) IS 'Makes the partition of a month, if it is missing, with CREATE and ATTACH, which lock out no loader. The month is any day of it, two years back to three months ahead. Returns the name of the partition that holds the month or a part of it; NULL if it makes none, because the month is closed or a table of its name is not attached.';
 
-CREATE FUNCTION public.ensure_short_transaction() RETURNS void
+CREATE FUNCTION vault_etl.ensure_short_transaction() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -1619,16 +1623,16 @@ DECLARE
     context text;
 BEGIN
     GET DIAGNOSTICS context = PG_CONTEXT;
-    context := replace(substring(context FROM '[^\n]*$'), 'public.', '');
+    context := replace(substring(context FROM '[^\n]*$'), ' vault_etl.', ' ');
     IF NOT pg_has_role(session_user, 'vault_etl_owner', 'SET') AND (
         now() <= statement_timestamp() OR context ~ '[."'']' OR NOT EXISTS (
             SELECT FROM pg_proc AS p
             WHERE p.proname = substring(context FROM '(commit_[a-z_]+)\(') AND p.prokind = 'p'
-                AND p.pronamespace = 'public'::regnamespace AND p.proowner = 'vault_etl_owner'::regrole
+                AND p.pronamespace = 'vault_etl'::regnamespace AND p.proowner = 'vault_etl_owner'::regrole
         )
     ) THEN
         RAISE EXCEPTION 'only a procedure of this vault may call this function'
-            USING ERRCODE = 'insufficient_privilege', HINT = 'CALL public.commit_…, outside of a transaction.';
+            USING ERRCODE = 'insufficient_privilege', HINT = 'CALL vault_etl.commit_…, outside of a transaction.';
     END IF;
     PERFORM set_config(name, value, true) FROM (VALUES
         ('synchronous_commit', 'on'), ('client_min_messages', 'error'), ('tcp_user_timeout', '250'),
@@ -1638,9 +1642,9 @@ BEGIN
 END
 $_$;
 
-COMMENT ON FUNCTION public.ensure_short_transaction() IS 'Makes sure that this transaction is short, and that no client can lengthen it. Raises unless a procedure commit_… of the vault called this in a transaction that it has begun: the procedure commits as soon as its function is done (0023_commits.sql). The owner is exempt, who may lock everything. Also sets, for the rest of the transaction and whatever the session has: a commit waits for disks and not for the queries of a standby; a client that reads nothing is sent no messages, and if an error must be sent it loses its connection, because a session that cannot send its error keeps its locks and cannot be ended; plans use indexes and are not compiled.';
+COMMENT ON FUNCTION vault_etl.ensure_short_transaction() IS 'Makes sure that this transaction is short, and that no client can lengthen it. Raises unless a procedure commit_… of the vault called this in a transaction that it has begun: the procedure commits as soon as its function is done (0023_commits.sql). The owner is exempt, who may lock everything. Also sets, for the rest of the transaction and whatever the session has: a commit waits for disks and not for the queries of a standby; a client that reads nothing is sent no messages, and if an error must be sent it loses its connection, because a session that cannot send its error keeps its locks and cannot be ended; plans use indexes and are not compiled.';
 
-CREATE FUNCTION public.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text) RETURNS TABLE(records bigint, bodies bigint, archives jsonb, erased_at timestamp with time zone, seq bigint, hash bytea)
+CREATE FUNCTION vault_etl.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text) RETURNS TABLE(records bigint, bodies bigint, archives jsonb, erased_at timestamp with time zone, seq bigint, hash bytea)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
@@ -1651,12 +1655,12 @@ DECLARE
     erased_bodies bigint := 0;
     there record;
     found record;
-    outcome public.audit_log;
+    outcome vault_etl.audit_log;
 BEGIN
-    PERFORM public.ensure_short_transaction();
+    PERFORM vault_etl.ensure_short_transaction();
     -- The lock of every writer of tokens or ciphertexts: a cut-over, or the end of a key, waits for the erasure or
     -- the erasure for it. A writer that compares and swaps needs no more: it finds NULL, or is overwritten.
-    LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
     IF num_nonnulls(record_id, user_id) <> 1 THEN
         RAISE EXCEPTION 'an erasure is of one record or of one user' USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -1664,29 +1668,29 @@ BEGIN
         fields := fields || 'quarantine'::text;
         -- Bodies come before records: this waits for a retry that moves the message, and the record that the retry
         -- stored is erased below.
-        UPDATE public.quarantine AS q SET body_ciphertext = NULL
+        UPDATE vault_etl.quarantine AS q SET body_ciphertext = NULL
         WHERE q.record_id = erase.record_id AND q.body_ciphertext IS NOT NULL;
         GET DIAGNOSTICS erased_bodies = ROW_COUNT;
     END IF;
     -- No month is detached, attached or archived until the commit. Otherwise both places could miss its rows.
-    LOCK TABLE public.closed_months IN SHARE MODE;
-    SELECT * INTO STRICT there FROM public.erase_preview(record_id, user_id);
+    LOCK TABLE vault_etl.closed_months IN SHARE MODE;
+    SELECT * INTO STRICT there FROM vault_etl.erase_preview(record_id, user_id);
     IF erased_bodies + there.matching = 0 AND there.archives = '{}' THEN
         RETURN;
     END IF;
-    INSERT INTO public.archived_erasures AS e (first, record_id, user_id)
-    SELECT p.first, erase.record_id, erase.user_id FROM public.erase_places(erase.record_id) AS p
+    INSERT INTO vault_etl.archived_erasures AS e (first, record_id, user_id)
+    SELECT p.first, erase.record_id, erase.user_id FROM vault_etl.erase_places(erase.record_id) AS p
     WHERE there.archives ? p.partition ORDER BY p.first
     ON CONFLICT ON CONSTRAINT each_once DO NOTHING;
-    FOR found IN SELECT p.place, p.first FROM public.erase_places(record_id) AS p WHERE p.place IS NOT NULL LOOP
-        erased_records := erased_records + public.erase_in(found.place, found.first, record_id, user_id);
+    FOR found IN SELECT p.place, p.first FROM vault_etl.erase_places(record_id) AS p WHERE p.place IS NOT NULL LOOP
+        erased_records := erased_records + vault_etl.erase_in(found.place, found.first, record_id, user_id);
     END LOOP;
     -- Entries come last, because the head of the log is locked from here to the commit. This raises in a stricter
     -- level than READ COMMITTED, which would not see what was waited for above.
-    PERFORM public.audit_write(
+    PERFORM vault_etl.audit_write(
         request_id, 'intent', actor, host, 'erase', record_id, fields, NULL, ticket, reason, 'allowed', NULL
     );
-    outcome := public.audit_write(
+    outcome := vault_etl.audit_write(
         request_id, 'outcome', actor, host, 'erase', record_id, fields, NULL, ticket,
         format(
             'erased records: %s, quarantined bodies: %s, left in archives: %s', erased_records, erased_bodies,
@@ -1698,9 +1702,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text) IS 'Sets tokens of every name, ciphertexts and bodies to NULL, in detached months too, and writes two entries that say so: all or nothing. The rows stay, so that a message that comes again conflicts with them. What an archive holds, or may hold, is put on the record for it, once. Returns no row, and writes no entry, if the record or user does not exist and no archive may hold one.';
+COMMENT ON FUNCTION vault_etl.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text) IS 'Sets tokens of every name, ciphertexts and bodies to NULL, in detached months too, and writes two entries that say so: all or nothing. The rows stay, so that a message that comes again conflicts with them. What an archive holds, or may hold, is put on the record for it, once. Returns no row, and writes no entry, if the record or user does not exist and no archive may hold one.';
 
-CREATE FUNCTION public.erase_count(place regclass, month uuid, record_id uuid, user_id text) RETURNS TABLE(matching bigint, full_rows bigint, archived_rows bigint)
+CREATE FUNCTION vault_etl.erase_count(place regclass, month uuid, record_id uuid, user_id text) RETURNS TABLE(matching bigint, full_rows bigint, archived_rows bigint)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -1710,7 +1714,7 @@ BEGIN
     END IF;
     RETURN QUERY EXECUTE format(
         'SELECT count(*), count(*) FILTER (WHERE is_full), count(*) FILTER (WHERE is_full OR EXISTS ('
-        '    SELECT FROM public.archived_erasures AS e'
+        '    SELECT FROM vault_etl.archived_erasures AS e'
         '    WHERE e.first = $3 AND (e.record_id = found.record_id OR e.user_id = found.user_id)'
         ')) FROM ('
         '    SELECT r.record_id, r.user_id, num_nonnulls('
@@ -1723,9 +1727,9 @@ BEGIN
 END
 $_$;
 
-COMMENT ON FUNCTION public.erase_count(place regclass, month uuid, record_id uuid, user_id text) IS 'Counts, in a place, one record or all records of a user: the rows, the rows that are not erased yet, and the rows whose values the archive of the month has, because it is older than their erasure. Returns no row for an archive without a table, of which nothing is known.';
+COMMENT ON FUNCTION vault_etl.erase_count(place regclass, month uuid, record_id uuid, user_id text) IS 'Counts, in a place, one record or all records of a user: the rows, the rows that are not erased yet, and the rows whose values the archive of the month has, because it is older than their erasure. Returns no row for an archive without a table, of which nothing is known.';
 
-CREATE FUNCTION public.erase_in(place regclass, month uuid, record_id uuid, user_id text) RETURNS bigint
+CREATE FUNCTION vault_etl.erase_in(place regclass, month uuid, record_id uuid, user_id text) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
@@ -1745,18 +1749,18 @@ BEGIN
             $query$
             WITH held AS MATERIALIZED (
                 SELECT r.record_id, r.token_generation, r.next_token_generation,
-                    public.ciphertext_key_id(r.ip_ciphertext) AS ip,
-                    public.ciphertext_key_id(r.device_id_ciphertext) AS device_id
+                    vault_etl.ciphertext_key_id(r.ip_ciphertext) AS ip,
+                    vault_etl.ciphertext_key_id(r.device_id_ciphertext) AS device_id
                 FROM %s AS r WHERE %s FOR UPDATE
             ), gone AS (
-                SELECT v.field, v.id, public.month_of(held.record_id) AS month, count(*) AS rows
+                SELECT v.field, v.id, vault_etl.month_of(held.record_id) AS month, count(*) AS rows
                 FROM held, LATERAL (VALUES
                     ('ip', held.ip), ('device_id', held.device_id), ('token', held.token_generation::bigint),
                     ('next_token', held.next_token_generation::bigint)
                 ) AS v (field, id)
                 WHERE v.id IS NOT NULL GROUP BY 1, 2, 3
             )
-            UPDATE public.detached_values AS d SET held = d.held - gone.rows FROM gone
+            UPDATE vault_etl.detached_values AS d SET held = d.held - gone.rows FROM gone
             WHERE d.first = $3 AND d.field = gone.field AND d.id = gone.id AND d.month = gone.month
             $query$, place, chosen
         ) USING record_id, user_id, month;
@@ -1774,23 +1778,23 @@ BEGIN
 END
 $_$;
 
-COMMENT ON FUNCTION public.erase_in(place regclass, month uuid, record_id uuid, user_id text) IS 'Erases one record or all records of a user in a place, and returns how many rows were not erased yet. What a detached month loses is subtracted from its counts.';
+COMMENT ON FUNCTION vault_etl.erase_in(place regclass, month uuid, record_id uuid, user_id text) IS 'Erases one record or all records of a user in a place, and returns how many rows were not erased yet. What a detached month loses is subtracted from its counts.';
 
-CREATE FUNCTION public.erase_places(record_id uuid) RETURNS TABLE(place regclass, first uuid, partition text, archive text)
+CREATE FUNCTION vault_etl.erase_places(record_id uuid) RETURNS TABLE(place regclass, first uuid, partition text, archive text)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
-    SELECT 'public.user_logins'::regclass, NULL::uuid, NULL::text, NULL::text
+    SELECT 'vault_etl.user_logins'::regclass, NULL::uuid, NULL::text, NULL::text
     UNION ALL
-    SELECT public.partition_table(m.partition), m.first, m.partition, m.archive FROM public.closed_months AS m
-    WHERE m.dropped_at IS NULL AND (m.archive IS NOT NULL OR public.partition_table(m.partition) IS NOT NULL)
+    SELECT vault_etl.partition_table(m.partition), m.first, m.partition, m.archive FROM vault_etl.closed_months AS m
+    WHERE m.dropped_at IS NULL AND (m.archive IS NOT NULL OR vault_etl.partition_table(m.partition) IS NOT NULL)
         AND ($1 IS NULL OR $1 >= m.first AND $1 < m.until)
     ORDER BY 2 NULLS FIRST
 $_$;
 
-COMMENT ON FUNCTION public.erase_places(record_id uuid) IS 'Returns where rows of this record, or of any user (NULL), may have to be erased: the table of records, the tables of detached months with their archives, and archives of months without a table.';
+COMMENT ON FUNCTION vault_etl.erase_places(record_id uuid) IS 'Returns where rows of this record, or of any user (NULL), may have to be erased: the table of records, the tables of detached months with their archives, and archives of months without a table.';
 
-CREATE FUNCTION public.erase_preview(record_id uuid, user_id text) RETURNS TABLE(matching bigint, records bigint, bodies bigint, archives jsonb)
+CREATE FUNCTION vault_etl.erase_preview(record_id uuid, user_id text) RETURNS TABLE(matching bigint, records bigint, bodies bigint, archives jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -1806,8 +1810,8 @@ BEGIN
                 jsonb_object_agg(p.partition, p.archive) FILTER (
                     WHERE p.archive IS NOT NULL AND (p.place IS NULL OR c.archived_rows > 0)
                 ) AS archives
-            FROM public.erase_places(erase_preview.record_id) AS p
-            LEFT JOIN LATERAL public.erase_count(
+            FROM vault_etl.erase_places(erase_preview.record_id) AS p
+            LEFT JOIN LATERAL vault_etl.erase_count(
                 p.place, p.first, erase_preview.record_id, erase_preview.user_id
             ) AS c ON true
             -- A month whose detaching has not begun is counted in the table of records.
@@ -1815,51 +1819,51 @@ BEGIN
         ) AS in_records,
         (
             SELECT count(*) AS matching, count(q.body_ciphertext) AS full_rows
-            FROM public.quarantine AS q WHERE q.record_id = erase_preview.record_id
+            FROM vault_etl.quarantine AS q WHERE q.record_id = erase_preview.record_id
         ) AS in_quarantine;
 END
 $$;
 
-COMMENT ON FUNCTION public.erase_preview(record_id uuid, user_id text) IS 'Returns what an erasure would take away now: of one record and the quarantined message of that id, or of all records of a user. `matching` counts what exists, erased already or not. `archives` are those, by month, that hold values of it, or may hold some because their months have no table.';
+COMMENT ON FUNCTION vault_etl.erase_preview(record_id uuid, user_id text) IS 'Returns what an erasure would take away now: of one record and the quarantined message of that id, or of all records of a user. `matching` counts what exists, erased already or not. `archives` are those, by month, that hold values of it, or may hold some because their months have no table.';
 
-CREATE FUNCTION public.file_load_reached(load_id uuid, source_id uuid, lines bigint, digest bytea) RETURNS boolean
+CREATE FUNCTION vault_etl.file_load_reached(load_id uuid, source_id uuid, lines bigint, digest bytea) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
     AS $_$
 BEGIN
-    PERFORM public.ensure_short_transaction();
-    LOCK TABLE public.file_loads IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM vault_etl.ensure_short_transaction();
+    LOCK TABLE vault_etl.file_loads IN SHARE ROW EXCLUSIVE MODE;
     IF EXISTS (
-        SELECT FROM public.file_loads AS l
+        SELECT FROM vault_etl.file_loads AS l
         WHERE l.source_id = $2 AND l.lines = $3 AND l.load_id <> $1
     ) THEN
         PERFORM pg_sleep(0.1);
         IF EXISTS (
-            SELECT FROM public.file_loads AS l
+            SELECT FROM vault_etl.file_loads AS l
             WHERE l.source_id = $2 AND l.lines = $3 AND l.load_id <> $1 AND l.digest <> $4
         ) THEN
             RETURN false;
         END IF;
-        DELETE FROM public.file_loads AS l
+        DELETE FROM vault_etl.file_loads AS l
         WHERE l.source_id = $2 AND l.lines = $3 AND l.load_id <> $1 AND NOT l.whole;
     END IF;
     -- Below the end of a whole load no line is new, so there is nothing to remember.
     IF NOT EXISTS (
-        SELECT FROM public.file_loads AS l WHERE l.source_id = $2 AND l.whole AND l.lines > $3
+        SELECT FROM vault_etl.file_loads AS l WHERE l.source_id = $2 AND l.whole AND l.lines > $3
     ) THEN
-        DELETE FROM public.file_loads AS l
+        DELETE FROM vault_etl.file_loads AS l
         WHERE l.load_id = $1 AND l.source_id = $2 AND l.lines < $3 AND NOT l.whole;
-        INSERT INTO public.file_loads (load_id, source_id, lines, digest) VALUES ($1, $2, $3, $4)
+        INSERT INTO vault_etl.file_loads (load_id, source_id, lines, digest) VALUES ($1, $2, $3, $4)
         ON CONFLICT DO NOTHING;
     END IF;
     RETURN true;
 END
 $_$;
 
-COMMENT ON FUNCTION public.file_load_reached(load_id uuid, source_id uuid, lines bigint, digest bytea) IS 'Records that a load may have stored so many lines of this digest. Returns false if another load had others there. A comparison is as slow as a search for a source.';
+COMMENT ON FUNCTION vault_etl.file_load_reached(load_id uuid, source_id uuid, lines bigint, digest bytea) IS 'Records that a load may have stored so many lines of this digest. Returns false if another load had others there. A comparison is as slow as a search for a source.';
 
-CREATE FUNCTION public.file_load_whole(load_id uuid, source_id uuid, agreed bigint[]) RETURNS boolean
+CREATE FUNCTION vault_etl.file_load_whole(load_id uuid, source_id uuid, agreed bigint[]) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
@@ -1867,59 +1871,59 @@ CREATE FUNCTION public.file_load_whole(load_id uuid, source_id uuid, agreed bigi
 DECLARE
     reached bigint;
 BEGIN
-    PERFORM public.ensure_short_transaction();
+    PERFORM vault_etl.ensure_short_transaction();
     -- Each point is compared with each point of the source while others wait.
     IF cardinality(agreed) > 10000 THEN
         RAISE EXCEPTION 'a load agrees with 10,000 points at most' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    LOCK TABLE public.file_loads IN SHARE ROW EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.file_loads IN SHARE ROW EXCLUSIVE MODE;
     reached := coalesce((
-        SELECT l.lines FROM public.file_loads AS l WHERE l.load_id = $1 AND l.source_id = $2
+        SELECT l.lines FROM vault_etl.file_loads AS l WHERE l.load_id = $1 AND l.source_id = $2
     ), 0);
     IF EXISTS (
-        SELECT FROM public.file_loads AS l
+        SELECT FROM vault_etl.file_loads AS l
         WHERE l.source_id = $2 AND l.load_id <> $1 AND l.lines <> reached
             AND (l.lines > reached OR l.lines <> ALL ($3))
     ) THEN
         RETURN false;
     END IF;
-    DELETE FROM public.file_loads AS l WHERE l.source_id = $2 AND l.load_id <> $1;
-    UPDATE public.file_loads AS l SET whole = true WHERE l.load_id = $1;
+    DELETE FROM vault_etl.file_loads AS l WHERE l.source_id = $2 AND l.load_id <> $1;
+    UPDATE vault_etl.file_loads AS l SET whole = true WHERE l.load_id = $1;
     RETURN true;
 END
 $_$;
 
-COMMENT ON FUNCTION public.file_load_whole(load_id uuid, source_id uuid, agreed bigint[]) IS 'Records that all lines which a load has reached are stored. Returns false if another load reached further, or a point that this one has not agreed with.';
+COMMENT ON FUNCTION vault_etl.file_load_whole(load_id uuid, source_id uuid, agreed bigint[]) IS 'Records that all lines which a load has reached are stored. Returns false if another load reached further, or a point that this one has not agreed with.';
 
-CREATE FUNCTION public.file_source(known_by bytea, OUT source_id uuid, OUT points bigint[]) RETURNS record
+CREATE FUNCTION vault_etl.file_source(known_by bytea, OUT source_id uuid, OUT points bigint[]) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
     AS $_$
 BEGIN
-    PERFORM public.ensure_short_transaction();
-    LOCK TABLE public.file_sources IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM vault_etl.ensure_short_transaction();
+    LOCK TABLE vault_etl.file_sources IN SHARE ROW EXCLUSIVE MODE;
     PERFORM pg_sleep(0.1);
-    INSERT INTO public.file_sources (known_by) VALUES ($1) ON CONFLICT DO NOTHING;
-    source_id := (SELECT s.source_id FROM public.file_sources AS s WHERE s.known_by = $1);
+    INSERT INTO vault_etl.file_sources (known_by) VALUES ($1) ON CONFLICT DO NOTHING;
+    source_id := (SELECT s.source_id FROM vault_etl.file_sources AS s WHERE s.known_by = $1);
     points := ARRAY(
-        SELECT DISTINCT l.lines FROM public.file_loads AS l WHERE l.source_id = file_source.source_id
+        SELECT DISTINCT l.lines FROM vault_etl.file_loads AS l WHERE l.source_id = file_source.source_id
     );
 END
 $_$;
 
-COMMENT ON FUNCTION public.file_source(known_by bytea, OUT source_id uuid, OUT points bigint[]) IS 'Finds a source, or adds it. A login that holds the source key can ask whether a guessed content was loaded: one question at a time, and ten a second, from all sessions together. No client holds the lock, because procedures call this (0023_commits.sql).';
+COMMENT ON FUNCTION vault_etl.file_source(known_by bytea, OUT source_id uuid, OUT points bigint[]) IS 'Finds a source, or adds it. A login that holds the source key can ask whether a guessed content was loaded: one question at a time, and ten a second, from all sessions together. No client holds the lock, because procedures call this (0023_commits.sql).';
 
-CREATE FUNCTION public.first_record_id(moment timestamp with time zone) RETURNS uuid
+CREATE FUNCTION vault_etl.first_record_id(moment timestamp with time zone) RETURNS uuid
     LANGUAGE sql IMMUTABLE STRICT
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT (lpad(to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
 $$;
 
-COMMENT ON FUNCTION public.first_record_id(moment timestamp with time zone) IS 'Returns the first UUIDv7 of a moment: its milliseconds in the first 48 bits, and zeros after them.';
+COMMENT ON FUNCTION vault_etl.first_record_id(moment timestamp with time zone) IS 'Returns the first UUIDv7 of a moment: its milliseconds in the first 48 bits, and zeros after them.';
 
-CREATE FUNCTION public.fold_value_counts() RETURNS bigint
+CREATE FUNCTION vault_etl.fold_value_counts() RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
@@ -1927,30 +1931,30 @@ CREATE FUNCTION public.fold_value_counts() RETURNS bigint
 DECLARE
     folded bigint;
 BEGIN
-    PERFORM public.ensure_short_transaction();
+    PERFORM vault_etl.ensure_short_transaction();
     PERFORM pg_stat_clear_snapshot();
-    PERFORM FROM public.vault FOR UPDATE SKIP LOCKED;
+    PERFORM FROM vault_etl.vault FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
     WITH ended AS (
-        DELETE FROM public.value_counts AS c
+        DELETE FROM vault_etl.value_counts AS c
         WHERE c.writer <> 0 AND c.writer NOT IN (SELECT a.pid FROM pg_stat_activity AS a WHERE a.pid IS NOT NULL)
         RETURNING c.field, c.id, c.month, c.held
     ), summed AS (
-        INSERT INTO public.value_counts AS c (field, id, month, writer, held)
+        INSERT INTO vault_etl.value_counts AS c (field, id, month, writer, held)
         SELECT e.field, e.id, e.month, 0, sum(e.held) FROM ended AS e GROUP BY e.field, e.id, e.month
         ON CONFLICT (field, id, month, writer) DO UPDATE SET held = c.held + EXCLUDED.held
     )
     SELECT count(*) INTO folded FROM ended;
-    DELETE FROM public.value_counts AS c WHERE c.writer = 0 AND c.held = 0;
+    DELETE FROM vault_etl.value_counts AS c WHERE c.writer = 0 AND c.held = 0;
     RETURN folded;
 END
 $$;
 
-COMMENT ON FUNCTION public.fold_value_counts() IS 'Adds the counts of sessions that have ended into one row a key and month, of writer 0, and deletes those that come to 0. Otherwise each connection, which lives for half an hour, leaves a few rows for good. Returns how many rows it took. One session folds at a time, and no other session writes the rows of one that has ended, so no session waits for it. For that it reads the sessions of this moment, not a list that its transaction has kept. A new server process may have the number of one that has ended: it waits no longer than this takes, because no client holds these rows (0023_commits.sql).';
+COMMENT ON FUNCTION vault_etl.fold_value_counts() IS 'Adds the counts of sessions that have ended into one row a key and month, of writer 0, and deletes those that come to 0. Otherwise each connection, which lives for half an hour, leaves a few rows for good. Returns how many rows it took. One session folds at a time, and no other session writes the rows of one that has ended, so no session waits for it. For that it reads the sessions of this moment, not a list that its transaction has kept. A new server process may have the number of one that has ended: it waits no longer than this takes, because no client holds these rows (0023_commits.sql).';
 
-CREATE FUNCTION public.in_closed_months(record_ids uuid[]) RETURNS SETOF uuid
+CREATE FUNCTION vault_etl.in_closed_months(record_ids uuid[]) RETURNS SETOF uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -1958,19 +1962,19 @@ DECLARE
     place regclass;
 BEGIN
     FOR place IN
-        SELECT public.partition_table(m.partition) FROM public.closed_months AS m
-        WHERE m.dropped_at IS NULL AND public.partition_table(m.partition) IS NOT NULL
+        SELECT vault_etl.partition_table(m.partition) FROM vault_etl.closed_months AS m
+        WHERE m.dropped_at IS NULL AND vault_etl.partition_table(m.partition) IS NOT NULL
             AND EXISTS (SELECT FROM unnest(record_ids) AS r (id) WHERE r.id >= m.first AND r.id < m.until)
     LOOP
         RETURN QUERY EXECUTE format('SELECT record_id FROM %s WHERE record_id = ANY ($1)', place) USING record_ids;
     END LOOP;
-    RETURN QUERY SELECT e.record_id FROM public.archived_erasures AS e WHERE e.record_id = ANY (record_ids);
+    RETURN QUERY SELECT e.record_id FROM vault_etl.archived_erasures AS e WHERE e.record_id = ANY (record_ids);
 END
 $_$;
 
-COMMENT ON FUNCTION public.in_closed_months(record_ids uuid[]) IS 'Returns which of these records a closed month has, or had and an erasure could not reach in its archive: a message that comes again is known by them, as in the table. For messages that are quarantined as month_closed.';
+COMMENT ON FUNCTION vault_etl.in_closed_months(record_ids uuid[]) IS 'Returns which of these records a closed month has, or had and an erasure could not reach in its archive: a message that comes again is known by them, as in the table. For messages that are quarantined as month_closed.';
 
-CREATE FUNCTION public.ingest_committed(messages integer, newest_sent timestamp with time zone) RETURNS void
+CREATE FUNCTION vault_etl.ingest_committed(messages integer, newest_sent timestamp with time zone) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -1984,24 +1988,24 @@ DECLARE
         WHEN $2 BETWEEN '1970-01-01Z' AND at + interval '1 day' THEN date_trunc('second', $2, 'UTC')
     END;
 BEGIN
-    UPDATE public.ingest_commits AS c
+    UPDATE vault_etl.ingest_commits AS c
     SET messages = c.messages + counted, committed_at = at, newest_sent = sent
     WHERE c.minute = this_minute AND c.login = me AND c.pid = my_pid;
     IF FOUND THEN
         RETURN;
     END IF;
-    DELETE FROM public.ingest_commits AS c WHERE c.ctid IN (
-        SELECT o.ctid FROM public.ingest_commits AS o WHERE o.minute < this_minute - interval '1 hour'
+    DELETE FROM vault_etl.ingest_commits AS c WHERE c.ctid IN (
+        SELECT o.ctid FROM vault_etl.ingest_commits AS o WHERE o.minute < this_minute - interval '1 hour'
         ORDER BY o.minute LIMIT 1000 FOR UPDATE SKIP LOCKED
     );
-    INSERT INTO public.ingest_commits (minute, login, pid, messages, committed_at, newest_sent)
+    INSERT INTO vault_etl.ingest_commits (minute, login, pid, messages, committed_at, newest_sent)
     VALUES (this_minute, me, my_pid, counted, at, sent);
 END
 $_$;
 
-COMMENT ON FUNCTION public.ingest_committed(messages integer, newest_sent timestamp with time zone) IS 'Counts a commit, as the last statement of its transaction. It bounds both arguments, because `status` shows to others what a login says here.';
+COMMENT ON FUNCTION vault_etl.ingest_committed(messages integer, newest_sent timestamp with time zone) IS 'Counts a commit, as the last statement of its transaction. It bounds both arguments, because `status` shows to others what a login says here.';
 
-CREATE FUNCTION public.ingest_sessions() RETURNS TABLE(login text, sessions bigint, active_at timestamp with time zone)
+CREATE FUNCTION vault_etl.ingest_sessions() RETURNS TABLE(login text, sessions bigint, active_at timestamp with time zone)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -2012,23 +2016,23 @@ CREATE FUNCTION public.ingest_sessions() RETURNS TABLE(login text, sessions bigi
     GROUP BY a.usename ORDER BY a.usename
 $$;
 
-COMMENT ON FUNCTION public.ingest_sessions() IS 'Returns the sessions of logins that may ingest, superusers aside. active_at is NULL unless the owner reads all statistics.';
+COMMENT ON FUNCTION vault_etl.ingest_sessions() IS 'Returns the sessions of logins that may ingest, superusers aside. active_at is NULL unless the owner reads all statistics.';
 
-CREATE FUNCTION public.key_change_write(action text, request_id uuid, actor text, host text, reason text, key_ids bigint[]) RETURNS public.audit_log
+CREATE FUNCTION vault_etl.key_change_write(action text, request_id uuid, actor text, host text, reason text, key_ids bigint[]) RETURNS vault_etl.audit_log
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    became public.key_changes[];
+    became vault_etl.key_changes[];
     digest text;
     fields text[];
-    intent public.audit_log;
+    intent vault_etl.audit_log;
 BEGIN
     became := ARRAY(
         SELECT ROW(
             0, k.key_id, k.purpose, k.field, k.generation, k.state, k.fingerprint, sha256(k.wrapped_key), k.kms_key_arn
-        )::public.key_changes
-        FROM public.data_keys AS k WHERE k.key_id = ANY (key_ids)
+        )::vault_etl.key_changes
+        FROM vault_etl.data_keys AS k WHERE k.key_id = ANY (key_ids)
     );
     SELECT
         encode(sha256(convert_to(E'vault-etl/1/key-changes\n' || string_agg(concat_ws(
@@ -2038,57 +2042,57 @@ BEGIN
         coalesce(array_agg(DISTINCT k.field) FILTER (WHERE k.field <> 'source'), '{}')
     INTO digest, fields
     FROM unnest(became) AS k;
-    intent := public.audit_write(
+    intent := vault_etl.audit_write(
         request_id, 'intent', actor, host, action, NULL::uuid, fields, NULL, digest, reason, 'allowed', NULL
     );
-    INSERT INTO public.key_changes (
+    INSERT INTO vault_etl.key_changes (
         seq, key_id, purpose, field, generation, state, fingerprint, wrapped_key_sha256, kms_key_arn
     )
     SELECT
         intent.seq, k.key_id, k.purpose, k.field, k.generation, k.state, k.fingerprint, k.wrapped_key_sha256,
         k.kms_key_arn
     FROM unnest(became) AS k;
-    RETURN public.audit_write(
+    RETURN vault_etl.audit_write(
         request_id, 'outcome', actor, host, action, NULL::uuid, fields, NULL, digest, reason, 'done', NULL
     );
 END
 $$;
 
-COMMENT ON FUNCTION public.key_change_write(action text, request_id uuid, actor text, host text, reason text, key_ids bigint[]) IS 'Puts what these keys are now on the record: two entries, and a row for each key under the seq of the first. Called last in a transaction, which holds the turn to write the log from here to its commit. So everything that takes long comes before, above all the digests of keys.';
+COMMENT ON FUNCTION vault_etl.key_change_write(action text, request_id uuid, actor text, host text, reason text, key_ids bigint[]) IS 'Puts what these keys are now on the record: two entries, and a row for each key under the seq of the first. Called last in a transaction, which holds the turn to write the log from here to its commit. So everything that takes long comes before, above all the digests of keys.';
 
-CREATE FUNCTION public.key_rewrap(request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text, new_wrapped_key bytea, new_kms_key_arn text) RETURNS boolean
+CREATE FUNCTION vault_etl.key_rewrap(request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text, new_wrapped_key bytea, new_kms_key_arn text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
     AS $$
 BEGIN
-    PERFORM public.ensure_short_transaction();
-    UPDATE public.data_keys AS d SET wrapped_key = new_wrapped_key, kms_key_arn = new_kms_key_arn
+    PERFORM vault_etl.ensure_short_transaction();
+    UPDATE vault_etl.data_keys AS d SET wrapped_key = new_wrapped_key, kms_key_arn = new_kms_key_arn
     WHERE d.key_id = rewrapped AND d.state <> 'destroyed'
         AND d.wrapped_key = old_wrapped_key AND d.kms_key_arn = old_kms_key_arn;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    PERFORM public.keys_changed(request_id, actor, host, 'rewrapped', ARRAY[rewrapped]);
+    PERFORM vault_etl.keys_changed(request_id, actor, host, 'rewrapped', ARRAY[rewrapped]);
     RETURN true;
 END
 $$;
 
-COMMENT ON FUNCTION public.key_rewrap(request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text, new_wrapped_key bytea, new_kms_key_arn text) IS 'Replaces the wrapped bytes of a key. Returns false if the row has other bytes by now. Needs no fence: by its fingerprint it is the same key.';
+COMMENT ON FUNCTION vault_etl.key_rewrap(request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text, new_wrapped_key bytea, new_kms_key_arn text) IS 'Replaces the wrapped bytes of a key. Returns false if the row has other bytes by now. Needs no fence: by its fingerprint it is the same key.';
 
-CREATE FUNCTION public.key_usage(counted boolean) RETURNS TABLE(key_id bigint, rows bigint)
+CREATE FUNCTION vault_etl.key_usage(counted boolean) RETURNS TABLE(key_id bigint, rows bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
     RETURN QUERY
         SELECT k.key_id, coalesce(sum(v.held), 0)::bigint
-        FROM public.data_keys AS k LEFT JOIN (
+        FROM vault_etl.data_keys AS k LEFT JOIN (
             SELECT u.field = 'token' AS of_tokens, u.id, sum(u.held) AS held
             FROM (
-                SELECT c.field, c.id, c.held FROM public.value_counts AS c WHERE NOT counted
-                UNION ALL SELECT c.field, c.id, c.held FROM public.values_counted() AS c WHERE counted
-                UNION ALL SELECT d.field, d.id, d.held FROM public.detached_values AS d WHERE d.field <> 'next_token'
+                SELECT c.field, c.id, c.held FROM vault_etl.value_counts AS c WHERE NOT counted
+                UNION ALL SELECT c.field, c.id, c.held FROM vault_etl.values_counted() AS c WHERE counted
+                UNION ALL SELECT d.field, d.id, d.held FROM vault_etl.detached_values AS d WHERE d.field <> 'next_token'
             ) AS u GROUP BY 1, 2
         ) AS v ON v.of_tokens = (k.purpose = 'token')
             AND v.id = CASE WHEN k.purpose = 'token' THEN k.generation ELSE k.key_id END
@@ -2096,15 +2100,15 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.key_usage(counted boolean) IS 'Returns how many values need each key: by the counts that are kept, or `counted` from all rows. Values of detached months count too.';
+COMMENT ON FUNCTION vault_etl.key_usage(counted boolean) IS 'Returns how many values need each key: by the counts that are kept, or `counted` from all rows. Values of detached months count too.';
 
-CREATE FUNCTION public.keys_changed(request_id uuid, actor text, host text, what text, key_ids bigint[]) RETURNS void
+CREATE FUNCTION vault_etl.keys_changed(request_id uuid, actor text, host text, what text, key_ids bigint[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
     IF cardinality(key_ids) > 0 THEN
-        PERFORM public.key_change_write(
+        PERFORM vault_etl.key_change_write(
             'keys change', gen_random_uuid(), actor, host,
             format(
                 '%s: %s%s, for request %s', what, array_to_string(key_ids[:20], ', '),
@@ -2117,9 +2121,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.keys_changed(request_id uuid, actor text, host text, what text, key_ids bigint[]) IS 'Puts a change on the record under an id of its own, in the words of the database. `request_id` is that of the command that asked for it.';
+COMMENT ON FUNCTION vault_etl.keys_changed(request_id uuid, actor text, host text, what text, key_ids bigint[]) IS 'Puts a change on the record under an id of its own, in the words of the database. `request_id` is that of the command that asked for it.';
 
-CREATE FUNCTION public.keys_destroy(request_id uuid, actor text, host text, key_ids bigint[]) RETURNS SETOF bigint
+CREATE FUNCTION vault_etl.keys_destroy(request_id uuid, actor text, host text, key_ids bigint[]) RETURNS SETOF bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
@@ -2127,52 +2131,52 @@ CREATE FUNCTION public.keys_destroy(request_id uuid, actor text, host text, key_
 DECLARE
     destroyed bigint[];
 BEGIN
-    PERFORM public.ensure_short_transaction();
+    PERFORM vault_etl.ensure_short_transaction();
     IF cardinality(key_ids) > 100000 THEN  -- each key is looked up while no process writes
         RAISE EXCEPTION 'too many keys to destroy at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
     WITH changed AS (
-        UPDATE public.data_keys AS d SET state = 'destroyed', wrapped_key = NULL
+        UPDATE vault_etl.data_keys AS d SET state = 'destroyed', wrapped_key = NULL
         WHERE d.key_id = ANY (key_ids) AND d.state = 'decrypt_only' AND CASE d.purpose
             WHEN 'token' THEN d.generation NOT IN (
-                SELECT v.id FROM public.detached_values AS v WHERE v.field = 'token' AND v.held > 0
+                SELECT v.id FROM vault_etl.detached_values AS v WHERE v.field = 'token' AND v.held > 0
             )
             ELSE d.key_id NOT IN (
-                SELECT v.id FROM public.detached_values AS v WHERE v.field IN ('ip', 'device_id') AND v.held > 0
+                SELECT v.id FROM vault_etl.detached_values AS v WHERE v.field IN ('ip', 'device_id') AND v.held > 0
             )
         END
         RETURNING d.key_id
     )
     SELECT array_agg(c.key_id ORDER BY c.key_id) INTO destroyed FROM changed AS c;
-    PERFORM public.keys_changed(request_id, actor, host, 'destroyed', destroyed);
+    PERFORM vault_etl.keys_changed(request_id, actor, host, 'destroyed', destroyed);
     RETURN QUERY SELECT unnest(destroyed);
 END
 $$;
 
-COMMENT ON FUNCTION public.keys_destroy(request_id uuid, actor text, host text, key_ids bigint[]) IS 'Deletes the bytes of retired keys, and returns the ids of those that had some. Leaves a pending key, which an abort ends, and a key that a closed month needs, which may come back.';
+COMMENT ON FUNCTION vault_etl.keys_destroy(request_id uuid, actor text, host text, key_ids bigint[]) IS 'Deletes the bytes of retired keys, and returns the ids of those that had some. Leaves a pending key, which an abort ends, and a key that a closed month needs, which may come back.';
 
-CREATE FUNCTION public.keys_init(request_id uuid, actor text, host text, keys jsonb) RETURNS boolean
+CREATE FUNCTION vault_etl.keys_init(request_id uuid, actor text, host text, keys jsonb) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
     AS $$
 BEGIN
-    PERFORM public.ensure_short_transaction();
-    LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM vault_etl.ensure_short_transaction();
+    LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
     IF EXISTS (
-        SELECT FROM public.data_keys AS d JOIN jsonb_array_elements(keys) AS k ON d.purpose = k.value ->> 'purpose'
+        SELECT FROM vault_etl.data_keys AS d JOIN jsonb_array_elements(keys) AS k ON d.purpose = k.value ->> 'purpose'
     ) THEN
         RETURN false;
     END IF;
-    PERFORM public.keys_changed(request_id, actor, host, 'made active', public.keys_insert(keys, 'active'));
+    PERFORM vault_etl.keys_changed(request_id, actor, host, 'made active', vault_etl.keys_insert(keys, 'active'));
     RETURN true;
 END
 $$;
 
-COMMENT ON FUNCTION public.keys_init(request_id uuid, actor text, host text, keys jsonb) IS 'Adds the first keys of their purposes, as active ones. Returns false, and adds nothing, if one of the purposes has a key already.';
+COMMENT ON FUNCTION vault_etl.keys_init(request_id uuid, actor text, host text, keys jsonb) IS 'Adds the first keys of their purposes, as active ones. Returns false, and adds nothing, if one of the purposes has a key already.';
 
-CREATE FUNCTION public.keys_insert(keys jsonb, new_state text) RETURNS bigint[]
+CREATE FUNCTION vault_etl.keys_insert(keys jsonb, new_state text) RETURNS bigint[]
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -2180,7 +2184,7 @@ DECLARE
     added bigint[];
 BEGIN
     WITH added_rows AS (
-        INSERT INTO public.data_keys (
+        INSERT INTO vault_etl.data_keys (
             key_id, purpose, field, generation, state, kms_key_arn, wrapped_key, fingerprint
         )
         SELECT
@@ -2193,53 +2197,53 @@ BEGIN
         RETURNING key_id, purpose
     )
     SELECT array_agg(a.key_id ORDER BY a.key_id) INTO added FROM added_rows AS a;
-    IF EXISTS (SELECT FROM public.data_keys AS d WHERE d.key_id = ANY (added) AND d.purpose = 'data') THEN
+    IF EXISTS (SELECT FROM vault_etl.data_keys AS d WHERE d.key_id = ANY (added) AND d.purpose = 'data') THEN
         RAISE EXCEPTION 'this function adds no data keys' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     RETURN added;
 END
 $$;
 
-COMMENT ON FUNCTION public.keys_insert(keys jsonb, new_state text) IS 'Adds keys from a list of objects, with bytes in hex, and returns their ids. Raises for data keys, which the roles ingest and re-encrypt add.';
+COMMENT ON FUNCTION vault_etl.keys_insert(keys jsonb, new_state text) IS 'Adds keys from a list of objects, with bytes in hex, and returns their ids. Raises for data keys, which the roles ingest and re-encrypt add.';
 
-CREATE FUNCTION public.month_of(record_id uuid) RETURNS date
+CREATE FUNCTION vault_etl.month_of(record_id uuid) RETURNS date
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN (date_trunc('month'::text, ('1970-01-01 00:00:00'::timestamp without time zone + ((((('x'::text || translate("left"((record_id)::text, 13), '-'::text, ''::text)))::bit(48))::bigint)::double precision * '00:00:00.001'::interval))))::date;
 
-COMMENT ON FUNCTION public.month_of(record_id uuid) IS 'Returns the first day of the month (UTC) in which a record id begins: its first 48 bits are milliseconds.';
+COMMENT ON FUNCTION vault_etl.month_of(record_id uuid) IS 'Returns the first day of the month (UTC) in which a record id begins: its first 48 bits are milliseconds.';
 
-CREATE FUNCTION public.needs_of_data_key(key_id bigint) RETURNS TABLE(in_records bigint, bodies bigint, leases bigint)
+CREATE FUNCTION vault_etl.needs_of_data_key(key_id bigint) RETURNS TABLE(in_records bigint, bodies bigint, leases bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
     leases := (
-        SELECT count(*) FROM public.data_keys AS k
+        SELECT count(*) FROM vault_etl.data_keys AS k
         WHERE k.key_id = needs_of_data_key.key_id AND k.purpose = 'data' AND k.state = 'active'
             AND k.expires_at > clock_timestamp()
     );
     SELECT coalesce(sum(c.held) FILTER (WHERE c.field <> 'quarantine'), 0),
         coalesce(sum(c.held) FILTER (WHERE c.field = 'quarantine'), 0)
     INTO in_records, bodies
-    FROM public.value_counts AS c
+    FROM vault_etl.value_counts AS c
     WHERE c.field IN ('ip', 'device_id', 'quarantine') AND c.id = needs_of_data_key.key_id;
     IF in_records <= 0 AND bodies <= 0 AND leases = 0 THEN
         SELECT coalesce(sum(v.held) FILTER (WHERE v.field IN ('ip', 'device_id')), 0),
             coalesce(sum(v.held) FILTER (WHERE v.field = 'quarantine'), 0)
         INTO in_records, bodies
-        FROM public.values_counted() AS v WHERE v.id = needs_of_data_key.key_id;
+        FROM vault_etl.values_counted() AS v WHERE v.id = needs_of_data_key.key_id;
     END IF;
     in_records := in_records + (
-        SELECT coalesce(sum(d.held), 0) FROM public.detached_values AS d
+        SELECT coalesce(sum(d.held), 0) FROM vault_etl.detached_values AS d
         WHERE d.field IN ('ip', 'device_id') AND d.id = needs_of_data_key.key_id
     );
     RETURN NEXT;
 END
 $$;
 
-COMMENT ON FUNCTION public.needs_of_data_key(key_id bigint) IS 'Returns what needs a data key, whatever field the key is of: a value in the place of another field needs it as well. If the kept counts show a need, that is the answer. If they show none, all rows are read: a login that can write past the triggers cannot have a key destroyed that values are sealed under.';
+COMMENT ON FUNCTION vault_etl.needs_of_data_key(key_id bigint) IS 'Returns what needs a data key, whatever field the key is of: a value in the place of another field needs it as well. If the kept counts show a need, that is the answer. If they show none, all rows are read: a login that can write past the triggers cannot have a key destroyed that values are sealed under.';
 
-CREATE FUNCTION public.needs_of_generation(generation smallint, counted boolean) RETURNS TABLE(tokens bigint, next_tokens bigint, closed bigint)
+CREATE FUNCTION vault_etl.needs_of_generation(generation smallint, counted boolean) RETURNS TABLE(tokens bigint, next_tokens bigint, closed bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -2247,23 +2251,23 @@ DECLARE
     place regclass;
 BEGIN
     closed := (
-        SELECT coalesce(sum(d.held), 0)::bigint FROM public.detached_values AS d
+        SELECT coalesce(sum(d.held), 0)::bigint FROM vault_etl.detached_values AS d
         WHERE d.field = 'token' AND d.id = needs_of_generation.generation
     );
     IF NOT counted AND EXISTS (
         SELECT FROM pg_constraint AS c
-        WHERE c.conrelid = 'public.user_logins'::regclass AND c.conname = 'tokens_of_one_generation'
+        WHERE c.conrelid = 'vault_etl.user_logins'::regclass AND c.conname = 'tokens_of_one_generation'
             AND substring(pg_get_constraintdef(c.oid) FROM ' = ([0-9]+)')::smallint <> needs_of_generation.generation
     ) THEN
         tokens := 0;
         next_tokens := (
-            SELECT greatest(0, coalesce(sum(v.held), 0))::bigint FROM public.value_counts AS v
+            SELECT greatest(0, coalesce(sum(v.held), 0))::bigint FROM vault_etl.value_counts AS v
             WHERE v.field = 'token' AND v.id = needs_of_generation.generation
         );
     ELSE
         tokens := 0;
         next_tokens := 0;
-        FOR place IN SELECT public.counted_tables() LOOP
+        FOR place IN SELECT vault_etl.counted_tables() LOOP
             EXECUTE format(
                 'SELECT $2 + count(*) FILTER (WHERE token_generation = $1),'
                 ' $3 + count(*) FILTER (WHERE next_token_generation = $1) FROM %s', place
@@ -2274,9 +2278,9 @@ BEGIN
 END
 $_$;
 
-COMMENT ON FUNCTION public.needs_of_generation(generation smallint, counted boolean) IS 'Returns how many rows have tokens of a generation, how many have them as their next ones, and how many rows of closed months have them. The kept counts do not tell the first two apart; the constraint of the table does. All rows are read if `counted`, or if the constraint lets rows have these tokens.';
+COMMENT ON FUNCTION vault_etl.needs_of_generation(generation smallint, counted boolean) IS 'Returns how many rows have tokens of a generation, how many have them as their next ones, and how many rows of closed months have them. The kept counts do not tell the first two apart; the constraint of the table does. All rows are read if `counted`, or if the constraint lets rows have these tokens.';
 
-CREATE FUNCTION public.partition_attach(partition text) RETURNS void
+CREATE FUNCTION vault_etl.partition_attach(partition text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
@@ -2285,51 +2289,51 @@ DECLARE
     month record;
     name text;
 BEGIN
-    LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE;
-    IF EXISTS (SELECT FROM public.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'pending') THEN
+    LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM vault_etl.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'pending') THEN
         RAISE EXCEPTION 'a rotation of the token keys is under way' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    SELECT * INTO month FROM public.partition_list() AS l
+    SELECT * INTO month FROM vault_etl.partition_list() AS l
     WHERE l.partition = partition_attach.partition AND l.state = 'detached';
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    PERFORM public.partition_count(month.first, 1);
-    DELETE FROM public.closed_months AS m WHERE m.first = month.first;
+    PERFORM vault_etl.partition_count(month.first, 1);
+    DELETE FROM vault_etl.closed_months AS m WHERE m.first = month.first;
     IF to_regclass(format('vault_etl_detached.%I', partition)) IS NOT NULL THEN
-        EXECUTE format('ALTER TABLE vault_etl_detached.%I SET SCHEMA public', partition);
+        EXECUTE format('ALTER TABLE vault_etl_detached.%I SET SCHEMA vault_etl', partition);
     END IF;
     EXECUTE format(
-        'ALTER TABLE public.user_logins ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
+        'ALTER TABLE vault_etl.user_logins ATTACH PARTITION vault_etl.%I FOR VALUES FROM (%L) TO (%L)',
         partition, month.first, month.until
     );
     FOR name IN
         SELECT t.tgname FROM pg_trigger AS t
-        WHERE t.tgrelid = format('public.%I', partition)::regclass
-            AND t.tgfoid = 'public.detached_changed()'::regprocedure
+        WHERE t.tgrelid = format('vault_etl.%I', partition)::regclass
+            AND t.tgfoid = 'vault_etl.detached_changed()'::regprocedure
     LOOP
-        EXECUTE format('DROP TRIGGER %I ON public.%I', name, partition);
+        EXECUTE format('DROP TRIGGER %I ON vault_etl.%I', name, partition);
     END LOOP;
     -- The bounds of the partition say again what these CHECKs proved.
     FOR name IN
         SELECT c.conname FROM pg_constraint AS c
-        WHERE c.conrelid = format('public.%I', partition)::regclass AND c.contype = 'c' AND c.coninhcount = 0
+        WHERE c.conrelid = format('vault_etl.%I', partition)::regclass AND c.contype = 'c' AND c.coninhcount = 0
     LOOP
-        EXECUTE format('ALTER TABLE public.%I DROP CONSTRAINT %I', partition, name);
+        EXECUTE format('ALTER TABLE vault_etl.%I DROP CONSTRAINT %I', partition, name);
     END LOOP;
 END
 $$;
 
-COMMENT ON FUNCTION public.partition_attach(partition text) IS 'Attaches a detached month. PostgreSQL compares its constraint of the generation with that of the table, and refuses the month (42804) if a cut-over came in between. It takes the fence, because a rotation that is under way would not see its rows.';
+COMMENT ON FUNCTION vault_etl.partition_attach(partition text) IS 'Attaches a detached month. PostgreSQL compares its constraint of the generation with that of the table, and refuses the month (42804) if a cut-over came in between. It takes the fence, because a rotation that is under way would not see its rows.';
 
-CREATE FUNCTION public.partition_close(partition text, first uuid, until uuid) RETURNS void
+CREATE FUNCTION vault_etl.partition_close(partition text, first uuid, until uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
     AS $$
 BEGIN
-    IF to_regclass(format('public.%I', partition)) IS NOT NULL AND EXISTS (
-        SELECT FROM public.closed_months AS m
+    IF to_regclass(format('vault_etl.%I', partition)) IS NOT NULL AND EXISTS (
+        SELECT FROM vault_etl.closed_months AS m
         WHERE m.dropped_at IS NULL AND m.first < partition_close.until AND m.until > partition_close.first AND (
             m.partition <> partition_close.partition OR m.archive IS NOT NULL
             OR to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL
@@ -2337,30 +2341,30 @@ BEGIN
     ) THEN
         RAISE EXCEPTION 'the rows of this month are not in this table' USING ERRCODE = 'duplicate_table';
     END IF;
-    INSERT INTO public.closed_months AS m (first, until, partition) VALUES (first, until, partition)
+    INSERT INTO vault_etl.closed_months AS m (first, until, partition) VALUES (first, until, partition)
     ON CONFLICT ON CONSTRAINT closed_months_pkey DO UPDATE SET
         until = excluded.until, partition = excluded.partition, closed_at = excluded.closed_at, dropped_at = NULL
     WHERE m.dropped_at IS NOT NULL;
 END
 $$;
 
-COMMENT ON FUNCTION public.partition_close(partition text, first uuid, until uuid) IS 'Lets a month that is to be detached take no more rows. Raises 42P07 if it is closed already and its rows are not in this table, but in another one or in an archive.';
+COMMENT ON FUNCTION vault_etl.partition_close(partition text, first uuid, until uuid) IS 'Lets a month that is to be detached take no more rows. Raises 42P07 if it is closed already and its rows are not in this table, but in another one or in an archive.';
 
-CREATE FUNCTION public.partition_count(first uuid, sign integer) RETURNS void
+CREATE FUNCTION vault_etl.partition_count(first uuid, sign integer) RETURNS void
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    INSERT INTO public.value_counts AS c (field, id, month, writer, held)
+    INSERT INTO vault_etl.value_counts AS c (field, id, month, writer, held)
     SELECT CASE d.field WHEN 'next_token' THEN 'token' ELSE d.field END AS counted, d.id, d.month, pg_backend_pid(),
         sign * sum(d.held)
-    FROM public.detached_values AS d WHERE d.first = partition_count.first
+    FROM vault_etl.detached_values AS d WHERE d.first = partition_count.first
     GROUP BY counted, d.id, d.month
     ON CONFLICT (field, id, month, writer) DO UPDATE SET held = c.held + EXCLUDED.held
 $$;
 
-COMMENT ON FUNCTION public.partition_count(first uuid, sign integer) IS 'Subtracts the values of a detached month from the counts of the table (-1), or adds them again (1).';
+COMMENT ON FUNCTION vault_etl.partition_count(first uuid, sign integer) IS 'Subtracts the values of a detached month from the counts of the table (-1), or adds them again (1).';
 
-CREATE FUNCTION public.partition_drop(partition text, manifest_sha256 bytea) RETURNS void
+CREATE FUNCTION vault_etl.partition_drop(partition text, manifest_sha256 bytea) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
@@ -2368,36 +2372,36 @@ CREATE FUNCTION public.partition_drop(partition text, manifest_sha256 bytea) RET
 DECLARE
     month record;
 BEGIN
-    LOCK TABLE public.closed_months IN ROW EXCLUSIVE MODE;  -- this waits for an erasure under way
-    SELECT * INTO month FROM public.partition_list() AS l
+    LOCK TABLE vault_etl.closed_months IN ROW EXCLUSIVE MODE;  -- this waits for an erasure under way
+    SELECT * INTO month FROM vault_etl.partition_list() AS l
     WHERE l.partition = partition_drop.partition AND l.state = 'detached'
         AND l.archive_sha256 IS NOT DISTINCT FROM manifest_sha256;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    INSERT INTO public.closed_months AS m (first, until, partition) VALUES (month.first, month.until, month.partition)
+    INSERT INTO vault_etl.closed_months AS m (first, until, partition) VALUES (month.first, month.until, month.partition)
     ON CONFLICT ON CONSTRAINT closed_months_pkey DO UPDATE SET partition = excluded.partition, dropped_at = NULL;
-    PERFORM public.partition_move_detached(partition);  -- for a month that was detached by hand
+    PERFORM vault_etl.partition_move_detached(partition);  -- for a month that was detached by hand
     EXECUTE format('LOCK TABLE vault_etl_detached.%I IN ACCESS EXCLUSIVE MODE', partition);
     -- Both conditions are checked again, because the row and the table were not locked above.
     IF manifest_sha256 IS NOT NULL AND NOT EXISTS (
-        SELECT FROM public.partition_list() AS l
+        SELECT FROM vault_etl.partition_list() AS l
         WHERE l.first = month.first AND l.archive_sha256 = manifest_sha256 AND NOT l.changed
     ) THEN
         RAISE EXCEPTION 'the month was changed since it was archived' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     EXECUTE format('DROP TABLE vault_etl_detached.%I', partition);
-    PERFORM public.detached_epoch(month.first);
+    PERFORM vault_etl.detached_epoch(month.first);
     IF manifest_sha256 IS NULL THEN
-        DELETE FROM public.detached_values AS d WHERE d.first = month.first;
-        UPDATE public.closed_months AS m SET dropped_at = clock_timestamp() WHERE m.first = month.first;
+        DELETE FROM vault_etl.detached_values AS d WHERE d.first = month.first;
+        UPDATE vault_etl.closed_months AS m SET dropped_at = clock_timestamp() WHERE m.first = month.first;
     END IF;
 END
 $$;
 
-COMMENT ON FUNCTION public.partition_drop(partition text, manifest_sha256 bytea) IS 'Drops the table of a detached month, which stays closed. With an archive, whose manifest must have this SHA-256 and which must hold what the table holds, the month is archived, and its values are counted as before. NULL: the month has no archive.';
+COMMENT ON FUNCTION vault_etl.partition_drop(partition text, manifest_sha256 bytea) IS 'Drops the table of a detached month, which stays closed. With an archive, whose manifest must have this SHA-256 and which must hold what the table holds, the month is archived, and its values are counted as before. NULL: the month has no archive.';
 
-CREATE FUNCTION public.partition_fill(month regclass) RETURNS void
+CREATE FUNCTION vault_etl.partition_fill(month regclass) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
@@ -2406,16 +2410,16 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.partition_fill(month regclass) IS 'Fills the columns of a detached month that online migrations fill in the rows of the table (docs/adr/0038-online-migrations.md). Such a migration replaces this function; none has yet.';
+COMMENT ON FUNCTION vault_etl.partition_fill(month regclass) IS 'Fills the columns of a detached month that online migrations fill in the rows of the table (docs/adr/0038-online-migrations.md). Such a migration replaces this function; none has yet.';
 
-CREATE FUNCTION public.partition_fit(partition text) RETURNS void
+CREATE FUNCTION vault_etl.partition_fit(partition text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
     AS $$
 DECLARE
-    found regclass := public.partition_table(partition);
-    parent regclass := 'public.user_logins'::regclass;
+    found regclass := vault_etl.partition_table(partition);
+    parent regclass := 'vault_etl.user_logins'::regclass;
     columns text;
     rules text;
     change text;
@@ -2458,7 +2462,7 @@ BEGIN
     IF columns IS NOT NULL THEN
         EXECUTE format('ALTER TABLE %s %s', found, columns);
     END IF;
-    PERFORM public.partition_fill(found);
+    PERFORM vault_etl.partition_fill(found);
     IF rules IS NOT NULL THEN
         EXECUTE format('ALTER TABLE %s %s', found, rules);
     END IF;
@@ -2484,33 +2488,33 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.partition_fit(partition text) IS 'Gives a detached month the shape of the table: columns, constraints and indexes that the table got or lost since. ATTACH would refuse the first two, and build the indexes while it holds its locks. Reads every row if there is anything to do.';
+COMMENT ON FUNCTION vault_etl.partition_fit(partition text) IS 'Gives a detached month the shape of the table: columns, constraints and indexes that the table got or lost since. ATTACH would refuse the first two, and build the indexes while it holds its locks. Reads every row if there is anything to do.';
 
-CREATE FUNCTION public.partition_list() RETURNS TABLE(partition text, first uuid, until uuid, state text, rows bigint, bytes bigint, closed_at timestamp with time zone, archive text, archive_sha256 bytea, archived_at timestamp with time zone, erasures bigint, changed boolean)
+CREATE FUNCTION vault_etl.partition_list() RETURNS TABLE(partition text, first uuid, until uuid, state text, rows bigint, bytes bigint, closed_at timestamp with time zone, archive text, archive_sha256 bytea, archived_at timestamp with time zone, erasures bigint, changed boolean)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT
         m.partition, m.first, m.until, m.state, nullif(c.reltuples, -1)::bigint,
         coalesce(pg_total_relation_size(c.oid), 0), m.closed_at, a.archive, a.archive_sha256, a.archived_at,
-        (SELECT count(*) FROM public.archived_erasures AS e WHERE e.first = m.first),
-        EXISTS (SELECT FROM public.detached_changes AS d WHERE d.first = m.first)
-    FROM public.partition_states() AS m
-    LEFT JOIN public.closed_months AS a ON a.first = m.first
-    LEFT JOIN pg_class AS c ON m.state <> 'dropped' AND c.oid = public.partition_table(m.partition)
+        (SELECT count(*) FROM vault_etl.archived_erasures AS e WHERE e.first = m.first),
+        EXISTS (SELECT FROM vault_etl.detached_changes AS d WHERE d.first = m.first)
+    FROM vault_etl.partition_states() AS m
+    LEFT JOIN vault_etl.closed_months AS a ON a.first = m.first
+    LEFT JOIN pg_class AS c ON m.state <> 'dropped' AND c.oid = vault_etl.partition_table(m.partition)
     ORDER BY m.first
 $$;
 
-COMMENT ON FUNCTION public.partition_list() IS 'Returns the months of partition_states, with about how many rows a month has (NULL: not counted), its bytes with its indexes, its archive, how many erasures the archive lacks, and whether its rows were changed since.';
+COMMENT ON FUNCTION vault_etl.partition_list() IS 'Returns the months of partition_states, with about how many rows a month has (NULL: not counted), its bytes with its indexes, its archive, how many erasures the archive lacks, and whether its rows were changed since.';
 
-CREATE FUNCTION public.partition_misfits(partition text) RETURNS SETOF text
+CREATE FUNCTION vault_etl.partition_misfits(partition text) RETURNS SETOF text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 DECLARE
-    tokens record := public.partition_tokens(partition);
+    tokens record := vault_etl.partition_tokens(partition);
 BEGIN
-    IF EXISTS (SELECT FROM public.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'pending') THEN
+    IF EXISTS (SELECT FROM vault_etl.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'pending') THEN
         RETURN NEXT 'a rotation of the token keys is under way, which would not see its rows: finish or abort it first';
     END IF;
     IF tokens.misplaced > 0 THEN
@@ -2526,66 +2530,66 @@ BEGIN
             CASE WHEN k.key_id IS NULL THEN 'is not there' ELSE 'was destroyed' END
         )
         FROM (
-            SELECT public.ciphertext_key_id(ip_ciphertext) AS key_id, count(*) AS rows
+            SELECT vault_etl.ciphertext_key_id(ip_ciphertext) AS key_id, count(*) AS rows
             FROM %1$s WHERE ip_ciphertext IS NOT NULL GROUP BY 1
             UNION ALL
-            SELECT public.ciphertext_key_id(device_id_ciphertext), count(*)
+            SELECT vault_etl.ciphertext_key_id(device_id_ciphertext), count(*)
             FROM %1$s WHERE device_id_ciphertext IS NOT NULL GROUP BY 1
         ) AS u
-        LEFT JOIN public.data_keys AS k ON k.key_id = u.key_id
+        LEFT JOIN vault_etl.data_keys AS k ON k.key_id = u.key_id
         WHERE k.key_id IS NULL OR k.state = 'destroyed'
         GROUP BY u.key_id, k.key_id
-        $query$, public.partition_table(partition)
+        $query$, vault_etl.partition_table(partition)
     );
 END
 $_$;
 
-COMMENT ON FUNCTION public.partition_misfits(partition text) IS 'Returns what keeps a detached month from being attached, one line each, in words; no line if it fits. Reads every row.';
+COMMENT ON FUNCTION vault_etl.partition_misfits(partition text) IS 'Returns what keeps a detached month from being attached, one line each, in words; no line if it fits. Reads every row.';
 
-CREATE FUNCTION public.partition_move_detached(partition text) RETURNS void
+CREATE FUNCTION vault_etl.partition_move_detached(partition text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
     AS $$
 DECLARE
-    month public.closed_months;
+    month vault_etl.closed_months;
 BEGIN
     IF NOT EXISTS (
         SELECT FROM pg_class AS c
-        WHERE c.oid = to_regclass(format('public.%I', partition)) AND c.relkind = 'r' AND NOT c.relispartition
+        WHERE c.oid = to_regclass(format('vault_etl.%I', partition)) AND c.relkind = 'r' AND NOT c.relispartition
     ) THEN
         RETURN;
     END IF;
-    SELECT m.* INTO STRICT month FROM public.closed_months AS m
+    SELECT m.* INTO STRICT month FROM vault_etl.closed_months AS m
     WHERE m.partition = partition_move_detached.partition AND m.dropped_at IS NULL;
     IF month.archive IS NOT NULL THEN
         RAISE EXCEPTION 'the rows of this month are not in this table' USING ERRCODE = 'duplicate_table';
     END IF;
-    EXECUTE format('ALTER TABLE public.%I SET SCHEMA vault_etl_detached', partition);
-    PERFORM public.partition_watch(partition);
-    PERFORM public.partition_recount(month);
-    PERFORM public.partition_count(month.first, -1);
+    EXECUTE format('ALTER TABLE vault_etl.%I SET SCHEMA vault_etl_detached', partition);
+    PERFORM vault_etl.partition_watch(partition);
+    PERFORM vault_etl.partition_recount(month);
+    PERFORM vault_etl.partition_count(month.first, -1);
 END
 $$;
 
-COMMENT ON FUNCTION public.partition_move_detached(partition text) IS 'Moves the table of a month that was detached out of the schema public, where a rotation or a reveal would not expect rows that it does not see, and moves its counts too. Reads every row, and holds no lock that others wait for. Raises 42P07 if the rows of the month are elsewhere.';
+COMMENT ON FUNCTION vault_etl.partition_move_detached(partition text) IS 'Moves the table of a month that was detached out of the schema vault_etl, where a rotation or a reveal would not expect rows that it does not see, and moves its counts too. Reads every row, and holds no lock that others wait for. Raises 42P07 if the rows of the month are elsewhere.';
 
-CREATE FUNCTION public.partition_prepare(partition text) RETURNS void
+CREATE FUNCTION vault_etl.partition_prepare(partition text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
     AS $$
 DECLARE
-    found regclass := public.partition_table(partition);
+    found regclass := vault_etl.partition_table(partition);
     month record;
 BEGIN
-    SELECT * INTO STRICT month FROM public.partition_list() AS l
+    SELECT * INTO STRICT month FROM vault_etl.partition_list() AS l
     WHERE l.partition = partition_prepare.partition AND l.state = 'detached';
     -- An erasure may have taken values away since they were counted. Those of a month detached by hand are still counted.
-    PERFORM public.partition_recount(m) FROM public.closed_months AS m
+    PERFORM vault_etl.partition_recount(m) FROM vault_etl.closed_months AS m
     WHERE m.first = month.first AND to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL;
     EXECUTE format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS tokens_of_one_generation', found);
-    PERFORM public.partition_fit(partition);
+    PERFORM vault_etl.partition_fit(partition);
     -- Its text must be that of the parent. Before the first keys there are no tokens.
     EXECUTE format(
         'ALTER TABLE %s ADD CONSTRAINT tokens_of_one_generation CHECK (token_generation = %s),'
@@ -2593,15 +2597,15 @@ BEGIN
         ' CHECK (record_id IS NOT NULL AND record_id >= %L AND record_id < %L)',
         found,
         coalesce((
-            SELECT k.generation FROM public.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'active' LIMIT 1
+            SELECT k.generation FROM vault_etl.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'active' LIMIT 1
         ), 1), month.first, month.until
     );
 END
 $$;
 
-COMMENT ON FUNCTION public.partition_prepare(partition text) IS 'Makes a detached month ready, in a transaction of its own, because it reads every row and locks nothing else. The month gets the shape of the table, and constraints prove what ATTACH asks for, so that ATTACH reads no row itself. Raises 23514 if rows have tokens of another generation, or are of another month.';
+COMMENT ON FUNCTION vault_etl.partition_prepare(partition text) IS 'Makes a detached month ready, in a transaction of its own, because it reads every row and locks nothing else. The month gets the shape of the table, and constraints prove what ATTACH asks for, so that ATTACH reads no row itself. Raises 23514 if rows have tokens of another generation, or are of another month.';
 
-CREATE FUNCTION public.partition_ranges() RETURNS TABLE(partition text, first uuid, until uuid, detaching boolean)
+CREATE FUNCTION vault_etl.partition_ranges() RETURNS TABLE(partition text, first uuid, until uuid, detaching boolean)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -2614,12 +2618,12 @@ CREATE FUNCTION public.partition_ranges() RETURNS TABLE(partition text, first uu
             pg_get_expr(c.relpartbound, c.oid),
             $bounds$FROM \((MINVALUE|'([0-9a-f-]{36})')\) TO \((MAXVALUE|'([0-9a-f-]{36})')\)$bounds$
         ) AS bounds
-    WHERE i.inhparent = 'public.user_logins'::regclass AND bounds IS NOT NULL
+    WHERE i.inhparent = 'vault_etl.user_logins'::regclass AND bounds IS NOT NULL
 $_$;
 
-COMMENT ON FUNCTION public.partition_ranges() IS 'Returns which record ids go to which partition, by the bounds of the partitions, whatever their names. A partition whose DETACH CONCURRENTLY is under way takes no rows.';
+COMMENT ON FUNCTION vault_etl.partition_ranges() IS 'Returns which record ids go to which partition, by the bounds of the partitions, whatever their names. A partition whose DETACH CONCURRENTLY is under way takes no rows.';
 
-CREATE TABLE public.closed_months (
+CREATE TABLE vault_etl.closed_months (
     first uuid NOT NULL,
     until uuid NOT NULL,
     partition text NOT NULL,
@@ -2638,108 +2642,108 @@ CREATE TABLE public.closed_months (
     CONSTRAINT whole_archive CHECK ((num_nonnulls(archive, archive_sha256, archived_at) = ANY (ARRAY[0, 3])))
 );
 
-COMMENT ON TABLE public.closed_months IS 'Ranges of record ids that take no rows. A message that was sent in one is quarantined as month_closed, and no partition is made for it. The rows of a detached month are in the table `partition` of the schema vault_etl_detached, those of an archived month in the archive alone. A dropped month has none.';
+COMMENT ON TABLE vault_etl.closed_months IS 'Ranges of record ids that take no rows. A message that was sent in one is quarantined as month_closed, and no partition is made for it. The rows of a detached month are in the table `partition` of the schema vault_etl_detached, those of an archived month in the archive alone. A dropped month has none.';
 
-COMMENT ON COLUMN public.closed_months.archive IS 'The place of the archive: an absolute path or s3://bucket/prefix. The function unattached_months shows it to the logins that may know it.';
+COMMENT ON COLUMN vault_etl.closed_months.archive IS 'The place of the archive: an absolute path or s3://bucket/prefix. The function unattached_months shows it to the logins that may know it.';
 
-COMMENT ON COLUMN public.closed_months.archive_sha256 IS 'The SHA-256 of the manifest of the archive.';
+COMMENT ON COLUMN vault_etl.closed_months.archive_sha256 IS 'The SHA-256 of the manifest of the archive.';
 
-COMMENT ON COLUMN public.closed_months.earliest IS 'The first day that its rows name. NULL before they were counted, or if it has no rows.';
+COMMENT ON COLUMN vault_etl.closed_months.earliest IS 'The first day that its rows name. NULL before they were counted, or if it has no rows.';
 
-COMMENT ON COLUMN public.closed_months.latest IS 'The last day that its rows name.';
+COMMENT ON COLUMN vault_etl.closed_months.latest IS 'The last day that its rows name.';
 
-COMMENT ON COLUMN public.closed_months.epoch IS 'The rows of detached_changes count from here on. A new value whenever they are deleted or a table is made; no value comes twice.';
+COMMENT ON COLUMN vault_etl.closed_months.epoch IS 'The rows of detached_changes count from here on. A new value whenever they are deleted or a table is made; no value comes twice.';
 
-CREATE FUNCTION public.partition_recount(month public.closed_months) RETURNS void
+CREATE FUNCTION vault_etl.partition_recount(month vault_etl.closed_months) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 BEGIN
-    DELETE FROM public.detached_values AS d WHERE d.first = month.first;
-    INSERT INTO public.detached_values (first, field, id, month, held)
+    DELETE FROM vault_etl.detached_values AS d WHERE d.first = month.first;
+    INSERT INTO vault_etl.detached_values (first, field, id, month, held)
     SELECT month.first, v.field, v.id, v.month, v.held
-    FROM public.values_in(format('vault_etl_detached.%I', month.partition)::regclass) AS v;
+    FROM vault_etl.values_in(format('vault_etl_detached.%I', month.partition)::regclass) AS v;
     -- This comes last, because erasures wait for it.
     EXECUTE format(
-        'UPDATE public.closed_months AS m SET earliest = days.first, latest = days.last'
+        'UPDATE vault_etl.closed_months AS m SET earliest = days.first, latest = days.last'
         ' FROM (SELECT min(create_date) AS first, max(create_date) AS last FROM vault_etl_detached.%I) AS days'
         ' WHERE m.first = $1 AND (m.earliest, m.latest) IS DISTINCT FROM (days.first, days.last)', month.partition
     ) USING month.first;
 END
 $_$;
 
-COMMENT ON FUNCTION public.partition_recount(month public.closed_months) IS 'Counts the values of a detached month, and stores which days its rows name. Reads every row.';
+COMMENT ON FUNCTION vault_etl.partition_recount(month vault_etl.closed_months) IS 'Counts the values of a detached month, and stores which days its rows name. Reads every row.';
 
-CREATE FUNCTION public.partition_reopen(month date) RETURNS boolean
+CREATE FUNCTION vault_etl.partition_reopen(month date) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
     first_day timestamp := date_trunc('month', month::timestamp);
 BEGIN
-    DELETE FROM public.closed_months AS m
+    DELETE FROM vault_etl.closed_months AS m
     WHERE m.dropped_at IS NOT NULL
-        AND m.first < public.first_record_id((first_day + interval '1 month') AT TIME ZONE 'UTC')
-        AND m.until > public.first_record_id(first_day AT TIME ZONE 'UTC');
+        AND m.first < vault_etl.first_record_id((first_day + interval '1 month') AT TIME ZONE 'UTC')
+        AND m.until > vault_etl.first_record_id(first_day AT TIME ZONE 'UTC');
     RETURN FOUND;
 END
 $$;
 
-COMMENT ON FUNCTION public.partition_reopen(month date) IS 'Lets a month that was dropped be made and filled again. Returns whether it was closed.';
+COMMENT ON FUNCTION vault_etl.partition_reopen(month date) IS 'Lets a month that was dropped be made and filled again. Returns whether it was closed.';
 
-CREATE FUNCTION public.partition_states() RETURNS TABLE(partition text, first uuid, until uuid, state text, closed_at timestamp with time zone)
+CREATE FUNCTION vault_etl.partition_states() RETURNS TABLE(partition text, first uuid, until uuid, state text, closed_at timestamp with time zone)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
     SELECT r.partition, r.first, r.until, CASE WHEN r.detaching THEN 'detaching' ELSE 'attached' END, NULL::timestamptz
-    FROM public.partition_ranges() AS r
+    FROM vault_etl.partition_ranges() AS r
     UNION ALL
     SELECT m.partition, m.first, m.until,
         CASE
             WHEN m.dropped_at IS NOT NULL THEN 'dropped'
-            WHEN m.archive IS NOT NULL AND public.partition_table(m.partition) IS NULL THEN 'archived'
+            WHEN m.archive IS NOT NULL AND vault_etl.partition_table(m.partition) IS NULL THEN 'archived'
             ELSE 'detached'
         END,
         m.closed_at
-    FROM public.closed_months AS m
-    WHERE NOT EXISTS (SELECT FROM public.partition_ranges() AS r WHERE r.first = m.first)
+    FROM vault_etl.closed_months AS m
+    WHERE NOT EXISTS (SELECT FROM vault_etl.partition_ranges() AS r WHERE r.first = m.first)
     UNION ALL
-    SELECT c.relname::text, public.first_record_id(day.first AT TIME ZONE 'UTC'),
-        public.first_record_id((day.first + interval '1 month') AT TIME ZONE 'UTC'), 'detached', NULL
+    SELECT c.relname::text, vault_etl.first_record_id(day.first AT TIME ZONE 'UTC'),
+        vault_etl.first_record_id((day.first + interval '1 month') AT TIME ZONE 'UTC'), 'detached', NULL
     FROM pg_class AS c, LATERAL (SELECT to_date(right(c.relname, 7), 'YYYY_MM')::timestamp AS first) AS day
-    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND NOT c.relispartition
+    WHERE c.relnamespace = 'vault_etl'::regnamespace AND c.relkind = 'r' AND NOT c.relispartition
         AND c.relname ~ '^user_logins_[0-9]{4}_(0[1-9]|1[0-2])$'
         AND NOT EXISTS (
-            SELECT FROM public.closed_months AS m
+            SELECT FROM vault_etl.closed_months AS m
             WHERE m.dropped_at IS NULL
-                AND m.first < public.first_record_id((day.first + interval '1 month') AT TIME ZONE 'UTC')
-                AND m.until > public.first_record_id(day.first AT TIME ZONE 'UTC')
+                AND m.first < vault_etl.first_record_id((day.first + interval '1 month') AT TIME ZONE 'UTC')
+                AND m.until > vault_etl.first_record_id(day.first AT TIME ZONE 'UTC')
         )
 $_$;
 
-COMMENT ON FUNCTION public.partition_states() IS 'Returns every month that exists or was closed: its bounds, its state, and when it was closed. A table with the name of a month that is not attached was detached by hand, unless the month is closed, whose rows are elsewhere.';
+COMMENT ON FUNCTION vault_etl.partition_states() IS 'Returns every month that exists or was closed: its bounds, its state, and when it was closed. A table with the name of a month that is not attached was detached by hand, unless the month is closed, whose rows are elsewhere.';
 
-CREATE FUNCTION public.partition_table(partition text) RETURNS regclass
+CREATE FUNCTION vault_etl.partition_table(partition text) RETURNS regclass
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
     SELECT coalesce(
         to_regclass(format('vault_etl_detached.%I', $1)),
         CASE WHEN NOT EXISTS (
-            SELECT FROM public.closed_months AS m WHERE m.partition = $1 AND m.archive IS NOT NULL
-        ) THEN to_regclass(format('public.%I', $1)) END
+            SELECT FROM vault_etl.closed_months AS m WHERE m.partition = $1 AND m.archive IS NOT NULL
+        ) THEN to_regclass(format('vault_etl.%I', $1)) END
     )
 $_$;
 
-COMMENT ON FUNCTION public.partition_table(partition text) IS 'Returns the table of a partition, attached or not; NULL if it has none. A table in public is that of a closed month until partition_move_detached has moved it, which comes before any archive. Later it is another table with the name of the month.';
+COMMENT ON FUNCTION vault_etl.partition_table(partition text) IS 'Returns the table of a partition, attached or not; NULL if it has none. A table in public is that of a closed month until partition_move_detached has moved it, which comes before any archive. Later it is another table with the name of the month.';
 
-CREATE FUNCTION public.partition_tokens(partition text, OUT active smallint, OUT misplaced bigint, OUT generations text) RETURNS record
+CREATE FUNCTION vault_etl.partition_tokens(partition text, OUT active smallint, OUT misplaced bigint, OUT generations text) RETURNS record
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 BEGIN
     active := (
-        SELECT k.generation FROM public.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'active' LIMIT 1
+        SELECT k.generation FROM vault_etl.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'active' LIMIT 1
     );
     EXECUTE format(
         $query$
@@ -2747,14 +2751,14 @@ BEGIN
         FROM (
             SELECT token_generation, count(*) AS rows FROM %1$s WHERE token_generation <> $1 GROUP BY 1
         ) AS others
-        $query$, public.partition_table(partition)
+        $query$, vault_etl.partition_table(partition)
     ) INTO misplaced, generations USING active;
 END
 $_$;
 
-COMMENT ON FUNCTION public.partition_tokens(partition text, OUT active smallint, OUT misplaced bigint, OUT generations text) IS 'Returns the active generation, how many rows of a detached month have tokens of others, and of which. Reads every row.';
+COMMENT ON FUNCTION vault_etl.partition_tokens(partition text, OUT active smallint, OUT misplaced bigint, OUT generations text) IS 'Returns the active generation, how many rows of a detached month have tokens of others, and of which. Reads every row.';
 
-CREATE FUNCTION public.partition_watch(partition text) RETURNS void
+CREATE FUNCTION vault_etl.partition_watch(partition text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -2767,21 +2771,21 @@ BEGIN
     ] LOOP
         EXECUTE format(
             'CREATE TRIGGER detached_%s AFTER %s ON vault_etl_detached.%I %s FOR EACH STATEMENT'
-            ' EXECUTE FUNCTION public.detached_changed()', lower(kind[1]), kind[1], partition, kind[2]
+            ' EXECUTE FUNCTION vault_etl.detached_changed()', lower(kind[1]), kind[1], partition, kind[2]
         );
     END LOOP;
 END
 $$;
 
-COMMENT ON FUNCTION public.partition_watch(partition text) IS 'Records changes of the rows of a detached month from now on, until it is attached.';
+COMMENT ON FUNCTION vault_etl.partition_watch(partition text) IS 'Records changes of the rows of a detached month from now on, until it is attached.';
 
-CREATE FUNCTION public.quarantine_counted() RETURNS trigger
+CREATE FUNCTION vault_etl.quarantine_counted() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-    INSERT INTO public.value_counts AS c (field, id, month, writer, held)
-    SELECT 'quarantine', public.ciphertext_key_id(body_ciphertext), public.month_of(record_id), pg_backend_pid(),
+    INSERT INTO vault_etl.value_counts AS c (field, id, month, writer, held)
+    SELECT 'quarantine', vault_etl.ciphertext_key_id(body_ciphertext), vault_etl.month_of(record_id), pg_backend_pid(),
         TG_ARGV[0]::integer * count(*)
     FROM changed WHERE body_ciphertext IS NOT NULL
     GROUP BY 2, 3
@@ -2790,9 +2794,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.quarantine_counted() IS 'Adds the bodies that a statement wrote to value_counts, or subtracts those that it replaced: the argument of the trigger is the sign.';
+COMMENT ON FUNCTION vault_etl.quarantine_counted() IS 'Adds the bodies that a statement wrote to value_counts, or subtracts those that it replaced: the argument of the trigger is the sign.';
 
-CREATE FUNCTION public.quarantine_discard(request_id uuid, actor text, host text, ticket text, reason text, record_ids uuid[], reason_code text, since timestamp with time zone, until timestamp with time zone, source text) RETURNS TABLE(messages bigint, newest timestamp with time zone, seq bigint, hash bytea)
+CREATE FUNCTION vault_etl.quarantine_discard(request_id uuid, actor text, host text, ticket text, reason text, record_ids uuid[], reason_code text, since timestamp with time zone, until timestamp with time zone, source text) RETURNS TABLE(messages bigint, newest timestamp with time zone, seq bigint, hash bytea)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
@@ -2803,17 +2807,17 @@ DECLARE
     oldest timestamptz;
     gone bigint := 0;
     the_one uuid;
-    outcome public.audit_log;
+    outcome vault_etl.audit_log;
 BEGIN
-    PERFORM public.ensure_short_transaction();
+    PERFORM vault_etl.ensure_short_transaction();
     IF num_nonnulls(record_ids, reason_code, since, until, source) = 0 THEN
         RAISE EXCEPTION 'a discard must name its messages' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     WHILE gone = 0 LOOP
         chosen := ARRAY(
-            SELECT q.record_id FROM public.quarantine AS q
+            SELECT q.record_id FROM vault_etl.quarantine AS q
             WHERE ($6 IS NULL OR q.record_id = ANY ($6)) AND q.body_ciphertext IS NOT NULL
-                AND public.quarantine_matches(q.reason_code, q.quarantined_at, q.source_id, $7, $8, $9, $10)
+                AND vault_etl.quarantine_matches(q.reason_code, q.quarantined_at, q.source_id, $7, $8, $9, $10)
             ORDER BY q.quarantined_at LIMIT batch
         );
         IF chosen = '{}' THEN
@@ -2823,19 +2827,19 @@ BEGIN
         -- meanwhile is gone, and one that was erased meanwhile stays.
         SELECT array_agg(l.record_id), count(*), min(l.quarantined_at), max(l.quarantined_at)
         INTO chosen, gone, oldest, newest FROM (
-            SELECT q.record_id, q.quarantined_at FROM public.quarantine AS q
+            SELECT q.record_id, q.quarantined_at FROM vault_etl.quarantine AS q
             WHERE q.record_id = ANY (chosen) AND q.body_ciphertext IS NOT NULL ORDER BY q.record_id FOR UPDATE
         ) AS l;
     END LOOP;
     -- Only locked rows: a message that came meanwhile under the id of another one stays.
-    DELETE FROM public.quarantine AS q WHERE q.record_id = ANY (chosen);
+    DELETE FROM vault_etl.quarantine AS q WHERE q.record_id = ANY (chosen);
     the_one := CASE WHEN gone = 1 THEN chosen[1] END;
     -- Entries come last, because the head of the log is locked from here to the commit.
-    PERFORM public.audit_write(
+    PERFORM vault_etl.audit_write(
         request_id, 'intent', actor, host, 'quarantine discard', the_one, ARRAY['quarantine'], NULL, ticket, reason,
         'allowed', NULL
     );
-    outcome := public.audit_write(
+    outcome := vault_etl.audit_write(
         request_id, 'outcome', actor, host, 'quarantine discard', the_one, ARRAY['quarantine'], NULL, ticket,
         format(
             'discarded messages: %s, quarantined %s to %s, reason code: %s, source: %s', gone,
@@ -2851,9 +2855,9 @@ BEGIN
 END
 $_$;
 
-COMMENT ON FUNCTION public.quarantine_discard(request_id uuid, actor text, host text, ticket text, reason text, record_ids uuid[], reason_code text, since timestamp with time zone, until timestamp with time zone, source text) IS 'Deletes a batch of matching messages, the oldest first, and writes two entries that say so: all or nothing. The next batch begins at `newest`. Returns no row, and writes no entry, if nothing matches.';
+COMMENT ON FUNCTION vault_etl.quarantine_discard(request_id uuid, actor text, host text, ticket text, reason text, record_ids uuid[], reason_code text, since timestamp with time zone, until timestamp with time zone, source text) IS 'Deletes a batch of matching messages, the oldest first, and writes two entries that say so: all or nothing. The next batch begins at `newest`. Returns no row, and writes no entry, if nothing matches.';
 
-CREATE FUNCTION public.quarantine_inserted() RETURNS trigger
+CREATE FUNCTION vault_etl.quarantine_inserted() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
@@ -2862,12 +2866,12 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'rows are written in READ COMMITTED' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
     IF EXISTS (
         SELECT FROM (SELECT DISTINCT substring(body_ciphertext FROM 2 FOR 4) AS key FROM written) AS used
         WHERE NOT EXISTS (
-            SELECT FROM public.data_keys AS k
-            WHERE k.key_id = public.ciphertext_key_id('\x01'::bytea || used.key) AND k.field = 'quarantine'
+            SELECT FROM vault_etl.data_keys AS k
+            WHERE k.key_id = vault_etl.ciphertext_key_id('\x01'::bytea || used.key) AND k.field = 'quarantine'
                 AND k.purpose = 'data' AND k.state = 'active' AND k.created_by = session_user
                 AND k.expires_at > now()
         )
@@ -2879,15 +2883,15 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.quarantine_inserted() IS 'Refuses a body that is not sealed under an active data key of this login.';
+COMMENT ON FUNCTION vault_etl.quarantine_inserted() IS 'Refuses a body that is not sealed under an active data key of this login.';
 
-CREATE FUNCTION public.quarantine_matches(its_reason_code text, its_quarantined_at timestamp with time zone, its_source_id uuid, reason_code text, since timestamp with time zone, until timestamp with time zone, source text) RETURNS boolean
+CREATE FUNCTION vault_etl.quarantine_matches(its_reason_code text, its_quarantined_at timestamp with time zone, its_source_id uuid, reason_code text, since timestamp with time zone, until timestamp with time zone, source text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (((reason_code IS NULL) OR (its_reason_code = reason_code)) AND ((since IS NULL) OR (its_quarantined_at >= since)) AND ((until IS NULL) OR (its_quarantined_at < until)) AND ((source IS NULL) OR (COALESCE((its_source_id)::text, 'queue'::text) = source)));
 
-COMMENT ON FUNCTION public.quarantine_matches(its_reason_code text, its_quarantined_at timestamp with time zone, its_source_id uuid, reason_code text, since timestamp with time zone, until timestamp with time zone, source text) IS 'Says whether a message matches all arguments that are not NULL. `source` is the source_id of a file, or `queue`. Inlined, so indexes serve it.';
+COMMENT ON FUNCTION vault_etl.quarantine_matches(its_reason_code text, its_quarantined_at timestamp with time zone, its_source_id uuid, reason_code text, since timestamp with time zone, until timestamp with time zone, source text) IS 'Says whether a message matches all arguments that are not NULL. `source` is the source_id of a file, or `queue`. Inlined, so indexes serve it.';
 
-CREATE FUNCTION public.quarantine_matching(record_ids uuid[], reason_code text, since timestamp with time zone, until timestamp with time zone, source text) RETURNS TABLE(messages bigint, oldest timestamp with time zone, newest timestamp with time zone)
+CREATE FUNCTION vault_etl.quarantine_matching(record_ids uuid[], reason_code text, since timestamp with time zone, until timestamp with time zone, source text) RETURNS TABLE(messages bigint, oldest timestamp with time zone, newest timestamp with time zone)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
@@ -2895,15 +2899,15 @@ CREATE FUNCTION public.quarantine_matching(record_ids uuid[], reason_code text, 
 BEGIN
     RETURN QUERY
         SELECT count(*), min(q.quarantined_at), max(q.quarantined_at)
-        FROM public.quarantine AS q
+        FROM vault_etl.quarantine AS q
         WHERE ($1 IS NULL OR q.record_id = ANY ($1)) AND q.body_ciphertext IS NOT NULL
-            AND public.quarantine_matches(q.reason_code, q.quarantined_at, q.source_id, $2, $3, $4, $5);
+            AND vault_etl.quarantine_matches(q.reason_code, q.quarantined_at, q.source_id, $2, $3, $4, $5);
 END
 $_$;
 
-COMMENT ON FUNCTION public.quarantine_matching(record_ids uuid[], reason_code text, since timestamp with time zone, until timestamp with time zone, source text) IS 'Returns how many quarantined messages match all arguments that are not NULL, and would be discarded. Leaves out a message whose body was erased: its row stays, so that the message conflicts with it when it comes again.';
+COMMENT ON FUNCTION vault_etl.quarantine_matching(record_ids uuid[], reason_code text, since timestamp with time zone, until timestamp with time zone, source text) IS 'Returns how many quarantined messages match all arguments that are not NULL, and would be discarded. Leaves out a message whose body was erased: its row stays, so that the message conflicts with it when it comes again.';
 
-CREATE FUNCTION public.quarantine_updated() RETURNS trigger
+CREATE FUNCTION vault_etl.quarantine_updated() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
@@ -2912,14 +2916,14 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'rows are written in READ COMMITTED' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
     IF EXISTS (
         SELECT FROM written AS w JOIN replaced AS o USING (record_id)
         WHERE w.body_ciphertext IS DISTINCT FROM o.body_ciphertext AND (
             o.body_ciphertext IS NULL
             OR NOT EXISTS (
-                SELECT FROM public.data_keys AS k
-                WHERE k.key_id = public.ciphertext_key_id(w.body_ciphertext)
+                SELECT FROM vault_etl.data_keys AS k
+                WHERE k.key_id = vault_etl.ciphertext_key_id(w.body_ciphertext)
                     AND k.field = 'quarantine' AND k.purpose = 'data' AND k.state = 'active' AND k.created_by = session_user
                     AND k.expires_at > now()
             )
@@ -2931,76 +2935,76 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.quarantine_updated() IS 'Refuses to fill a body that was erased, and one under a key that this login may not write under.';
+COMMENT ON FUNCTION vault_etl.quarantine_updated() IS 'Refuses to fill a body that was erased, and one under a key that this login may not write under.';
 
-CREATE FUNCTION public.recount_values() RETURNS bigint
+CREATE FUNCTION vault_etl.recount_values() RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
     mended bigint;
 BEGIN
-    INSERT INTO public.value_counts AS c (field, id, month, writer, held)
-    SELECT m.field, m.id, m.month, pg_backend_pid(), m.counted - m.kept FROM public.values_miscounted() AS m
+    INSERT INTO vault_etl.value_counts AS c (field, id, month, writer, held)
+    SELECT m.field, m.id, m.month, pg_backend_pid(), m.counted - m.kept FROM vault_etl.values_miscounted() AS m
     ON CONFLICT (field, id, month, writer) DO UPDATE SET held = c.held + EXCLUDED.held;
     GET DIAGNOSTICS mended = ROW_COUNT;
     RETURN mended;
 END
 $$;
 
-COMMENT ON FUNCTION public.recount_values() IS 'Adds the differences to value_counts, after a month was attached, detached or written into by hand. Returns how many counts were wrong. No session waits: what is written meanwhile is in neither count.';
+COMMENT ON FUNCTION vault_etl.recount_values() IS 'Adds the differences to value_counts, after a month was attached, detached or written into by hand. Returns how many counts were wrong. No session waits: what is written meanwhile is in neither count.';
 
-CREATE FUNCTION public.restore_end(partition text, first uuid, until uuid, location text, manifest_sha256 bytea, recorded boolean) RETURNS bigint
+CREATE FUNCTION vault_etl.restore_end(partition text, first uuid, until uuid, location text, manifest_sha256 bytea, recorded boolean) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
     AS $$
 DECLARE
     place regclass := format('vault_etl_detached.%I', partition)::regclass;
-    month public.closed_months;
+    month vault_etl.closed_months;
     erased bigint;
 BEGIN
-    PERFORM public.partition_fit(partition);
-    LOCK TABLE public.closed_months IN ROW EXCLUSIVE MODE;  -- this waits for an erasure under way
-    SELECT m.* INTO month FROM public.closed_months AS m
+    PERFORM vault_etl.partition_fit(partition);
+    LOCK TABLE vault_etl.closed_months IN ROW EXCLUSIVE MODE;  -- this waits for an erasure under way
+    SELECT m.* INTO month FROM vault_etl.closed_months AS m
     WHERE m.first = restore_end.first AND m.until = restore_end.until AND m.partition = restore_end.partition
     FOR UPDATE;
     IF month.archive_sha256 <> manifest_sha256 OR recorded AND month.archive IS NULL
         OR month.first IS NOT NULL AND month.archive IS NULL AND month.dropped_at IS NULL
         OR EXISTS (
-            SELECT FROM public.closed_months AS m
+            SELECT FROM vault_etl.closed_months AS m
             WHERE m.first < restore_end.until AND m.until > restore_end.first AND m.first IS DISTINCT FROM month.first
         )
         OR EXISTS (
-            SELECT FROM public.partition_ranges() AS r
+            SELECT FROM vault_etl.partition_ranges() AS r
             WHERE r.first < restore_end.until AND r.until > restore_end.first
         )
     THEN
         RAISE EXCEPTION 'the rows of this month are elsewhere' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     IF month.archive IS NULL THEN
-        INSERT INTO public.closed_months AS m (first, until, partition, archive, archive_sha256, archived_at)
+        INSERT INTO vault_etl.closed_months AS m (first, until, partition, archive, archive_sha256, archived_at)
         VALUES (first, until, partition, location, manifest_sha256, clock_timestamp())
         ON CONFLICT ON CONSTRAINT closed_months_pkey DO UPDATE SET
             archive = excluded.archive, archive_sha256 = excluded.archive_sha256, archived_at = excluded.archived_at,
             dropped_at = NULL;
     END IF;
-    PERFORM public.detached_epoch(first);  -- a table that was dropped by hand may have left changes
-    PERFORM public.partition_watch(partition);
+    PERFORM vault_etl.detached_epoch(first);  -- a table that was dropped by hand may have left changes
+    PERFORM vault_etl.partition_watch(partition);
     erased := (
-        SELECT coalesce(sum(public.erase_in(place, NULL::uuid, e.record_id, e.user_id)), 0)
-        FROM public.archived_erasures AS e WHERE e.first = restore_end.first
+        SELECT coalesce(sum(vault_etl.erase_in(place, NULL::uuid, e.record_id, e.user_id)), 0)
+        FROM vault_etl.archived_erasures AS e WHERE e.first = restore_end.first
     );
-    SELECT m.* INTO STRICT month FROM public.closed_months AS m WHERE m.first = restore_end.first;
-    PERFORM public.partition_recount(month);
+    SELECT m.* INTO STRICT month FROM vault_etl.closed_months AS m WHERE m.first = restore_end.first;
+    PERFORM vault_etl.partition_recount(month);
     EXECUTE format('ANALYZE vault_etl_detached.%I', partition);
     RETURN erased;
 END
 $$;
 
-COMMENT ON FUNCTION public.restore_end(partition text, first uuid, until uuid, location text, manifest_sha256 bytea, recorded boolean) IS 'Makes the restored month a detached one. For an archive on the record, applies the erasures made since. Records any other archive, unless it was on the record (`recorded`) when the restore began: its erasures went with that record. Returns how many rows were erased. Raises 55000 if the month is elsewhere.';
+COMMENT ON FUNCTION vault_etl.restore_end(partition text, first uuid, until uuid, location text, manifest_sha256 bytea, recorded boolean) IS 'Makes the restored month a detached one. For an archive on the record, applies the erasures made since. Records any other archive, unless it was on the record (`recorded`) when the restore began: its erasures went with that record. Returns how many rows were erased. Raises 55000 if the month is elsewhere.';
 
-CREATE FUNCTION public.restore_make(partition text, first uuid, until uuid) RETURNS void
+CREATE FUNCTION vault_etl.restore_make(partition text, first uuid, until uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
@@ -3008,7 +3012,7 @@ CREATE FUNCTION public.restore_make(partition text, first uuid, until uuid) RETU
 BEGIN
     EXECUTE format(
         'CREATE TABLE vault_etl_detached.%I'
-        ' (LIKE public.user_logins INCLUDING DEFAULTS INCLUDING CONSTRAINTS, PRIMARY KEY (record_id))'
+        ' (LIKE vault_etl.user_logins INCLUDING DEFAULTS INCLUDING CONSTRAINTS, PRIMARY KEY (record_id))'
         ' WITH (fillfactor = 80)',
         partition
     );
@@ -3020,20 +3024,20 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.restore_make(partition text, first uuid, until uuid) IS 'Makes the table that an archive is read into, like a partition, but without the constraint of the generation, since its tokens may be of an older one, and without the indexes, which are built when the rows are there.';
+COMMENT ON FUNCTION vault_etl.restore_make(partition text, first uuid, until uuid) IS 'Makes the table that an archive is read into, like a partition, but without the constraint of the generation, since its tokens may be of an older one, and without the indexes, which are built when the rows are there.';
 
-CREATE FUNCTION public.retoken_begin(month uuid) RETURNS boolean
+CREATE FUNCTION vault_etl.retoken_begin(month uuid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
     AS $$
 DECLARE
     found regclass := (
-        SELECT to_regclass(format('vault_etl_detached.%I', m.partition)) FROM public.closed_months AS m
+        SELECT to_regclass(format('vault_etl_detached.%I', m.partition)) FROM vault_etl.closed_months AS m
         WHERE m.first = retoken_begin.month
     );
 BEGIN
-    PERFORM public.ensure_short_transaction();
+    PERFORM vault_etl.ensure_short_transaction();
     IF EXISTS (
         SELECT FROM pg_constraint AS c WHERE c.conrelid = found AND c.conname = 'tokens_of_one_generation'
     ) THEN
@@ -3043,9 +3047,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.retoken_begin(month uuid) IS 'Lets the rows of a detached month have tokens of another generation: an attach that failed left the constraint of the generation that was active then. The next attach makes the constraint again, and PostgreSQL refuses the table without it. Returns whether the month has a table.';
+COMMENT ON FUNCTION vault_etl.retoken_begin(month uuid) IS 'Lets the rows of a detached month have tokens of another generation: an attach that failed left the constraint of the generation that was active then. The next attach makes the constraint again, and PostgreSQL refuses the table without it. Returns whether the month has a table.';
 
-CREATE FUNCTION public.retoken_fill(claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ips uuid[], old_device_ids uuid[], sealed_ips bytea[], sealed_device_ids bytea[], new_ips uuid[], new_device_ids uuid[]) RETURNS bigint
+CREATE FUNCTION vault_etl.retoken_fill(claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ips uuid[], old_device_ids uuid[], sealed_ips bytea[], sealed_device_ids bytea[], new_ips uuid[], new_device_ids uuid[]) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
@@ -3057,14 +3061,14 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'rows are written in READ COMMITTED' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
     IF NOT EXISTS (
-        SELECT FROM public.data_keys AS k
+        SELECT FROM vault_etl.data_keys AS k
         WHERE k.purpose = 'token' AND k.state = 'active' AND k.generation = retoken_fill.generation
     ) THEN
         RETURN NULL;
     END IF;
-    SELECT * INTO place FROM public.retoken_range(claim);
+    SELECT * INTO place FROM vault_etl.retoken_range(claim);
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
@@ -3091,8 +3095,8 @@ BEGIN
             FROM held WHERE u.record_id = held.record_id
             RETURNING u.record_id, held.generation, held.next_generation
         ), counted AS (
-            INSERT INTO public.detached_values AS d (first, field, id, month, held)
-            SELECT $2, v.field, v.id, public.month_of(written.record_id) AS month, sum(v.sign)
+            INSERT INTO vault_etl.detached_values AS d (first, field, id, month, held)
+            SELECT $2, v.field, v.id, vault_etl.month_of(written.record_id) AS month, sum(v.sign)
             FROM written, LATERAL (VALUES
                 ('token', written.generation, -1), ('next_token', written.next_generation, -1), ('token', $1, 1)
             ) AS v (field, id, sign)
@@ -3110,14 +3114,14 @@ EXCEPTION WHEN undefined_table THEN
 END
 $_$;
 
-COMMENT ON FUNCTION public.retoken_fill(claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ips uuid[], old_device_ids uuid[], sealed_ips bytea[], sealed_device_ids bytea[], new_ips uuid[], new_device_ids uuid[]) IS 'Gives rows of a claimed range their new tokens, and counts them: rows whose generation, tokens and ciphertexts are still what was read, so that an erasure in between wins. Returns how many; NULL if `generation` is not the active one. A row without new tokens is left out of the generation. All lists have one length.';
+COMMENT ON FUNCTION vault_etl.retoken_fill(claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ips uuid[], old_device_ids uuid[], sealed_ips bytea[], sealed_device_ids bytea[], new_ips uuid[], new_device_ids uuid[]) IS 'Gives rows of a claimed range their new tokens, and counts them: rows whose generation, tokens and ciphertexts are still what was read, so that an erasure in between wins. Returns how many; NULL if `generation` is not the active one. A row without new tokens is left out of the generation. All lists have one length.';
 
-CREATE FUNCTION public.retoken_generations(month uuid) RETURNS TABLE(generation smallint, rows bigint)
+CREATE FUNCTION vault_etl.retoken_generations(month uuid) RETURNS TABLE(generation smallint, rows bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    name text := (SELECT m.partition FROM public.closed_months AS m WHERE m.first = retoken_generations.month);
+    name text := (SELECT m.partition FROM vault_etl.closed_months AS m WHERE m.first = retoken_generations.month);
 BEGIN
     IF to_regclass(format('vault_etl_detached.%I', name)) IS NULL THEN
         RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -3128,16 +3132,16 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.retoken_generations(month uuid) IS 'Returns how many rows of a detached month have tokens of each generation. Reads every row. Raises 55000 if the month is not detached.';
+COMMENT ON FUNCTION vault_etl.retoken_generations(month uuid) IS 'Returns how many rows of a detached month have tokens of each generation. Reads every row. Raises 55000 if the month is not detached.';
 
-CREATE FUNCTION public.retoken_page(claim uuid, after uuid, most integer, bytes bigint) RETURNS TABLE(record_id uuid, user_id text, token_generation smallint, masked_ip uuid, masked_device_id uuid, ip_ciphertext bytea, device_id_ciphertext bytea, found bigint)
+CREATE FUNCTION vault_etl.retoken_page(claim uuid, after uuid, most integer, bytes bigint) RETURNS TABLE(record_id uuid, user_id text, token_generation smallint, masked_ip uuid, masked_device_id uuid, ip_ciphertext bytea, device_id_ciphertext bytea, found bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 DECLARE
     place record;
 BEGIN
-    SELECT * INTO place FROM public.retoken_range(claim);
+    SELECT * INTO place FROM vault_etl.retoken_range(claim);
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -3155,7 +3159,7 @@ BEGIN
                     ORDER BY record_id OFFSET 0
                 ) AS in_order
                 WHERE token_generation <> (
-                    SELECT k.generation FROM public.data_keys AS k
+                    SELECT k.generation FROM vault_etl.data_keys AS k
                     WHERE k.purpose = 'token' AND k.state = 'active' LIMIT 1
                 )
                 ORDER BY record_id LIMIT $4
@@ -3168,34 +3172,34 @@ BEGIN
 END
 $_$;
 
-COMMENT ON FUNCTION public.retoken_page(claim uuid, after uuid, most integer, bytes bigint) IS 'Returns the next rows of a claimed range after `after` whose tokens are not of the active generation. A page ends as in the re-encryption of records: at `most` rows or `bytes` bytes, and has one row at least. `found` is how many rows `most` let pass.';
+COMMENT ON FUNCTION vault_etl.retoken_page(claim uuid, after uuid, most integer, bytes bigint) IS 'Returns the next rows of a claimed range after `after` whose tokens are not of the active generation. A page ends as in the re-encryption of records: at `most` rows or `bytes` bytes, and has one row at least. `found` is how many rows `most` let pass.';
 
-CREATE FUNCTION public.retoken_range(claim uuid) RETURNS TABLE(month uuid, partition text, first uuid, last uuid, after uuid)
+CREATE FUNCTION vault_etl.retoken_range(claim uuid) RETURNS TABLE(month uuid, partition text, first uuid, last uuid, after uuid)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
     IF NOT EXISTS (
-        SELECT FROM public.audit_log AS l
+        SELECT FROM vault_etl.audit_log AS l
         WHERE l.request_id = claim AND l.phase = 'intent' AND l.action = 'keys range' AND l.login = session_user
             AND l.written_by IS DISTINCT FROM pg_current_xact_id_if_assigned()
-            AND NOT EXISTS (SELECT FROM public.audit_log AS o WHERE o.request_id = claim AND o.phase = 'outcome')
+            AND NOT EXISTS (SELECT FROM vault_etl.audit_log AS o WHERE o.request_id = claim AND o.phase = 'outcome')
     ) THEN
         RAISE EXCEPTION 'this login has no such claim of a range' USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN QUERY
         SELECT m.first, m.partition, r.first, r.last, r.claimed_after
-        FROM public.rotation_ranges AS r
-        JOIN public.key_rotations AS k ON k.rotation_id = r.rotation_id
-        JOIN public.closed_months AS m ON m.first = k.month
+        FROM vault_etl.rotation_ranges AS r
+        JOIN vault_etl.key_rotations AS k ON k.rotation_id = r.rotation_id
+        JOIN vault_etl.closed_months AS m ON m.first = k.month
         WHERE r.claim = retoken_range.claim AND r.place = 'user_logins'
             AND to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL;
 END
 $$;
 
-COMMENT ON FUNCTION public.retoken_range(claim uuid) IS 'Returns the range that is claimed by `claim`, as the entry of the claim says, and its month. No row if another worker has claimed it since, if it is not of user_logins, or if the month is not detached any more. Raises 42501 unless the intent of the claim is of this login, is committed, and has no outcome yet.';
+COMMENT ON FUNCTION vault_etl.retoken_range(claim uuid) IS 'Returns the range that is claimed by `claim`, as the entry of the claim says, and its month. No row if another worker has claimed it since, if it is not of user_logins, or if the month is not detached any more. Raises 42501 unless the intent of the claim is of this login, is committed, and has no outcome yet.';
 
-CREATE FUNCTION public.reveal_policy_set(request_id uuid, actor text, host text, reason text, document text) RETURNS TABLE(seq bigint, hash bytea)
+CREATE FUNCTION vault_etl.reveal_policy_set(request_id uuid, actor text, host text, reason text, document text) RETURNS TABLE(seq bigint, hash bytea)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
@@ -3203,8 +3207,8 @@ CREATE FUNCTION public.reveal_policy_set(request_id uuid, actor text, host text,
 DECLARE
     digest text := encode(sha256(convert_to(document, 'UTF8')), 'hex');
     pattern text;
-    intent public.audit_log;
-    outcome public.audit_log;
+    intent vault_etl.audit_log;
+    outcome vault_etl.audit_log;
 BEGIN
     PERFORM (document::jsonb ->> 'reveals_an_hour')::integer, (document::jsonb ->> 'tokens_an_hour')::integer;
     FOR pattern IN
@@ -3213,12 +3217,12 @@ BEGIN
         -- Raises for an invalid pattern now, and not at a later access.
         PERFORM '' ~ ('^(?:' || pattern || ')$');
     END LOOP;
-    intent := public.audit_write(
+    intent := vault_etl.audit_write(
         request_id, 'intent', actor, host, 'policy set', NULL::uuid, '{}'::text[], NULL, digest, reason,
         'allowed', NULL
     );
-    INSERT INTO public.reveal_policies VALUES (intent.seq, document);
-    outcome := public.audit_write(
+    INSERT INTO vault_etl.reveal_policies VALUES (intent.seq, document);
+    outcome := vault_etl.audit_write(
         request_id, 'outcome', actor, host, 'policy set', NULL::uuid, '{}'::text[], NULL, digest, reason,
         'done', NULL
     );
@@ -3226,28 +3230,28 @@ BEGIN
 END
 $_$;
 
-COMMENT ON FUNCTION public.reveal_policy_set(request_id uuid, actor text, host text, reason text, document text) IS 'Sets the policy and writes its two entries, in one transaction. For the owner alone.';
+COMMENT ON FUNCTION vault_etl.reveal_policy_set(request_id uuid, actor text, host text, reason text, document text) IS 'Sets the policy and writes its two entries, in one transaction. For the owner alone.';
 
-CREATE FUNCTION public.rotation_claim(rotation_id uuid, claim uuid, request_id uuid) RETURNS TABLE(place text, first uuid, last uuid, after uuid)
+CREATE FUNCTION vault_etl.rotation_claim(rotation_id uuid, claim uuid, request_id uuid) RETURNS TABLE(place text, first uuid, last uuid, after uuid)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
     AS $$
 DECLARE
-    run public.audit_log;
-    rotation public.key_rotations;
-    held public.rotation_ranges;
+    run vault_etl.audit_log;
+    rotation vault_etl.key_rotations;
+    held vault_etl.rotation_ranges;
 BEGIN
-    PERFORM public.ensure_short_transaction();
+    PERFORM vault_etl.ensure_short_transaction();
     -- The lock is held until the entry is committed. Otherwise a rotation of other rows could get the same id.
-    SELECT k.* INTO rotation FROM public.key_rotations AS k WHERE k.rotation_id = rotation_claim.rotation_id
+    SELECT k.* INTO rotation FROM vault_etl.key_rotations AS k WHERE k.rotation_id = rotation_claim.rotation_id
     FOR KEY SHARE;
-    SELECT l.* INTO run FROM public.audit_log AS l
+    SELECT l.* INTO run FROM vault_etl.audit_log AS l
     WHERE l.request_id = rotation_claim.request_id AND l.phase = 'intent' AND l.decision = 'allowed'
         AND l.action = CASE WHEN rotation.month IS NULL THEN 'keys rotate' ELSE 'partitions retoken' END
         AND l.login = session_user
         AND NOT EXISTS (
-            SELECT FROM public.audit_log AS o WHERE o.request_id = rotation_claim.request_id AND o.phase = 'outcome'
+            SELECT FROM vault_etl.audit_log AS o WHERE o.request_id = rotation_claim.request_id AND o.phase = 'outcome'
         );
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no rotation of this login has begun under this request'
@@ -3255,15 +3259,15 @@ BEGIN
     END IF;
     -- Two statements. In one, the planner may put the choice on the inner side of a join and make it again for each
     -- row of the outer side: it would skip the range that it has just claimed, and claim another one too.
-    SELECT r.* INTO held FROM public.rotation_ranges AS r
+    SELECT r.* INTO held FROM vault_etl.rotation_ranges AS r
     WHERE r.rotation_id = rotation.rotation_id AND NOT r.done
         AND (r.claimed_until IS NULL OR r.claimed_until < clock_timestamp())
     ORDER BY r.place, r.first LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF FOUND THEN
-        UPDATE public.rotation_ranges AS r
+        UPDATE vault_etl.rotation_ranges AS r
         SET claim = rotation_claim.claim, claimed_until = clock_timestamp() + interval '10 s', claimed_after = held.after
         WHERE r.rotation_id = held.rotation_id AND r.place = held.place AND r.first = held.first;
-        PERFORM public.audit_write(
+        PERFORM vault_etl.audit_write(
             claim, 'intent', run.actor, run.host, 'keys range', NULL::uuid,
             CASE held.place
                 WHEN 'quarantine' THEN ARRAY['quarantine'] ELSE array_remove(rotation.fields, 'quarantine')
@@ -3271,7 +3275,7 @@ BEGIN
             NULL, run.request_id::text,
             format(
                 'rows of %s from %s to %s%s',
-                coalesce((SELECT m.partition FROM public.closed_months AS m WHERE m.first = rotation.month), held.place),
+                coalesce((SELECT m.partition FROM vault_etl.closed_months AS m WHERE m.first = rotation.month), held.place),
                 held.first, held.last, ', behind ' || held.after
             ),
             'allowed', NULL
@@ -3281,15 +3285,15 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.rotation_claim(rotation_id uuid, claim uuid, request_id uuid) IS 'Claims a range that is not done and that no other worker has worked on for 10 s, and writes who is about to open it, in one transaction. Returns no row if no range is free. `request_id` is of the run: its intent of keys rotate, or of partitions retoken for a detached month, is of this login and has no outcome yet. `claim` is new.';
+COMMENT ON FUNCTION vault_etl.rotation_claim(rotation_id uuid, claim uuid, request_id uuid) IS 'Claims a range that is not done and that no other worker has worked on for 10 s, and writes who is about to open it, in one transaction. Returns no row if no range is free. `request_id` is of the run: its intent of keys rotate, or of partitions retoken for a detached month, is of this login and has no outcome yet. `claim` is new.';
 
-CREATE FUNCTION public.rotation_free(claim uuid, rows bigint, key_ids bigint[]) RETURNS boolean
+CREATE FUNCTION vault_etl.rotation_free(claim uuid, rows bigint, key_ids bigint[]) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
     AS $$
 DECLARE
-    intent public.audit_log;
+    intent vault_etl.audit_log;
     was_done boolean;
     ids bigint[] := ARRAY(SELECT DISTINCT id FROM unnest(key_ids) AS id ORDER BY id);
     keys text := CASE
@@ -3300,17 +3304,17 @@ DECLARE
         ), 'hex'))
     END;
 BEGIN
-    PERFORM public.ensure_short_transaction();
-    UPDATE public.rotation_ranges AS r SET claim = NULL, claimed_until = NULL, claimed_after = NULL
+    PERFORM vault_etl.ensure_short_transaction();
+    UPDATE vault_etl.rotation_ranges AS r SET claim = NULL, claimed_until = NULL, claimed_after = NULL
     WHERE r.claim = rotation_free.claim
     RETURNING r.done INTO was_done;
-    SELECT l.* INTO intent FROM public.audit_log AS l
+    SELECT l.* INTO intent FROM vault_etl.audit_log AS l
     WHERE l.request_id = claim AND l.phase = 'intent' AND l.action = 'keys range' AND l.login = session_user
-        AND NOT EXISTS (SELECT FROM public.audit_log AS o WHERE o.request_id = claim AND o.phase = 'outcome');
+        AND NOT EXISTS (SELECT FROM vault_etl.audit_log AS o WHERE o.request_id = claim AND o.phase = 'outcome');
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    PERFORM public.audit_write(
+    PERFORM vault_etl.audit_write(
         claim, 'outcome', intent.actor, intent.host, intent.action, NULL::uuid, intent.fields, NULL, intent.ticket,
         format('%s rows, under %s', rows, keys), CASE WHEN was_done THEN 'done' ELSE 'failed' END,
         CASE WHEN was_done THEN NULL WHEN was_done IS NULL THEN 'lapsed' ELSE 'freed' END
@@ -3319,21 +3323,21 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.rotation_free(claim uuid, rows bigint, key_ids bigint[]) IS 'Frees a range, done or not; others go on with one that is not done at once. Writes the outcome, if the intent of the claim is of this login and has none yet: how many rows were read to be opened, and the data keys that they were under; of more than 32 keys the digest of their ids (docs/formats.md). Returns whether it wrote the outcome.';
+COMMENT ON FUNCTION vault_etl.rotation_free(claim uuid, rows bigint, key_ids bigint[]) IS 'Frees a range, done or not; others go on with one that is not done at once. Writes the outcome, if the intent of the claim is of this login and has none yet: how many rows were read to be opened, and the data keys that they were under; of more than 32 keys the digest of their ids (docs/formats.md). Returns whether it wrote the outcome.';
 
-CREATE FUNCTION public.rotation_move(claim uuid, after uuid, done boolean) RETURNS void
+CREATE FUNCTION vault_etl.rotation_move(claim uuid, after uuid, done boolean) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    UPDATE public.rotation_ranges AS r
+    UPDATE vault_etl.rotation_ranges AS r
     SET after = coalesce(rotation_move.after, r.after), done = rotation_move.done,
         claimed_until = CASE WHEN NOT rotation_move.done THEN clock_timestamp() + interval '10 s' END
     WHERE r.claim = rotation_move.claim
 $$;
 
-COMMENT ON FUNCTION public.rotation_move(claim uuid, after uuid, done boolean) IS 'Moves a claimed range on, in the transaction that did a page of it, and keeps it for 10 s more. A range that another worker has claimed since is left as it is.';
+COMMENT ON FUNCTION vault_etl.rotation_move(claim uuid, after uuid, done boolean) IS 'Moves a claimed range on, in the transaction that did a page of it, and keeps it for 10 s more. A range that another worker has claimed since is left as it is.';
 
-CREATE FUNCTION public.token_cut_over(request_id uuid, actor text, host text, reason text, new_generation smallint, allow_publication boolean DEFAULT false, checked oid[] DEFAULT NULL::oid[]) RETURNS TABLE(seq bigint, hash bytea, held_ms double precision)
+CREATE FUNCTION vault_etl.token_cut_over(request_id uuid, actor text, host text, reason text, new_generation smallint, allow_publication boolean DEFAULT false, checked oid[] DEFAULT NULL::oid[]) RETURNS TABLE(seq bigint, hash bytea, held_ms double precision)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '200ms'
@@ -3350,66 +3354,66 @@ DECLARE
     definition text;
     grants text[];
     statement text;
-    outcome public.audit_log;
+    outcome vault_etl.audit_log;
 BEGIN
-    PERFORM public.ensure_short_transaction();
+    PERFORM vault_etl.ensure_short_transaction();
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'a cut-over is made in READ COMMITTED' USING ERRCODE = 'invalid_transaction_state';
     END IF;
-    IF allow_publication IS NOT TRUE AND EXISTS (SELECT FROM public.token_publications()) THEN
+    IF allow_publication IS NOT TRUE AND EXISTS (SELECT FROM vault_etl.token_publications()) THEN
         RAISE EXCEPTION 'the table is published'
             USING ERRCODE = 'dependent_objects_still_exist',
-            DETAIL = (SELECT string_agg(p, ', ') FROM public.token_publications() AS p);
+            DETAIL = (SELECT string_agg(p, ', ') FROM vault_etl.token_publications() AS p);
     END IF;
     FOR relation IN
-        SELECT inhrelid FROM pg_inherits WHERE inhparent = 'public.user_logins'::regclass ORDER BY inhrelid
+        SELECT inhrelid FROM pg_inherits WHERE inhparent = 'vault_etl.user_logins'::regclass ORDER BY inhrelid
     LOOP
-        PERFORM public.token_cut_over_wait(
+        PERFORM vault_etl.token_cut_over_wait(
             clock_timestamp() + current_setting('deadlock_timeout')::interval + interval '1 s'
         );
         EXECUTE format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', relation::regclass);
     END LOOP;
     deadline := clock_timestamp() + interval '200 ms';
-    PERFORM public.token_cut_over_wait(deadline);
-    LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM vault_etl.token_cut_over_wait(deadline);
+    LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
     granted_at := clock_timestamp();
     IF 2 <> (
-        SELECT count(*) FROM public.data_keys
+        SELECT count(*) FROM vault_etl.data_keys
         WHERE purpose = 'token' AND state = 'pending' AND generation = new_generation
     ) THEN
         RAISE EXCEPTION 'generation % is not pending', new_generation
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    PERFORM FROM public.data_keys WHERE purpose = 'token' AND state <> 'destroyed' FOR UPDATE NOWAIT;
+    PERFORM FROM vault_etl.data_keys WHERE purpose = 'token' AND state <> 'destroyed' FOR UPDATE NOWAIT;
     changed := ARRAY(
-        SELECT key_id FROM public.data_keys WHERE purpose = 'token' AND state IN ('active', 'pending')
+        SELECT key_id FROM vault_etl.data_keys WHERE purpose = 'token' AND state IN ('active', 'pending')
     );
     IF EXISTS (
-        SELECT FROM public.unexplained_keys(ARRAY(
-            SELECT key_id FROM public.data_keys WHERE purpose = 'token' AND state = 'pending'
+        SELECT FROM vault_etl.unexplained_keys(ARRAY(
+            SELECT key_id FROM vault_etl.data_keys WHERE purpose = 'token' AND state = 'pending'
         ))
     ) THEN
         RAISE EXCEPTION 'no entry of the audit log made generation % pending', new_generation
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    PERFORM FROM public.key_rotations AS k JOIN public.rotation_ranges AS r USING (rotation_id)
+    PERFORM FROM vault_etl.key_rotations AS k JOIN vault_etl.rotation_ranges AS r USING (rotation_id)
     WHERE k.purpose = 'token' FOR UPDATE NOWAIT;
-    PERFORM public.token_cut_over_wait(deadline);
-    PERFORM public.audit_lock();
+    PERFORM vault_etl.token_cut_over_wait(deadline);
+    PERFORM vault_etl.audit_lock();
     -- LOCK TABLE would go on from the view to the table and each partition, 200 ms for each. This locks the view
     -- alone, and changes nothing.
-    PERFORM public.token_cut_over_wait(deadline);
-    ALTER VIEW public.user_logins_masked OWNER TO vault_etl_owner;
-    PERFORM public.token_cut_over_wait(deadline);
-    LOCK TABLE ONLY public.user_logins IN ACCESS EXCLUSIVE MODE;
+    PERFORM vault_etl.token_cut_over_wait(deadline);
+    ALTER VIEW vault_etl.user_logins_masked OWNER TO vault_etl_owner;
+    PERFORM vault_etl.token_cut_over_wait(deadline);
+    LOCK TABLE ONLY vault_etl.user_logins IN ACCESS EXCLUSIVE MODE;
     relations := ARRAY(
-        SELECT 'public.user_logins'::regclass::oid
+        SELECT 'vault_etl.user_logins'::regclass::oid
         UNION ALL (
-            SELECT inhrelid FROM pg_inherits WHERE inhparent = 'public.user_logins'::regclass ORDER BY inhrelid
+            SELECT inhrelid FROM pg_inherits WHERE inhparent = 'vault_etl.user_logins'::regclass ORDER BY inhrelid
         )
     );
     FOREACH relation IN ARRAY relations[2:] LOOP
-        PERFORM public.token_cut_over_wait(deadline);
+        PERFORM vault_etl.token_cut_over_wait(deadline);
         EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', relation::regclass);
     END LOOP;
 
@@ -3439,7 +3443,7 @@ BEGIN
         AND NOT EXISTS (  -- the view is made again below; a temporary one ends with its session
             SELECT FROM pg_rewrite AS w JOIN pg_class AS c ON c.oid = w.ev_class
             WHERE d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid AND w.rulename = '_RETURN'
-                AND (c.oid = 'public.user_logins_masked'::regclass OR c.relpersistence = 't')
+                AND (c.oid = 'vault_etl.user_logins_masked'::regclass OR c.relpersistence = 't')
         )
         AND NOT EXISTS (
             SELECT FROM pg_proc AS f JOIN pg_namespace AS n ON n.oid = f.pronamespace
@@ -3453,10 +3457,10 @@ BEGIN
     -- The definition of now, by name: an owner may have narrowed the view since it was made.
     definition := (
         SELECT format(
-            'CREATE OR REPLACE VIEW public.user_logins_masked %s AS %s',
+            'CREATE OR REPLACE VIEW vault_etl.user_logins_masked %s AS %s',
             'WITH (' || array_to_string(c.reloptions, ', ') || ')', pg_get_viewdef(c.oid)
         )
-        FROM pg_class AS c WHERE c.oid = 'public.user_logins_masked'::regclass
+        FROM pg_class AS c WHERE c.oid = 'vault_etl.user_logins_masked'::regclass
     );
 
     -- Rights belong to a column and not to its name, so they are revoked, and granted again by name. A right that a
@@ -3487,39 +3491,39 @@ BEGIN
         EXECUTE statement;
     END LOOP;
     FOREACH name IN ARRAY ARRAY['masked_ip', 'masked_device_id', 'token_generation'] LOOP
-        EXECUTE format('ALTER TABLE public.user_logins RENAME COLUMN %I TO %I', name, 'old_' || name);
-        EXECUTE format('ALTER TABLE public.user_logins RENAME COLUMN %I TO %I', 'next_' || name, name);
-        EXECUTE format('ALTER TABLE public.user_logins RENAME COLUMN %I TO %I', 'old_' || name, 'next_' || name);
+        EXECUTE format('ALTER TABLE vault_etl.user_logins RENAME COLUMN %I TO %I', name, 'old_' || name);
+        EXECUTE format('ALTER TABLE vault_etl.user_logins RENAME COLUMN %I TO %I', 'next_' || name, name);
+        EXECUTE format('ALTER TABLE vault_etl.user_logins RENAME COLUMN %I TO %I', 'old_' || name, 'next_' || name);
     END LOOP;
     -- NOT VALID reads no row. The check before the cut-over found tokens of this generation in every row.
-    ALTER TABLE public.user_logins DROP CONSTRAINT IF EXISTS tokens_of_one_generation;
+    ALTER TABLE vault_etl.user_logins DROP CONSTRAINT IF EXISTS tokens_of_one_generation;
     EXECUTE format(
-        'ALTER TABLE public.user_logins ADD CONSTRAINT tokens_of_one_generation CHECK (token_generation = %s) NOT VALID',
+        'ALTER TABLE vault_etl.user_logins ADD CONSTRAINT tokens_of_one_generation CHECK (token_generation = %s) NOT VALID',
         new_generation
     );
     FOREACH statement IN ARRAY grants LOOP
         EXECUTE statement;
     END LOOP;
     FOREACH name IN ARRAY ARRAY['user_logins_masked_ip', 'user_logins_masked_device_id'] LOOP
-        EXECUTE format('ALTER INDEX public.%I RENAME TO %I', name, 'old_' || name);
-        EXECUTE format('ALTER INDEX public.%I RENAME TO %I', replace(name, '_masked', '_next_masked'), name);
-        EXECUTE format('ALTER INDEX public.%I RENAME TO %I', 'old_' || name, replace(name, '_masked', '_next_masked'));
+        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', name, 'old_' || name);
+        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', replace(name, '_masked', '_next_masked'), name);
+        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', 'old_' || name, replace(name, '_masked', '_next_masked'));
     END LOOP;
     -- The view is bound to columns too: the same text means the new ones from here on. Its rights stay.
     EXECUTE definition;
 
-    UPDATE public.data_keys SET state = 'decrypt_only' WHERE purpose = 'token' AND state = 'active';
-    UPDATE public.data_keys SET state = 'active' WHERE purpose = 'token' AND generation = new_generation;
-    DELETE FROM public.key_rotations WHERE purpose = 'token';
-    outcome := public.key_change_write('keys cut-over', request_id, actor, host, reason, changed);
+    UPDATE vault_etl.data_keys SET state = 'decrypt_only' WHERE purpose = 'token' AND state = 'active';
+    UPDATE vault_etl.data_keys SET state = 'active' WHERE purpose = 'token' AND generation = new_generation;
+    DELETE FROM vault_etl.key_rotations WHERE purpose = 'token';
+    outcome := vault_etl.key_change_write('keys cut-over', request_id, actor, host, reason, changed);
     RETURN QUERY SELECT outcome.seq, outcome.hash,
         extract(epoch FROM clock_timestamp() - granted_at)::double precision * 1000;
 END
 $$;
 
-COMMENT ON FUNCTION public.token_cut_over(request_id uuid, actor text, host text, reason text, new_generation smallint, allow_publication boolean, checked oid[]) IS 'Gives the new tokens, which are in next_…, the names of the old ones, and these the names of the new ones: in the table, in what was granted, and in the view of analysts. In the same transaction the generations change their states, and the log gets two entries, so no session sees a state in between. It is the first statement of a transaction in READ COMMITTED. Raises 55P03 after 200 ms of waiting; 55000 if the generation is not pending, or if a partition that was attached after the check holds rows; 2BP01, with their names, while other objects depend on the columns, because those would go on with the old tokens unnoticed, and while the table is published, unless allow_publication. Temporary views and functions do not count: every login can make one.';
+COMMENT ON FUNCTION vault_etl.token_cut_over(request_id uuid, actor text, host text, reason text, new_generation smallint, allow_publication boolean, checked oid[]) IS 'Gives the new tokens, which are in next_…, the names of the old ones, and these the names of the new ones: in the table, in what was granted, and in the view of analysts. In the same transaction the generations change their states, and the log gets two entries, so no session sees a state in between. It is the first statement of a transaction in READ COMMITTED. Raises 55P03 after 200 ms of waiting; 55000 if the generation is not pending, or if a partition that was attached after the check holds rows; 2BP01, with their names, while other objects depend on the columns, because those would go on with the old tokens unnoticed, and while the table is published, unless allow_publication. Temporary views and functions do not count: every login can make one.';
 
-CREATE FUNCTION public.token_cut_over_wait(deadline timestamp with time zone) RETURNS void
+CREATE FUNCTION vault_etl.token_cut_over_wait(deadline timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -3532,9 +3536,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.token_cut_over_wait(deadline timestamp with time zone) IS 'Sets lock_timeout to what is left until the deadline, so that all waits together end by then.';
+COMMENT ON FUNCTION vault_etl.token_cut_over_wait(deadline timestamp with time zone) IS 'Sets lock_timeout to what is left until the deadline, so that all waits together end by then.';
 
-CREATE FUNCTION public.token_generations(every_row boolean, OUT active smallint, OUT held smallint, OUT others bigint, OUT rows_read bigint) RETURNS record
+CREATE FUNCTION vault_etl.token_generations(every_row boolean, OUT active smallint, OUT held smallint, OUT others bigint, OUT rows_read bigint) RETURNS record
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -3542,21 +3546,21 @@ DECLARE
     place record;
 BEGIN
     active := (
-        SELECT k.generation FROM public.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'active' LIMIT 1
+        SELECT k.generation FROM vault_etl.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'active' LIMIT 1
     );
     held := (
         SELECT substring(pg_get_constraintdef(c.oid) FROM ' = ([0-9]+)')::smallint FROM pg_constraint AS c
-        WHERE c.conrelid = 'public.user_logins'::regclass AND c.conname = 'tokens_of_one_generation'
+        WHERE c.conrelid = 'vault_etl.user_logins'::regclass AND c.conname = 'tokens_of_one_generation'
     );
     others := 0;
     rows_read := 0;
     FOR place IN
-        SELECT r.partition, pg_relation_size(format('public.%I', r.partition)::regclass) / 8192 AS pages, 0::bigint AS bad,
+        SELECT r.partition, pg_relation_size(format('vault_etl.%I', r.partition)::regclass) / 8192 AS pages, 0::bigint AS bad,
             0::bigint AS rows
-        FROM public.partition_ranges() AS r
+        FROM vault_etl.partition_ranges() AS r
     LOOP
         EXECUTE format(
-            'SELECT count(*) FILTER (WHERE token_generation <> $1), count(*) FROM public.%I TABLESAMPLE SYSTEM (%s)',
+            'SELECT count(*) FILTER (WHERE token_generation <> $1), count(*) FROM vault_etl.%I TABLESAMPLE SYSTEM (%s)',
             place.partition, CASE WHEN every_row THEN 100 ELSE least(100, 6400.0 / greatest(place.pages, 1)) END
         ) INTO place.bad, place.rows USING active;
         others := others + place.bad;
@@ -3565,9 +3569,9 @@ BEGIN
 END
 $_$;
 
-COMMENT ON FUNCTION public.token_generations(every_row boolean, OUT active smallint, OUT held smallint, OUT others bigint, OUT rows_read bigint) IS 'Returns the active generation, the one that the constraint of the table names, and how many rows have tokens of another generation than the active one: of all rows, or of the pages that a sample reads, about 64 of each partition.';
+COMMENT ON FUNCTION vault_etl.token_generations(every_row boolean, OUT active smallint, OUT held smallint, OUT others bigint, OUT rows_read bigint) IS 'Returns the active generation, the one that the constraint of the table names, and how many rows have tokens of another generation than the active one: of all rows, or of the pages that a sample reads, about 64 of each partition.';
 
-CREATE FUNCTION public.token_keys_abort(request_id uuid, actor text, host text) RETURNS SETOF bigint
+CREATE FUNCTION vault_etl.token_keys_abort(request_id uuid, actor text, host text) RETURNS SETOF bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
@@ -3575,59 +3579,59 @@ CREATE FUNCTION public.token_keys_abort(request_id uuid, actor text, host text) 
 DECLARE
     aborted bigint[];
 BEGIN
-    PERFORM public.ensure_short_transaction();
-    LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM vault_etl.ensure_short_transaction();
+    LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
     WITH changed AS (
-        UPDATE public.data_keys AS d SET state = 'destroyed', wrapped_key = NULL
+        UPDATE vault_etl.data_keys AS d SET state = 'destroyed', wrapped_key = NULL
         WHERE d.purpose = 'token' AND d.state = 'pending'
         RETURNING d.key_id
     )
     SELECT array_agg(c.key_id ORDER BY c.key_id) INTO aborted FROM changed AS c;
-    DELETE FROM public.key_rotations AS r WHERE r.purpose = 'token';
-    PERFORM public.keys_changed(request_id, actor, host, 'aborted and destroyed', aborted);
+    DELETE FROM vault_etl.key_rotations AS r WHERE r.purpose = 'token';
+    PERFORM vault_etl.keys_changed(request_id, actor, host, 'aborted and destroyed', aborted);
     RETURN QUERY SELECT unnest(aborted);
 END
 $$;
 
-COMMENT ON FUNCTION public.token_keys_abort(request_id uuid, actor text, host text) IS 'Ends the pending generation and the rotation to it. Returns the ids of its keys.';
+COMMENT ON FUNCTION vault_etl.token_keys_abort(request_id uuid, actor text, host text) IS 'Ends the pending generation and the rotation to it. Returns the ids of its keys.';
 
-CREATE FUNCTION public.token_keys_begin(request_id uuid, actor text, host text, keys jsonb) RETURNS boolean
+CREATE FUNCTION vault_etl.token_keys_begin(request_id uuid, actor text, host text, keys jsonb) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
     AS $$
 BEGIN
-    PERFORM public.ensure_short_transaction();
-    LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
-    IF EXISTS (SELECT FROM public.data_keys AS d WHERE d.purpose = 'token' AND d.state = 'pending') THEN
+    PERFORM vault_etl.ensure_short_transaction();
+    LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM vault_etl.data_keys AS d WHERE d.purpose = 'token' AND d.state = 'pending') THEN
         RETURN false;
     END IF;
     IF EXISTS (
-        SELECT FROM public.data_keys AS d WHERE d.purpose = 'token' AND d.state = 'decrypt_only'
-            AND 0 < (SELECT sum(c.held) FROM public.value_counts AS c WHERE c.field = 'token' AND c.id = d.generation)
+        SELECT FROM vault_etl.data_keys AS d WHERE d.purpose = 'token' AND d.state = 'decrypt_only'
+            AND 0 < (SELECT sum(c.held) FROM vault_etl.value_counts AS c WHERE c.field = 'token' AND c.id = d.generation)
     ) OR EXISTS (
         SELECT FROM jsonb_array_elements(keys) AS k WHERE k.value ->> 'purpose' <> 'token'
             OR (k.value ->> 'generation')::smallint <> (
-                SELECT coalesce(max(d.generation), 0) + 1 FROM public.data_keys AS d WHERE d.purpose = 'token'
+                SELECT coalesce(max(d.generation), 0) + 1 FROM vault_etl.data_keys AS d WHERE d.purpose = 'token'
             )
     ) THEN
         RAISE EXCEPTION 'this is not the next generation of token keys'
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    PERFORM public.keys_changed(request_id, actor, host, 'made pending', public.keys_insert(keys, 'pending'));
+    PERFORM vault_etl.keys_changed(request_id, actor, host, 'made pending', vault_etl.keys_insert(keys, 'pending'));
     RETURN true;
 END
 $$;
 
-COMMENT ON FUNCTION public.token_keys_begin(request_id uuid, actor text, host text, keys jsonb) IS 'Adds the next generation of token keys, as the pending one. Returns false while another one is pending. Raises 55000 while rows keep the tokens of a retired generation, because a row has room for two. A generation that only closed months have tokens of is in no row''s way.';
+COMMENT ON FUNCTION vault_etl.token_keys_begin(request_id uuid, actor text, host text, keys jsonb) IS 'Adds the next generation of token keys, as the pending one. Returns false while another one is pending. Raises 55000 while rows keep the tokens of a retired generation, because a row has room for two. A generation that only closed months have tokens of is in no row''s way.';
 
-CREATE FUNCTION public.token_publications() RETURNS SETOF text
+CREATE FUNCTION vault_etl.token_publications() RETURNS SETOF text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT DISTINCT 'publication ' || p.pubname FROM pg_publication_tables AS p
-    WHERE p.schemaname = 'public' AND (
-        p.tablename = 'user_logins' OR p.tablename IN (SELECT r.partition FROM public.partition_ranges() AS r)
+    WHERE p.schemaname = 'vault_etl' AND (
+        p.tablename = 'user_logins' OR p.tablename IN (SELECT r.partition FROM vault_etl.partition_ranges() AS r)
     )
     UNION ALL
     SELECT 'replication slot ' || s.slot_name FROM pg_replication_slots AS s
@@ -3635,9 +3639,9 @@ CREATE FUNCTION public.token_publications() RETURNS SETOF text
     ORDER BY 1
 $$;
 
-COMMENT ON FUNCTION public.token_publications() IS 'Returns what carries rows of user_logins elsewhere by logical replication: a cut-over arrives there as rows of another generation, and not as new names of columns. Slots of pgoutput carry what publications name.';
+COMMENT ON FUNCTION vault_etl.token_publications() IS 'Returns what carries rows of user_logins elsewhere by logical replication: a cut-over arrives there as rows of another generation, and not as new names of columns. Slots of pgoutput carry what publications name.';
 
-CREATE FUNCTION public.unattached_months() RETURNS TABLE(partition text, first uuid, until uuid, state text, since timestamp with time zone, archive text, earliest date, latest date)
+CREATE FUNCTION vault_etl.unattached_months() RETURNS TABLE(partition text, first uuid, until uuid, state text, since timestamp with time zone, archive text, earliest date, latest date)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -3648,14 +3652,14 @@ CREATE FUNCTION public.unattached_months() RETURNS TABLE(partition text, first u
             WHERE pg_has_role(session_user, role::name, 'USAGE, SET')
         ) THEN m.archive END,
         m.earliest, m.latest
-    FROM public.partition_states() AS s LEFT JOIN public.closed_months AS m ON m.first = s.first
+    FROM vault_etl.partition_states() AS s LEFT JOIN vault_etl.closed_months AS m ON m.first = s.first
     WHERE s.state <> 'attached'
     ORDER BY s.first
 $$;
 
-COMMENT ON FUNCTION public.unattached_months() IS 'Returns the months that a query of user_logins does not read: where their rows are, since when, and which days the rows name. The place of an archive is for a login that asks for what may be in it: a reader, an eraser, an auditor and the owner.';
+COMMENT ON FUNCTION vault_etl.unattached_months() IS 'Returns the months that a query of user_logins does not read: where their rows are, since when, and which days the rows name. The place of an archive is for a login that asks for what may be in it: a reader, an eraser, an auditor and the owner.';
 
-CREATE FUNCTION public.unexplained_keys(key_ids bigint[]) RETURNS TABLE(key_id bigint)
+CREATE FUNCTION vault_etl.unexplained_keys(key_ids bigint[]) RETURNS TABLE(key_id bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
@@ -3664,9 +3668,9 @@ CREATE FUNCTION public.unexplained_keys(key_ids bigint[]) RETURNS TABLE(key_id b
 BEGIN
     RETURN QUERY
         SELECT k.key_id
-        FROM public.data_keys AS k
+        FROM vault_etl.data_keys AS k
         LEFT JOIN LATERAL (
-            SELECT * FROM public.key_changes AS c WHERE c.key_id = k.key_id ORDER BY c.seq DESC LIMIT 1
+            SELECT * FROM vault_etl.key_changes AS c WHERE c.key_id = k.key_id ORDER BY c.seq DESC LIMIT 1
         ) AS said ON true
         WHERE (key_ids IS NULL OR k.key_id = ANY (key_ids)) AND CASE
             WHEN said.key_id IS NULL THEN (k.purpose, k.state) <> ('data', 'active')
@@ -3677,28 +3681,28 @@ BEGIN
                 )
         END
         UNION
-        SELECT c.key_id FROM public.key_changes AS c
+        SELECT c.key_id FROM vault_etl.key_changes AS c
         WHERE (key_ids IS NULL OR c.key_id = ANY (key_ids))
-            AND NOT EXISTS (SELECT FROM public.data_keys AS k WHERE k.key_id = c.key_id)
+            AND NOT EXISTS (SELECT FROM vault_etl.data_keys AS k WHERE k.key_id = c.key_id)
         ORDER BY key_id;
 END
 $$;
 
-COMMENT ON FUNCTION public.unexplained_keys(key_ids bigint[]) IS 'Returns the keys, of these ids or of all, that differ from what the log says: the newest entry does not name what the row holds, or no entry does, or the row is missing. A data key that was not changed since a login added it has no entry.';
+COMMENT ON FUNCTION vault_etl.unexplained_keys(key_ids bigint[]) IS 'Returns the keys, of these ids or of all, that differ from what the log says: the newest entry does not name what the row holds, or no entry does, or the row is missing. A data key that was not changed since a login added it has no entry.';
 
-CREATE FUNCTION public.user_logins_counted() RETURNS trigger
+CREATE FUNCTION vault_etl.user_logins_counted() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-    INSERT INTO public.value_counts AS c (field, id, month, writer, held)
+    INSERT INTO vault_etl.value_counts AS c (field, id, month, writer, held)
     SELECT v.field, v.id, kinds.month, pg_backend_pid(), TG_ARGV[0]::integer * sum(kinds.rows)
     FROM (
         SELECT substring(ip_ciphertext FOR 5) AS ip, substring(device_id_ciphertext FOR 5) AS device_id,
-            token_generation, next_token_generation, public.month_of(record_id) AS month, count(*) AS rows
+            token_generation, next_token_generation, vault_etl.month_of(record_id) AS month, count(*) AS rows
         FROM changed GROUP BY 1, 2, 3, 4, 5
     ) AS kinds, LATERAL (VALUES
-        ('ip', public.ciphertext_key_id(kinds.ip)), ('device_id', public.ciphertext_key_id(kinds.device_id)),
+        ('ip', vault_etl.ciphertext_key_id(kinds.ip)), ('device_id', vault_etl.ciphertext_key_id(kinds.device_id)),
         ('token', kinds.token_generation), ('token', kinds.next_token_generation)
     ) AS v (field, id)
     WHERE v.id IS NOT NULL
@@ -3708,9 +3712,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.user_logins_counted() IS 'Adds the rows that a statement wrote to value_counts, or subtracts those that it replaced: the argument of the trigger is the sign.';
+COMMENT ON FUNCTION vault_etl.user_logins_counted() IS 'Adds the rows that a statement wrote to value_counts, or subtracts those that it replaced: the argument of the trigger is the sign.';
 
-CREATE FUNCTION public.user_logins_inserted() RETURNS trigger
+CREATE FUNCTION vault_etl.user_logins_inserted() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
@@ -3722,12 +3726,12 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'rows are written in READ COMMITTED' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
     active := (
-        SELECT t.generation FROM public.data_keys AS t WHERE t.purpose = 'token' AND t.state = 'active' LIMIT 1
+        SELECT t.generation FROM vault_etl.data_keys AS t WHERE t.purpose = 'token' AND t.state = 'active' LIMIT 1
     );
     pending := (
-        SELECT t.generation FROM public.data_keys AS t WHERE t.purpose = 'token' AND t.state = 'pending' LIMIT 1
+        SELECT t.generation FROM vault_etl.data_keys AS t WHERE t.purpose = 'token' AND t.state = 'pending' LIMIT 1
     );
     IF EXISTS (
         SELECT FROM (
@@ -3739,11 +3743,11 @@ BEGIN
                 num_nonnulls(next_masked_ip, next_masked_device_id) AS next_tokens
             FROM written
         ) AS kinds
-        LEFT JOIN public.data_keys AS ip ON ip.key_id = public.ciphertext_key_id('\x01'::bytea || ip_key)
+        LEFT JOIN vault_etl.data_keys AS ip ON ip.key_id = vault_etl.ciphertext_key_id('\x01'::bytea || ip_key)
             AND ip.field = 'ip' AND ip.purpose = 'data' AND ip.state = 'active'
             AND ip.created_by = session_user AND ip.expires_at > now()
-        LEFT JOIN public.data_keys AS device_id
-            ON device_id.key_id = public.ciphertext_key_id('\x01'::bytea || device_id_key)
+        LEFT JOIN vault_etl.data_keys AS device_id
+            ON device_id.key_id = vault_etl.ciphertext_key_id('\x01'::bytea || device_id_key)
             AND device_id.field = 'device_id' AND device_id.purpose = 'data' AND device_id.state = 'active'
             AND device_id.created_by = session_user AND device_id.expires_at > now()
         WHERE ip.key_id IS NULL OR device_id.key_id IS NULL
@@ -3757,9 +3761,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.user_logins_inserted() IS 'Refuses a new record without both tokens, both ciphertexts under keys of this login, and, while a generation is pending, its tokens in next_….';
+COMMENT ON FUNCTION vault_etl.user_logins_inserted() IS 'Refuses a new record without both tokens, both ciphertexts under keys of this login, and, while a generation is pending, its tokens in next_….';
 
-CREATE FUNCTION public.user_logins_updated() RETURNS trigger
+CREATE FUNCTION vault_etl.user_logins_updated() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
@@ -3770,9 +3774,9 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'rows are written in READ COMMITTED' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
     pending := (
-        SELECT t.generation FROM public.data_keys AS t WHERE t.purpose = 'token' AND t.state = 'pending' LIMIT 1
+        SELECT t.generation FROM vault_etl.data_keys AS t WHERE t.purpose = 'token' AND t.state = 'pending' LIMIT 1
     );
     IF EXISTS (
         SELECT FROM (
@@ -3787,8 +3791,8 @@ BEGIN
             WHERE w.device_id_ciphertext IS DISTINCT FROM o.device_id_ciphertext
         ) AS swapped
         WHERE was_erased OR NOT EXISTS (
-            SELECT FROM public.data_keys AS k
-            WHERE k.key_id = public.ciphertext_key_id('\x01'::bytea || swapped.key) AND k.field = swapped.field
+            SELECT FROM vault_etl.data_keys AS k
+            WHERE k.key_id = vault_etl.ciphertext_key_id('\x01'::bytea || swapped.key) AND k.field = swapped.field
                 AND k.purpose = 'data' AND k.state = 'active' AND k.created_by = session_user
                 AND k.expires_at > now()
         )
@@ -3805,30 +3809,30 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.user_logins_updated() IS 'Refuses to fill a value that was erased, and a ciphertext under a key that this login may not write under. Tokens in next_… are taken away, or are of the pending generation.';
+COMMENT ON FUNCTION vault_etl.user_logins_updated() IS 'Refuses to fill a value that was erased, and a ciphertext under a key that this login may not write under. Tokens in next_… are taken away, or are of the pending generation.';
 
-CREATE FUNCTION public.values_counted() RETURNS TABLE(field text, id bigint, month date, held bigint)
+CREATE FUNCTION vault_etl.values_counted() RETURNS TABLE(field text, id bigint, month date, held bigint)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT found.field, found.id, found.month, sum(found.held)::bigint
     FROM (
         SELECT CASE v.field WHEN 'next_token' THEN 'token' ELSE v.field END AS field, v.id, v.month, v.held
-        FROM public.counted_tables() AS place, LATERAL public.values_in(place) AS v
+        FROM vault_etl.counted_tables() AS place, LATERAL vault_etl.values_in(place) AS v
         UNION ALL
-        SELECT 'quarantine', public.ciphertext_key_id(bodies.head), bodies.month, bodies.rows
+        SELECT 'quarantine', vault_etl.ciphertext_key_id(bodies.head), bodies.month, bodies.rows
         FROM (
-            SELECT substring(q.body_ciphertext FOR 5) AS head, public.month_of(q.record_id) AS month, count(*) AS rows
-            FROM public.quarantine AS q WHERE q.body_ciphertext IS NOT NULL GROUP BY 1, 2
+            SELECT substring(q.body_ciphertext FOR 5) AS head, vault_etl.month_of(q.record_id) AS month, count(*) AS rows
+            FROM vault_etl.quarantine AS q WHERE q.body_ciphertext IS NOT NULL GROUP BY 1, 2
         ) AS bodies
     ) AS found
     WHERE found.id IS NOT NULL
     GROUP BY found.field, found.id, found.month
 $$;
 
-COMMENT ON FUNCTION public.values_counted() IS 'Makes the counts of value_counts from the rows themselves. Reads all of them, once.';
+COMMENT ON FUNCTION vault_etl.values_counted() IS 'Makes the counts of value_counts from the rows themselves. Reads all of them, once.';
 
-CREATE FUNCTION public.values_in(place regclass) RETURNS TABLE(field text, id bigint, month date, held bigint)
+CREATE FUNCTION vault_etl.values_in(place regclass) RETURNS TABLE(field text, id bigint, month date, held bigint)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -3838,10 +3842,10 @@ BEGIN
         SELECT v.field, v.id, kinds.month, sum(kinds.rows)::bigint
         FROM (
             SELECT substring(ip_ciphertext FOR 5) AS ip, substring(device_id_ciphertext FOR 5) AS device_id,
-                token_generation, next_token_generation, public.month_of(record_id) AS month, count(*) AS rows
+                token_generation, next_token_generation, vault_etl.month_of(record_id) AS month, count(*) AS rows
             FROM %s GROUP BY 1, 2, 3, 4, 5
         ) AS kinds, LATERAL (VALUES
-            ('ip', public.ciphertext_key_id(kinds.ip)), ('device_id', public.ciphertext_key_id(kinds.device_id)),
+            ('ip', vault_etl.ciphertext_key_id(kinds.ip)), ('device_id', vault_etl.ciphertext_key_id(kinds.device_id)),
             ('token', kinds.token_generation), ('next_token', kinds.next_token_generation)
         ) AS v (field, id)
         WHERE v.id IS NOT NULL GROUP BY v.field, v.id, kinds.month
@@ -3850,37 +3854,37 @@ BEGIN
 END
 $_$;
 
-COMMENT ON FUNCTION public.values_in(place regclass) IS 'Counts how many values of a table of records are sealed under each key, and how many rows have tokens of each generation, or have them as their next ones (next_token). Reads every row, once.';
+COMMENT ON FUNCTION vault_etl.values_in(place regclass) IS 'Counts how many values of a table of records are sealed under each key, and how many rows have tokens of each generation, or have them as their next ones (next_token). Reads every row, once.';
 
-CREATE FUNCTION public.values_miscounted() RETURNS TABLE(field text, id bigint, month date, kept bigint, counted bigint)
+CREATE FUNCTION vault_etl.values_miscounted() RETURNS TABLE(field text, id bigint, month date, kept bigint, counted bigint)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT field, id, month, sum(kept)::bigint, sum(counted)::bigint
     FROM (
-        SELECT c.field, c.id, c.month, c.held AS kept, 0 AS counted FROM public.value_counts AS c
+        SELECT c.field, c.id, c.month, c.held AS kept, 0 AS counted FROM vault_etl.value_counts AS c
         UNION ALL
-        SELECT v.field, v.id, v.month, 0, v.held FROM public.values_counted() AS v
+        SELECT v.field, v.id, v.month, 0, v.held FROM vault_etl.values_counted() AS v
     ) AS both_counts
     GROUP BY field, id, month HAVING sum(kept) <> sum(counted)
     ORDER BY field, id, month
 $$;
 
-COMMENT ON FUNCTION public.values_miscounted() IS 'Returns where value_counts differs from the rows. One statement, so one snapshot. Reads all rows, once.';
+COMMENT ON FUNCTION vault_etl.values_miscounted() IS 'Returns where value_counts differs from the rows. One statement, so one snapshot. Reads all rows, once.';
 
-CREATE FUNCTION public.values_truncated() RETURNS trigger
+CREATE FUNCTION vault_etl.values_truncated() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-    DELETE FROM public.value_counts AS c WHERE (c.field = 'quarantine') = (TG_TABLE_NAME = 'quarantine');
+    DELETE FROM vault_etl.value_counts AS c WHERE (c.field = 'quarantine') = (TG_TABLE_NAME = 'quarantine');
     RETURN NULL;
 END
 $$;
 
-COMMENT ON FUNCTION public.values_truncated() IS 'Deletes the counts of an emptied table.';
+COMMENT ON FUNCTION vault_etl.values_truncated() IS 'Deletes the counts of an emptied table.';
 
-CREATE TABLE public.archived_erasures (
+CREATE TABLE vault_etl.archived_erasures (
     first uuid NOT NULL,
     record_id uuid,
     user_id text,
@@ -3888,9 +3892,9 @@ CREATE TABLE public.archived_erasures (
     CONSTRAINT of_a_record_or_of_a_user CHECK ((num_nonnulls(record_id, user_id) = 1))
 );
 
-COMMENT ON TABLE public.archived_erasures IS 'What an erasure could not take out of the archive of a closed month: one record, or all records of a user. A restore applies it in the transaction that makes the table. A new archive of the month deletes it.';
+COMMENT ON TABLE vault_etl.archived_erasures IS 'What an erasure could not take out of the archive of a closed month: one record, or all records of a user. A restore applies it in the transaction that makes the table. A new archive of the month deletes it.';
 
-CREATE TABLE public.audit_actions (
+CREATE TABLE vault_etl.audit_actions (
     action text NOT NULL,
     roles text[] NOT NULL,
     is_access boolean DEFAULT false NOT NULL,
@@ -3899,23 +3903,23 @@ CREATE TABLE public.audit_actions (
     CONSTRAINT audit_actions_action_check CHECK ((action ~ '^[a-z][a-z -]{0,39}$'::text))
 );
 
-COMMENT ON TABLE public.audit_actions IS 'Every action of the audit log. `doctor` compares the rows with those of this file.';
+COMMENT ON TABLE vault_etl.audit_actions IS 'Every action of the audit log. `doctor` compares the rows with those of this file.';
 
-COMMENT ON COLUMN public.audit_actions.roles IS 'The roles that may append the action. An action without roles is written by the function that does the work.';
+COMMENT ON COLUMN vault_etl.audit_actions.roles IS 'The roles that may append the action. An action without roles is written by the function that does the work.';
 
-COMMENT ON COLUMN public.audit_actions.is_access IS 'An access returns or searches personal data. It is under the reveal policy and its quota.';
+COMMENT ON COLUMN vault_etl.audit_actions.is_access IS 'An access returns or searches personal data. It is under the reveal policy and its quota.';
 
-COMMENT ON COLUMN public.audit_actions.a_minute IS 'How many entries of it a login may write in a minute, or as many as the quota of an hour allows, if that is more.';
+COMMENT ON COLUMN vault_etl.audit_actions.a_minute IS 'How many entries of it a login may write in a minute, or as many as the quota of an hour allows, if that is more.';
 
-CREATE TABLE public.audit_amounts (
+CREATE TABLE vault_etl.audit_amounts (
     seq bigint NOT NULL,
     amount integer NOT NULL,
     CONSTRAINT audit_amounts_amount_check CHECK (((amount >= 1) AND (amount <= 65536)))
 );
 
-COMMENT ON TABLE public.audit_amounts IS 'How many values an intent is about, where that is not one. The quota counts them; the reason of the entry says so too.';
+COMMENT ON TABLE vault_etl.audit_amounts IS 'How many values an intent is about, where that is not one. The quota counts them; the reason of the entry says so too.';
 
-CREATE TABLE public.audit_checkpoints (
+CREATE TABLE vault_etl.audit_checkpoints (
     checkpoint_id bigint NOT NULL,
     seq bigint NOT NULL,
     hash bytea NOT NULL,
@@ -3929,10 +3933,10 @@ CREATE TABLE public.audit_checkpoints (
     CONSTRAINT ecdsa_p256_in_der CHECK (((length(signature) >= 8) AND (length(signature) <= 72) AND (get_byte(signature, 0) = 48) AND (get_byte(signature, 1) = (length(signature) - 2))))
 );
 
-COMMENT ON TABLE public.audit_checkpoints IS 'Signed heads of the log. A checkpoint is made of seq, hash and signature, and nothing else fits in (docs/formats.md, Checkpoint).';
+COMMENT ON TABLE vault_etl.audit_checkpoints IS 'Signed heads of the log. A checkpoint is made of seq, hash and signature, and nothing else fits in (docs/formats.md, Checkpoint).';
 
-ALTER TABLE public.audit_checkpoints ALTER COLUMN checkpoint_id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME public.audit_checkpoints_checkpoint_id_seq
+ALTER TABLE vault_etl.audit_checkpoints ALTER COLUMN checkpoint_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME vault_etl.audit_checkpoints_checkpoint_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -3940,7 +3944,7 @@ ALTER TABLE public.audit_checkpoints ALTER COLUMN checkpoint_id ADD GENERATED AL
     CACHE 1
 );
 
-CREATE TABLE public.audit_disclosed (
+CREATE TABLE vault_etl.audit_disclosed (
     seq bigint NOT NULL,
     disclosed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     search bytea,
@@ -3948,45 +3952,45 @@ CREATE TABLE public.audit_disclosed (
     CONSTRAINT audit_disclosed_search_check CHECK ((length(search) = 32))
 );
 
-COMMENT ON TABLE public.audit_disclosed IS 'The intents that were used. What they name was disclosed, or is searched for.';
+COMMENT ON TABLE vault_etl.audit_disclosed IS 'The intents that were used. What they name was disclosed, or is searched for.';
 
-COMMENT ON COLUMN public.audit_disclosed.search IS 'Of a search: the digest of what it searches for, until the answer.';
+COMMENT ON COLUMN vault_etl.audit_disclosed.search IS 'Of a search: the digest of what it searches for, until the answer.';
 
-CREATE TABLE public.audit_keys (
+CREATE TABLE vault_etl.audit_keys (
     seq bigint NOT NULL,
     note text NOT NULL,
     CONSTRAINT audit_keys_note_check CHECK ((octet_length(note) < 4096))
 );
 
-COMMENT ON TABLE public.audit_keys IS 'Registered keys that sign checkpoints: a hint for signers, and no proof for readers, who check each signature.';
+COMMENT ON TABLE vault_etl.audit_keys IS 'Registered keys that sign checkpoints: a hint for signers, and no proof for readers, who check each signature.';
 
-COMMENT ON COLUMN public.audit_keys.seq IS 'The entry of the registration. Its ticket is the SHA-256 of the note.';
+COMMENT ON COLUMN vault_etl.audit_keys.seq IS 'The entry of the registration. Its ticket is the SHA-256 of the note.';
 
-COMMENT ON COLUMN public.audit_keys.note IS 'A note, signed by the key itself, which says that it signs this log (docs/formats.md, Registration).';
+COMMENT ON COLUMN vault_etl.audit_keys.note IS 'A note, signed by the key itself, which says that it signs this log (docs/formats.md, Registration).';
 
-CREATE TABLE public.audit_rates (
+CREATE TABLE vault_etl.audit_rates (
     login text NOT NULL,
     kind text NOT NULL,
     paid_until timestamp with time zone NOT NULL
 )
 WITH (fillfactor='50');
 
-COMMENT ON TABLE public.audit_rates IS 'How far each login is ahead of its rate. At 60 s it has to wait.';
+COMMENT ON TABLE vault_etl.audit_rates IS 'How far each login is ahead of its rate. At 60 s it has to wait.';
 
-CREATE TABLE public.audit_turn (
+CREATE TABLE vault_etl.audit_turn (
     turn boolean NOT NULL,
     CONSTRAINT audit_turn_check CHECK (false)
 );
 
-COMMENT ON TABLE public.audit_turn IS 'Always empty. Its lock is the turn to write the audit log: a writer holds EXCLUSIVE until the commit, which makes seq gapless. pg_locks names the session.';
+COMMENT ON TABLE vault_etl.audit_turn IS 'Always empty. Its lock is the turn to write the audit log: a writer holds EXCLUSIVE until the commit, which makes seq gapless. pg_locks names the session.';
 
-CREATE TABLE public.data_key_makers (
+CREATE TABLE vault_etl.data_key_makers (
     login text NOT NULL
 );
 
-COMMENT ON TABLE public.data_key_makers IS 'Every login that made a data key. A login adds data keys in one transaction at a time: its row is locked until the commit.';
+COMMENT ON TABLE vault_etl.data_key_makers IS 'Every login that made a data key. A login adds data keys in one transaction at a time: its row is locked until the commit.';
 
-CREATE TABLE public.data_keys (
+CREATE TABLE vault_etl.data_keys (
     key_id bigint NOT NULL,
     purpose text DEFAULT 'data'::text NOT NULL,
     field text NOT NULL,
@@ -4016,36 +4020,36 @@ CREATE TABLE public.data_keys (
     CONSTRAINT the_source_key_is_of_no_field CHECK (((purpose = 'source'::text) = (field = 'source'::text)))
 );
 
-COMMENT ON TABLE public.data_keys IS 'Wrapped data keys, token keys and the source key. No plaintext key is ever stored. A key is never deleted.';
+COMMENT ON TABLE vault_etl.data_keys IS 'Wrapped data keys, token keys and the source key. No plaintext key is ever stored. A key is never deleted.';
 
-COMMENT ON COLUMN public.data_keys.key_id IS 'Drawn at random. A ciphertext names its data key by this number.';
+COMMENT ON COLUMN vault_etl.data_keys.key_id IS 'Drawn at random. A ciphertext names its data key by this number.';
 
-COMMENT ON COLUMN public.data_keys.purpose IS 'data: seals values. token: makes tokens. source: makes the digests by which a file is known again.';
+COMMENT ON COLUMN vault_etl.data_keys.purpose IS 'data: seals values. token: makes tokens. source: makes the digests by which a file is known again.';
 
-COMMENT ON COLUMN public.data_keys.generation IS 'Of a token key: the number of the generation. One key a field in each generation.';
+COMMENT ON COLUMN vault_etl.data_keys.generation IS 'Of a token key: the number of the generation. One key a field in each generation.';
 
-COMMENT ON COLUMN public.data_keys.state IS 'pending → active or destroyed; active → decrypt_only → destroyed. A trigger refuses every other change.';
+COMMENT ON COLUMN vault_etl.data_keys.state IS 'pending → active or destroyed; active → decrypt_only → destroyed. A trigger refuses every other change.';
 
-COMMENT ON COLUMN public.data_keys.kms_key_arn IS 'The KMS key that wraps this key. ARNs have under 100 characters; key_changes repeats the ARN at each change.';
+COMMENT ON COLUMN vault_etl.data_keys.kms_key_arn IS 'The KMS key that wraps this key. ARNs have under 100 characters; key_changes repeats the ARN at each change.';
 
-COMMENT ON COLUMN public.data_keys.wrapped_key IS 'The ciphertext of KMS. KMS wraps 32 bytes in under 300. All keys are listed at once, so the limit bounds the memory of a lister.';
+COMMENT ON COLUMN vault_etl.data_keys.wrapped_key IS 'The ciphertext of KMS. KMS wraps 32 bytes in under 300. All keys are listed at once, so the limit bounds the memory of a lister.';
 
-COMMENT ON COLUMN public.data_keys.fingerprint IS 'Checked before the first use of what KMS unwrapped (docs/formats.md, Fingerprint).';
+COMMENT ON COLUMN vault_etl.data_keys.fingerprint IS 'Checked before the first use of what KMS unwrapped (docs/formats.md, Fingerprint).';
 
-COMMENT ON COLUMN public.data_keys.created_at IS 'The moment of the insert, since its transaction may have begun long before.';
+COMMENT ON COLUMN vault_etl.data_keys.created_at IS 'The moment of the insert, since its transaction may have begun long before.';
 
-COMMENT ON COLUMN public.data_keys.expires_at IS 'Of a data key: the end of its lease of 24 hours, by the clock of the database.';
+COMMENT ON COLUMN vault_etl.data_keys.expires_at IS 'Of a data key: the end of its lease of 24 hours, by the clock of the database.';
 
-COMMENT ON CONSTRAINT data_keys_expire ON public.data_keys IS 'The lease of 24 h, and room between two readings of the clock. Python has no year before 1.';
+COMMENT ON CONSTRAINT data_keys_expire ON vault_etl.data_keys IS 'The lease of 24 h, and room between two readings of the clock. Python has no year before 1.';
 
-CREATE TABLE public.detached_changes (
+CREATE TABLE vault_etl.detached_changes (
     first uuid NOT NULL,
     changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
-COMMENT ON TABLE public.detached_changes IS 'One row for each statement that changed rows of a detached month since its archive was recorded. An archive that is recorded, or that a drop relies on, holds the rows of now if no row was added in the same epoch. No two statements wait for each other.';
+COMMENT ON TABLE vault_etl.detached_changes IS 'One row for each statement that changed rows of a detached month since its archive was recorded. An archive that is recorded, or that a drop relies on, holds the rows of now if no row was added in the same epoch. No two statements wait for each other.';
 
-CREATE TABLE public.detached_values (
+CREATE TABLE vault_etl.detached_values (
     first uuid NOT NULL,
     field text NOT NULL,
     id bigint NOT NULL,
@@ -4053,11 +4057,11 @@ CREATE TABLE public.detached_values (
     held bigint NOT NULL
 );
 
-COMMENT ON TABLE public.detached_values IS 'The counts of months that are detached on the record: a rotation does not see these values, and their keys are needed.';
+COMMENT ON TABLE vault_etl.detached_values IS 'The counts of months that are detached on the record: a rotation does not see these values, and their keys are needed.';
 
-COMMENT ON COLUMN public.detached_values.field IS 'As in value_counts, and next_token for the generation beside the tokens in use: it comes back with the month, and its keys are not needed.';
+COMMENT ON COLUMN vault_etl.detached_values.field IS 'As in value_counts, and next_token for the generation beside the tokens in use: it comes back with the month, and its keys are not needed.';
 
-CREATE TABLE public.file_loads (
+CREATE TABLE vault_etl.file_loads (
     load_id uuid NOT NULL,
     source_id uuid NOT NULL,
     lines bigint NOT NULL,
@@ -4067,9 +4071,9 @@ CREATE TABLE public.file_loads (
     CONSTRAINT file_loads_lines_check CHECK ((lines > 0))
 );
 
-COMMENT ON TABLE public.file_loads IS 'How far the loads of a source got: up to `lines` lines of this digest may be stored, or, of a whole load, are stored. A load that agrees with others takes their place.';
+COMMENT ON TABLE vault_etl.file_loads IS 'How far the loads of a source got: up to `lines` lines of this digest may be stored, or, of a whole load, are stored. A load that agrees with others takes their place.';
 
-CREATE TABLE public.file_sources (
+CREATE TABLE vault_etl.file_sources (
     source_id uuid DEFAULT gen_random_uuid() NOT NULL,
     known_by bytea NOT NULL,
     first_loaded_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -4077,11 +4081,11 @@ CREATE TABLE public.file_sources (
     CONSTRAINT file_sources_known_by_check CHECK ((length(known_by) = 32))
 );
 
-COMMENT ON TABLE public.file_sources IS 'Sources of lines. Record ids are made of source_id, which is random. Of a content or a name only a keyed digest is kept.';
+COMMENT ON TABLE vault_etl.file_sources IS 'Sources of lines. Record ids are made of source_id, which is random. Of a content or a name only a keyed digest is kept.';
 
-COMMENT ON COLUMN public.file_sources.known_by IS 'The keyed digest (docs/formats.md) by which a source is known again.';
+COMMENT ON COLUMN vault_etl.file_sources.known_by IS 'The keyed digest (docs/formats.md) by which a source is known again.';
 
-CREATE TABLE public.ingest_commits (
+CREATE TABLE vault_etl.ingest_commits (
     minute timestamp with time zone NOT NULL,
     login text NOT NULL,
     pid integer NOT NULL,
@@ -4092,13 +4096,13 @@ CREATE TABLE public.ingest_commits (
 )
 WITH (fillfactor='50');
 
-COMMENT ON TABLE public.ingest_commits IS 'How much was committed in each minute of the last hour, for `vault-etl status`. One row a session and minute, so no worker waits for another. The rows of the last hour are kept, and the newest minute before it.';
+COMMENT ON TABLE vault_etl.ingest_commits IS 'How much was committed in each minute of the last hour, for `vault-etl status`. One row a session and minute, so no worker waits for another. The rows of the last hour are kept, and the newest minute before it.';
 
-COMMENT ON COLUMN public.ingest_commits.messages IS 'Received and settled by these commits: stored, quarantined, or stored before.';
+COMMENT ON COLUMN vault_etl.ingest_commits.messages IS 'Received and settled by these commits: stored, quarantined, or stored before.';
 
-COMMENT ON COLUMN public.ingest_commits.newest_sent IS 'When the newest message of the last commit was sent, as the login says, to the second, which finds no record id. NULL: a line of a file without a day, or an impossible time.';
+COMMENT ON COLUMN vault_etl.ingest_commits.newest_sent IS 'When the newest message of the last commit was sent, as the login says, to the second, which finds no record id. NULL: a line of a file without a day, or an impossible time.';
 
-CREATE TABLE public.key_changes (
+CREATE TABLE vault_etl.key_changes (
     seq bigint NOT NULL,
     key_id bigint NOT NULL,
     purpose text NOT NULL,
@@ -4111,16 +4115,16 @@ CREATE TABLE public.key_changes (
     CONSTRAINT key_changes_wrapped_key_sha256_check CHECK ((length(wrapped_key_sha256) = 32))
 );
 
-COMMENT ON TABLE public.key_changes IS 'What a key was after each change, under the seq of its entry, whose ticket is the SHA-256 of these rows (docs/formats.md).';
+COMMENT ON TABLE vault_etl.key_changes IS 'What a key was after each change, under the seq of its entry, whose ticket is the SHA-256 of these rows (docs/formats.md).';
 
-CREATE TABLE public.key_fence (
+CREATE TABLE vault_etl.key_fence (
     fence boolean NOT NULL,
     CONSTRAINT key_fence_check CHECK (false)
 );
 
-COMMENT ON TABLE public.key_fence IS 'Always empty. Its lock is the fence between sealing and retiring keys: a writer under keys holds ROW EXCLUSIVE, a process that changes keys SHARE ROW EXCLUSIVE. Grants say who may hold the fence; an advisory lock could be taken by any login.';
+COMMENT ON TABLE vault_etl.key_fence IS 'Always empty. Its lock is the fence between sealing and retiring keys: a writer under keys holds ROW EXCLUSIVE, a process that changes keys SHARE ROW EXCLUSIVE. Grants say who may hold the fence; an advisory lock could be taken by any login.';
 
-CREATE TABLE public.key_rotations (
+CREATE TABLE vault_etl.key_rotations (
     purpose text NOT NULL,
     rotation_id uuid NOT NULL,
     fields text[] NOT NULL,
@@ -4134,13 +4138,20 @@ CREATE TABLE public.key_rotations (
     CONSTRAINT tokens_are_of_both CHECK (((purpose = 'data'::text) OR ((fields @> ARRAY['device_id'::text, 'ip'::text]) AND (cardinality(fields) = 2))))
 );
 
-COMMENT ON TABLE public.key_rotations IS 'Rotations that are under way: at most one of the data keys, one of the token keys, and one of each detached month.';
+COMMENT ON TABLE vault_etl.key_rotations IS 'Rotations that are under way: at most one of the data keys, one of the token keys, and one of each detached month.';
 
-COMMENT ON COLUMN public.key_rotations.month IS 'Of a detached month, whose rows get tokens of the active generation.';
+COMMENT ON COLUMN vault_etl.key_rotations.month IS 'Of a detached month, whose rows get tokens of the active generation.';
 
-COMMENT ON CONSTRAINT tokens_are_of_both ON public.key_rotations IS 'The entry of each range names both fields, and tokens are made of both.';
+COMMENT ON CONSTRAINT tokens_are_of_both ON vault_etl.key_rotations IS 'The entry of each range names both fields, and tokens are made of both.';
 
-CREATE TABLE public.quarantine (
+CREATE TABLE vault_etl.migrations (
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now(),
+    filled_to text
+);
+
+CREATE TABLE vault_etl.quarantine (
     record_id uuid NOT NULL,
     reason_code text NOT NULL,
     path text NOT NULL,
@@ -4154,29 +4165,29 @@ CREATE TABLE public.quarantine (
     CONSTRAINT quarantine_receive_count_check CHECK ((receive_count > 0))
 );
 
-COMMENT ON TABLE public.quarantine IS 'Messages that could not be records: the reason, the path of the field, and the sealed body.';
+COMMENT ON TABLE vault_etl.quarantine IS 'Messages that could not be records: the reason, the path of the field, and the sealed body.';
 
-COMMENT ON COLUMN public.quarantine.record_id IS 'The id that the record would have (docs/formats.md). It keeps the message from coming twice.';
+COMMENT ON COLUMN vault_etl.quarantine.record_id IS 'The id that the record would have (docs/formats.md). It keeps the message from coming twice.';
 
-COMMENT ON COLUMN public.quarantine.body_ciphertext IS 'The whole message, sealed. NULL after an erasure; the row stays, so that the message conflicts with it.';
+COMMENT ON COLUMN vault_etl.quarantine.body_ciphertext IS 'The whole message, sealed. NULL after an erasure; the row stays, so that the message conflicts with it.';
 
-COMMENT ON COLUMN public.quarantine.receive_count IS 'How often the queue had handed the message out. With many times, the message was not the only cause.';
+COMMENT ON COLUMN vault_etl.quarantine.receive_count IS 'How often the queue had handed the message out. With many times, the message was not the only cause.';
 
-COMMENT ON COLUMN public.quarantine.source_id IS 'The file of the line, of which the record id is made (0022_ingest.sql). NULL: a message of the queue.';
+COMMENT ON COLUMN vault_etl.quarantine.source_id IS 'The file of the line, of which the record id is made (0022_ingest.sql). NULL: a message of the queue.';
 
-COMMENT ON CONSTRAINT body_is_sealed ON public.quarantine IS 'As in user_logins. A message of the queue, or a line of a file, has 1 MiB at most.';
+COMMENT ON CONSTRAINT body_is_sealed ON vault_etl.quarantine IS 'As in user_logins. A message of the queue, or a line of a file, has 1 MiB at most.';
 
-CREATE TABLE public.reveal_policies (
+CREATE TABLE vault_etl.reveal_policies (
     seq bigint NOT NULL,
     document text NOT NULL,
     CONSTRAINT reveal_policies_document_check CHECK (((octet_length(document) <= 65536) AND (jsonb_typeof((document)::jsonb) = 'object'::text)))
 );
 
-COMMENT ON TABLE public.reveal_policies IS 'Every reveal policy that was set; the newest is in force. docs/formats.md has the document.';
+COMMENT ON TABLE vault_etl.reveal_policies IS 'Every reveal policy that was set; the newest is in force. docs/formats.md has the document.';
 
-COMMENT ON COLUMN public.reveal_policies.seq IS 'The entry that set it. The ticket of that entry is the SHA-256 of the document, so audit verify sees a changed document.';
+COMMENT ON COLUMN vault_etl.reveal_policies.seq IS 'The entry that set it. The ticket of that entry is the SHA-256 of the document, so audit verify sees a changed document.';
 
-CREATE TABLE public.rotation_ranges (
+CREATE TABLE vault_etl.rotation_ranges (
     rotation_id uuid NOT NULL,
     place text NOT NULL,
     first uuid NOT NULL,
@@ -4189,15 +4200,15 @@ CREATE TABLE public.rotation_ranges (
     CONSTRAINT rotation_ranges_place_check CHECK ((place = ANY (ARRAY['user_logins'::text, 'quarantine'::text])))
 );
 
-COMMENT ON TABLE public.rotation_ranges IS 'Which rows a rotation goes through. One worker works on a range.';
+COMMENT ON TABLE vault_etl.rotation_ranges IS 'Which rows a rotation goes through. One worker works on a range.';
 
-COMMENT ON COLUMN public.rotation_ranges.after IS 'Every row up to this one is done. The client may change it.';
+COMMENT ON COLUMN vault_etl.rotation_ranges.after IS 'Every row up to this one is done. The client may change it.';
 
-COMMENT ON COLUMN public.rotation_ranges.claim IS 'The request id of the entry that says who opens the values of the range.';
+COMMENT ON COLUMN vault_etl.rotation_ranges.claim IS 'The request id of the entry that says who opens the values of the range.';
 
-COMMENT ON COLUMN public.rotation_ranges.claimed_after IS 'The row after which that entry says that the range is opened. Unlike `after`, the client cannot change it.';
+COMMENT ON COLUMN vault_etl.rotation_ranges.claimed_after IS 'The row after which that entry says that the range is opened. Unlike `after`, the client cannot change it.';
 
-CREATE TABLE public.user_logins (
+CREATE TABLE vault_etl.user_logins (
     record_id uuid NOT NULL,
     user_id text NOT NULL,
     device_type text NOT NULL,
@@ -4225,19 +4236,19 @@ CREATE TABLE public.user_logins (
 )
 PARTITION BY RANGE (record_id);
 
-COMMENT ON TABLE public.user_logins IS 'Login events. masked_ip and masked_device_id are tokens made by the keys of token_generation, the columns next_… are tokens of a second generation beside them, and the columns …_ciphertext are the sealed originals. A cut-over swaps the names of the columns with and without next_. All eight are NULL after an erasure.';
+COMMENT ON TABLE vault_etl.user_logins IS 'Login events. masked_ip and masked_device_id are tokens made by the keys of token_generation, the columns next_… are tokens of a second generation beside them, and the columns …_ciphertext are the sealed originals. A cut-over swaps the names of the columns with and without next_. All eight are NULL after an erasure.';
 
-COMMENT ON COLUMN public.user_logins.record_id IS 'A UUIDv7 that is a function of the message (docs/formats.md). Its time names the partition.';
+COMMENT ON COLUMN vault_etl.user_logins.record_id IS 'A UUIDv7 that is a function of the message (docs/formats.md). Its time names the partition.';
 
-COMMENT ON COLUMN public.user_logins.create_date IS 'The day (UTC) of the event. The limits are those of Python.';
+COMMENT ON COLUMN vault_etl.user_logins.create_date IS 'The day (UTC) of the event. The limits are those of Python.';
 
-COMMENT ON COLUMN public.user_logins.event_time IS 'The moment that the event names. NULL if it names a day alone, or nothing.';
+COMMENT ON COLUMN vault_etl.user_logins.event_time IS 'The moment that the event names. NULL if it names a day alone, or nothing.';
 
-COMMENT ON CONSTRAINT device_id_is_sealed ON public.user_logins IS 'Ciphertext format 1: 0x01, and 32 bytes beside the padded text. At most 256 code points of 4 bytes, padded to 1,040. The memory of a reader rests on this limit.';
+COMMENT ON CONSTRAINT device_id_is_sealed ON vault_etl.user_logins IS 'Ciphertext format 1: 0x01, and 32 bytes beside the padded text. At most 256 code points of 4 bytes, padded to 1,040. The memory of a reader rests on this limit.';
 
-COMMENT ON CONSTRAINT ip_is_sealed ON public.user_logins IS 'Ciphertext format 1: 0x01, and 32 bytes beside the padded text. At most 64 bytes of text, padded to 80. The memory of a reader rests on this limit.';
+COMMENT ON CONSTRAINT ip_is_sealed ON vault_etl.user_logins IS 'Ciphertext format 1: 0x01, and 32 bytes beside the padded text. At most 64 bytes of text, padded to 80. The memory of a reader rests on this limit.';
 
-CREATE VIEW public.user_logins_masked AS
+CREATE VIEW vault_etl.user_logins_masked AS
  SELECT record_id,
     user_id,
     device_type,
@@ -4247,11 +4258,11 @@ CREATE VIEW public.user_logins_masked AS
     app_version,
     create_date,
     event_time
-   FROM public.user_logins;
+   FROM vault_etl.user_logins;
 
-COMMENT ON VIEW public.user_logins_masked IS 'Records as analysts see them: tokens and plain columns, no ciphertext.';
+COMMENT ON VIEW vault_etl.user_logins_masked IS 'Records as analysts see them: tokens and plain columns, no ciphertext.';
 
-CREATE TABLE public.user_logins_undated (
+CREATE TABLE vault_etl.user_logins_undated (
     record_id uuid CONSTRAINT user_logins_record_id_not_null NOT NULL,
     user_id text CONSTRAINT user_logins_user_id_not_null NOT NULL,
     device_type text CONSTRAINT user_logins_device_type_not_null NOT NULL,
@@ -4279,9 +4290,9 @@ CREATE TABLE public.user_logins_undated (
 )
 WITH (fillfactor='80');
 
-COMMENT ON TABLE public.user_logins_undated IS 'The time 0: lines of a file whose day is unknown.';
+COMMENT ON TABLE vault_etl.user_logins_undated IS 'The time 0: lines of a file whose day is unknown.';
 
-CREATE TABLE public.value_counts (
+CREATE TABLE vault_etl.value_counts (
     field text NOT NULL,
     id bigint NOT NULL,
     month date NOT NULL,
@@ -4291,895 +4302,884 @@ CREATE TABLE public.value_counts (
 )
 WITH (fillfactor='50');
 
-COMMENT ON TABLE public.value_counts IS 'How many values are sealed under each data key, and how many rows name each generation of tokens in either place, by the month of their record ids. Triggers keep it in the transaction that writes, whichever role that is. Each session has rows of its own, so that no session waits for another: only the sum over all writers is a count.';
+COMMENT ON TABLE vault_etl.value_counts IS 'How many values are sealed under each data key, and how many rows name each generation of tokens in either place, by the month of their record ids. Triggers keep it in the transaction that writes, whichever role that is. Each session has rows of its own, so that no session waits for another: only the sum over all writers is a count.';
 
-COMMENT ON COLUMN public.value_counts.id IS 'A key id; of the field `token` a generation.';
+COMMENT ON COLUMN vault_etl.value_counts.id IS 'A key id; of the field `token` a generation.';
 
-COMMENT ON COLUMN public.value_counts.writer IS 'The process id of the session. 0: the sum of sessions that have ended.';
+COMMENT ON COLUMN vault_etl.value_counts.writer IS 'The process id of the session. 0: the sum of sessions that have ended.';
 
-CREATE TABLE public.vault (
+CREATE TABLE vault_etl.vault (
     one boolean DEFAULT true NOT NULL,
     vault_id uuid DEFAULT gen_random_uuid() NOT NULL,
     CONSTRAINT vault_one_check CHECK (one)
 );
 
-COMMENT ON TABLE public.vault IS 'The identity of this vault. The audit chain starts from it, and every checkpoint names it.';
+COMMENT ON TABLE vault_etl.vault IS 'The identity of this vault. The audit chain starts from it, and every checkpoint names it.';
 
-CREATE TABLE public.vault_etl_migrations (
-    name text NOT NULL,
-    checksum text NOT NULL,
-    applied_at timestamp with time zone DEFAULT now(),
-    filled_to text
-);
+ALTER TABLE ONLY vault_etl.user_logins ATTACH PARTITION vault_etl.user_logins_undated FOR VALUES FROM ('00000000-0000-0000-0000-000000000000') TO ('00000000-0001-0000-0000-000000000000');
 
-ALTER TABLE ONLY public.user_logins ATTACH PARTITION public.user_logins_undated FOR VALUES FROM ('00000000-0000-0000-0000-000000000000') TO ('00000000-0001-0000-0000-000000000000');
-
-ALTER TABLE ONLY public.audit_actions
+ALTER TABLE ONLY vault_etl.audit_actions
     ADD CONSTRAINT audit_actions_pkey PRIMARY KEY (action);
 
-ALTER TABLE ONLY public.audit_amounts
+ALTER TABLE ONLY vault_etl.audit_amounts
     ADD CONSTRAINT audit_amounts_pkey PRIMARY KEY (seq);
 
-ALTER TABLE ONLY public.audit_checkpoints
+ALTER TABLE ONLY vault_etl.audit_checkpoints
     ADD CONSTRAINT audit_checkpoints_pkey PRIMARY KEY (checkpoint_id);
 
-ALTER TABLE ONLY public.audit_disclosed
+ALTER TABLE ONLY vault_etl.audit_disclosed
     ADD CONSTRAINT audit_disclosed_pkey PRIMARY KEY (seq);
 
-ALTER TABLE ONLY public.audit_head
+ALTER TABLE ONLY vault_etl.audit_head
     ADD CONSTRAINT audit_head_pkey PRIMARY KEY (one);
 
-ALTER TABLE ONLY public.audit_keys
+ALTER TABLE ONLY vault_etl.audit_keys
     ADD CONSTRAINT audit_keys_pkey PRIMARY KEY (seq);
 
-ALTER TABLE ONLY public.audit_log
+ALTER TABLE ONLY vault_etl.audit_log
     ADD CONSTRAINT audit_log_pkey PRIMARY KEY (seq);
 
-ALTER TABLE ONLY public.audit_rates
+ALTER TABLE ONLY vault_etl.audit_rates
     ADD CONSTRAINT audit_rates_pkey PRIMARY KEY (login, kind);
 
-ALTER TABLE ONLY public.audit_segments
+ALTER TABLE ONLY vault_etl.audit_segments
     ADD CONSTRAINT audit_segments_pkey PRIMARY KEY (last_seq);
 
-ALTER TABLE ONLY public.audit_segments
+ALTER TABLE ONLY vault_etl.audit_segments
     ADD CONSTRAINT audit_segments_seq_key UNIQUE (seq);
 
-ALTER TABLE ONLY public.audit_turn
+ALTER TABLE ONLY vault_etl.audit_turn
     ADD CONSTRAINT audit_turn_pkey PRIMARY KEY (turn);
 
-ALTER TABLE ONLY public.closed_months
+ALTER TABLE ONLY vault_etl.closed_months
     ADD CONSTRAINT closed_months_pkey PRIMARY KEY (first);
 
-ALTER TABLE ONLY public.data_key_makers
+ALTER TABLE ONLY vault_etl.data_key_makers
     ADD CONSTRAINT data_key_makers_pkey PRIMARY KEY (login);
 
-ALTER TABLE ONLY public.data_keys
+ALTER TABLE ONLY vault_etl.data_keys
     ADD CONSTRAINT data_keys_pkey PRIMARY KEY (key_id);
 
-ALTER TABLE ONLY public.detached_values
+ALTER TABLE ONLY vault_etl.detached_values
     ADD CONSTRAINT detached_values_pkey PRIMARY KEY (first, field, id, month);
 
-ALTER TABLE ONLY public.archived_erasures
+ALTER TABLE ONLY vault_etl.archived_erasures
     ADD CONSTRAINT each_once UNIQUE NULLS NOT DISTINCT (first, record_id, user_id);
 
-ALTER TABLE ONLY public.file_loads
+ALTER TABLE ONLY vault_etl.file_loads
     ADD CONSTRAINT file_loads_pkey PRIMARY KEY (load_id);
 
-ALTER TABLE ONLY public.file_sources
+ALTER TABLE ONLY vault_etl.file_sources
     ADD CONSTRAINT file_sources_known_by_key UNIQUE (known_by);
 
-ALTER TABLE ONLY public.file_sources
+ALTER TABLE ONLY vault_etl.file_sources
     ADD CONSTRAINT file_sources_pkey PRIMARY KEY (source_id);
 
-ALTER TABLE ONLY public.ingest_commits
+ALTER TABLE ONLY vault_etl.ingest_commits
     ADD CONSTRAINT ingest_commits_pkey PRIMARY KEY (minute, login, pid);
 
-ALTER TABLE ONLY public.key_changes
+ALTER TABLE ONLY vault_etl.key_changes
     ADD CONSTRAINT key_changes_pkey PRIMARY KEY (key_id, seq);
 
-ALTER TABLE ONLY public.key_fence
+ALTER TABLE ONLY vault_etl.key_fence
     ADD CONSTRAINT key_fence_pkey PRIMARY KEY (fence);
 
-ALTER TABLE ONLY public.key_rotations
+ALTER TABLE ONLY vault_etl.key_rotations
     ADD CONSTRAINT key_rotations_pkey PRIMARY KEY (rotation_id);
 
-ALTER TABLE ONLY public.audit_log
+ALTER TABLE ONLY vault_etl.migrations
+    ADD CONSTRAINT migrations_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY vault_etl.audit_log
     ADD CONSTRAINT one_entry_a_phase UNIQUE (request_id, phase);
 
-ALTER TABLE ONLY public.key_rotations
+ALTER TABLE ONLY vault_etl.key_rotations
     ADD CONSTRAINT one_of_each UNIQUE NULLS NOT DISTINCT (purpose, month);
 
-ALTER TABLE ONLY public.quarantine
+ALTER TABLE ONLY vault_etl.quarantine
     ADD CONSTRAINT quarantine_pkey PRIMARY KEY (record_id);
 
-ALTER TABLE ONLY public.reveal_policies
+ALTER TABLE ONLY vault_etl.reveal_policies
     ADD CONSTRAINT reveal_policies_pkey PRIMARY KEY (seq);
 
-ALTER TABLE ONLY public.rotation_ranges
+ALTER TABLE ONLY vault_etl.rotation_ranges
     ADD CONSTRAINT rotation_ranges_claim_key UNIQUE (claim);
 
-ALTER TABLE ONLY public.rotation_ranges
+ALTER TABLE ONLY vault_etl.rotation_ranges
     ADD CONSTRAINT rotation_ranges_pkey PRIMARY KEY (rotation_id, place, first);
 
-ALTER TABLE ONLY public.user_logins
+ALTER TABLE ONLY vault_etl.user_logins
     ADD CONSTRAINT user_logins_pkey PRIMARY KEY (record_id);
 
-ALTER TABLE ONLY public.user_logins_undated
+ALTER TABLE ONLY vault_etl.user_logins_undated
     ADD CONSTRAINT user_logins_undated_pkey PRIMARY KEY (record_id);
 
-ALTER TABLE ONLY public.value_counts
+ALTER TABLE ONLY vault_etl.value_counts
     ADD CONSTRAINT value_counts_pkey PRIMARY KEY (field, id, month, writer);
 
-ALTER TABLE ONLY public.vault_etl_migrations
-    ADD CONSTRAINT vault_etl_migrations_pkey PRIMARY KEY (name);
-
-ALTER TABLE ONLY public.vault
+ALTER TABLE ONLY vault_etl.vault
     ADD CONSTRAINT vault_pkey PRIMARY KEY (one);
 
-CREATE INDEX audit_checkpoints_seq ON public.audit_checkpoints USING btree (seq);
+CREATE INDEX audit_checkpoints_seq ON vault_etl.audit_checkpoints USING btree (seq);
 
-CREATE INDEX audit_log_allowed ON public.audit_log USING btree (login, logged_at) WHERE ((phase = 'intent'::text) AND (decision = 'allowed'::text));
+CREATE INDEX audit_log_allowed ON vault_etl.audit_log USING btree (login, logged_at) WHERE ((phase = 'intent'::text) AND (decision = 'allowed'::text));
 
-COMMENT ON INDEX public.audit_log_allowed IS 'For the quota, which counts the accesses among these entries.';
+COMMENT ON INDEX vault_etl.audit_log_allowed IS 'For the quota, which counts the accesses among these entries.';
 
-CREATE INDEX audit_log_logged_at ON public.audit_log USING btree (logged_at) INCLUDE (seq);
+CREATE INDEX audit_log_logged_at ON vault_etl.audit_log USING btree (logged_at) INCLUDE (seq);
 
-COMMENT ON INDEX public.audit_log_logged_at IS 'With seq, the index alone says where a listing of a time begins.';
+COMMENT ON INDEX vault_etl.audit_log_logged_at IS 'With seq, the index alone says where a listing of a time begins.';
 
-CREATE INDEX audit_log_record_id ON public.audit_log USING btree (record_id) WHERE (record_id IS NOT NULL);
+CREATE INDEX audit_log_record_id ON vault_etl.audit_log USING btree (record_id) WHERE (record_id IS NOT NULL);
 
-CREATE INDEX data_keys_in_use ON public.data_keys USING btree (state, purpose, created_at) WHERE (state = ANY (ARRAY['pending'::text, 'active'::text]));
+CREATE INDEX data_keys_in_use ON vault_etl.data_keys USING btree (state, purpose, created_at) WHERE (state = ANY (ARRAY['pending'::text, 'active'::text]));
 
-COMMENT ON INDEX public.data_keys_in_use IS 'For the ages of keys, which are read often. Few keys are in use among all that were.';
+COMMENT ON INDEX vault_etl.data_keys_in_use IS 'For the ages of keys, which are read often. Few keys are in use among all that were.';
 
-CREATE INDEX data_keys_of_a_login ON public.data_keys USING btree (created_by, field, created_at) WHERE ((purpose = 'data'::text) AND (state = 'active'::text));
+CREATE INDEX data_keys_of_a_login ON vault_etl.data_keys USING btree (created_by, field, created_at) WHERE ((purpose = 'data'::text) AND (state = 'active'::text));
 
-COMMENT ON INDEX public.data_keys_of_a_login IS 'For the limit of data keys that a login has.';
+COMMENT ON INDEX vault_etl.data_keys_of_a_login IS 'For the limit of data keys that a login has.';
 
-CREATE INDEX file_loads_source_id ON public.file_loads USING btree (source_id);
+CREATE INDEX file_loads_source_id ON vault_etl.file_loads USING btree (source_id);
 
-CREATE INDEX key_changes_seq ON public.key_changes USING btree (seq);
+CREATE INDEX key_changes_seq ON vault_etl.key_changes USING btree (seq);
 
-CREATE UNIQUE INDEX one_active_token_key ON public.data_keys USING btree (field) WHERE ((purpose = 'token'::text) AND (state = 'active'::text));
+CREATE UNIQUE INDEX one_active_token_key ON vault_etl.data_keys USING btree (field) WHERE ((purpose = 'token'::text) AND (state = 'active'::text));
 
-CREATE UNIQUE INDEX one_pending_token_key ON public.data_keys USING btree (field) WHERE ((purpose = 'token'::text) AND (state = 'pending'::text));
+CREATE UNIQUE INDEX one_pending_token_key ON vault_etl.data_keys USING btree (field) WHERE ((purpose = 'token'::text) AND (state = 'pending'::text));
 
-CREATE UNIQUE INDEX one_source_key ON public.data_keys USING btree (purpose) WHERE (purpose = 'source'::text);
+CREATE UNIQUE INDEX one_source_key ON vault_etl.data_keys USING btree (purpose) WHERE (purpose = 'source'::text);
 
-CREATE UNIQUE INDEX one_token_key_a_generation ON public.data_keys USING btree (field, generation) WHERE (purpose = 'token'::text);
+CREATE UNIQUE INDEX one_token_key_a_generation ON vault_etl.data_keys USING btree (field, generation) WHERE (purpose = 'token'::text);
 
-CREATE INDEX quarantine_quarantined_at ON public.quarantine USING btree (quarantined_at);
+CREATE INDEX quarantine_quarantined_at ON vault_etl.quarantine USING btree (quarantined_at);
 
-CREATE INDEX user_logins_create_date ON ONLY public.user_logins USING btree (create_date);
+CREATE INDEX user_logins_create_date ON ONLY vault_etl.user_logins USING btree (create_date);
 
-CREATE INDEX user_logins_masked_device_id ON ONLY public.user_logins USING btree (masked_device_id) WHERE (masked_device_id IS NOT NULL);
+CREATE INDEX user_logins_masked_device_id ON ONLY vault_etl.user_logins USING btree (masked_device_id) WHERE (masked_device_id IS NOT NULL);
 
-CREATE INDEX user_logins_masked_ip ON ONLY public.user_logins USING btree (masked_ip) WHERE (masked_ip IS NOT NULL);
+CREATE INDEX user_logins_masked_ip ON ONLY vault_etl.user_logins USING btree (masked_ip) WHERE (masked_ip IS NOT NULL);
 
-CREATE INDEX user_logins_next_masked_device_id ON ONLY public.user_logins USING btree (next_masked_device_id) WHERE (next_masked_device_id IS NOT NULL);
+CREATE INDEX user_logins_next_masked_device_id ON ONLY vault_etl.user_logins USING btree (next_masked_device_id) WHERE (next_masked_device_id IS NOT NULL);
 
-CREATE INDEX user_logins_next_masked_ip ON ONLY public.user_logins USING btree (next_masked_ip) WHERE (next_masked_ip IS NOT NULL);
+CREATE INDEX user_logins_next_masked_ip ON ONLY vault_etl.user_logins USING btree (next_masked_ip) WHERE (next_masked_ip IS NOT NULL);
 
-CREATE INDEX user_logins_undated_create_date_idx ON public.user_logins_undated USING btree (create_date);
+CREATE INDEX user_logins_undated_create_date_idx ON vault_etl.user_logins_undated USING btree (create_date);
 
-CREATE INDEX user_logins_undated_masked_device_id_idx ON public.user_logins_undated USING btree (masked_device_id) WHERE (masked_device_id IS NOT NULL);
+CREATE INDEX user_logins_undated_masked_device_id_idx ON vault_etl.user_logins_undated USING btree (masked_device_id) WHERE (masked_device_id IS NOT NULL);
 
-CREATE INDEX user_logins_undated_masked_ip_idx ON public.user_logins_undated USING btree (masked_ip) WHERE (masked_ip IS NOT NULL);
+CREATE INDEX user_logins_undated_masked_ip_idx ON vault_etl.user_logins_undated USING btree (masked_ip) WHERE (masked_ip IS NOT NULL);
 
-CREATE INDEX user_logins_undated_next_masked_device_id_idx ON public.user_logins_undated USING btree (next_masked_device_id) WHERE (next_masked_device_id IS NOT NULL);
+CREATE INDEX user_logins_undated_next_masked_device_id_idx ON vault_etl.user_logins_undated USING btree (next_masked_device_id) WHERE (next_masked_device_id IS NOT NULL);
 
-CREATE INDEX user_logins_undated_next_masked_ip_idx ON public.user_logins_undated USING btree (next_masked_ip) WHERE (next_masked_ip IS NOT NULL);
+CREATE INDEX user_logins_undated_next_masked_ip_idx ON vault_etl.user_logins_undated USING btree (next_masked_ip) WHERE (next_masked_ip IS NOT NULL);
 
-CREATE INDEX user_logins_user_id ON ONLY public.user_logins USING btree (user_id);
+CREATE INDEX user_logins_user_id ON ONLY vault_etl.user_logins USING btree (user_id);
 
-COMMENT ON INDEX public.user_logins_user_id IS 'For an erasure of a user, and for an access to the records of one.';
+COMMENT ON INDEX vault_etl.user_logins_user_id IS 'For an erasure of a user, and for an access to the records of one.';
 
-CREATE INDEX user_logins_undated_user_id_idx ON public.user_logins_undated USING btree (user_id);
+CREATE INDEX user_logins_undated_user_id_idx ON vault_etl.user_logins_undated USING btree (user_id);
 
-ALTER INDEX public.user_logins_create_date ATTACH PARTITION public.user_logins_undated_create_date_idx;
+ALTER INDEX vault_etl.user_logins_create_date ATTACH PARTITION vault_etl.user_logins_undated_create_date_idx;
 
-ALTER INDEX public.user_logins_masked_device_id ATTACH PARTITION public.user_logins_undated_masked_device_id_idx;
+ALTER INDEX vault_etl.user_logins_masked_device_id ATTACH PARTITION vault_etl.user_logins_undated_masked_device_id_idx;
 
-ALTER INDEX public.user_logins_masked_ip ATTACH PARTITION public.user_logins_undated_masked_ip_idx;
+ALTER INDEX vault_etl.user_logins_masked_ip ATTACH PARTITION vault_etl.user_logins_undated_masked_ip_idx;
 
-ALTER INDEX public.user_logins_next_masked_device_id ATTACH PARTITION public.user_logins_undated_next_masked_device_id_idx;
+ALTER INDEX vault_etl.user_logins_next_masked_device_id ATTACH PARTITION vault_etl.user_logins_undated_next_masked_device_id_idx;
 
-ALTER INDEX public.user_logins_next_masked_ip ATTACH PARTITION public.user_logins_undated_next_masked_ip_idx;
+ALTER INDEX vault_etl.user_logins_next_masked_ip ATTACH PARTITION vault_etl.user_logins_undated_next_masked_ip_idx;
 
-ALTER INDEX public.user_logins_pkey ATTACH PARTITION public.user_logins_undated_pkey;
+ALTER INDEX vault_etl.user_logins_pkey ATTACH PARTITION vault_etl.user_logins_undated_pkey;
 
-ALTER INDEX public.user_logins_user_id ATTACH PARTITION public.user_logins_undated_user_id_idx;
+ALTER INDEX vault_etl.user_logins_user_id ATTACH PARTITION vault_etl.user_logins_undated_user_id_idx;
 
-CREATE TRIGGER audit_is_append_only BEFORE DELETE OR UPDATE ON public.audit_actions FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_append_only BEFORE DELETE OR UPDATE ON vault_etl.audit_actions FOR EACH ROW EXECUTE FUNCTION vault_etl.audit_is_append_only();
 
-CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON public.audit_amounts FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON vault_etl.audit_amounts FOR EACH ROW EXECUTE FUNCTION vault_etl.audit_is_append_only();
 
-CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON public.audit_checkpoints FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON vault_etl.audit_checkpoints FOR EACH ROW EXECUTE FUNCTION vault_etl.audit_is_append_only();
 
-CREATE TRIGGER audit_is_append_only BEFORE DELETE OR UPDATE ON public.audit_keys FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_append_only BEFORE DELETE OR UPDATE ON vault_etl.audit_keys FOR EACH ROW EXECUTE FUNCTION vault_etl.audit_is_append_only();
 
-CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON public.audit_log FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON vault_etl.audit_log FOR EACH ROW EXECUTE FUNCTION vault_etl.audit_is_append_only();
 
-CREATE TRIGGER audit_is_append_only BEFORE DELETE OR UPDATE ON public.audit_segments FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_append_only BEFORE DELETE OR UPDATE ON vault_etl.audit_segments FOR EACH ROW EXECUTE FUNCTION vault_etl.audit_is_append_only();
 
-CREATE TRIGGER audit_is_append_only BEFORE DELETE OR UPDATE ON public.key_changes FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_append_only BEFORE DELETE OR UPDATE ON vault_etl.key_changes FOR EACH ROW EXECUTE FUNCTION vault_etl.audit_is_append_only();
 
-CREATE TRIGGER audit_is_append_only BEFORE DELETE OR UPDATE ON public.reveal_policies FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_append_only BEFORE DELETE OR UPDATE ON vault_etl.reveal_policies FOR EACH ROW EXECUTE FUNCTION vault_etl.audit_is_append_only();
 
-CREATE TRIGGER audit_is_in_a_segment BEFORE DELETE ON public.audit_amounts FOR EACH ROW EXECUTE FUNCTION public.audit_is_in_a_segment();
+CREATE TRIGGER audit_is_in_a_segment BEFORE DELETE ON vault_etl.audit_amounts FOR EACH ROW EXECUTE FUNCTION vault_etl.audit_is_in_a_segment();
 
-CREATE TRIGGER audit_is_in_a_segment BEFORE DELETE ON public.audit_checkpoints FOR EACH ROW EXECUTE FUNCTION public.audit_is_in_a_segment();
+CREATE TRIGGER audit_is_in_a_segment BEFORE DELETE ON vault_etl.audit_checkpoints FOR EACH ROW EXECUTE FUNCTION vault_etl.audit_is_in_a_segment();
 
-CREATE TRIGGER audit_is_in_a_segment BEFORE DELETE ON public.audit_log FOR EACH ROW EXECUTE FUNCTION public.audit_is_in_a_segment();
+CREATE TRIGGER audit_is_in_a_segment BEFORE DELETE ON vault_etl.audit_log FOR EACH ROW EXECUTE FUNCTION vault_etl.audit_is_in_a_segment();
 
-CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.audit_actions FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON vault_etl.audit_actions FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.audit_is_append_only();
 
-CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.audit_amounts FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON vault_etl.audit_amounts FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.audit_is_append_only();
 
-CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.audit_checkpoints FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON vault_etl.audit_checkpoints FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.audit_is_append_only();
 
-CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.audit_keys FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON vault_etl.audit_keys FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.audit_is_append_only();
 
-CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.audit_log FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON vault_etl.audit_log FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.audit_is_append_only();
 
-CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.audit_segments FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON vault_etl.audit_segments FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.audit_is_append_only();
 
-CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.key_changes FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON vault_etl.key_changes FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.audit_is_append_only();
 
-CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.reveal_policies FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON vault_etl.reveal_policies FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.audit_is_append_only();
 
-CREATE TRIGGER counted_added AFTER INSERT ON public.quarantine REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.quarantine_counted('1');
+CREATE TRIGGER counted_added AFTER INSERT ON vault_etl.quarantine REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.quarantine_counted('1');
 
-CREATE TRIGGER counted_added AFTER INSERT ON public.user_logins REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.user_logins_counted('1');
+CREATE TRIGGER counted_added AFTER INSERT ON vault_etl.user_logins REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.user_logins_counted('1');
 
-CREATE TRIGGER counted_none AFTER TRUNCATE ON public.quarantine FOR EACH STATEMENT EXECUTE FUNCTION public.values_truncated();
+CREATE TRIGGER counted_none AFTER TRUNCATE ON vault_etl.quarantine FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.values_truncated();
 
-CREATE TRIGGER counted_none AFTER TRUNCATE ON public.user_logins FOR EACH STATEMENT EXECUTE FUNCTION public.values_truncated();
+CREATE TRIGGER counted_none AFTER TRUNCATE ON vault_etl.user_logins FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.values_truncated();
 
-CREATE TRIGGER counted_removed AFTER DELETE ON public.quarantine REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.quarantine_counted('-1');
+CREATE TRIGGER counted_removed AFTER DELETE ON vault_etl.quarantine REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.quarantine_counted('-1');
 
-CREATE TRIGGER counted_removed AFTER DELETE ON public.user_logins REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.user_logins_counted('-1');
+CREATE TRIGGER counted_removed AFTER DELETE ON vault_etl.user_logins REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.user_logins_counted('-1');
 
-CREATE TRIGGER counted_replaced AFTER UPDATE ON public.quarantine REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.quarantine_counted('-1');
+CREATE TRIGGER counted_replaced AFTER UPDATE ON vault_etl.quarantine REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.quarantine_counted('-1');
 
-CREATE TRIGGER counted_replaced AFTER UPDATE ON public.user_logins REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.user_logins_counted('-1');
+CREATE TRIGGER counted_replaced AFTER UPDATE ON vault_etl.user_logins REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.user_logins_counted('-1');
 
-CREATE TRIGGER counted_replacing AFTER UPDATE ON public.quarantine REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.quarantine_counted('1');
+CREATE TRIGGER counted_replacing AFTER UPDATE ON vault_etl.quarantine REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.quarantine_counted('1');
 
-CREATE TRIGGER counted_replacing AFTER UPDATE ON public.user_logins REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.user_logins_counted('1');
+CREATE TRIGGER counted_replacing AFTER UPDATE ON vault_etl.user_logins REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.user_logins_counted('1');
 
-CREATE TRIGGER data_keys_are_few AFTER INSERT ON public.data_keys REFERENCING NEW TABLE AS made FOR EACH STATEMENT WHEN ((NOT pg_has_role(CURRENT_USER, 'vault_etl_owner'::name, 'USAGE'::text))) EXECUTE FUNCTION public.data_keys_are_few();
+CREATE TRIGGER data_keys_are_few AFTER INSERT ON vault_etl.data_keys REFERENCING NEW TABLE AS made FOR EACH STATEMENT WHEN ((NOT pg_has_role(CURRENT_USER, 'vault_etl_owner'::name, 'USAGE'::text))) EXECUTE FUNCTION vault_etl.data_keys_are_few();
 
-CREATE TRIGGER data_keys_change BEFORE DELETE OR UPDATE ON public.data_keys FOR EACH ROW EXECUTE FUNCTION public.data_keys_change();
+CREATE TRIGGER data_keys_change BEFORE DELETE OR UPDATE ON vault_etl.data_keys FOR EACH ROW EXECUTE FUNCTION vault_etl.data_keys_change();
 
-CREATE TRIGGER data_keys_truncate BEFORE TRUNCATE ON public.data_keys FOR EACH STATEMENT EXECUTE FUNCTION public.data_keys_change();
+CREATE TRIGGER data_keys_truncate BEFORE TRUNCATE ON vault_etl.data_keys FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.data_keys_change();
 
-CREATE TRIGGER quarantine_inserted AFTER INSERT ON public.quarantine REFERENCING NEW TABLE AS written FOR EACH STATEMENT WHEN ((NOT pg_has_role(CURRENT_USER, 'vault_etl_owner'::name, 'USAGE'::text))) EXECUTE FUNCTION public.quarantine_inserted();
+CREATE TRIGGER quarantine_inserted AFTER INSERT ON vault_etl.quarantine REFERENCING NEW TABLE AS written FOR EACH STATEMENT WHEN ((NOT pg_has_role(CURRENT_USER, 'vault_etl_owner'::name, 'USAGE'::text))) EXECUTE FUNCTION vault_etl.quarantine_inserted();
 
-CREATE TRIGGER quarantine_updated AFTER UPDATE ON public.quarantine REFERENCING OLD TABLE AS replaced NEW TABLE AS written FOR EACH STATEMENT WHEN ((NOT pg_has_role(CURRENT_USER, 'vault_etl_owner'::name, 'USAGE'::text))) EXECUTE FUNCTION public.quarantine_updated();
+CREATE TRIGGER quarantine_updated AFTER UPDATE ON vault_etl.quarantine REFERENCING OLD TABLE AS replaced NEW TABLE AS written FOR EACH STATEMENT WHEN ((NOT pg_has_role(CURRENT_USER, 'vault_etl_owner'::name, 'USAGE'::text))) EXECUTE FUNCTION vault_etl.quarantine_updated();
 
-CREATE TRIGGER user_logins_inserted AFTER INSERT ON public.user_logins REFERENCING NEW TABLE AS written FOR EACH STATEMENT WHEN ((NOT pg_has_role(CURRENT_USER, 'vault_etl_owner'::name, 'USAGE'::text))) EXECUTE FUNCTION public.user_logins_inserted();
+CREATE TRIGGER user_logins_inserted AFTER INSERT ON vault_etl.user_logins REFERENCING NEW TABLE AS written FOR EACH STATEMENT WHEN ((NOT pg_has_role(CURRENT_USER, 'vault_etl_owner'::name, 'USAGE'::text))) EXECUTE FUNCTION vault_etl.user_logins_inserted();
 
-CREATE TRIGGER user_logins_updated AFTER UPDATE ON public.user_logins REFERENCING OLD TABLE AS replaced NEW TABLE AS written FOR EACH STATEMENT WHEN ((NOT pg_has_role(CURRENT_USER, 'vault_etl_owner'::name, 'USAGE'::text))) EXECUTE FUNCTION public.user_logins_updated();
+CREATE TRIGGER user_logins_updated AFTER UPDATE ON vault_etl.user_logins REFERENCING OLD TABLE AS replaced NEW TABLE AS written FOR EACH STATEMENT WHEN ((NOT pg_has_role(CURRENT_USER, 'vault_etl_owner'::name, 'USAGE'::text))) EXECUTE FUNCTION vault_etl.user_logins_updated();
 
-ALTER TABLE ONLY public.archived_erasures
-    ADD CONSTRAINT archived_erasures_first_fkey FOREIGN KEY (first) REFERENCES public.closed_months(first) ON DELETE CASCADE;
+ALTER TABLE ONLY vault_etl.archived_erasures
+    ADD CONSTRAINT archived_erasures_first_fkey FOREIGN KEY (first) REFERENCES vault_etl.closed_months(first) ON DELETE CASCADE;
 
-ALTER TABLE ONLY public.audit_amounts
-    ADD CONSTRAINT audit_amounts_seq_fkey FOREIGN KEY (seq) REFERENCES public.audit_log(seq);
+ALTER TABLE ONLY vault_etl.audit_amounts
+    ADD CONSTRAINT audit_amounts_seq_fkey FOREIGN KEY (seq) REFERENCES vault_etl.audit_log(seq);
 
-ALTER TABLE ONLY public.audit_disclosed
-    ADD CONSTRAINT audit_disclosed_seq_fkey FOREIGN KEY (seq) REFERENCES public.audit_log(seq);
+ALTER TABLE ONLY vault_etl.audit_disclosed
+    ADD CONSTRAINT audit_disclosed_seq_fkey FOREIGN KEY (seq) REFERENCES vault_etl.audit_log(seq);
 
-ALTER TABLE ONLY public.audit_keys
-    ADD CONSTRAINT audit_keys_seq_fkey FOREIGN KEY (seq) REFERENCES public.audit_log(seq);
+ALTER TABLE ONLY vault_etl.audit_keys
+    ADD CONSTRAINT audit_keys_seq_fkey FOREIGN KEY (seq) REFERENCES vault_etl.audit_log(seq);
 
-ALTER TABLE ONLY public.audit_segments
-    ADD CONSTRAINT audit_segments_seq_fkey FOREIGN KEY (seq) REFERENCES public.audit_log(seq);
+ALTER TABLE ONLY vault_etl.audit_segments
+    ADD CONSTRAINT audit_segments_seq_fkey FOREIGN KEY (seq) REFERENCES vault_etl.audit_log(seq);
 
-ALTER TABLE ONLY public.detached_changes
-    ADD CONSTRAINT detached_changes_first_fkey FOREIGN KEY (first) REFERENCES public.closed_months(first) ON DELETE CASCADE;
+ALTER TABLE ONLY vault_etl.detached_changes
+    ADD CONSTRAINT detached_changes_first_fkey FOREIGN KEY (first) REFERENCES vault_etl.closed_months(first) ON DELETE CASCADE;
 
-ALTER TABLE ONLY public.detached_values
-    ADD CONSTRAINT detached_values_first_fkey FOREIGN KEY (first) REFERENCES public.closed_months(first) ON DELETE CASCADE;
+ALTER TABLE ONLY vault_etl.detached_values
+    ADD CONSTRAINT detached_values_first_fkey FOREIGN KEY (first) REFERENCES vault_etl.closed_months(first) ON DELETE CASCADE;
 
-ALTER TABLE ONLY public.file_loads
-    ADD CONSTRAINT file_loads_source_id_fkey FOREIGN KEY (source_id) REFERENCES public.file_sources(source_id);
+ALTER TABLE ONLY vault_etl.file_loads
+    ADD CONSTRAINT file_loads_source_id_fkey FOREIGN KEY (source_id) REFERENCES vault_etl.file_sources(source_id);
 
-ALTER TABLE ONLY public.key_changes
-    ADD CONSTRAINT key_changes_seq_fkey FOREIGN KEY (seq) REFERENCES public.audit_log(seq);
+ALTER TABLE ONLY vault_etl.key_changes
+    ADD CONSTRAINT key_changes_seq_fkey FOREIGN KEY (seq) REFERENCES vault_etl.audit_log(seq);
 
-ALTER TABLE ONLY public.key_rotations
-    ADD CONSTRAINT key_rotations_month_fkey FOREIGN KEY (month) REFERENCES public.closed_months(first) ON DELETE CASCADE;
+ALTER TABLE ONLY vault_etl.key_rotations
+    ADD CONSTRAINT key_rotations_month_fkey FOREIGN KEY (month) REFERENCES vault_etl.closed_months(first) ON DELETE CASCADE;
 
-ALTER TABLE ONLY public.reveal_policies
-    ADD CONSTRAINT reveal_policies_seq_fkey FOREIGN KEY (seq) REFERENCES public.audit_log(seq);
+ALTER TABLE ONLY vault_etl.reveal_policies
+    ADD CONSTRAINT reveal_policies_seq_fkey FOREIGN KEY (seq) REFERENCES vault_etl.audit_log(seq);
 
-ALTER TABLE ONLY public.rotation_ranges
-    ADD CONSTRAINT rotation_ranges_rotation_id_fkey FOREIGN KEY (rotation_id) REFERENCES public.key_rotations(rotation_id) ON DELETE CASCADE;
+ALTER TABLE ONLY vault_etl.rotation_ranges
+    ADD CONSTRAINT rotation_ranges_rotation_id_fkey FOREIGN KEY (rotation_id) REFERENCES vault_etl.key_rotations(rotation_id) ON DELETE CASCADE;
 
-GRANT ALL ON SCHEMA public TO vault_etl_owner;
+GRANT USAGE ON SCHEMA vault_etl TO vault_etl_ingest;
+GRANT USAGE ON SCHEMA vault_etl TO vault_etl_reveal;
+GRANT USAGE ON SCHEMA vault_etl TO vault_etl_rotate;
+GRANT USAGE ON SCHEMA vault_etl TO vault_etl_re_encrypt;
+GRANT USAGE ON SCHEMA vault_etl TO vault_etl_erase;
+GRANT USAGE ON SCHEMA vault_etl TO vault_etl_audit;
+GRANT USAGE ON SCHEMA vault_etl TO vault_etl_analyst;
 
-REVOKE ALL ON FUNCTION pg_catalog.lo_creat(integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.archive_begin(partition text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pg_catalog.lo_create(oid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.archive_drop(partition text, manifest_sha256 bytea) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pg_catalog.lo_from_bytea(oid, bytea) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.archive_record(partition text, version text, location text, manifest_sha256 bytea) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pg_catalog.pg_logical_emit_message(transactional boolean, prefix text, message bytea, flush boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.audit_is_text(value text, longest integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pg_catalog.pg_logical_emit_message(transactional boolean, prefix text, message text, flush boolean) FROM PUBLIC;
+GRANT SELECT ON TABLE vault_etl.audit_log TO vault_etl_audit;
 
-REVOKE ALL ON FUNCTION public.archive_begin(partition text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.audit_about(intent_seq bigint, after bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.audit_about(intent_seq bigint, after bigint) TO vault_etl_reveal;
 
-REVOKE ALL ON FUNCTION public.archive_drop(partition text, manifest_sha256 bytea) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.audit_allowance() FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.audit_allowance() TO vault_etl_reveal;
+GRANT ALL ON FUNCTION vault_etl.audit_allowance() TO vault_etl_audit;
 
-REVOKE ALL ON FUNCTION public.archive_record(partition text, version text, location text, manifest_sha256 bytea) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.audit_append(request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[], purpose text, ticket text, reason text, decision text, error_code text, amount integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.audit_append(request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[], purpose text, ticket text, reason text, decision text, error_code text, amount integer) TO vault_etl_reveal;
+GRANT ALL ON FUNCTION vault_etl.audit_append(request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[], purpose text, ticket text, reason text, decision text, error_code text, amount integer) TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.audit_append(request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[], purpose text, ticket text, reason text, decision text, error_code text, amount integer) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.audit_is_text(value text, longest integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.audit_checkpoint(signed_seq bigint, signed_hash bytea, key_hash bytea, signature bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.audit_checkpoint(signed_seq bigint, signed_hash bytea, key_hash bytea, signature bytea) TO vault_etl_reveal;
+GRANT ALL ON FUNCTION vault_etl.audit_checkpoint(signed_seq bigint, signed_hash bytea, key_hash bytea, signature bytea) TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.audit_checkpoint(signed_seq bigint, signed_hash bytea, key_hash bytea, signature bytea) TO vault_etl_re_encrypt;
+GRANT ALL ON FUNCTION vault_etl.audit_checkpoint(signed_seq bigint, signed_hash bytea, key_hash bytea, signature bytea) TO vault_etl_erase;
+GRANT ALL ON FUNCTION vault_etl.audit_checkpoint(signed_seq bigint, signed_hash bytea, key_hash bytea, signature bytea) TO vault_etl_audit;
 
-GRANT SELECT ON TABLE public.audit_log TO vault_etl_audit;
+REVOKE ALL ON FUNCTION vault_etl.audit_denial(action text, fields text[], purpose text, ticket text, amount integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.audit_about(intent_seq bigint, after bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.audit_about(intent_seq bigint, after bigint) TO vault_etl_reveal;
+REVOKE ALL ON FUNCTION vault_etl.audit_disclose(intent_seq bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.audit_disclose(intent_seq bigint) TO vault_etl_reveal;
 
-REVOKE ALL ON FUNCTION public.audit_allowance() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.audit_allowance() TO vault_etl_reveal;
-GRANT ALL ON FUNCTION public.audit_allowance() TO vault_etl_audit;
+REVOKE ALL ON FUNCTION vault_etl.audit_encode(value text[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.audit_append(request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[], purpose text, ticket text, reason text, decision text, error_code text, amount integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.audit_append(request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[], purpose text, ticket text, reason text, decision text, error_code text, amount integer) TO vault_etl_reveal;
-GRANT ALL ON FUNCTION public.audit_append(request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[], purpose text, ticket text, reason text, decision text, error_code text, amount integer) TO vault_etl_rotate;
-GRANT ALL ON FUNCTION public.audit_append(request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[], purpose text, ticket text, reason text, decision text, error_code text, amount integer) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.audit_encode(value bytea) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.audit_checkpoint(signed_seq bigint, signed_hash bytea, key_hash bytea, signature bytea) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.audit_checkpoint(signed_seq bigint, signed_hash bytea, key_hash bytea, signature bytea) TO vault_etl_reveal;
-GRANT ALL ON FUNCTION public.audit_checkpoint(signed_seq bigint, signed_hash bytea, key_hash bytea, signature bytea) TO vault_etl_rotate;
-GRANT ALL ON FUNCTION public.audit_checkpoint(signed_seq bigint, signed_hash bytea, key_hash bytea, signature bytea) TO vault_etl_re_encrypt;
-GRANT ALL ON FUNCTION public.audit_checkpoint(signed_seq bigint, signed_hash bytea, key_hash bytea, signature bytea) TO vault_etl_erase;
-GRANT ALL ON FUNCTION public.audit_checkpoint(signed_seq bigint, signed_hash bytea, key_hash bytea, signature bytea) TO vault_etl_audit;
+REVOKE ALL ON FUNCTION vault_etl.audit_encode(value text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.audit_denial(action text, fields text[], purpose text, ticket text, amount integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.audit_find(intent_seq bigint, nonce bytea, tokens uuid[], max_ids integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.audit_find(intent_seq bigint, nonce bytea, tokens uuid[], max_ids integer) TO vault_etl_reveal;
 
-REVOKE ALL ON FUNCTION public.audit_disclose(intent_seq bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.audit_disclose(intent_seq bigint) TO vault_etl_reveal;
+REVOKE ALL ON FUNCTION vault_etl.audit_find_user(intent_seq bigint, nonce bytea, user_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.audit_find_user(intent_seq bigint, nonce bytea, user_id text) TO vault_etl_reveal;
 
-REVOKE ALL ON FUNCTION public.audit_encode(value text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.audit_hash(entry vault_etl.audit_log) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.audit_encode(value bytea) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.audit_hash_of(signed_seq bigint) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.audit_encode(value text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.audit_holder() FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.audit_holder() TO vault_etl_audit;
 
-REVOKE ALL ON FUNCTION public.audit_find(intent_seq bigint, nonce bytea, tokens uuid[], max_ids integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.audit_find(intent_seq bigint, nonce bytea, tokens uuid[], max_ids integer) TO vault_etl_reveal;
+REVOKE ALL ON FUNCTION vault_etl.audit_intent(intent_seq bigint, actions text[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.audit_find_user(intent_seq bigint, nonce bytea, user_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.audit_find_user(intent_seq bigint, nonce bytea, user_id text) TO vault_etl_reveal;
+REVOKE ALL ON FUNCTION vault_etl.audit_is_append_only() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.audit_hash(entry public.audit_log) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.audit_is_in_a_segment() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.audit_hash_of(signed_seq bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.audit_kept(first_seq bigint, last_seq bigint) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.audit_holder() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.audit_holder() TO vault_etl_audit;
+GRANT SELECT ON TABLE vault_etl.audit_head TO vault_etl_audit;
 
-REVOKE ALL ON FUNCTION public.audit_intent(intent_seq bigint, actions text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.audit_lock() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.audit_is_append_only() FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.audit_matches(entry vault_etl.audit_log, since timestamp with time zone, until timestamp with time zone, record_id uuid, field text, action text, ticket text, actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.audit_matches(entry vault_etl.audit_log, since timestamp with time zone, until timestamp with time zone, record_id uuid, field text, action text, ticket text, actor text) TO vault_etl_audit;
 
-REVOKE ALL ON FUNCTION public.audit_is_in_a_segment() FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.audit_quota(of_tokens boolean) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.audit_kept(first_seq bigint, last_seq bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.audit_rate(kind text, cost interval) FROM PUBLIC;
 
-GRANT SELECT ON TABLE public.audit_head TO vault_etl_audit;
+REVOKE ALL ON FUNCTION vault_etl.audit_register_key(request_id uuid, actor text, host text, reason text, kms_key_arn text, public_key bytea, signed_seq bigint, signature bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.audit_register_key(request_id uuid, actor text, host text, reason text, kms_key_arn text, public_key bytea, signed_seq bigint, signature bytea) TO vault_etl_audit;
 
-REVOKE ALL ON FUNCTION public.audit_lock() FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.audit_search(intent_seq bigint, digest bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.audit_search(intent_seq bigint, digest bytea) TO vault_etl_reveal;
 
-REVOKE ALL ON FUNCTION public.audit_matches(entry public.audit_log, since timestamp with time zone, until timestamp with time zone, record_id uuid, field text, action text, ticket text, actor text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.audit_matches(entry public.audit_log, since timestamp with time zone, until timestamp with time zone, record_id uuid, field text, action text, ticket text, actor text) TO vault_etl_audit;
+REVOKE ALL ON FUNCTION vault_etl.audit_segment_add(request_id uuid, actor text, host text, reason text, first_seq bigint, last_seq bigint, prev_hash bytea, last_hash bytea, manifest_sha256 bytea, location text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.audit_quota(of_tokens boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.audit_segment_delete(last_seq bigint) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.audit_rate(kind text, cost interval) FROM PUBLIC;
+GRANT SELECT ON TABLE vault_etl.audit_segments TO vault_etl_audit;
 
-REVOKE ALL ON FUNCTION public.audit_register_key(request_id uuid, actor text, host text, reason text, kms_key_arn text, public_key bytea, signed_seq bigint, signature bytea) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.audit_register_key(request_id uuid, actor text, host text, reason text, kms_key_arn text, public_key bytea, signed_seq bigint, signature bytea) TO vault_etl_audit;
+GRANT SELECT(last_seq) ON TABLE vault_etl.audit_segments TO vault_etl_reveal;
 
-REVOKE ALL ON FUNCTION public.audit_search(intent_seq bigint, digest bytea) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.audit_search(intent_seq bigint, digest bytea) TO vault_etl_reveal;
+GRANT SELECT(last_at) ON TABLE vault_etl.audit_segments TO vault_etl_reveal;
 
-REVOKE ALL ON FUNCTION public.audit_segment_add(request_id uuid, actor text, host text, reason text, first_seq bigint, last_seq bigint, prev_hash bytea, last_hash bytea, manifest_sha256 bytea, location text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.audit_segment_text(segment vault_etl.audit_segments) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.audit_segment_delete(last_seq bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.audit_signer() FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.audit_signer() TO vault_etl_reveal;
+GRANT ALL ON FUNCTION vault_etl.audit_signer() TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.audit_signer() TO vault_etl_re_encrypt;
+GRANT ALL ON FUNCTION vault_etl.audit_signer() TO vault_etl_erase;
+GRANT ALL ON FUNCTION vault_etl.audit_signer() TO vault_etl_audit;
 
-GRANT SELECT ON TABLE public.audit_segments TO vault_etl_audit;
+REVOKE ALL ON FUNCTION vault_etl.audit_use(intent_seq bigint, search bytea) FROM PUBLIC;
 
-GRANT SELECT(last_seq) ON TABLE public.audit_segments TO vault_etl_reveal;
+REVOKE ALL ON FUNCTION vault_etl.audit_used(of_tokens boolean) FROM PUBLIC;
 
-GRANT SELECT(last_at) ON TABLE public.audit_segments TO vault_etl_reveal;
+REVOKE ALL ON FUNCTION vault_etl.audit_validate(request_id uuid, phase text, actor text, host text, action text, fields text[], purpose text, ticket text, reason text, decision text, error_code text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.audit_segment_text(segment public.audit_segments) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.audit_write(request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[], purpose text, ticket text, reason text, decision text, error_code text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.audit_signer() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.audit_signer() TO vault_etl_reveal;
-GRANT ALL ON FUNCTION public.audit_signer() TO vault_etl_rotate;
-GRANT ALL ON FUNCTION public.audit_signer() TO vault_etl_re_encrypt;
-GRANT ALL ON FUNCTION public.audit_signer() TO vault_etl_erase;
-GRANT ALL ON FUNCTION public.audit_signer() TO vault_etl_audit;
+REVOKE ALL ON FUNCTION vault_etl.ciphertext_key_id(ciphertext bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.ciphertext_key_id(ciphertext bytea) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.audit_use(intent_seq bigint, search bytea) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.clear_old_tokens(generation smallint, after uuid, page integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.clear_old_tokens(generation smallint, after uuid, page integer) TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.clear_old_tokens(generation smallint, after uuid, page integer) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.audit_used(of_tokens boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.closed_archives() FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.closed_archives() TO vault_etl_ingest;
+GRANT ALL ON FUNCTION vault_etl.closed_archives() TO vault_etl_reveal;
+GRANT ALL ON FUNCTION vault_etl.closed_archives() TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.closed_archives() TO vault_etl_re_encrypt;
+GRANT ALL ON FUNCTION vault_etl.closed_archives() TO vault_etl_erase;
+GRANT ALL ON FUNCTION vault_etl.closed_archives() TO vault_etl_audit;
+GRANT ALL ON FUNCTION vault_etl.closed_archives() TO vault_etl_analyst;
 
-REVOKE ALL ON FUNCTION public.audit_validate(request_id uuid, phase text, actor text, host text, action text, fields text[], purpose text, ticket text, reason text, decision text, error_code text) FROM PUBLIC;
+REVOKE ALL ON PROCEDURE vault_etl.commit_audit_append(IN request_id uuid, IN phase text, IN actor text, IN host text, IN action text, IN record_id uuid, IN fields text[], IN purpose text, IN ticket text, IN reason text, IN decision text, IN error_code text, IN amount integer, OUT seq bigint, OUT hash bytea, OUT decided text, OUT code text, OUT login text, OUT logged_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_audit_append(IN request_id uuid, IN phase text, IN actor text, IN host text, IN action text, IN record_id uuid, IN fields text[], IN purpose text, IN ticket text, IN reason text, IN decision text, IN error_code text, IN amount integer, OUT seq bigint, OUT hash bytea, OUT decided text, OUT code text, OUT login text, OUT logged_at timestamp with time zone) TO vault_etl_re_encrypt;
+GRANT ALL ON PROCEDURE vault_etl.commit_audit_append(IN request_id uuid, IN phase text, IN actor text, IN host text, IN action text, IN record_id uuid, IN fields text[], IN purpose text, IN ticket text, IN reason text, IN decision text, IN error_code text, IN amount integer, OUT seq bigint, OUT hash bytea, OUT decided text, OUT code text, OUT login text, OUT logged_at timestamp with time zone) TO vault_etl_reveal;
+GRANT ALL ON PROCEDURE vault_etl.commit_audit_append(IN request_id uuid, IN phase text, IN actor text, IN host text, IN action text, IN record_id uuid, IN fields text[], IN purpose text, IN ticket text, IN reason text, IN decision text, IN error_code text, IN amount integer, OUT seq bigint, OUT hash bytea, OUT decided text, OUT code text, OUT login text, OUT logged_at timestamp with time zone) TO vault_etl_rotate;
 
-REVOKE ALL ON FUNCTION public.audit_write(request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[], purpose text, ticket text, reason text, decision text, error_code text) FROM PUBLIC;
+REVOKE ALL ON PROCEDURE vault_etl.commit_audit_register_key(IN request_id uuid, IN actor text, IN host text, IN reason text, IN kms_key_arn text, IN public_key bytea, IN signed_seq bigint, IN signature bytea, OUT seq bigint, OUT hash bytea) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_audit_register_key(IN request_id uuid, IN actor text, IN host text, IN reason text, IN kms_key_arn text, IN public_key bytea, IN signed_seq bigint, IN signature bytea, OUT seq bigint, OUT hash bytea) TO vault_etl_audit;
 
-REVOKE ALL ON FUNCTION public.ciphertext_key_id(ciphertext bytea) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.ciphertext_key_id(ciphertext bytea) TO vault_etl_re_encrypt;
+REVOKE ALL ON PROCEDURE vault_etl.commit_data_keys_retire(IN request_id uuid, IN actor text, IN host text, IN fields text[], IN expired boolean, OUT answer bigint[]) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_data_keys_retire(IN request_id uuid, IN actor text, IN host text, IN fields text[], IN expired boolean, OUT answer bigint[]) TO vault_etl_re_encrypt;
+GRANT ALL ON PROCEDURE vault_etl.commit_data_keys_retire(IN request_id uuid, IN actor text, IN host text, IN fields text[], IN expired boolean, OUT answer bigint[]) TO vault_etl_rotate;
 
-REVOKE ALL ON FUNCTION public.clear_old_tokens(generation smallint, after uuid, page integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.clear_old_tokens(generation smallint, after uuid, page integer) TO vault_etl_rotate;
-GRANT ALL ON FUNCTION public.clear_old_tokens(generation smallint, after uuid, page integer) TO vault_etl_re_encrypt;
+REVOKE ALL ON PROCEDURE vault_etl.commit_data_keys_retire_expired(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_data_keys_retire_expired(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) TO vault_etl_re_encrypt;
+GRANT ALL ON PROCEDURE vault_etl.commit_data_keys_retire_expired(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) TO vault_etl_rotate;
 
-REVOKE ALL ON FUNCTION public.closed_archives() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.closed_archives() TO vault_etl_ingest;
-GRANT ALL ON FUNCTION public.closed_archives() TO vault_etl_reveal;
-GRANT ALL ON FUNCTION public.closed_archives() TO vault_etl_rotate;
-GRANT ALL ON FUNCTION public.closed_archives() TO vault_etl_re_encrypt;
-GRANT ALL ON FUNCTION public.closed_archives() TO vault_etl_erase;
-GRANT ALL ON FUNCTION public.closed_archives() TO vault_etl_audit;
-GRANT ALL ON FUNCTION public.closed_archives() TO vault_etl_analyst;
+REVOKE ALL ON PROCEDURE vault_etl.commit_erase(IN request_id uuid, IN actor text, IN host text, IN record_id uuid, IN user_id text, IN ticket text, IN reason text, OUT records bigint, OUT bodies bigint, OUT archives jsonb, OUT erased_at timestamp with time zone, OUT seq bigint, OUT hash bytea) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_erase(IN request_id uuid, IN actor text, IN host text, IN record_id uuid, IN user_id text, IN ticket text, IN reason text, OUT records bigint, OUT bodies bigint, OUT archives jsonb, OUT erased_at timestamp with time zone, OUT seq bigint, OUT hash bytea) TO vault_etl_erase;
 
-REVOKE ALL ON PROCEDURE public.commit_audit_append(IN request_id uuid, IN phase text, IN actor text, IN host text, IN action text, IN record_id uuid, IN fields text[], IN purpose text, IN ticket text, IN reason text, IN decision text, IN error_code text, IN amount integer, OUT seq bigint, OUT hash bytea, OUT decided text, OUT code text, OUT login text, OUT logged_at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON PROCEDURE public.commit_audit_append(IN request_id uuid, IN phase text, IN actor text, IN host text, IN action text, IN record_id uuid, IN fields text[], IN purpose text, IN ticket text, IN reason text, IN decision text, IN error_code text, IN amount integer, OUT seq bigint, OUT hash bytea, OUT decided text, OUT code text, OUT login text, OUT logged_at timestamp with time zone) TO vault_etl_re_encrypt;
-GRANT ALL ON PROCEDURE public.commit_audit_append(IN request_id uuid, IN phase text, IN actor text, IN host text, IN action text, IN record_id uuid, IN fields text[], IN purpose text, IN ticket text, IN reason text, IN decision text, IN error_code text, IN amount integer, OUT seq bigint, OUT hash bytea, OUT decided text, OUT code text, OUT login text, OUT logged_at timestamp with time zone) TO vault_etl_reveal;
-GRANT ALL ON PROCEDURE public.commit_audit_append(IN request_id uuid, IN phase text, IN actor text, IN host text, IN action text, IN record_id uuid, IN fields text[], IN purpose text, IN ticket text, IN reason text, IN decision text, IN error_code text, IN amount integer, OUT seq bigint, OUT hash bytea, OUT decided text, OUT code text, OUT login text, OUT logged_at timestamp with time zone) TO vault_etl_rotate;
+REVOKE ALL ON PROCEDURE vault_etl.commit_file_load_reached(IN load_id uuid, IN source_id uuid, IN lines bigint, IN digest bytea, OUT answer boolean) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_file_load_reached(IN load_id uuid, IN source_id uuid, IN lines bigint, IN digest bytea, OUT answer boolean) TO vault_etl_ingest;
 
-REVOKE ALL ON PROCEDURE public.commit_audit_register_key(IN request_id uuid, IN actor text, IN host text, IN reason text, IN kms_key_arn text, IN public_key bytea, IN signed_seq bigint, IN signature bytea, OUT seq bigint, OUT hash bytea) FROM PUBLIC;
-GRANT ALL ON PROCEDURE public.commit_audit_register_key(IN request_id uuid, IN actor text, IN host text, IN reason text, IN kms_key_arn text, IN public_key bytea, IN signed_seq bigint, IN signature bytea, OUT seq bigint, OUT hash bytea) TO vault_etl_audit;
+REVOKE ALL ON PROCEDURE vault_etl.commit_file_load_whole(IN load_id uuid, IN source_id uuid, IN agreed bigint[], OUT answer boolean) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_file_load_whole(IN load_id uuid, IN source_id uuid, IN agreed bigint[], OUT answer boolean) TO vault_etl_ingest;
 
-REVOKE ALL ON PROCEDURE public.commit_data_keys_retire(IN request_id uuid, IN actor text, IN host text, IN fields text[], IN expired boolean, OUT answer bigint[]) FROM PUBLIC;
-GRANT ALL ON PROCEDURE public.commit_data_keys_retire(IN request_id uuid, IN actor text, IN host text, IN fields text[], IN expired boolean, OUT answer bigint[]) TO vault_etl_re_encrypt;
-GRANT ALL ON PROCEDURE public.commit_data_keys_retire(IN request_id uuid, IN actor text, IN host text, IN fields text[], IN expired boolean, OUT answer bigint[]) TO vault_etl_rotate;
+REVOKE ALL ON PROCEDURE vault_etl.commit_file_source(IN known_by bytea, OUT source_id uuid, OUT points bigint[]) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_file_source(IN known_by bytea, OUT source_id uuid, OUT points bigint[]) TO vault_etl_ingest;
 
-REVOKE ALL ON PROCEDURE public.commit_data_keys_retire_expired(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) FROM PUBLIC;
-GRANT ALL ON PROCEDURE public.commit_data_keys_retire_expired(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) TO vault_etl_re_encrypt;
-GRANT ALL ON PROCEDURE public.commit_data_keys_retire_expired(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) TO vault_etl_rotate;
+REVOKE ALL ON PROCEDURE vault_etl.commit_fold_value_counts(OUT answer bigint) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_fold_value_counts(OUT answer bigint) TO vault_etl_ingest;
+GRANT ALL ON PROCEDURE vault_etl.commit_fold_value_counts(OUT answer bigint) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON PROCEDURE public.commit_erase(IN request_id uuid, IN actor text, IN host text, IN record_id uuid, IN user_id text, IN ticket text, IN reason text, OUT records bigint, OUT bodies bigint, OUT archives jsonb, OUT erased_at timestamp with time zone, OUT seq bigint, OUT hash bytea) FROM PUBLIC;
-GRANT ALL ON PROCEDURE public.commit_erase(IN request_id uuid, IN actor text, IN host text, IN record_id uuid, IN user_id text, IN ticket text, IN reason text, OUT records bigint, OUT bodies bigint, OUT archives jsonb, OUT erased_at timestamp with time zone, OUT seq bigint, OUT hash bytea) TO vault_etl_erase;
+REVOKE ALL ON PROCEDURE vault_etl.commit_key_rewrap(IN request_id uuid, IN actor text, IN host text, IN rewrapped bigint, IN old_wrapped_key bytea, IN old_kms_key_arn text, IN new_wrapped_key bytea, IN new_kms_key_arn text, OUT answer boolean) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_key_rewrap(IN request_id uuid, IN actor text, IN host text, IN rewrapped bigint, IN old_wrapped_key bytea, IN old_kms_key_arn text, IN new_wrapped_key bytea, IN new_kms_key_arn text, OUT answer boolean) TO vault_etl_re_encrypt;
+GRANT ALL ON PROCEDURE vault_etl.commit_key_rewrap(IN request_id uuid, IN actor text, IN host text, IN rewrapped bigint, IN old_wrapped_key bytea, IN old_kms_key_arn text, IN new_wrapped_key bytea, IN new_kms_key_arn text, OUT answer boolean) TO vault_etl_rotate;
 
-REVOKE ALL ON PROCEDURE public.commit_file_load_reached(IN load_id uuid, IN source_id uuid, IN lines bigint, IN digest bytea, OUT answer boolean) FROM PUBLIC;
-GRANT ALL ON PROCEDURE public.commit_file_load_reached(IN load_id uuid, IN source_id uuid, IN lines bigint, IN digest bytea, OUT answer boolean) TO vault_etl_ingest;
+REVOKE ALL ON PROCEDURE vault_etl.commit_keys_destroy(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_keys_destroy(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) TO vault_etl_re_encrypt;
+GRANT ALL ON PROCEDURE vault_etl.commit_keys_destroy(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) TO vault_etl_rotate;
 
-REVOKE ALL ON PROCEDURE public.commit_file_load_whole(IN load_id uuid, IN source_id uuid, IN agreed bigint[], OUT answer boolean) FROM PUBLIC;
-GRANT ALL ON PROCEDURE public.commit_file_load_whole(IN load_id uuid, IN source_id uuid, IN agreed bigint[], OUT answer boolean) TO vault_etl_ingest;
+REVOKE ALL ON PROCEDURE vault_etl.commit_keys_init(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_keys_init(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON PROCEDURE public.commit_file_source(IN known_by bytea, OUT source_id uuid, OUT points bigint[]) FROM PUBLIC;
-GRANT ALL ON PROCEDURE public.commit_file_source(IN known_by bytea, OUT source_id uuid, OUT points bigint[]) TO vault_etl_ingest;
+REVOKE ALL ON PROCEDURE vault_etl.commit_quarantine_discard(IN request_id uuid, IN actor text, IN host text, IN ticket text, IN reason text, IN record_ids uuid[], IN reason_code text, IN since timestamp with time zone, IN until timestamp with time zone, IN source text, OUT messages bigint, OUT newest timestamp with time zone, OUT seq bigint, OUT hash bytea) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_quarantine_discard(IN request_id uuid, IN actor text, IN host text, IN ticket text, IN reason text, IN record_ids uuid[], IN reason_code text, IN since timestamp with time zone, IN until timestamp with time zone, IN source text, OUT messages bigint, OUT newest timestamp with time zone, OUT seq bigint, OUT hash bytea) TO vault_etl_erase;
 
-REVOKE ALL ON PROCEDURE public.commit_fold_value_counts(OUT answer bigint) FROM PUBLIC;
-GRANT ALL ON PROCEDURE public.commit_fold_value_counts(OUT answer bigint) TO vault_etl_ingest;
-GRANT ALL ON PROCEDURE public.commit_fold_value_counts(OUT answer bigint) TO vault_etl_re_encrypt;
+REVOKE ALL ON PROCEDURE vault_etl.commit_retoken_begin(IN month uuid, OUT answer boolean) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_retoken_begin(IN month uuid, OUT answer boolean) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON PROCEDURE public.commit_key_rewrap(IN request_id uuid, IN actor text, IN host text, IN rewrapped bigint, IN old_wrapped_key bytea, IN old_kms_key_arn text, IN new_wrapped_key bytea, IN new_kms_key_arn text, OUT answer boolean) FROM PUBLIC;
-GRANT ALL ON PROCEDURE public.commit_key_rewrap(IN request_id uuid, IN actor text, IN host text, IN rewrapped bigint, IN old_wrapped_key bytea, IN old_kms_key_arn text, IN new_wrapped_key bytea, IN new_kms_key_arn text, OUT answer boolean) TO vault_etl_re_encrypt;
-GRANT ALL ON PROCEDURE public.commit_key_rewrap(IN request_id uuid, IN actor text, IN host text, IN rewrapped bigint, IN old_wrapped_key bytea, IN old_kms_key_arn text, IN new_wrapped_key bytea, IN new_kms_key_arn text, OUT answer boolean) TO vault_etl_rotate;
+REVOKE ALL ON PROCEDURE vault_etl.commit_rotation_claim(IN rotation_id uuid, IN claim uuid, IN request_id uuid, OUT place text, OUT first uuid, OUT last uuid, OUT after uuid) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_rotation_claim(IN rotation_id uuid, IN claim uuid, IN request_id uuid, OUT place text, OUT first uuid, OUT last uuid, OUT after uuid) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON PROCEDURE public.commit_keys_destroy(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) FROM PUBLIC;
-GRANT ALL ON PROCEDURE public.commit_keys_destroy(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) TO vault_etl_re_encrypt;
-GRANT ALL ON PROCEDURE public.commit_keys_destroy(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) TO vault_etl_rotate;
+REVOKE ALL ON PROCEDURE vault_etl.commit_rotation_free(IN claim uuid, IN rows bigint, IN key_ids bigint[], OUT answer boolean) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_rotation_free(IN claim uuid, IN rows bigint, IN key_ids bigint[], OUT answer boolean) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON PROCEDURE public.commit_keys_init(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean) FROM PUBLIC;
-GRANT ALL ON PROCEDURE public.commit_keys_init(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean) TO vault_etl_re_encrypt;
+REVOKE ALL ON PROCEDURE vault_etl.commit_token_cut_over(IN request_id uuid, IN actor text, IN host text, IN reason text, IN new_generation smallint, IN allow_publication boolean, IN checked oid[], OUT seq bigint, OUT hash bytea, OUT held_ms double precision) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_token_cut_over(IN request_id uuid, IN actor text, IN host text, IN reason text, IN new_generation smallint, IN allow_publication boolean, IN checked oid[], OUT seq bigint, OUT hash bytea, OUT held_ms double precision) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON PROCEDURE public.commit_quarantine_discard(IN request_id uuid, IN actor text, IN host text, IN ticket text, IN reason text, IN record_ids uuid[], IN reason_code text, IN since timestamp with time zone, IN until timestamp with time zone, IN source text, OUT messages bigint, OUT newest timestamp with time zone, OUT seq bigint, OUT hash bytea) FROM PUBLIC;
-GRANT ALL ON PROCEDURE public.commit_quarantine_discard(IN request_id uuid, IN actor text, IN host text, IN ticket text, IN reason text, IN record_ids uuid[], IN reason_code text, IN since timestamp with time zone, IN until timestamp with time zone, IN source text, OUT messages bigint, OUT newest timestamp with time zone, OUT seq bigint, OUT hash bytea) TO vault_etl_erase;
+REVOKE ALL ON PROCEDURE vault_etl.commit_token_keys_abort(IN request_id uuid, IN actor text, IN host text, OUT answer bigint[]) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_token_keys_abort(IN request_id uuid, IN actor text, IN host text, OUT answer bigint[]) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON PROCEDURE public.commit_retoken_begin(IN month uuid, OUT answer boolean) FROM PUBLIC;
-GRANT ALL ON PROCEDURE public.commit_retoken_begin(IN month uuid, OUT answer boolean) TO vault_etl_re_encrypt;
+REVOKE ALL ON PROCEDURE vault_etl.commit_token_keys_begin(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_token_keys_begin(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON PROCEDURE public.commit_rotation_claim(IN rotation_id uuid, IN claim uuid, IN request_id uuid, OUT place text, OUT first uuid, OUT last uuid, OUT after uuid) FROM PUBLIC;
-GRANT ALL ON PROCEDURE public.commit_rotation_claim(IN rotation_id uuid, IN claim uuid, IN request_id uuid, OUT place text, OUT first uuid, OUT last uuid, OUT after uuid) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.counted_tables() FROM PUBLIC;
 
-REVOKE ALL ON PROCEDURE public.commit_rotation_free(IN claim uuid, IN rows bigint, IN key_ids bigint[], OUT answer boolean) FROM PUBLIC;
-GRANT ALL ON PROCEDURE public.commit_rotation_free(IN claim uuid, IN rows bigint, IN key_ids bigint[], OUT answer boolean) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.data_keys_are_few() FROM PUBLIC;
 
-REVOKE ALL ON PROCEDURE public.commit_token_cut_over(IN request_id uuid, IN actor text, IN host text, IN reason text, IN new_generation smallint, IN allow_publication boolean, IN checked oid[], OUT seq bigint, OUT hash bytea, OUT held_ms double precision) FROM PUBLIC;
-GRANT ALL ON PROCEDURE public.commit_token_cut_over(IN request_id uuid, IN actor text, IN host text, IN reason text, IN new_generation smallint, IN allow_publication boolean, IN checked oid[], OUT seq bigint, OUT hash bytea, OUT held_ms double precision) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.data_keys_change() FROM PUBLIC;
 
-REVOKE ALL ON PROCEDURE public.commit_token_keys_abort(IN request_id uuid, IN actor text, IN host text, OUT answer bigint[]) FROM PUBLIC;
-GRANT ALL ON PROCEDURE public.commit_token_keys_abort(IN request_id uuid, IN actor text, IN host text, OUT answer bigint[]) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.data_keys_retire(request_id uuid, actor text, host text, fields text[], expired boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.data_keys_retire(request_id uuid, actor text, host text, fields text[], expired boolean) TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.data_keys_retire(request_id uuid, actor text, host text, fields text[], expired boolean) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON PROCEDURE public.commit_token_keys_begin(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean) FROM PUBLIC;
-GRANT ALL ON PROCEDURE public.commit_token_keys_begin(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.data_keys_retire_expired(request_id uuid, actor text, host text, key_ids bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.data_keys_retire_expired(request_id uuid, actor text, host text, key_ids bigint[]) TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.data_keys_retire_expired(request_id uuid, actor text, host text, key_ids bigint[]) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.counted_tables() FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.detached_changed() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.data_keys_are_few() FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.detached_epoch(first uuid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.data_keys_change() FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.detached_version(first uuid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.data_keys_retire(request_id uuid, actor text, host text, fields text[], expired boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.data_keys_retire(request_id uuid, actor text, host text, fields text[], expired boolean) TO vault_etl_rotate;
-GRANT ALL ON FUNCTION public.data_keys_retire(request_id uuid, actor text, host text, fields text[], expired boolean) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.ensure_partition(month date) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.ensure_partition(month date) TO vault_etl_ingest;
+GRANT ALL ON FUNCTION vault_etl.ensure_partition(month date) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.data_keys_retire_expired(request_id uuid, actor text, host text, key_ids bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.data_keys_retire_expired(request_id uuid, actor text, host text, key_ids bigint[]) TO vault_etl_rotate;
-GRANT ALL ON FUNCTION public.data_keys_retire_expired(request_id uuid, actor text, host text, key_ids bigint[]) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.ensure_short_transaction() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.detached_changed() FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text) TO vault_etl_erase;
 
-REVOKE ALL ON FUNCTION public.detached_epoch(first uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.erase_count(place regclass, month uuid, record_id uuid, user_id text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.detached_version(first uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.erase_in(place regclass, month uuid, record_id uuid, user_id text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.ensure_partition(month date) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.ensure_partition(month date) TO vault_etl_ingest;
-GRANT ALL ON FUNCTION public.ensure_partition(month date) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.erase_places(record_id uuid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.ensure_short_transaction() FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.erase_preview(record_id uuid, user_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.erase_preview(record_id uuid, user_id text) TO vault_etl_erase;
 
-REVOKE ALL ON FUNCTION public.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text) TO vault_etl_erase;
+REVOKE ALL ON FUNCTION vault_etl.file_load_reached(load_id uuid, source_id uuid, lines bigint, digest bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.file_load_reached(load_id uuid, source_id uuid, lines bigint, digest bytea) TO vault_etl_ingest;
 
-REVOKE ALL ON FUNCTION public.erase_count(place regclass, month uuid, record_id uuid, user_id text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.file_load_whole(load_id uuid, source_id uuid, agreed bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.file_load_whole(load_id uuid, source_id uuid, agreed bigint[]) TO vault_etl_ingest;
 
-REVOKE ALL ON FUNCTION public.erase_in(place regclass, month uuid, record_id uuid, user_id text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.file_source(known_by bytea, OUT source_id uuid, OUT points bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.file_source(known_by bytea, OUT source_id uuid, OUT points bigint[]) TO vault_etl_ingest;
 
-REVOKE ALL ON FUNCTION public.erase_places(record_id uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.first_record_id(moment timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.first_record_id(moment timestamp with time zone) TO vault_etl_ingest;
+GRANT ALL ON FUNCTION vault_etl.first_record_id(moment timestamp with time zone) TO vault_etl_reveal;
+GRANT ALL ON FUNCTION vault_etl.first_record_id(moment timestamp with time zone) TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.first_record_id(moment timestamp with time zone) TO vault_etl_re_encrypt;
+GRANT ALL ON FUNCTION vault_etl.first_record_id(moment timestamp with time zone) TO vault_etl_erase;
+GRANT ALL ON FUNCTION vault_etl.first_record_id(moment timestamp with time zone) TO vault_etl_audit;
+GRANT ALL ON FUNCTION vault_etl.first_record_id(moment timestamp with time zone) TO vault_etl_analyst;
 
-REVOKE ALL ON FUNCTION public.erase_preview(record_id uuid, user_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.erase_preview(record_id uuid, user_id text) TO vault_etl_erase;
+REVOKE ALL ON FUNCTION vault_etl.fold_value_counts() FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.fold_value_counts() TO vault_etl_ingest;
+GRANT ALL ON FUNCTION vault_etl.fold_value_counts() TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.file_load_reached(load_id uuid, source_id uuid, lines bigint, digest bytea) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.file_load_reached(load_id uuid, source_id uuid, lines bigint, digest bytea) TO vault_etl_ingest;
+REVOKE ALL ON FUNCTION vault_etl.in_closed_months(record_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.in_closed_months(record_ids uuid[]) TO vault_etl_ingest;
 
-REVOKE ALL ON FUNCTION public.file_load_whole(load_id uuid, source_id uuid, agreed bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.file_load_whole(load_id uuid, source_id uuid, agreed bigint[]) TO vault_etl_ingest;
+REVOKE ALL ON FUNCTION vault_etl.ingest_committed(messages integer, newest_sent timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.ingest_committed(messages integer, newest_sent timestamp with time zone) TO vault_etl_ingest;
 
-REVOKE ALL ON FUNCTION public.file_source(known_by bytea, OUT source_id uuid, OUT points bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.file_source(known_by bytea, OUT source_id uuid, OUT points bigint[]) TO vault_etl_ingest;
+REVOKE ALL ON FUNCTION vault_etl.ingest_sessions() FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.ingest_sessions() TO vault_etl_ingest;
+GRANT ALL ON FUNCTION vault_etl.ingest_sessions() TO vault_etl_reveal;
+GRANT ALL ON FUNCTION vault_etl.ingest_sessions() TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.ingest_sessions() TO vault_etl_re_encrypt;
+GRANT ALL ON FUNCTION vault_etl.ingest_sessions() TO vault_etl_erase;
+GRANT ALL ON FUNCTION vault_etl.ingest_sessions() TO vault_etl_audit;
+GRANT ALL ON FUNCTION vault_etl.ingest_sessions() TO vault_etl_analyst;
 
-REVOKE ALL ON FUNCTION public.first_record_id(moment timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.first_record_id(moment timestamp with time zone) TO vault_etl_ingest;
-GRANT ALL ON FUNCTION public.first_record_id(moment timestamp with time zone) TO vault_etl_reveal;
-GRANT ALL ON FUNCTION public.first_record_id(moment timestamp with time zone) TO vault_etl_rotate;
-GRANT ALL ON FUNCTION public.first_record_id(moment timestamp with time zone) TO vault_etl_re_encrypt;
-GRANT ALL ON FUNCTION public.first_record_id(moment timestamp with time zone) TO vault_etl_erase;
-GRANT ALL ON FUNCTION public.first_record_id(moment timestamp with time zone) TO vault_etl_audit;
-GRANT ALL ON FUNCTION public.first_record_id(moment timestamp with time zone) TO vault_etl_analyst;
+REVOKE ALL ON FUNCTION vault_etl.key_change_write(action text, request_id uuid, actor text, host text, reason text, key_ids bigint[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.fold_value_counts() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.fold_value_counts() TO vault_etl_ingest;
-GRANT ALL ON FUNCTION public.fold_value_counts() TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.key_rewrap(request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text, new_wrapped_key bytea, new_kms_key_arn text) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.key_rewrap(request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text, new_wrapped_key bytea, new_kms_key_arn text) TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.key_rewrap(request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text, new_wrapped_key bytea, new_kms_key_arn text) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.in_closed_months(record_ids uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.in_closed_months(record_ids uuid[]) TO vault_etl_ingest;
+REVOKE ALL ON FUNCTION vault_etl.key_usage(counted boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.key_usage(counted boolean) TO vault_etl_audit;
+GRANT ALL ON FUNCTION vault_etl.key_usage(counted boolean) TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.key_usage(counted boolean) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.ingest_committed(messages integer, newest_sent timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.ingest_committed(messages integer, newest_sent timestamp with time zone) TO vault_etl_ingest;
+REVOKE ALL ON FUNCTION vault_etl.keys_changed(request_id uuid, actor text, host text, what text, key_ids bigint[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.ingest_sessions() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.ingest_sessions() TO vault_etl_ingest;
-GRANT ALL ON FUNCTION public.ingest_sessions() TO vault_etl_reveal;
-GRANT ALL ON FUNCTION public.ingest_sessions() TO vault_etl_rotate;
-GRANT ALL ON FUNCTION public.ingest_sessions() TO vault_etl_re_encrypt;
-GRANT ALL ON FUNCTION public.ingest_sessions() TO vault_etl_erase;
-GRANT ALL ON FUNCTION public.ingest_sessions() TO vault_etl_audit;
-GRANT ALL ON FUNCTION public.ingest_sessions() TO vault_etl_analyst;
+REVOKE ALL ON FUNCTION vault_etl.keys_destroy(request_id uuid, actor text, host text, key_ids bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.keys_destroy(request_id uuid, actor text, host text, key_ids bigint[]) TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.keys_destroy(request_id uuid, actor text, host text, key_ids bigint[]) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.key_change_write(action text, request_id uuid, actor text, host text, reason text, key_ids bigint[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.keys_init(request_id uuid, actor text, host text, keys jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.keys_init(request_id uuid, actor text, host text, keys jsonb) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.key_rewrap(request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text, new_wrapped_key bytea, new_kms_key_arn text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.key_rewrap(request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text, new_wrapped_key bytea, new_kms_key_arn text) TO vault_etl_rotate;
-GRANT ALL ON FUNCTION public.key_rewrap(request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text, new_wrapped_key bytea, new_kms_key_arn text) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.keys_insert(keys jsonb, new_state text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.key_usage(counted boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.key_usage(counted boolean) TO vault_etl_audit;
-GRANT ALL ON FUNCTION public.key_usage(counted boolean) TO vault_etl_rotate;
-GRANT ALL ON FUNCTION public.key_usage(counted boolean) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.month_of(record_id uuid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.keys_changed(request_id uuid, actor text, host text, what text, key_ids bigint[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.needs_of_data_key(key_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.needs_of_data_key(key_id bigint) TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.needs_of_data_key(key_id bigint) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.keys_destroy(request_id uuid, actor text, host text, key_ids bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.keys_destroy(request_id uuid, actor text, host text, key_ids bigint[]) TO vault_etl_rotate;
-GRANT ALL ON FUNCTION public.keys_destroy(request_id uuid, actor text, host text, key_ids bigint[]) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.needs_of_generation(generation smallint, counted boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.needs_of_generation(generation smallint, counted boolean) TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.needs_of_generation(generation smallint, counted boolean) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.keys_init(request_id uuid, actor text, host text, keys jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.keys_init(request_id uuid, actor text, host text, keys jsonb) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.partition_attach(partition text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.keys_insert(keys jsonb, new_state text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.partition_close(partition text, first uuid, until uuid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.month_of(record_id uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.partition_count(first uuid, sign integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.needs_of_data_key(key_id bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.needs_of_data_key(key_id bigint) TO vault_etl_rotate;
-GRANT ALL ON FUNCTION public.needs_of_data_key(key_id bigint) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.partition_drop(partition text, manifest_sha256 bytea) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.needs_of_generation(generation smallint, counted boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.needs_of_generation(generation smallint, counted boolean) TO vault_etl_rotate;
-GRANT ALL ON FUNCTION public.needs_of_generation(generation smallint, counted boolean) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.partition_fill(month regclass) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.partition_attach(partition text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.partition_fit(partition text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.partition_close(partition text, first uuid, until uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.partition_list() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.partition_count(first uuid, sign integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.partition_misfits(partition text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.partition_drop(partition text, manifest_sha256 bytea) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.partition_move_detached(partition text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.partition_fill(month regclass) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.partition_prepare(partition text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.partition_fit(partition text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.partition_ranges() FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.partition_ranges() TO vault_etl_ingest;
+GRANT ALL ON FUNCTION vault_etl.partition_ranges() TO vault_etl_reveal;
+GRANT ALL ON FUNCTION vault_etl.partition_ranges() TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.partition_ranges() TO vault_etl_re_encrypt;
+GRANT ALL ON FUNCTION vault_etl.partition_ranges() TO vault_etl_erase;
+GRANT ALL ON FUNCTION vault_etl.partition_ranges() TO vault_etl_audit;
+GRANT ALL ON FUNCTION vault_etl.partition_ranges() TO vault_etl_analyst;
 
-REVOKE ALL ON FUNCTION public.partition_list() FROM PUBLIC;
+GRANT SELECT(first) ON TABLE vault_etl.closed_months TO vault_etl_ingest;
+GRANT SELECT(first) ON TABLE vault_etl.closed_months TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.partition_misfits(partition text) FROM PUBLIC;
+GRANT SELECT(until) ON TABLE vault_etl.closed_months TO vault_etl_ingest;
+GRANT SELECT(until) ON TABLE vault_etl.closed_months TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.partition_move_detached(partition text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.partition_recount(month vault_etl.closed_months) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.partition_prepare(partition text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.partition_reopen(month date) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.partition_ranges() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.partition_ranges() TO vault_etl_ingest;
-GRANT ALL ON FUNCTION public.partition_ranges() TO vault_etl_reveal;
-GRANT ALL ON FUNCTION public.partition_ranges() TO vault_etl_rotate;
-GRANT ALL ON FUNCTION public.partition_ranges() TO vault_etl_re_encrypt;
-GRANT ALL ON FUNCTION public.partition_ranges() TO vault_etl_erase;
-GRANT ALL ON FUNCTION public.partition_ranges() TO vault_etl_audit;
-GRANT ALL ON FUNCTION public.partition_ranges() TO vault_etl_analyst;
+REVOKE ALL ON FUNCTION vault_etl.partition_states() FROM PUBLIC;
 
-GRANT SELECT(first) ON TABLE public.closed_months TO vault_etl_ingest;
-GRANT SELECT(first) ON TABLE public.closed_months TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.partition_table(partition text) FROM PUBLIC;
 
-GRANT SELECT(until) ON TABLE public.closed_months TO vault_etl_ingest;
-GRANT SELECT(until) ON TABLE public.closed_months TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.partition_tokens(partition text, OUT active smallint, OUT misplaced bigint, OUT generations text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.partition_recount(month public.closed_months) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.partition_watch(partition text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.partition_reopen(month date) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.quarantine_counted() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.partition_states() FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.quarantine_discard(request_id uuid, actor text, host text, ticket text, reason text, record_ids uuid[], reason_code text, since timestamp with time zone, until timestamp with time zone, source text) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.quarantine_discard(request_id uuid, actor text, host text, ticket text, reason text, record_ids uuid[], reason_code text, since timestamp with time zone, until timestamp with time zone, source text) TO vault_etl_erase;
 
-REVOKE ALL ON FUNCTION public.partition_table(partition text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.quarantine_inserted() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.partition_tokens(partition text, OUT active smallint, OUT misplaced bigint, OUT generations text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.quarantine_matches(its_reason_code text, its_quarantined_at timestamp with time zone, its_source_id uuid, reason_code text, since timestamp with time zone, until timestamp with time zone, source text) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.quarantine_matches(its_reason_code text, its_quarantined_at timestamp with time zone, its_source_id uuid, reason_code text, since timestamp with time zone, until timestamp with time zone, source text) TO vault_etl_reveal;
+GRANT ALL ON FUNCTION vault_etl.quarantine_matches(its_reason_code text, its_quarantined_at timestamp with time zone, its_source_id uuid, reason_code text, since timestamp with time zone, until timestamp with time zone, source text) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.partition_watch(partition text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.quarantine_matching(record_ids uuid[], reason_code text, since timestamp with time zone, until timestamp with time zone, source text) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.quarantine_matching(record_ids uuid[], reason_code text, since timestamp with time zone, until timestamp with time zone, source text) TO vault_etl_erase;
 
-REVOKE ALL ON FUNCTION public.quarantine_counted() FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.quarantine_updated() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.quarantine_discard(request_id uuid, actor text, host text, ticket text, reason text, record_ids uuid[], reason_code text, since timestamp with time zone, until timestamp with time zone, source text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.quarantine_discard(request_id uuid, actor text, host text, ticket text, reason text, record_ids uuid[], reason_code text, since timestamp with time zone, until timestamp with time zone, source text) TO vault_etl_erase;
+REVOKE ALL ON FUNCTION vault_etl.recount_values() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.quarantine_inserted() FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.restore_end(partition text, first uuid, until uuid, location text, manifest_sha256 bytea, recorded boolean) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.quarantine_matches(its_reason_code text, its_quarantined_at timestamp with time zone, its_source_id uuid, reason_code text, since timestamp with time zone, until timestamp with time zone, source text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.quarantine_matches(its_reason_code text, its_quarantined_at timestamp with time zone, its_source_id uuid, reason_code text, since timestamp with time zone, until timestamp with time zone, source text) TO vault_etl_reveal;
-GRANT ALL ON FUNCTION public.quarantine_matches(its_reason_code text, its_quarantined_at timestamp with time zone, its_source_id uuid, reason_code text, since timestamp with time zone, until timestamp with time zone, source text) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.restore_make(partition text, first uuid, until uuid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.quarantine_matching(record_ids uuid[], reason_code text, since timestamp with time zone, until timestamp with time zone, source text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.quarantine_matching(record_ids uuid[], reason_code text, since timestamp with time zone, until timestamp with time zone, source text) TO vault_etl_erase;
+REVOKE ALL ON FUNCTION vault_etl.retoken_begin(month uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.retoken_begin(month uuid) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.quarantine_updated() FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.retoken_fill(claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ips uuid[], old_device_ids uuid[], sealed_ips bytea[], sealed_device_ids bytea[], new_ips uuid[], new_device_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.retoken_fill(claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ips uuid[], old_device_ids uuid[], sealed_ips bytea[], sealed_device_ids bytea[], new_ips uuid[], new_device_ids uuid[]) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.recount_values() FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.retoken_generations(month uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.retoken_generations(month uuid) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.restore_end(partition text, first uuid, until uuid, location text, manifest_sha256 bytea, recorded boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.retoken_page(claim uuid, after uuid, most integer, bytes bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.retoken_page(claim uuid, after uuid, most integer, bytes bigint) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.restore_make(partition text, first uuid, until uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.retoken_range(claim uuid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.retoken_begin(month uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.retoken_begin(month uuid) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.reveal_policy_set(request_id uuid, actor text, host text, reason text, document text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.retoken_fill(claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ips uuid[], old_device_ids uuid[], sealed_ips bytea[], sealed_device_ids bytea[], new_ips uuid[], new_device_ids uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.retoken_fill(claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ips uuid[], old_device_ids uuid[], sealed_ips bytea[], sealed_device_ids bytea[], new_ips uuid[], new_device_ids uuid[]) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.rotation_claim(rotation_id uuid, claim uuid, request_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.rotation_claim(rotation_id uuid, claim uuid, request_id uuid) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.retoken_generations(month uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.retoken_generations(month uuid) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.rotation_free(claim uuid, rows bigint, key_ids bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.rotation_free(claim uuid, rows bigint, key_ids bigint[]) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.retoken_page(claim uuid, after uuid, most integer, bytes bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.retoken_page(claim uuid, after uuid, most integer, bytes bigint) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.rotation_move(claim uuid, after uuid, done boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.rotation_move(claim uuid, after uuid, done boolean) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.retoken_range(claim uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.token_cut_over(request_id uuid, actor text, host text, reason text, new_generation smallint, allow_publication boolean, checked oid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.token_cut_over(request_id uuid, actor text, host text, reason text, new_generation smallint, allow_publication boolean, checked oid[]) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.reveal_policy_set(request_id uuid, actor text, host text, reason text, document text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.token_cut_over_wait(deadline timestamp with time zone) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.rotation_claim(rotation_id uuid, claim uuid, request_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.rotation_claim(rotation_id uuid, claim uuid, request_id uuid) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.token_generations(every_row boolean, OUT active smallint, OUT held smallint, OUT others bigint, OUT rows_read bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.token_generations(every_row boolean, OUT active smallint, OUT held smallint, OUT others bigint, OUT rows_read bigint) TO vault_etl_audit;
+GRANT ALL ON FUNCTION vault_etl.token_generations(every_row boolean, OUT active smallint, OUT held smallint, OUT others bigint, OUT rows_read bigint) TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.token_generations(every_row boolean, OUT active smallint, OUT held smallint, OUT others bigint, OUT rows_read bigint) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.rotation_free(claim uuid, rows bigint, key_ids bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.rotation_free(claim uuid, rows bigint, key_ids bigint[]) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.token_keys_abort(request_id uuid, actor text, host text) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.token_keys_abort(request_id uuid, actor text, host text) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.rotation_move(claim uuid, after uuid, done boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.rotation_move(claim uuid, after uuid, done boolean) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.token_keys_begin(request_id uuid, actor text, host text, keys jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.token_keys_begin(request_id uuid, actor text, host text, keys jsonb) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.token_cut_over(request_id uuid, actor text, host text, reason text, new_generation smallint, allow_publication boolean, checked oid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.token_cut_over(request_id uuid, actor text, host text, reason text, new_generation smallint, allow_publication boolean, checked oid[]) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.token_publications() FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.token_publications() TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.token_cut_over_wait(deadline timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.unattached_months() FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.unattached_months() TO vault_etl_reveal;
+GRANT ALL ON FUNCTION vault_etl.unattached_months() TO vault_etl_re_encrypt;
+GRANT ALL ON FUNCTION vault_etl.unattached_months() TO vault_etl_erase;
+GRANT ALL ON FUNCTION vault_etl.unattached_months() TO vault_etl_audit;
+GRANT ALL ON FUNCTION vault_etl.unattached_months() TO vault_etl_analyst;
 
-REVOKE ALL ON FUNCTION public.token_generations(every_row boolean, OUT active smallint, OUT held smallint, OUT others bigint, OUT rows_read bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.token_generations(every_row boolean, OUT active smallint, OUT held smallint, OUT others bigint, OUT rows_read bigint) TO vault_etl_audit;
-GRANT ALL ON FUNCTION public.token_generations(every_row boolean, OUT active smallint, OUT held smallint, OUT others bigint, OUT rows_read bigint) TO vault_etl_rotate;
-GRANT ALL ON FUNCTION public.token_generations(every_row boolean, OUT active smallint, OUT held smallint, OUT others bigint, OUT rows_read bigint) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.unexplained_keys(key_ids bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.unexplained_keys(key_ids bigint[]) TO vault_etl_ingest;
+GRANT ALL ON FUNCTION vault_etl.unexplained_keys(key_ids bigint[]) TO vault_etl_reveal;
+GRANT ALL ON FUNCTION vault_etl.unexplained_keys(key_ids bigint[]) TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.unexplained_keys(key_ids bigint[]) TO vault_etl_re_encrypt;
+GRANT ALL ON FUNCTION vault_etl.unexplained_keys(key_ids bigint[]) TO vault_etl_audit;
 
-REVOKE ALL ON FUNCTION public.token_keys_abort(request_id uuid, actor text, host text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.token_keys_abort(request_id uuid, actor text, host text) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.user_logins_counted() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.token_keys_begin(request_id uuid, actor text, host text, keys jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.token_keys_begin(request_id uuid, actor text, host text, keys jsonb) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.user_logins_inserted() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.token_publications() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.token_publications() TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.user_logins_updated() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.unattached_months() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.unattached_months() TO vault_etl_reveal;
-GRANT ALL ON FUNCTION public.unattached_months() TO vault_etl_re_encrypt;
-GRANT ALL ON FUNCTION public.unattached_months() TO vault_etl_erase;
-GRANT ALL ON FUNCTION public.unattached_months() TO vault_etl_audit;
-GRANT ALL ON FUNCTION public.unattached_months() TO vault_etl_analyst;
+REVOKE ALL ON FUNCTION vault_etl.values_counted() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.unexplained_keys(key_ids bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.unexplained_keys(key_ids bigint[]) TO vault_etl_ingest;
-GRANT ALL ON FUNCTION public.unexplained_keys(key_ids bigint[]) TO vault_etl_reveal;
-GRANT ALL ON FUNCTION public.unexplained_keys(key_ids bigint[]) TO vault_etl_rotate;
-GRANT ALL ON FUNCTION public.unexplained_keys(key_ids bigint[]) TO vault_etl_re_encrypt;
-GRANT ALL ON FUNCTION public.unexplained_keys(key_ids bigint[]) TO vault_etl_audit;
+REVOKE ALL ON FUNCTION vault_etl.values_in(place regclass) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.user_logins_counted() FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.values_miscounted() FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.values_miscounted() TO vault_etl_audit;
+GRANT ALL ON FUNCTION vault_etl.values_miscounted() TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.values_miscounted() TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION public.user_logins_inserted() FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.values_truncated() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.user_logins_updated() FROM PUBLIC;
+GRANT SELECT ON TABLE vault_etl.audit_actions TO PUBLIC;
 
-REVOKE ALL ON FUNCTION public.values_counted() FROM PUBLIC;
+GRANT SELECT ON TABLE vault_etl.audit_amounts TO vault_etl_audit;
 
-REVOKE ALL ON FUNCTION public.values_in(place regclass) FROM PUBLIC;
+GRANT SELECT ON TABLE vault_etl.audit_checkpoints TO vault_etl_audit;
 
-REVOKE ALL ON FUNCTION public.values_miscounted() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.values_miscounted() TO vault_etl_audit;
-GRANT ALL ON FUNCTION public.values_miscounted() TO vault_etl_rotate;
-GRANT ALL ON FUNCTION public.values_miscounted() TO vault_etl_re_encrypt;
+GRANT SELECT ON TABLE vault_etl.audit_keys TO vault_etl_audit;
 
-REVOKE ALL ON FUNCTION public.values_truncated() FROM PUBLIC;
+GRANT SELECT ON TABLE vault_etl.data_keys TO vault_etl_ingest;
+GRANT SELECT ON TABLE vault_etl.data_keys TO vault_etl_reveal;
+GRANT SELECT ON TABLE vault_etl.data_keys TO vault_etl_rotate;
+GRANT SELECT ON TABLE vault_etl.data_keys TO vault_etl_re_encrypt;
+GRANT SELECT ON TABLE vault_etl.data_keys TO vault_etl_audit;
 
-GRANT SELECT ON TABLE public.audit_actions TO PUBLIC;
+GRANT INSERT(key_id) ON TABLE vault_etl.data_keys TO vault_etl_ingest;
+GRANT INSERT(key_id) ON TABLE vault_etl.data_keys TO vault_etl_re_encrypt;
 
-GRANT SELECT ON TABLE public.audit_amounts TO vault_etl_audit;
+GRANT INSERT(field) ON TABLE vault_etl.data_keys TO vault_etl_ingest;
+GRANT INSERT(field) ON TABLE vault_etl.data_keys TO vault_etl_re_encrypt;
 
-GRANT SELECT ON TABLE public.audit_checkpoints TO vault_etl_audit;
+GRANT INSERT(kms_key_arn) ON TABLE vault_etl.data_keys TO vault_etl_ingest;
+GRANT INSERT(kms_key_arn) ON TABLE vault_etl.data_keys TO vault_etl_re_encrypt;
 
-GRANT SELECT ON TABLE public.audit_keys TO vault_etl_audit;
+GRANT INSERT(wrapped_key) ON TABLE vault_etl.data_keys TO vault_etl_ingest;
+GRANT INSERT(wrapped_key) ON TABLE vault_etl.data_keys TO vault_etl_re_encrypt;
 
-GRANT SELECT ON TABLE public.data_keys TO vault_etl_ingest;
-GRANT SELECT ON TABLE public.data_keys TO vault_etl_reveal;
-GRANT SELECT ON TABLE public.data_keys TO vault_etl_rotate;
-GRANT SELECT ON TABLE public.data_keys TO vault_etl_re_encrypt;
-GRANT SELECT ON TABLE public.data_keys TO vault_etl_audit;
+GRANT INSERT(fingerprint) ON TABLE vault_etl.data_keys TO vault_etl_ingest;
+GRANT INSERT(fingerprint) ON TABLE vault_etl.data_keys TO vault_etl_re_encrypt;
 
-GRANT INSERT(key_id) ON TABLE public.data_keys TO vault_etl_ingest;
-GRANT INSERT(key_id) ON TABLE public.data_keys TO vault_etl_re_encrypt;
+GRANT INSERT(expires_at) ON TABLE vault_etl.data_keys TO vault_etl_ingest;
+GRANT INSERT(expires_at) ON TABLE vault_etl.data_keys TO vault_etl_re_encrypt;
 
-GRANT INSERT(field) ON TABLE public.data_keys TO vault_etl_ingest;
-GRANT INSERT(field) ON TABLE public.data_keys TO vault_etl_re_encrypt;
+GRANT SELECT ON TABLE vault_etl.ingest_commits TO vault_etl_ingest;
+GRANT SELECT ON TABLE vault_etl.ingest_commits TO vault_etl_rotate;
+GRANT SELECT ON TABLE vault_etl.ingest_commits TO vault_etl_re_encrypt;
+GRANT SELECT ON TABLE vault_etl.ingest_commits TO vault_etl_audit;
+GRANT SELECT ON TABLE vault_etl.ingest_commits TO vault_etl_analyst;
 
-GRANT INSERT(kms_key_arn) ON TABLE public.data_keys TO vault_etl_ingest;
-GRANT INSERT(kms_key_arn) ON TABLE public.data_keys TO vault_etl_re_encrypt;
+GRANT SELECT ON TABLE vault_etl.key_changes TO vault_etl_audit;
 
-GRANT INSERT(wrapped_key) ON TABLE public.data_keys TO vault_etl_ingest;
-GRANT INSERT(wrapped_key) ON TABLE public.data_keys TO vault_etl_re_encrypt;
+GRANT INSERT ON TABLE vault_etl.key_fence TO vault_etl_ingest;
+GRANT UPDATE ON TABLE vault_etl.key_fence TO vault_etl_rotate;
+GRANT UPDATE ON TABLE vault_etl.key_fence TO vault_etl_re_encrypt;
 
-GRANT INSERT(fingerprint) ON TABLE public.data_keys TO vault_etl_ingest;
-GRANT INSERT(fingerprint) ON TABLE public.data_keys TO vault_etl_re_encrypt;
+GRANT SELECT ON TABLE vault_etl.key_rotations TO vault_etl_rotate;
+GRANT SELECT ON TABLE vault_etl.key_rotations TO vault_etl_audit;
+GRANT SELECT,DELETE ON TABLE vault_etl.key_rotations TO vault_etl_re_encrypt;
 
-GRANT INSERT(expires_at) ON TABLE public.data_keys TO vault_etl_ingest;
-GRANT INSERT(expires_at) ON TABLE public.data_keys TO vault_etl_re_encrypt;
+GRANT INSERT(purpose) ON TABLE vault_etl.key_rotations TO vault_etl_re_encrypt;
 
-GRANT SELECT ON TABLE public.ingest_commits TO vault_etl_ingest;
-GRANT SELECT ON TABLE public.ingest_commits TO vault_etl_rotate;
-GRANT SELECT ON TABLE public.ingest_commits TO vault_etl_re_encrypt;
-GRANT SELECT ON TABLE public.ingest_commits TO vault_etl_audit;
-GRANT SELECT ON TABLE public.ingest_commits TO vault_etl_analyst;
+GRANT INSERT(rotation_id) ON TABLE vault_etl.key_rotations TO vault_etl_re_encrypt;
 
-GRANT SELECT ON TABLE public.key_changes TO vault_etl_audit;
+GRANT INSERT(fields) ON TABLE vault_etl.key_rotations TO vault_etl_re_encrypt;
 
-GRANT INSERT ON TABLE public.key_fence TO vault_etl_ingest;
-GRANT UPDATE ON TABLE public.key_fence TO vault_etl_rotate;
-GRANT UPDATE ON TABLE public.key_fence TO vault_etl_re_encrypt;
+GRANT INSERT(old_keys) ON TABLE vault_etl.key_rotations TO vault_etl_re_encrypt;
 
-GRANT SELECT ON TABLE public.key_rotations TO vault_etl_rotate;
-GRANT SELECT ON TABLE public.key_rotations TO vault_etl_audit;
-GRANT SELECT,DELETE ON TABLE public.key_rotations TO vault_etl_re_encrypt;
+GRANT INSERT(month) ON TABLE vault_etl.key_rotations TO vault_etl_re_encrypt;
 
-GRANT INSERT(purpose) ON TABLE public.key_rotations TO vault_etl_re_encrypt;
+GRANT SELECT ON TABLE vault_etl.migrations TO PUBLIC;
 
-GRANT INSERT(rotation_id) ON TABLE public.key_rotations TO vault_etl_re_encrypt;
+GRANT SELECT,DELETE ON TABLE vault_etl.quarantine TO vault_etl_re_encrypt;
 
-GRANT INSERT(fields) ON TABLE public.key_rotations TO vault_etl_re_encrypt;
+GRANT SELECT(record_id),INSERT(record_id) ON TABLE vault_etl.quarantine TO vault_etl_ingest;
+GRANT SELECT(record_id) ON TABLE vault_etl.quarantine TO vault_etl_reveal;
 
-GRANT INSERT(old_keys) ON TABLE public.key_rotations TO vault_etl_re_encrypt;
+GRANT INSERT(reason_code) ON TABLE vault_etl.quarantine TO vault_etl_ingest;
+GRANT SELECT(reason_code) ON TABLE vault_etl.quarantine TO vault_etl_reveal;
+GRANT SELECT(reason_code) ON TABLE vault_etl.quarantine TO vault_etl_audit;
 
-GRANT INSERT(month) ON TABLE public.key_rotations TO vault_etl_re_encrypt;
+GRANT INSERT(path) ON TABLE vault_etl.quarantine TO vault_etl_ingest;
+GRANT SELECT(path) ON TABLE vault_etl.quarantine TO vault_etl_reveal;
 
-GRANT SELECT,DELETE ON TABLE public.quarantine TO vault_etl_re_encrypt;
+GRANT INSERT(body_ciphertext) ON TABLE vault_etl.quarantine TO vault_etl_ingest;
+GRANT UPDATE(body_ciphertext) ON TABLE vault_etl.quarantine TO vault_etl_re_encrypt;
 
-GRANT SELECT(record_id),INSERT(record_id) ON TABLE public.quarantine TO vault_etl_ingest;
-GRANT SELECT(record_id) ON TABLE public.quarantine TO vault_etl_reveal;
+GRANT SELECT(quarantined_at) ON TABLE vault_etl.quarantine TO vault_etl_reveal;
+GRANT SELECT(quarantined_at) ON TABLE vault_etl.quarantine TO vault_etl_audit;
 
-GRANT INSERT(reason_code) ON TABLE public.quarantine TO vault_etl_ingest;
-GRANT SELECT(reason_code) ON TABLE public.quarantine TO vault_etl_reveal;
-GRANT SELECT(reason_code) ON TABLE public.quarantine TO vault_etl_audit;
+GRANT INSERT(receive_count) ON TABLE vault_etl.quarantine TO vault_etl_ingest;
+GRANT SELECT(receive_count) ON TABLE vault_etl.quarantine TO vault_etl_reveal;
 
-GRANT INSERT(path) ON TABLE public.quarantine TO vault_etl_ingest;
-GRANT SELECT(path) ON TABLE public.quarantine TO vault_etl_reveal;
+GRANT INSERT(source_id) ON TABLE vault_etl.quarantine TO vault_etl_ingest;
+GRANT SELECT(source_id) ON TABLE vault_etl.quarantine TO vault_etl_reveal;
 
-GRANT INSERT(body_ciphertext) ON TABLE public.quarantine TO vault_etl_ingest;
-GRANT UPDATE(body_ciphertext) ON TABLE public.quarantine TO vault_etl_re_encrypt;
+GRANT SELECT ON TABLE vault_etl.reveal_policies TO vault_etl_audit;
 
-GRANT SELECT(quarantined_at) ON TABLE public.quarantine TO vault_etl_reveal;
-GRANT SELECT(quarantined_at) ON TABLE public.quarantine TO vault_etl_audit;
+GRANT SELECT ON TABLE vault_etl.rotation_ranges TO vault_etl_re_encrypt;
 
-GRANT INSERT(receive_count) ON TABLE public.quarantine TO vault_etl_ingest;
-GRANT SELECT(receive_count) ON TABLE public.quarantine TO vault_etl_reveal;
+GRANT INSERT(rotation_id) ON TABLE vault_etl.rotation_ranges TO vault_etl_re_encrypt;
 
-GRANT INSERT(source_id) ON TABLE public.quarantine TO vault_etl_ingest;
-GRANT SELECT(source_id) ON TABLE public.quarantine TO vault_etl_reveal;
+GRANT INSERT(place) ON TABLE vault_etl.rotation_ranges TO vault_etl_re_encrypt;
 
-GRANT SELECT ON TABLE public.reveal_policies TO vault_etl_audit;
+GRANT INSERT(first) ON TABLE vault_etl.rotation_ranges TO vault_etl_re_encrypt;
 
-GRANT SELECT ON TABLE public.rotation_ranges TO vault_etl_re_encrypt;
+GRANT INSERT(last) ON TABLE vault_etl.rotation_ranges TO vault_etl_re_encrypt;
 
-GRANT INSERT(rotation_id) ON TABLE public.rotation_ranges TO vault_etl_re_encrypt;
+GRANT UPDATE(after) ON TABLE vault_etl.rotation_ranges TO vault_etl_re_encrypt;
 
-GRANT INSERT(place) ON TABLE public.rotation_ranges TO vault_etl_re_encrypt;
+GRANT UPDATE(done) ON TABLE vault_etl.rotation_ranges TO vault_etl_re_encrypt;
 
-GRANT INSERT(first) ON TABLE public.rotation_ranges TO vault_etl_re_encrypt;
+GRANT INSERT ON TABLE vault_etl.user_logins TO vault_etl_ingest;
+GRANT SELECT,INSERT ON TABLE vault_etl.user_logins TO vault_etl_re_encrypt;
 
-GRANT INSERT(last) ON TABLE public.rotation_ranges TO vault_etl_re_encrypt;
+GRANT SELECT(record_id) ON TABLE vault_etl.user_logins TO vault_etl_ingest;
+GRANT SELECT(record_id) ON TABLE vault_etl.user_logins TO vault_etl_analyst;
 
-GRANT UPDATE(after) ON TABLE public.rotation_ranges TO vault_etl_re_encrypt;
+GRANT SELECT(user_id) ON TABLE vault_etl.user_logins TO vault_etl_analyst;
 
-GRANT UPDATE(done) ON TABLE public.rotation_ranges TO vault_etl_re_encrypt;
+GRANT SELECT(device_type) ON TABLE vault_etl.user_logins TO vault_etl_analyst;
 
-GRANT INSERT ON TABLE public.user_logins TO vault_etl_ingest;
-GRANT SELECT,INSERT ON TABLE public.user_logins TO vault_etl_re_encrypt;
+GRANT SELECT(masked_ip) ON TABLE vault_etl.user_logins TO vault_etl_analyst;
 
-GRANT SELECT(record_id) ON TABLE public.user_logins TO vault_etl_ingest;
-GRANT SELECT(record_id) ON TABLE public.user_logins TO vault_etl_analyst;
+GRANT SELECT(masked_device_id) ON TABLE vault_etl.user_logins TO vault_etl_analyst;
 
-GRANT SELECT(user_id) ON TABLE public.user_logins TO vault_etl_analyst;
+GRANT UPDATE(next_masked_ip) ON TABLE vault_etl.user_logins TO vault_etl_re_encrypt;
 
-GRANT SELECT(device_type) ON TABLE public.user_logins TO vault_etl_analyst;
+GRANT UPDATE(next_masked_device_id) ON TABLE vault_etl.user_logins TO vault_etl_re_encrypt;
 
-GRANT SELECT(masked_ip) ON TABLE public.user_logins TO vault_etl_analyst;
+GRANT UPDATE(ip_ciphertext) ON TABLE vault_etl.user_logins TO vault_etl_re_encrypt;
 
-GRANT SELECT(masked_device_id) ON TABLE public.user_logins TO vault_etl_analyst;
+GRANT UPDATE(device_id_ciphertext) ON TABLE vault_etl.user_logins TO vault_etl_re_encrypt;
 
-GRANT UPDATE(next_masked_ip) ON TABLE public.user_logins TO vault_etl_re_encrypt;
+GRANT UPDATE(next_token_generation) ON TABLE vault_etl.user_logins TO vault_etl_re_encrypt;
 
-GRANT UPDATE(next_masked_device_id) ON TABLE public.user_logins TO vault_etl_re_encrypt;
+GRANT SELECT(locale) ON TABLE vault_etl.user_logins TO vault_etl_analyst;
 
-GRANT UPDATE(ip_ciphertext) ON TABLE public.user_logins TO vault_etl_re_encrypt;
+GRANT SELECT(app_version) ON TABLE vault_etl.user_logins TO vault_etl_analyst;
 
-GRANT UPDATE(device_id_ciphertext) ON TABLE public.user_logins TO vault_etl_re_encrypt;
+GRANT SELECT(create_date) ON TABLE vault_etl.user_logins TO vault_etl_analyst;
 
-GRANT UPDATE(next_token_generation) ON TABLE public.user_logins TO vault_etl_re_encrypt;
+GRANT SELECT(event_time) ON TABLE vault_etl.user_logins TO vault_etl_analyst;
 
-GRANT SELECT(locale) ON TABLE public.user_logins TO vault_etl_analyst;
+GRANT SELECT ON TABLE vault_etl.user_logins_masked TO vault_etl_analyst;
 
-GRANT SELECT(app_version) ON TABLE public.user_logins TO vault_etl_analyst;
+GRANT SELECT ON TABLE vault_etl.value_counts TO vault_etl_re_encrypt;
 
-GRANT SELECT(create_date) ON TABLE public.user_logins TO vault_etl_analyst;
-
-GRANT SELECT(event_time) ON TABLE public.user_logins TO vault_etl_analyst;
-
-GRANT SELECT ON TABLE public.user_logins_masked TO vault_etl_analyst;
-
-GRANT SELECT ON TABLE public.value_counts TO vault_etl_re_encrypt;
-
-GRANT SELECT ON TABLE public.vault TO PUBLIC;
-
-GRANT SELECT ON TABLE public.vault_etl_migrations TO PUBLIC;
+GRANT SELECT ON TABLE vault_etl.vault TO PUBLIC;

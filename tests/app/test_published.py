@@ -55,7 +55,7 @@ class Subscriber:
     def rows(self, at: Vault | Scratch) -> list[tuple[Any, ...]]:
         """The users, tokens and generations of the vault or the subscriber."""
         return at.sql(
-            "SELECT user_id, masked_ip, token_generation FROM public.user_logins ORDER BY record_id"
+            "SELECT user_id, masked_ip, token_generation FROM vault_etl.user_logins ORDER BY record_id"
         )
 
     def run(self, block: int) -> None:
@@ -127,7 +127,9 @@ def connection(vault: Vault) -> str:
 
 def subscribe_to_all(subscriber: Subscriber) -> None:
     """Subscribe to all columns, with a table that nothing guards."""
+    subscriber.vault.sql("GRANT USAGE ON SCHEMA vault_etl TO analytics")
     subscriber.vault.sql("GRANT SELECT ON user_logins TO analytics")
+    subscriber.database.sql("CREATE SCHEMA vault_etl")
     subscriber.vault.sql(
         "CREATE PUBLICATION everything FOR TABLE user_logins WITH (publish_via_partition_root)"
     )
@@ -214,7 +216,9 @@ def test_changes_of_a_detached_month_stay_on_the_vault(subscriber: Subscriber) -
 def test_a_new_month_does_not_come_by_a_publication_of_partitions(subscriber: Subscriber) -> None:
     """The rows of a new month are left out silently until a refresh, without `publish_via_partition_root`."""
     vault, database = subscriber.vault, subscriber.database
-    vault.sql("GRANT SELECT ON ALL TABLES IN SCHEMA public TO analytics")
+    vault.sql("GRANT USAGE ON SCHEMA vault_etl TO analytics")
+    vault.sql("GRANT SELECT ON ALL TABLES IN SCHEMA vault_etl TO analytics")
+    database.sql("CREATE SCHEMA vault_etl")
     vault.sql("CREATE PUBLICATION everything FOR TABLE user_logins")
     for (name,) in vault.sql("SELECT partition FROM partition_ranges()"):
         database.sql(f"CREATE TABLE {name} ({ALL_COLUMNS})")

@@ -180,12 +180,12 @@ def test_a_database_that_is_not_this_vault_is_refused(
 def test_a_replica_without_the_newest_migration_is_refused(replicated: Replicated) -> None:
     """The replica gets the migration when it replays."""
     with paused(replicated.standby):
-        replicated.vault.sql("INSERT INTO vault_etl_migrations (name, checksum) VALUES ('9', '')")
+        replicated.vault.sql("INSERT INTO migrations (name, checksum) VALUES ('9', '')")
         try:
             done = replicated.run("analyst", "duplicates", "--field", "ip")
             fails(done, 69, "the migrations of VAULT_ETL_READ_URL are not those of the primary")
         finally:
-            replicated.vault.sql("DELETE FROM vault_etl_migrations WHERE name = '9'")
+            replicated.vault.sql("DELETE FROM migrations WHERE name = '9'")
 
 
 def test_while_the_primary_is_away_the_replica_is_named_as_the_database(
@@ -228,7 +228,7 @@ def test_the_password_of_the_replica_comes_from_the_same_place(
 def test_a_read_that_blocks_the_replay_says_what_to_set(replicated: Replicated) -> None:
     """A cut-over or a VACUUM on the primary cancels the query: exit 69, and the two settings."""
     database = Database(replicated.url("analyst"))
-    asked = "SELECT count(*), pg_sleep(60) FROM public.user_logins_masked"
+    asked = "SELECT count(*), pg_sleep(60) FROM vault_etl.user_logins_masked"
     lock = threading.Timer(
         0.5, lambda: replicated.vault.sql("BEGIN; LOCK TABLE user_logins; COMMIT")
     )

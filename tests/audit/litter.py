@@ -25,12 +25,12 @@ from vault_etl.audit.verify_notes import KeptNote
 APPENDERS: Final = ("reveal", "rotate", "re-encrypt")
 SIGNERS: Final = (*APPENDERS, "erase", "audit")
 APPEND: Final = (
-    "CALL public.commit_audit_append(%s, %s, %s, %s, %s, %s, %s::text[], %s, %s, %s, %s, %s,"
+    "CALL vault_etl.commit_audit_append(%s, %s, %s, %s, %s, %s, %s::text[], %s, %s, %s, %s, %s,"
     " %s, NULL, NULL, NULL, NULL, NULL, NULL)"
 )
-STORE: Final = "SELECT public.audit_checkpoint(%s, %s, %s, %s)"
+STORE: Final = "SELECT vault_etl.audit_checkpoint(%s, %s, %s, %s)"
 ERASE: Final = (
-    "CALL public.commit_erase(%s, %s, %s, %s, %s, %s, %s, NULL, NULL, NULL, NULL, NULL, NULL)"
+    "CALL vault_etl.commit_erase(%s, %s, %s, %s, %s, %s, %s, NULL, NULL, NULL, NULL, NULL, NULL)"
 )
 TEXTS: Final = (
     *(None, "", " ", "x", "'", "\\", "x" * 10_000, "é" * 64, "\U0001f600" * 500, "\u202etxt.exe"),

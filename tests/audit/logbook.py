@@ -20,34 +20,37 @@ from vault_etl.audit.verify_log import verify_log
 from vault_etl.audit.verify_notes import KeptNote
 
 REGISTER = (
-    "CALL public.commit_audit_register_key(gen_random_uuid(), 'a', 'h', 'registered', %s, %s, %s, %s,"
+    "CALL vault_etl.commit_audit_register_key(gen_random_uuid(), 'a', 'h', 'registered', %s, %s, %s, %s,"
     " NULL, NULL)"
 )
 DROP_TRIGGERS = "".join(
-    f"ALTER TABLE public.{table} DISABLE TRIGGER ALL;"
+    f"ALTER TABLE vault_etl.{table} DISABLE TRIGGER ALL;"
     for table in (
         *("audit_log", "audit_amounts", "audit_checkpoints", "audit_keys", "reveal_policies"),
         *("key_changes", "audit_segments"),
     )
 )
-LET_IN_TWICE = "ALTER TABLE public.audit_log DROP CONSTRAINT one_entry_a_phase, DROP CONSTRAINT audit_log_pkey CASCADE;"
+LET_IN_TWICE = (
+    "ALTER TABLE vault_etl.audit_log"
+    " DROP CONSTRAINT one_entry_a_phase, DROP CONSTRAINT audit_log_pkey CASCADE;"
+)
 
 REBUILD = """
 DO $$
 DECLARE
-    entry public.audit_log;
+    entry vault_etl.audit_log;
     previous bytea := coalesce(
-        (SELECT hash FROM public.audit_log WHERE seq = {first} - 1),
-        (SELECT sha256('vault-etl/1/audit-genesis'::bytea || uuid_send(vault_id)) FROM public.vault)
+        (SELECT hash FROM vault_etl.audit_log WHERE seq = {first} - 1),
+        (SELECT sha256('vault-etl/1/audit-genesis'::bytea || uuid_send(vault_id)) FROM vault_etl.vault)
     );
 BEGIN
-    FOR entry IN SELECT * FROM public.audit_log WHERE seq >= {first} ORDER BY seq LOOP
+    FOR entry IN SELECT * FROM vault_etl.audit_log WHERE seq >= {first} ORDER BY seq LOOP
         entry.prev_hash := previous;
-        entry.hash := public.audit_hash(entry);
-        UPDATE public.audit_log SET prev_hash = entry.prev_hash, hash = entry.hash WHERE seq = entry.seq;
+        entry.hash := vault_etl.audit_hash(entry);
+        UPDATE vault_etl.audit_log SET prev_hash = entry.prev_hash, hash = entry.hash WHERE seq = entry.seq;
         previous := entry.hash;
     END LOOP;
-    UPDATE public.audit_head SET hash = previous, seq = (SELECT coalesce(max(seq), 0) FROM public.audit_log);
+    UPDATE vault_etl.audit_head SET hash = previous, seq = (SELECT coalesce(max(seq), 0) FROM vault_etl.audit_log);
 END
 $$;
 """
@@ -77,7 +80,7 @@ class Logbook:
     def set_policy(self, document: str) -> None:
         """Set the policy: two entries."""
         self.database.sql(
-            "SELECT public.reveal_policy_set(gen_random_uuid(), 'a', 'h', 'set', %s)", document
+            "SELECT vault_etl.reveal_policy_set(gen_random_uuid(), 'a', 'h', 'set', %s)", document
         )
 
     def look(self) -> Checkpoint:
@@ -112,7 +115,9 @@ class Logbook:
 
     def rebuild(self, first: int, *, forget: bool) -> None:
         """Make the chain consistent from an entry on, and forget the checkpoints that would tell."""
-        dropped = f"DELETE FROM public.audit_checkpoints WHERE seq >= {first if forget else 10**9}"  # noqa: S608
+        dropped = (
+            f"DELETE FROM vault_etl.audit_checkpoints WHERE seq >= {first if forget else 10**9}"  # noqa: S608
+        )
         self.tamper(REBUILD.format(first=first), dropped)
 
 

@@ -111,7 +111,7 @@ def test_the_owner_changes_no_entry(shared: Scratch, role: str, statement: str) 
     """UPDATE, DELETE and TRUNCATE raise, for the owner and for the superuser."""
     append_committed(shared)
     with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="append only"):
-        shared.sql(f"{role}; {statement.format('public.audit_log')}")
+        shared.sql(f"{role}; {statement.format('vault_etl.audit_log')}")
 
 
 def test_a_request_has_one_entry_a_phase(shared: Scratch) -> None:

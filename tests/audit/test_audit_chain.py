@@ -41,7 +41,7 @@ def written(shared: Scratch) -> Scratch:
     """A log with an entry of every shape, and a copy of it."""
     for changes in ENTRIES:
         append_committed(shared, **changes)
-    shared.sql("CREATE TABLE public.as_written AS SELECT * FROM public.audit_log")
+    shared.sql("CREATE TABLE vault_etl.as_written AS SELECT * FROM vault_etl.audit_log")
     return shared
 
 
@@ -55,8 +55,8 @@ def chain(written: Scratch) -> Iterator[Scratch]:
 def test_an_empty_log_has_the_vaults_own_beginning(scratch: Scratch) -> None:
     """The head of a new vault is SHA-256(label and vault id), and no two vaults share it."""
     assert broken(scratch) == []
-    vault_id = scratch.value("SELECT vault_id FROM public.vault")
-    head = bytes(scratch.value("SELECT hash FROM public.audit_head"))
+    vault_id = scratch.value("SELECT vault_id FROM vault_etl.vault")
+    head = bytes(scratch.value("SELECT hash FROM vault_etl.audit_head"))
     assert head == hashlib.sha256(GENESIS + vault_id.bytes).digest()
 
 
@@ -126,7 +126,7 @@ def test_the_reader_reads_more_than_a_page(scratch: Scratch) -> None:
     scratch.sql(NO_QUOTA)
     with scratch.connect() as opened, opened.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM generate_series(1, 1999) AS i, public.audit_append("
+            "SELECT count(*) FROM generate_series(1, 1999) AS i, vault_etl.audit_append("
             " ('00000000-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid, 'intent', 'a', 'h', 'reveal',"
             " NULL, '{ip}', NULL, NULL, 'r', 'allowed', NULL)"
         )

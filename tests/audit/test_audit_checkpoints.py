@@ -18,7 +18,7 @@ from vault_etl.audit.postgres_checkpoints import PostgresCheckpoints
 Denied = psycopg2.errors.InsufficientPrivilege
 SHORTEST = b"\x30\x06\x02\x01\x01\x02\x01\x01"
 """A signature by its form."""
-STORE = "SELECT public.audit_checkpoint(%s, %s, %s, %s)"
+STORE = "SELECT vault_etl.audit_checkpoint(%s, %s, %s, %s)"
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_twenty_keys_a_day_are_for_each_login(logbook: Logbook) -> None:
 
 @pytest.mark.parametrize("role", ["ingest", "analyst"])
 @pytest.mark.parametrize(
-    "call", ["public.audit_signer()", "public.audit_checkpoint(0, 'x', 'x', 'x')"]
+    "call", ["vault_etl.audit_signer()", "vault_etl.audit_checkpoint(0, 'x', 'x', 'x')"]
 )
 def test_a_role_that_signs_nothing_stores_no_checkpoint(
     logbook: Logbook, role: str, call: str
@@ -181,7 +181,7 @@ def test_the_owner_takes_no_checkpoint_back(logbook: Logbook, table: str, statem
     logbook.set_policy("{}")
     logbook.look()
     with pytest.raises(Denied, match="append only"):
-        logbook.database.sql(f"SET ROLE vault_etl_owner; {statement.format(f'public.{table}')}")
+        logbook.database.sql(f"SET ROLE vault_etl_owner; {statement.format(f'vault_etl.{table}')}")
 
 
 @pytest.mark.parametrize("action", ["reveal", "reveal masked"])

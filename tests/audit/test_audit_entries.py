@@ -74,7 +74,7 @@ def test_a_denial_of_the_client_does_not_hide_the_role(shared: Scratch) -> None:
 
 def test_the_table_of_actions_is_the_programs(shared: Scratch) -> None:
     """The table has every action of the program, marks the accesses, and cannot be changed."""
-    rows = shared.sql("SELECT action, is_access FROM public.audit_actions")
+    rows = shared.sql("SELECT action, is_access FROM vault_etl.audit_actions")
     assert {a for a, _ in rows} >= set(Action)
     assert {a for a, look in rows if look} == ACCESS_ACTIONS
     for statement in (
@@ -83,7 +83,7 @@ def test_the_table_of_actions_is_the_programs(shared: Scratch) -> None:
         "TRUNCATE {}",
     ):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="append only"):
-            shared.sql(statement.format("public.audit_actions"))
+            shared.sql(statement.format("vault_etl.audit_actions"))
 
 
 @pytest.mark.parametrize(
@@ -197,12 +197,12 @@ def test_program_and_database_refuse_the_same_characters(shared: Scratch) -> Non
     """Every code point of Unicode is tried; the database takes each text that the program has cleaned."""
     in_database = shared.value(
         "SELECT array_agg(code) FROM generate_series(1, 1114111) AS code"
-        " WHERE code NOT BETWEEN 55296 AND 57343 AND NOT public.audit_is_text('a' || chr(code) || 'b', 3)"
+        " WHERE code NOT BETWEEN 55296 AND 57343 AND NOT vault_etl.audit_is_text('a' || chr(code) || 'b', 3)"
     )
     points = (code for code in range(1, 0x110000) if not 0xD800 <= code <= 0xDFFF)
     assert in_database == [code for code in points if HIDDEN.search(chr(code))]
     everything = "".join(f"a{chr(code)}" for code in range(0x110000))
-    assert shared.value("SELECT public.audit_is_text(%s, 5000000)", one_line(everything))
+    assert shared.value("SELECT vault_etl.audit_is_text(%s, 5000000)", one_line(everything))
 
 
 def test_the_table_refuses_a_malformed_entry_too(shared: Scratch) -> None:
@@ -220,7 +220,7 @@ def test_the_table_refuses_a_malformed_entry_too(shared: Scratch) -> None:
         with pytest.raises(psycopg2.errors.CheckViolation):
             shared.sql(
                 "BEGIN; SET LOCAL session_replication_role = replica;"  # noqa: S608 - the triggers off
-                f"UPDATE public.audit_log SET {change} WHERE seq = 1"
+                f"UPDATE vault_etl.audit_log SET {change} WHERE seq = 1"
             )
 
 
@@ -230,26 +230,26 @@ def test_the_table_refuses_a_malformed_entry_too(shared: Scratch) -> None:
         (
             "erase",
             (
-                "CALL public.commit_erase(gen_random_uuid(), 'a', %(t)s, %(r)s, NULL, NULL, 'r',"
+                "CALL vault_etl.commit_erase(gen_random_uuid(), 'a', %(t)s, %(r)s, NULL, NULL, 'r',"
                 " NULL, NULL, NULL, NULL, NULL, NULL)"
             ),
         ),
         (
             "erase",
             (
-                "CALL public.commit_erase(gen_random_uuid(), 'a', 'h', %(r)s, NULL, %(t)s, 'r',"
+                "CALL vault_etl.commit_erase(gen_random_uuid(), 'a', 'h', %(r)s, NULL, %(t)s, 'r',"
                 " NULL, NULL, NULL, NULL, NULL, NULL)"
             ),
         ),
         (
             "erase",
             (
-                "CALL public.commit_erase(gen_random_uuid(), 'a', 'h', %(r)s, NULL, NULL, %(t)s,"
+                "CALL vault_etl.commit_erase(gen_random_uuid(), 'a', 'h', %(r)s, NULL, NULL, %(t)s,"
                 " NULL, NULL, NULL, NULL, NULL, NULL)"
             ),
         ),
-        ("admin", "SELECT public.reveal_policy_set(gen_random_uuid(), 'a', 'h', %(t)s, '{}')"),
-        ("admin", "SELECT public.reveal_policy_set(gen_random_uuid(), %(t)s, 'h', 'r', '{}')"),
+        ("admin", "SELECT vault_etl.reveal_policy_set(gen_random_uuid(), 'a', 'h', %(t)s, '{}')"),
+        ("admin", "SELECT vault_etl.reveal_policy_set(gen_random_uuid(), %(t)s, 'h', 'r', '{}')"),
     ],
 )
 def test_the_functions_that_write_entries_check_them_alike(
@@ -258,7 +258,7 @@ def test_the_functions_that_write_entries_check_them_alike(
     """Each function that writes an entry refuses a malformed one, and its error shows no column."""
     record_id = uuid.UUID("00000000-0000-7000-8000-000000000001")
     shared.sql(
-        "INSERT INTO public.quarantine (record_id, reason_code, path) VALUES (%s, 'not_json', '$')"
+        "INSERT INTO vault_etl.quarantine (record_id, reason_code, path) VALUES (%s, 'not_json', '$')"
         " ON CONFLICT DO NOTHING",
         record_id,
     )

@@ -86,9 +86,9 @@ def test_a_flood_of_checkpoints_is_stopped(scratch: Scratch) -> None:
     """Checkpoints of an existing head, in the form of a signature, are as many as outcomes can be."""
     with pytest.raises(psycopg2.Error) as raised:
         scratch.sql(
-            "SELECT public.audit_checkpoint(0, h, '4byt', '\\x3006000000000000')"
+            "SELECT vault_etl.audit_checkpoint(0, h, '4byt', '\\x3006000000000000')"
             " FROM generate_series(1, 20000), (SELECT sha256('vault-etl/1/audit-genesis'::bytea"
-            " || uuid_send(v.vault_id)) AS h FROM public.audit_signer() AS v) AS genesis",
+            " || uuid_send(v.vault_id)) AS h FROM vault_etl.audit_signer() AS v) AS genesis",
             role="erase",
         )
     assert raised.value.pgcode == RATE_LIMITED
@@ -98,7 +98,7 @@ def test_a_flood_of_checkpoints_is_stopped(scratch: Scratch) -> None:
 def test_looks_are_limited_by_the_quota_alone(scratch: Scratch) -> None:
     """The quota of an hour may be used up at once; after that, each denial counts."""
     scratch.sql(
-        "SELECT public.reveal_policy_set(gen_random_uuid(), 'a', 'h', 's',"
+        "SELECT vault_etl.reveal_policy_set(gen_random_uuid(), 'a', 'h', 's',"
         """ '{"reveals_an_hour": 200, "purposes": {}}')"""
     )
     taken = flood(scratch, "reveal", 1000)
@@ -126,11 +126,11 @@ def test_the_command_says_how_long_to_wait(scratch: Scratch) -> None:
     request = AuditRequest(
         request_id=uuid.uuid4(), action=Action.KEYS_ROTATE, actor="a", host="h", reason="r"
     )
-    scratch.sql("INSERT INTO public.audit_rates VALUES ('test_rotate', 'entry', 'infinity')")
+    scratch.sql("INSERT INTO vault_etl.audit_rates VALUES ('test_rotate', 'entry', 'infinity')")
     with scratch.database("rotate") as database:
         log = PostgresAuditLog(database)
         with pytest.raises(RateLimitedError) as raised:
             log.intend(request)
         assert (raised.value.exit_code, raised.value.hint) == (75, "run it again in 1 s")
-        scratch.sql("UPDATE public.audit_rates SET paid_until = now() - interval '1 s'")
+        scratch.sql("UPDATE vault_etl.audit_rates SET paid_until = now() - interval '1 s'")
         log.intend(request)

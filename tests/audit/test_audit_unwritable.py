@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 
-import psycopg2
 import pytest
 
 from tests.kit.denials import APPEND, REVOKE
 from tests.kit.processes import fails
 from tests.kit.proxy import Call, FaultProxy
 from tests.kit.samples import a_record, stored_samples
+from tests.kit.sessions import connect
 from tests.kit.vault import Result, Vault
 
 
@@ -34,7 +34,7 @@ def test_without_the_right_to_append_nothing_is_decrypted(granted: Vault) -> Non
 def test_a_locked_log_is_not_waited_for_for_ever(loaded: Vault) -> None:
     """With the head of the log locked, a reveal gives up after ten seconds: 74, and no Decrypt."""
     with (
-        closing(psycopg2.connect(loaded.database_url("admin"))) as other,
+        closing(connect(loaded.database_url("admin"))) as other,
         other.cursor() as cursor,
         FaultProxy(loaded.endpoint) as kms,
     ):

@@ -14,7 +14,7 @@ from tests.kit.vault import Result, Vault
 from vault_etl.local.provision import EmulatorSession
 
 RAISE = """
-CREATE FUNCTION public.injected() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+CREATE FUNCTION vault_etl.injected() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN {body}; RETURN NEW; END $$
 """
 HANG_UP = "PERFORM pg_terminate_backend(pg_backend_pid())"
@@ -25,11 +25,11 @@ def trigger(vault: Vault, body: str, kind: str = "BEFORE INSERT ON audit_log") -
     """A trigger of the superuser that runs this code at each insert."""
     name = "CONSTRAINT TRIGGER" if "AFTER" in kind else "TRIGGER"
     vault.sql(RAISE.format(body=body))
-    vault.sql(f"CREATE {name} injected {kind} FOR EACH ROW EXECUTE FUNCTION public.injected()")
+    vault.sql(f"CREATE {name} injected {kind} FOR EACH ROW EXECUTE FUNCTION vault_etl.injected()")
     try:
         yield
     finally:
-        vault.sql("DROP FUNCTION public.injected() CASCADE")
+        vault.sql("DROP FUNCTION vault_etl.injected() CASCADE")
 
 
 def reveal(vault: Vault, record_id: str, kms: FaultProxy, **extra: str) -> Result:

@@ -26,8 +26,8 @@ from vault_etl.ingest.sources.postgres import PostgresFileSources
 
 Denied = psycopg2.errors.InsufficientPrivilege
 ARGUMENTS = "gen_random_uuid(), 'intent', 'a', 'h', 'keys rotate', NULL, '{}', NULL, NULL, 'r', 'allowed', NULL"
-ENTRY = f"public.audit_append({ARGUMENTS})"
-CALL = f"CALL public.commit_audit_append({ARGUMENTS}{', NULL' * 7})"
+ENTRY = f"vault_etl.audit_append({ARGUMENTS})"
+CALL = f"CALL vault_etl.commit_audit_append({ARGUMENTS}{', NULL' * 7})"
 VARIABLES = "a bigint; b bytea; c text; d text; e text; f timestamptz"
 
 HELD = {
@@ -44,7 +44,7 @@ HELD = {
     ),
     "called in a block": (
         f"DO $$ DECLARE {VARIABLES}; BEGIN"
-        f" CALL public.commit_audit_append({ARGUMENTS}, NULL, a, b, c, d, e, f); PERFORM pg_sleep(60); END $$"
+        f" CALL vault_etl.commit_audit_append({ARGUMENTS}, NULL, a, b, c, d, e, f); PERFORM pg_sleep(60); END $$"
     ),
 }
 IN_TRANSACTION = {
@@ -73,7 +73,7 @@ FORGED = {
             "CREATE FUNCTION pg_temp.commit_audit_append(x uuid) RETURNS void LANGUAGE plpgsql AS"
             f" $$ BEGIN PERFORM {ENTRY}; PERFORM pg_sleep(60); END $$;"
         ),
-        "SET search_path = pg_temp, public; SELECT pg_temp.commit_audit_append(NULL)",
+        "SET search_path = pg_temp, vault_etl; SELECT pg_temp.commit_audit_append(NULL)",
     ),
 }
 
@@ -139,7 +139,7 @@ def test_a_copy_does_not_pass_for_a_procedure_of_ours(shared: Scratch) -> None:
         with pytest.raises(Denied):
             cursor.copy_expert(
                 'COPY "commit_keys_init(" FROM STDIN (FORMAT binary)'
-                " WHERE public.keys_init(gen_random_uuid(), 'a', 'h', '[]')",
+                " WHERE vault_etl.keys_init(gen_random_uuid(), 'a', 'h', '[]')",
                 io.BytesIO(row),
             )
         honest(shared)
@@ -151,7 +151,7 @@ def test_functions_behind_a_procedure_refuse_other_callers(shared: Scratch) -> N
         "SELECT p.proname, p.oid::regproc || '(' || array_to_string(ARRAY("
         "  SELECT 'NULL::' || format_type(t, NULL) FROM unnest(p.proargtypes) AS t"
         "), ', ') || ')', a.grantee::regrole::text FROM pg_proc AS p, aclexplode(p.proacl) AS a"
-        " WHERE p.pronamespace = 'public'::regnamespace AND p.proname = ANY (%s)"
+        " WHERE p.pronamespace = 'vault_etl'::regnamespace AND p.proname = ANY (%s)"
         " AND a.grantee <> p.proowner",
         sorted(COMMITS),
     )
@@ -184,11 +184,11 @@ BUSY = (
 def test_a_client_that_reads_nothing_holds_up_no_other(scratch: Scratch, sent: str) -> None:
     """A session that cannot send would keep its locks: it is sent nothing, or loses its connection."""
     scratch.sql(
-        "ALTER FUNCTION public.audit_hash(public.audit_log) RENAME TO audit_hash_of_it;"
-        "CREATE FUNCTION public.audit_hash(entry public.audit_log) RETURNS bytea LANGUAGE plpgsql AS $$"
+        "ALTER FUNCTION vault_etl.audit_hash(vault_etl.audit_log) RENAME TO audit_hash_of_it;"
+        "CREATE FUNCTION vault_etl.audit_hash(entry vault_etl.audit_log) RETURNS bytea LANGUAGE plpgsql AS $$"
         f" BEGIN IF entry.login = 'test_reveal' THEN {sent}; END IF;"
-        " RETURN public.audit_hash_of_it(entry); END $$;"
-        "GRANT EXECUTE ON FUNCTION public.audit_hash(public.audit_log) TO vault_etl_owner"
+        " RETURN vault_etl.audit_hash_of_it(entry); END $$;"
+        "GRANT EXECUTE ON FUNCTION vault_etl.audit_hash(vault_etl.audit_log) TO vault_etl_owner"
     )
     with session(scratch, "reveal") as attacker:
         with attacker.cursor() as cursor:
@@ -255,9 +255,9 @@ def test_an_idle_session_stops_no_load_of_a_file(scratch: Scratch) -> None:
     """A compromised worker that asks for a source, and stays in its transaction, is refused."""
     with scratch.connect("ingest") as attacker, attacker.cursor() as cursor:
         for asked in (
-            "SELECT public.file_source('\\x00')",
-            "SELECT public.file_load_reached(gen_random_uuid(), gen_random_uuid(), 1, '\\x00')",
-            "SELECT public.file_load_whole(gen_random_uuid(), gen_random_uuid(), '{}')",
+            "SELECT vault_etl.file_source('\\x00')",
+            "SELECT vault_etl.file_load_reached(gen_random_uuid(), gen_random_uuid(), 1, '\\x00')",
+            "SELECT vault_etl.file_load_whole(gen_random_uuid(), gen_random_uuid(), '{}')",
         ):
             with pytest.raises(Denied):
                 cursor.execute(asked)
@@ -281,4 +281,4 @@ def test_a_long_list_is_refused_before_the_lock(shared: Scratch, role: str, call
     with shared.connect() as holder, holder.cursor() as cursor:
         cursor.execute("LOCK TABLE key_fence, file_loads IN SHARE MODE")
         with pytest.raises(psycopg2.errors.InvalidParameterValue):
-            shared.sql(f"CALL public.{call.format(many)}", role=role)
+            shared.sql(f"CALL vault_etl.{call.format(many)}", role=role)

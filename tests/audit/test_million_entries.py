@@ -199,8 +199,8 @@ def test_a_query_of_the_log_reads_a_few_pages(million: Scratch) -> None:
                 called |= some
     assert {name: count for name, count in read.items() if count > MAX_PAGES} == {}
     readers = million.sql(
-        "SELECT proname::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosrc ~ %s",
-        rf"(FROM|JOIN|INTO|UPDATE)\s+public\.({READS_IT})\M",
+        "SELECT proname::text FROM pg_proc WHERE pronamespace = 'vault_etl'::regnamespace AND prosrc ~ %s",
+        rf"(FROM|JOIN|INTO|UPDATE)\s+vault_etl\.({READS_IT})\M",
     )
     assert {name for (name,) in readers} - called == OF_SEGMENTS
 

@@ -68,7 +68,7 @@ COLUMNS: Final = """
 SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
 WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum
 """
-TAMPER: Final = "UPDATE public.audit_log SET reason = 'y' WHERE seq = 9"
+TAMPER: Final = "UPDATE vault_etl.audit_log SET reason = 'y' WHERE seq = 9"
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def freed(written: Logbook) -> Iterator[tuple[Logbook, connection]]:
         with copy.database("re-encrypt") as database:
             assert PostgresKeyStore(database).add_first_keys(rotate_request(), token_keys(1))
         with opened.cursor() as cursor:
-            cursor.execute(FREE, {"tables": [f"public.{table}" for table in TABLES]})
+            cursor.execute(FREE, {"tables": [f"vault_etl.{table}" for table in TABLES]})
         opened.commit()
         yield Logbook(copy, written.signer), opened
 
@@ -89,18 +89,18 @@ def test_junk_of_the_owner_stops_no_check(freed: tuple[Logbook, connection], tab
     log, opened = freed
     opened.rollback()
     with opened.cursor() as cursor:
-        cursor.execute(COLUMNS, (f"public.{table}",))
+        cursor.execute(COLUMNS, (f"vault_etl.{table}",))
         columns = cursor.fetchall()
         cases = [
             statement
             for column, kind in columns
             for junk in JUNK[kind]
             for statement in (
-                f"UPDATE public.{table} SET {column} = {junk}",  # noqa: S608
-                f"INSERT INTO public.{table} ({column}) VALUES ({junk})",  # noqa: S608
+                f"UPDATE vault_etl.{table} SET {column} = {junk}",  # noqa: S608
+                f"INSERT INTO vault_etl.{table} ({column}) VALUES ({junk})",  # noqa: S608
             )
         ]
-        for case in (*cases, f"DELETE FROM public.{table}"):  # noqa: S608
+        for case in (*cases, f"DELETE FROM vault_etl.{table}"):  # noqa: S608
             cursor.execute(case)
             _prove(log, cursor)
             cursor.execute(TAMPER)

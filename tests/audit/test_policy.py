@@ -102,7 +102,7 @@ def test_a_denied_intent_discloses_nothing(log: Logbook) -> None:
     log.set_policy(json.dumps({**POLICY, "reveals_an_hour": 0}))
     seq = append_committed(log.database)
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-        log.database.sql("SELECT * FROM public.audit_disclose(%s)", seq, role="reveal")
+        log.database.sql("SELECT * FROM vault_etl.audit_disclose(%s)", seq, role="reveal")
 
 
 def test_a_client_cannot_allow_itself(log: Logbook) -> None:
@@ -158,11 +158,11 @@ def test_a_policy_that_postgres_does_not_take_changes_nothing(log: Logbook) -> N
 @pytest.mark.parametrize(
     "statement",
     [
-        "INSERT INTO public.reveal_policies VALUES (1, '{}')",
-        "UPDATE public.reveal_policies SET document = '{}'",
-        "DELETE FROM public.reveal_policies",
-        "TRUNCATE public.reveal_policies",
-        "SELECT public.reveal_policy_set(gen_random_uuid(), 'a', 'h', 'r', '{}')",
+        "INSERT INTO vault_etl.reveal_policies VALUES (1, '{}')",
+        "UPDATE vault_etl.reveal_policies SET document = '{}'",
+        "DELETE FROM vault_etl.reveal_policies",
+        "TRUNCATE vault_etl.reveal_policies",
+        "SELECT vault_etl.reveal_policy_set(gen_random_uuid(), 'a', 'h', 'r', '{}')",
         "SET ROLE vault_etl_owner",
     ],
 )

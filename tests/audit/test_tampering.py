@@ -57,7 +57,7 @@ def test_a_changed_column_with_a_new_hash_is_named(log: Logbook, seq: int) -> No
     """An entry with a new hash is not the entry that its checkpoint signs, or that the next entry follows."""
     log.tamper(
         f"UPDATE audit_log SET reason = 'another' WHERE seq = {seq}",  # noqa: S608
-        f"UPDATE audit_log AS l SET hash = public.audit_hash(l) WHERE seq = {seq}",  # noqa: S608
+        f"UPDATE audit_log AS l SET hash = vault_etl.audit_hash(l) WHERE seq = {seq}",  # noqa: S608
     )
     named(log.prove(), 8)
 
@@ -81,7 +81,7 @@ def test_an_inserted_entry_is_named(log: Logbook) -> None:
         "UPDATE audit_log SET seq = seq + 1 WHERE seq >= 6",
         f"INSERT INTO audit_log ({COLUMNS}) SELECT 6{COLUMNS[3:]} FROM audit_log WHERE seq = 5",  # noqa: S608
         "UPDATE audit_log SET prev_hash = (SELECT hash FROM audit_log WHERE seq = 5) WHERE seq = 6",
-        "UPDATE audit_log AS l SET hash = public.audit_hash(l) WHERE seq = 6",
+        "UPDATE audit_log AS l SET hash = vault_etl.audit_hash(l) WHERE seq = 6",
         "UPDATE audit_head SET seq = seq + 1",
     )
     named(log.prove(), 6, "not the one that its checkpoint signs")

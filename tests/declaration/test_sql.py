@@ -8,7 +8,7 @@ import pytest
 from tests.kit.declarations import DEFAULT, TWO_EVENTS
 from tests.kit.scratch import Scratch
 from vault_etl.declaration.sql import rendered, sql_blocks
-from vault_etl.declaration.sql_names import _KEYWORDS, SqlEvent, SqlName, literal
+from vault_etl.declaration.sql_names import KEYWORDS, SqlEvent, SqlName, literal
 from vault_etl.platform.resources import blocks
 
 TEMPLATE = """\
@@ -64,7 +64,7 @@ def test_the_key_words_are_those_of_the_server(shared: Scratch) -> None:
     (words,) = zip(
         *shared.sql("SELECT word FROM pg_get_keywords() WHERE catcode <> 'U'"), strict=True
     )
-    assert set(words) <= _KEYWORDS
+    assert set(words) <= KEYWORDS
 
 
 def test_blocks_without_a_template_are_those_of_the_file() -> None:

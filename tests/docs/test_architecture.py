@@ -38,7 +38,7 @@ def names_in(file: Path) -> set[str]:
     """The classes and functions of a module, methods too; the functions of an SQL file."""
     text = file.read_text(encoding="utf-8")
     if file.suffix == ".sql":
-        return set(re.findall(r"FUNCTION public\.(\w+)", text))
+        return set(re.findall(r"FUNCTION vault_etl\.(\w+)", text))
     return {
         node.name
         for node in ast.walk(ast.parse(text))

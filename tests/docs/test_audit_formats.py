@@ -163,8 +163,8 @@ def test_postgres_hashes_the_entry_of_the_page_alike(bare_vault: Vault) -> None:
     """The function that writes the log makes the page's hash of the page's entry."""
     section = "audit entry"
     ((hash_, genesis),) = bare_vault.sql(
-        "SELECT public.audit_hash(jsonb_populate_record("
-        " NULL::public.audit_log, %s::jsonb)), sha256(%s || uuid_send(%s::uuid))",
+        "SELECT vault_etl.audit_hash(jsonb_populate_record("
+        " NULL::vault_etl.audit_log, %s::jsonb)), sha256(%s || uuid_send(%s::uuid))",
         json.dumps(
             {
                 "seq": EXAMPLES.getint(section, "seq"),
@@ -186,12 +186,12 @@ def test_a_reader_of_the_page_alone_proves_a_real_log(vault: Vault) -> None:
     """A log that the commands wrote holds together under this file's own hash, from its genesis on."""
     vault.send(['{"user_id": "u", "device_type": "ios", "ip": "192.0.2.1", "device_id": "d"}'])
     vault.ok("ingest", "ingest")
-    ((record_id,),) = vault.sql("SELECT record_id FROM public.user_logins")
+    ((record_id,),) = vault.sql("SELECT record_id FROM vault_etl.user_logins")
     vault.ok("reveal", "reveal", str(record_id), "--reason", "Prüfung № 1", "--ticket", "T-1")
-    ((vault_id,),) = vault.sql("SELECT vault_id FROM public.vault", role="audit")
+    ((vault_id,),) = vault.sql("SELECT vault_id FROM vault_etl.vault", role="audit")
     entries = vault.sql(
         f"SELECT hash, seq, logged_at, {', '.join(_COLUMNS)}"  # noqa: S608 - names of ours
-        " FROM public.audit_log ORDER BY seq",
+        " FROM vault_etl.audit_log ORDER BY seq",
         role="audit",
     )
     assert len(entries) >= 4

@@ -11,7 +11,7 @@ from vault_etl.doctor.status import Commits
 from vault_etl.records.fenced_writes import KeysChanged, Loaded, WriteKeys
 from vault_etl.records.months import sent_at
 
-COUNT = "SELECT public.ingest_committed(%s, NULL)"
+COUNT = "SELECT vault_etl.ingest_committed(%s, NULL)"
 OLD = "INSERT INTO ingest_commits VALUES (now() - make_interval(mins => %s), 'gone', 1, 1, now(), NULL)"
 
 

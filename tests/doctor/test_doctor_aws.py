@@ -122,7 +122,7 @@ def test_an_unsuitable_queue_is_a_fault(vault: Vault, name: str) -> None:
 
 def test_a_kms_that_ignores_contexts_is_a_fault(vault: Vault) -> None:
     """Such a KMS unwraps a token key under any context."""
-    stored = {str(key_id) for (key_id,) in vault.sql("SELECT key_id FROM public.data_keys")}
+    stored = {str(key_id) for (key_id,) in vault.sql("SELECT key_id FROM vault_etl.data_keys")}
 
     def gullible(call: Call) -> Answer:
         if call.operation != "Decrypt":

@@ -61,8 +61,8 @@ def test_a_missing_queue_setting_is_no_fault(loaded: Vault) -> None:
 def test_an_unsigned_log_is_a_fault_after_a_day(vault: Vault) -> None:
     """A signature removes the fault."""
     vault.sql(
-        "SET session_replication_role = replica; DELETE FROM public.audit_checkpoints;"
-        " UPDATE public.audit_log SET logged_at = logged_at - interval '2 days'"
+        "SET session_replication_role = replica; DELETE FROM vault_etl.audit_checkpoints;"
+        " UPDATE vault_etl.audit_log SET logged_at = logged_at - interval '2 days'"
     )
     assert "not signed, the oldest for 2 days" in only(vault, "audit", "audit_log")
     vault.ok("audit", "audit", "checkpoint")

@@ -71,8 +71,8 @@ def test_a_database_that_is_not_utf8_is_refused(loaded: Vault) -> None:
 def test_a_pending_migration_is_named_and_later_checks_are_not_run(bare_vault: Vault) -> None:
     """Checks that rest on the tables are not run."""
     ((last,),) = bare_vault.sql(
-        "DELETE FROM public.vault_etl_migrations WHERE name ="
-        " (SELECT max(name) FROM public.vault_etl_migrations) RETURNING name"
+        "DELETE FROM vault_etl.migrations WHERE name ="
+        " (SELECT max(name) FROM vault_etl.migrations) RETURNING name"
     )
     assert last in only(bare_vault, "audit", "migrations")
     found = lines(bare_vault, "audit", code=78)
@@ -85,7 +85,7 @@ def test_a_month_without_a_partition_is_named(vault: Vault) -> None:
     ((month,),) = vault.sql(
         "SELECT to_char(now() AT TIME ZONE 'UTC' + interval '1 month', 'YYYY_MM')"
     )
-    vault.sql(f"ALTER TABLE public.user_logins DETACH PARTITION public.user_logins_{month}")
+    vault.sql(f"ALTER TABLE vault_etl.user_logins DETACH PARTITION vault_etl.user_logins_{month}")
     found = wrong(vault, "analyst")
     assert set(found) == {"partitions", "schema"}
     assert month.replace("_", "-") in found["partitions"]["detail"]
@@ -94,8 +94,8 @@ def test_a_month_without_a_partition_is_named(vault: Vault) -> None:
 
 def test_a_row_in_the_fence_is_found(vault: Vault) -> None:
     """A role that may not read the table finds the row as well."""
-    vault.sql("ALTER TABLE public.key_fence DROP CONSTRAINT key_fence_check")
-    vault.sql("INSERT INTO public.key_fence VALUES (true)")
+    vault.sql("ALTER TABLE vault_etl.key_fence DROP CONSTRAINT key_fence_check")
+    vault.sql("INSERT INTO vault_etl.key_fence VALUES (true)")
     found = wrong(vault, "analyst")
     assert set(found) == {"fence", "schema"}
     assert "key_fence is not empty" in found["fence"]["detail"]

@@ -27,7 +27,7 @@ def test_missing_token_keys_are_one_fault(bare_vault: Vault) -> None:
 def test_a_generation_that_is_not_whole_is_damage(vault: Vault) -> None:
     """Here one field's key was retired by hand."""
     vault.sql(
-        "UPDATE public.data_keys SET state = 'decrypt_only' WHERE purpose = 'token' AND field = 'ip'"
+        "UPDATE vault_etl.data_keys SET state = 'decrypt_only' WHERE purpose = 'token' AND field = 'ip'"
     )
     found = wrong(vault, "reveal")
     assert set(found) - {"kms_contexts"} == {"token_keys", "key_changes"}
@@ -40,7 +40,7 @@ def test_a_key_that_no_entry_explains_is_named(vault: Vault) -> None:
     planted = {"ip": 1, "device_id": 2}
     for field, key_id in planted.items():
         vault.sql(
-            "INSERT INTO public.data_keys (key_id, purpose, field, generation, state, kms_key_arn,"
+            "INSERT INTO vault_etl.data_keys (key_id, purpose, field, generation, state, kms_key_arn,"
             " wrapped_key, fingerprint) VALUES (%s, 'token', %s, 2, 'pending', %s, 'x', '8 bytes!')",
             key_id,
             field,
@@ -74,7 +74,7 @@ def test_an_abandoned_token_rotation_is_a_fault_after_a_day(vault: Vault) -> Non
         }
         for key_id, field in ((1, "ip"), (2, "device_id"))
     ]
-    begin = "CALL public.commit_token_keys_begin(gen_random_uuid(), 'a', 'h', %s, NULL)"
+    begin = "CALL vault_etl.commit_token_keys_begin(gen_random_uuid(), 'a', 'h', %s, NULL)"
     vault.sql(begin, json.dumps(keys), role="re-encrypt")
     assert "generation 2 pending" in lines(vault, "rotate", code=0)["token_keys"]["detail"]
     vault.grow_older(DAY + dt.timedelta(hours=1))
@@ -121,14 +121,14 @@ def test_a_key_wrapped_by_an_untrusted_kms_key_is_a_fault(vault: Vault) -> None:
     found = wrong(vault, "audit", {"VAULT_ETL_TRUSTED_KEY_ARNS": arns["data"]})
     assert set(found) <= {"trusted_keys", "kms_contexts"}  # who may open keys is refused one, too
     assert "2 token keys" in found["trusted_keys"]["detail"]
-    vault.sql("UPDATE public.data_keys SET kms_key_arn = %s", arns["data"])
+    vault.sql("UPDATE vault_etl.data_keys SET kms_key_arn = %s", arns["data"])
     assert set(wrong(vault, "ingest")) == {"trusted_keys", "key_changes", "kms_contexts"}
 
 
 def test_a_damaged_token_key_is_a_fault(vault: Vault) -> None:
     """The key is damaged, which is not a missing right of this role."""
     vault.sql(
-        "UPDATE public.data_keys SET wrapped_key = set_bit(wrapped_key, bit_length(wrapped_key) - 1,"
+        "UPDATE vault_etl.data_keys SET wrapped_key = set_bit(wrapped_key, bit_length(wrapped_key) - 1,"
         " 1 - get_bit(wrapped_key, bit_length(wrapped_key) - 1)) WHERE purpose = 'token'"
     )
     found = wrong(vault, "ingest")
@@ -148,13 +148,13 @@ def test_what_is_counted_as_it_is_written_is_compared_with_all_rows(vault: Vault
             "the kept counts are those of all rows"
         )
     ((month, ip),) = vault.sql(
-        "SELECT tableoid::regclass::text, public.ciphertext_key_id(ip_ciphertext) FROM user_logins"
+        "SELECT tableoid::regclass::text, vault_etl.ciphertext_key_id(ip_ciphertext) FROM user_logins"
         " WHERE ip_ciphertext IS NOT NULL"
     )
-    vault.sql(f"UPDATE public.{month} SET ip_ciphertext = NULL")  # noqa: S608
+    vault.sql(f"UPDATE vault_etl.{month} SET ip_ciphertext = NULL")  # noqa: S608
     told = vault.run("audit", "doctor", "--deep")
     assert told.code == 78
     assert f"ip {ip} in " in told.stdout
     assert "0, kept 1" in told.stdout
-    vault.sql("SELECT public.recount_values()")
+    vault.sql("SELECT vault_etl.recount_values()")
     vault.ok("audit", "doctor", "--deep")

@@ -7,12 +7,12 @@ import datetime as dt
 import re
 from typing import Any
 
-import psycopg2
 import pytest
 
 from tests.kit.doctor import NOWHERE
 from tests.kit.events import events
 from tests.kit.processes import on_terminal
+from tests.kit.sessions import connect
 from tests.kit.vault import Vault, emulator_session
 
 SECTIONS = [
@@ -67,10 +67,10 @@ def test_one_role_sees_every_section(loaded: Vault) -> None:
 @pytest.mark.parametrize("sent", ["20000-01-01", "0044-03-15 BC", "-infinity", "infinity"])
 def test_a_time_of_a_changed_worker_stops_no_status(loaded: Vault, sent: str) -> None:
     """A time outside of record ids is stored as unknown; a valid time is kept to the second."""
-    loaded.sql("SELECT public.ingest_committed(1, %s::timestamptz)", sent, role="ingest")
+    loaded.sql("SELECT vault_etl.ingest_committed(1, %s::timestamptz)", sent, role="ingest")
     code, found = sections(loaded, "audit")
     assert (code, found["lag"]["newest_sent"]) == (0, None)
-    loaded.sql("SELECT public.ingest_committed(1, now())", role="ingest")
+    loaded.sql("SELECT vault_etl.ingest_committed(1, now())", role="ingest")
     _, found = sections(loaded, "audit")
     assert dt.datetime.fromisoformat(found["lag"]["newest_sent"]).microsecond == 0
 
@@ -79,7 +79,7 @@ def test_a_worker_is_counted_and_its_session_is_seen(quick: Vault) -> None:
     """Every role sees the commit at once, and the active session of the worker's login."""
     _, before = sections(quick, "analyst")
     quick.send(events(3))
-    with contextlib.closing(psycopg2.connect(quick.database_url("ingest"))):
+    with contextlib.closing(connect(quick.database_url("ingest"))):
         quick.ok("ingest", "ingest")
         _, after = sections(quick, "analyst")
     assert after["commits"]["messages"] == before["commits"].get("messages", 0) + 3

@@ -29,7 +29,7 @@ from vault_etl.records.messages import SealedRecord
 from vault_etl.rotation.ranges import Swap
 
 ERASE = (
-    "SELECT records, bodies, seq FROM public.erase("
+    "SELECT records, bodies, seq FROM vault_etl.erase("
     "gen_random_uuid(), 'a', 'h', %(record_id)s, %(user_id)s, NULL, 'a test')"
 )
 FORGOTTEN = (
@@ -119,7 +119,9 @@ def test_it_is_read_committed_or_nothing(scratch: Scratch, keys: WriteKeys, leve
 
 
 @pytest.mark.parametrize(("record_id", "user_id"), [(None, None), (uuid.UUID(int=1), "ann")])
-@pytest.mark.parametrize("call", [ERASE, "SELECT public.erase_preview(%(record_id)s, %(user_id)s)"])
+@pytest.mark.parametrize(
+    "call", [ERASE, "SELECT vault_etl.erase_preview(%(record_id)s, %(user_id)s)"]
+)
 def test_it_is_of_one_record_or_of_one_user(
     scratch: Scratch, call: str, record_id: uuid.UUID | None, user_id: str | None
 ) -> None:
@@ -137,7 +139,7 @@ def test_it_takes_the_fence_before_it_touches_a_row(scratch: Scratch, keys: Writ
     (record,) = stored(scratch, keys)
     held = "SELECT count(*) FROM pg_locks WHERE relation = 'user_logins'::regclass AND granted"
     with scratch.connect("rotate") as closing, closing.cursor() as cursor:
-        cursor.execute("LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE")
+        cursor.execute("LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE")
         with in_the_way(scratch, lambda: erased(scratch, RecordTarget(record.record_id))):
             assert scratch.value(held) == 0
             closing.commit()
@@ -151,11 +153,11 @@ def test_it_holds_off_changes_of_keys_and_no_loader(scratch: Scratch, keys: Writ
         cursor.execute(ERASE, of(record))
         with pytest.raises(psycopg2.errors.LockNotAvailable):
             scratch.sql(
-                "BEGIN; LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE NOWAIT",
+                "BEGIN; LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE NOWAIT",
                 role="rotate",
             )
         scratch.sql(
-            "BEGIN; LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE NOWAIT", role="ingest"
+            "BEGIN; LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE NOWAIT", role="ingest"
         )
         assert len(stored(scratch, keys, 3)) == 3
 
@@ -267,12 +269,12 @@ def test_the_row_stays_for_a_message_that_comes_again(scratch: Scratch, keys: Wr
 def test_a_log_that_somebody_locks_stops_it(scratch: Scratch, keys: WriteKeys) -> None:
     """It gives up after ten seconds, three times, and nothing is erased; the fence is free again."""
     (record,) = stored(scratch, keys)
-    scratch.sql("ALTER FUNCTION public.erase SET lock_timeout = '100ms'")
+    scratch.sql("ALTER FUNCTION vault_etl.erase SET lock_timeout = '100ms'")
     with scratch.connect() as other, other.cursor() as cursor:
         cursor.execute("LOCK TABLE audit_turn IN EXCLUSIVE MODE")
         with pytest.raises(VaultEtlError, match="a lock was not granted in time"):
             erased(scratch, RecordTarget(record.record_id))
     assert not scratch.value(FORGOTTEN, record.record_id)
     scratch.sql(
-        "BEGIN; LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE NOWAIT", role="rotate"
+        "BEGIN; LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE NOWAIT", role="rotate"
     )

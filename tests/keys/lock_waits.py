@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-import psycopg2
-
+from tests.kit.sessions import connect
 from tests.kit.vault import Vault
 from tests.kit.waiting import until
 
@@ -17,7 +16,7 @@ from tests.kit.waiting import until
 def holding(vault: Vault, statement: str) -> Iterator[Any]:
     """A transaction of another session, which is committed at the end of the block."""
     with (
-        closing(psycopg2.connect(vault.database_url("admin"))) as connection,
+        closing(connect(vault.database_url("admin"))) as connection,
         connection,
         connection.cursor() as cursor,
     ):

@@ -21,12 +21,12 @@ from vault_etl.rotation.postgres import PostgresDataRotations
 
 LIMIT: Final = 10_000
 MAKE = f"""
-INSERT INTO public.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, expires_at)
+INSERT INTO vault_etl.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, expires_at)
 SELECT %s + i, %s, '{ARN}', decode(repeat('ab', 184), 'hex'), '8 bytes!', clock_timestamp() + %s::interval
 FROM generate_series(1, %s) AS i
 """  # noqa: S608 - a constant
 OLD = f"""
-INSERT INTO public.data_keys (
+INSERT INTO vault_etl.data_keys (
     key_id, field, kms_key_arn, wrapped_key, fingerprint, created_at, created_by, expires_at
 )
 SELECT 3000000 + i, 'ip', '{ARN}', 'w', '8 bytes!', now() - interval '26 hours', 'test_ingest',
@@ -100,7 +100,7 @@ def test_an_old_transaction_makes_no_old_keys(scratch: Scratch) -> None:
     with scratch.connect("ingest") as opened, opened.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(0.01)")
         cursor.execute(MAKE, (0, "ip", "1 hour", 1))
-        cursor.execute("SELECT bool_and(created_at > now()) FROM public.data_keys")
+        cursor.execute("SELECT bool_and(created_at > now()) FROM vault_etl.data_keys")
         assert cursor.fetchall() == [(True,)]
 
 
@@ -141,6 +141,6 @@ def test_a_rotation_at_the_limit_holds_up_no_writer(full: Scratch, *, whole: boo
         assert looks.result() > 0
     assert len(set(retired)) == 3 * LIMIT + 10_001  # type: ignore[call-overload]
     assert set(full.key_states().values()) == {"decrypt_only"}
-    changed = full.sql("SELECT count(*) FROM public.key_changes GROUP BY seq ORDER BY seq")
+    changed = full.sql("SELECT count(*) FROM vault_etl.key_changes GROUP BY seq ORDER BY seq")
     assert [count for (count,) in changed] == [5_000, 5_000, 1, 3 * LIMIT]
-    assert full.sql("SELECT * FROM public.unexplained_keys(NULL)", role="audit") == []
+    assert full.sql("SELECT * FROM vault_etl.unexplained_keys(NULL)", role="audit") == []

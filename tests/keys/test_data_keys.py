@@ -39,7 +39,7 @@ def insert(database: Scratch, purpose: str = "token", **columns: object) -> int:
     expires = ", expires_at" if data and "expires_at" not in columns else ""
     lease = ", now() + interval '24 hours'" if expires else ""
     database.sql(
-        f"INSERT INTO public.data_keys ({', '.join(values)}{expires})"  # noqa: S608
+        f"INSERT INTO vault_etl.data_keys ({', '.join(values)}{expires})"  # noqa: S608
         f" VALUES ({', '.join(['%s'] * len(values))}{lease})",
         *values.values(),
     )
@@ -48,7 +48,11 @@ def insert(database: Scratch, purpose: str = "token", **columns: object) -> int:
 
 def change(database: Scratch, key_id: int, assignments: str, role: str = "admin") -> None:
     """UPDATE one key."""
-    database.sql(f"UPDATE public.data_keys SET {assignments} WHERE key_id = %s", key_id, role=role)  # noqa: S608
+    database.sql(
+        f"UPDATE vault_etl.data_keys SET {assignments} WHERE key_id = %s",  # noqa: S608
+        key_id,
+        role=role,
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +114,7 @@ def test_a_lease_is_a_day_at_most(shared: Scratch, lease: str) -> None:
     """Ingest cannot give itself a data key without an end, or one that lasts longer than a day."""
     with pytest.raises(psycopg2.errors.CheckViolation):
         shared.sql(
-            "INSERT INTO public.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint,"  # noqa: S608
+            "INSERT INTO vault_etl.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint,"  # noqa: S608
             f" expires_at) VALUES (1, 'ip', 'a', 'b', '8 bytes!', {lease})",
             role="ingest",
         )
@@ -206,7 +210,7 @@ def test_the_fence_is_always_empty(shared: Scratch) -> None:
     """No row goes into `key_fence`: the table exists for its lock."""
     for value in ("true", "false"):
         with pytest.raises(psycopg2.errors.CheckViolation):
-            shared.sql(f"INSERT INTO public.key_fence VALUES ({value})", role="ingest")  # noqa: S608
+            shared.sql(f"INSERT INTO vault_etl.key_fence VALUES ({value})", role="ingest")  # noqa: S608
 
 
 @pytest.mark.parametrize("length", [0, 6_145])

@@ -33,7 +33,7 @@ def test_a_batch_that_passed_the_fence_is_waited_for(filled: Vault) -> None:
     """Its row is committed before the count: the lease ran out meanwhile, and the key is needed."""
     key_id = expired_key(filled)
     stored = b"\x01" + key_id.to_bytes(4, "big") + bytes(44)
-    with holding(filled, "LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE") as cursor:
+    with holding(filled, "LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE") as cursor:
         process = start(filled, "rotate", "keys", "destroy", str(key_id), "--yes")
         waits(filled, process)
         cursor.execute("UPDATE user_logins SET ip_ciphertext = %s", (stored,))
@@ -45,7 +45,7 @@ def test_the_end_waits_for_the_fence(filled: Vault) -> None:
     """The state changes behind the fence, as with every change of a key."""
     key_id = data_key(filled, "ip")
     filled.ok("re-encrypt", "keys", "rotate", "--yes")
-    with holding(filled, "LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE"):
+    with holding(filled, "LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE"):
         process = start(filled, "rotate", "keys", "destroy", str(key_id), "--yes")
         waits(filled, process)
         assert filled.sql(STATE, key_id) == [LEFT]
@@ -56,7 +56,7 @@ def test_loaders_continue_during_the_count(filled: Vault) -> None:
     """Another session's lock on the table holds up the count, and an ingest passes the fence meanwhile."""
     key_id = data_key(filled, "ip")
     filled.ok("re-encrypt", "keys", "rotate", "--yes")
-    with holding(filled, "LOCK TABLE public.quarantine IN ACCESS EXCLUSIVE MODE"):
+    with holding(filled, "LOCK TABLE vault_etl.quarantine IN ACCESS EXCLUSIVE MODE"):
         process = start(filled, "rotate", "keys", "destroy", str(key_id), "--yes")
         waits(filled, process)
         filled.send(events(2))

@@ -102,7 +102,7 @@ def test_a_killed_destroy_is_finished_by_the_next_run(cut_over: Vault) -> None:
 def test_old_tokens_go_behind_the_fence(cut_over: Vault) -> None:
     """A cut-over or a beginning rotation, which holds the fence, has no row change under it."""
     key_id = token_keys(cut_over, 1)[0]
-    with holding(cut_over, "LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE"):
+    with holding(cut_over, "LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE"):
         process = start(cut_over, "rotate", "keys", "destroy", str(key_id), "--yes")
         waits(cut_over, process)
         assert cut_over.sql("SELECT count(next_masked_ip) FROM user_logins") == [(5,)]

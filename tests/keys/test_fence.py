@@ -147,7 +147,7 @@ def test_retiring_waits_for_an_open_batch_and_tries_again(
     """With a loader behind the fence for 2.3 s, retiring gives up after 2 s, tries again, and succeeds."""
     with scratch.connect("ingest") as loading, scratch.database("rotate") as database:
         with loading.cursor() as cursor:
-            cursor.execute("LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE")
+            cursor.execute("LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE")
         still: list[dict[int, str]] = []
 
         def release() -> None:
@@ -170,7 +170,7 @@ def test_a_batch_waits_for_an_open_retirement_and_sees_it(
     fields = list(FIELDS)
     with scratch.connect() as retiring, retiring.cursor() as cursor:
         cursor.execute(
-            "SELECT public.data_keys_retire(gen_random_uuid(), 'a', 'h', %s::text[], false)",
+            "SELECT vault_etl.data_keys_retire(gen_random_uuid(), 'a', 'h', %s::text[], false)",
             (fields,),
         )
         timer = threading.Timer(0.3, retiring.commit)
@@ -182,13 +182,13 @@ def test_a_batch_waits_for_an_open_retirement_and_sees_it(
 def test_batches_do_not_wait_for_each_other(scratch: Scratch, keys: WriteKeys) -> None:
     """Any number of loaders hold the fence at once."""
     with scratch.connect("ingest") as other, other.cursor() as cursor:
-        cursor.execute("LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE")
+        cursor.execute("LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE")
         assert not _refused(scratch, keys)
 
 
 def test_only_roles_that_change_keys_can_close_the_fence(scratch: Scratch) -> None:
     """Ingest opens the fence and cannot close it; rotate and re-encrypt can; no other role touches it."""
-    closed = "BEGIN; SET LOCAL lock_timeout = '1s'; LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE"
+    closed = "BEGIN; SET LOCAL lock_timeout = '1s'; LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE"
     scratch.sql(closed, role="rotate")
     scratch.sql(closed, role="re-encrypt")
     for role in ("ingest", "reveal", "erase", "audit", "analyst"):

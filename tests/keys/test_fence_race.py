@@ -57,7 +57,7 @@ def lock_in_a_stale_snapshot(
 ) -> bool:
     """Lock in the right order, with a snapshot from before the lock, as REPEATABLE READ would."""
     cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-    cursor.execute("SELECT count(*) FROM public.data_keys")
+    cursor.execute("SELECT count(*) FROM vault_etl.data_keys")
     time.sleep(GAP_S)
     return fence_holds(cursor, data_keys, generations)
 

@@ -25,7 +25,7 @@ from vault_etl.rotation.postgres import PostgresTokenRotations
 from vault_etl.rotation.postgres_tokens import PostgresTokenCutOver
 
 PLANT = (
-    "INSERT INTO public.data_keys (key_id, purpose, field, generation, state, kms_key_arn, wrapped_key,"
+    "INSERT INTO vault_etl.data_keys (key_id, purpose, field, generation, state, kms_key_arn, wrapped_key,"
     " fingerprint) VALUES (%s, 'token', 'ip', %s, 'pending', %s, 'known', '8 bytes!')"
 )
 
@@ -129,12 +129,12 @@ def test_rotate_cannot_plant_a_generation(vault: Ready) -> None:
     pending = [key_id for key_id, state in scratch.key_states().items() if state == "pending"]
     before = scratch.key_states()
     attacks: tuple[tuple[str, tuple[object, ...]], ...] = (
-        ("UPDATE public.data_keys SET state = 'destroyed', wrapped_key = NULL", ()),
-        ("UPDATE public.data_keys SET wrapped_key = 'known' WHERE state = 'pending'", ()),
+        ("UPDATE vault_etl.data_keys SET state = 'destroyed', wrapped_key = NULL", ()),
+        ("UPDATE vault_etl.data_keys SET wrapped_key = 'known' WHERE state = 'pending'", ()),
         (PLANT, (draw_key_id(), 3, ARN)),
-        ("SELECT public.token_keys_abort(gen_random_uuid(), 'a', 'h')", ()),
-        ("SELECT public.token_keys_begin(gen_random_uuid(), 'a', 'h', '[]')", ()),
-        ("SELECT public.keys_init(gen_random_uuid(), 'a', 'h', '[]')", ()),
+        ("SELECT vault_etl.token_keys_abort(gen_random_uuid(), 'a', 'h')", ()),
+        ("SELECT vault_etl.token_keys_begin(gen_random_uuid(), 'a', 'h', '[]')", ()),
+        ("SELECT vault_etl.keys_init(gen_random_uuid(), 'a', 'h', '[]')", ()),
     )
     for statement, values in attacks:
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
@@ -220,6 +220,6 @@ def test_first_keys_are_no_data_keys(scratch: Scratch) -> None:
     )
     with pytest.raises(psycopg2.Error):
         scratch.sql(
-            "SELECT public.keys_init(%s, 'a', 'h', %s)", uuid.uuid4(), keys, role="re-encrypt"
+            "SELECT vault_etl.keys_init(%s, 'a', 'h', %s)", uuid.uuid4(), keys, role="re-encrypt"
         )
     assert scratch.key_states() == {}

@@ -18,7 +18,7 @@ from vault_etl.local.postgres import RunningPostgres
 from vault_etl.platform.resources import blocks
 from vault_etl.rotation.postgres import PostgresTokenRotations
 
-FUNCTION = "SELECT key_id FROM public.unexplained_keys(NULL)"
+FUNCTION = "SELECT key_id FROM vault_etl.unexplained_keys(NULL)"
 PROOF = blocks("audit/proof.sql")["unexplained"]
 
 # What the owner may drop first, and so write.
@@ -28,20 +28,21 @@ DECLARE
     made record;
 BEGIN
     FOR made IN SELECT conrelid::regclass AS at, conname FROM pg_constraint
-        WHERE conrelid IN ('public.data_keys'::regclass, 'public.key_changes'::regclass) AND contype IN ('c', 'f', 'p')
+        WHERE conrelid IN ('vault_etl.data_keys'::regclass, 'vault_etl.key_changes'::regclass)
+            AND contype IN ('c', 'f', 'p')
     LOOP
         EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', made.at, made.conname);
     END LOOP;
     FOR made IN SELECT attrelid::regclass AS at, attname FROM pg_attribute
-        WHERE attrelid IN ('public.data_keys'::regclass, 'public.key_changes'::regclass)
+        WHERE attrelid IN ('vault_etl.data_keys'::regclass, 'vault_etl.key_changes'::regclass)
             AND attnum > 0 AND attnotnull AND NOT attisdropped
     LOOP
         EXECUTE format('ALTER TABLE %s ALTER %I DROP NOT NULL', made.at, made.attname);
     END LOOP;
 END
 $$;
-DROP INDEX public.one_token_key_a_generation, public.one_source_key, public.one_active_token_key,
-    public.one_pending_token_key;
+DROP INDEX vault_etl.one_token_key_a_generation, vault_etl.one_source_key, vault_etl.one_active_token_key,
+    vault_etl.one_pending_token_key;
 SET session_replication_role = replica
 """
 
@@ -55,32 +56,32 @@ VALUES = {
 }
 KEY_VALUES = VALUES | {"wrapped_key": ("'x'", "''")}
 SAID_VALUES = VALUES | {"wrapped_key_sha256": (r"'\x00'", "sha256('x')")}
-NEWEST = "(key_id, seq) IN (SELECT key_id, max(seq) FROM public.key_changes GROUP BY key_id)"
+NEWEST = "(key_id, seq) IN (SELECT key_id, max(seq) FROM vault_etl.key_changes GROUP BY key_id)"
 OLDER = f"NOT ({NEWEST})"
 
 CHANGES = [
     *(
-        f"UPDATE public.data_keys SET {column} = {value}"  # noqa: S608
+        f"UPDATE vault_etl.data_keys SET {column} = {value}"  # noqa: S608
         for column, values in KEY_VALUES.items()
         for value in (*values, "NULL")
     ),
     *(
-        f"UPDATE public.key_changes SET {column} = {value} WHERE {which}"  # noqa: S608
+        f"UPDATE vault_etl.key_changes SET {column} = {value} WHERE {which}"  # noqa: S608
         for column, values in SAID_VALUES.items()
         for value in (*values, "NULL")
         for which in (NEWEST, OLDER)
     ),
-    *(f"DELETE FROM public.key_changes WHERE {which}" for which in (NEWEST, OLDER, "true")),  # noqa: S608
+    *(f"DELETE FROM vault_etl.key_changes WHERE {which}" for which in (NEWEST, OLDER, "true")),  # noqa: S608
     *(
-        f"DELETE FROM public.data_keys WHERE state = '{state}'"  # noqa: S608
+        f"DELETE FROM vault_etl.data_keys WHERE state = '{state}'"  # noqa: S608
         for state in ("active", "decrypt_only", "pending", "destroyed")
     ),
-    "UPDATE public.key_changes SET seq = 1000 - seq",
-    "UPDATE public.key_changes SET key_id = NULL",
-    "UPDATE public.data_keys SET key_id = key_id + 1",
-    """INSERT INTO public.key_changes SELECT (jsonb_populate_record(c, '{"seq": 999}')).*
-        FROM public.key_changes AS c WHERE c.state = 'pending'""",
-    """INSERT INTO public.data_keys (key_id, purpose, field, state) VALUES (1, 'data', 'ip', 'active'),
+    "UPDATE vault_etl.key_changes SET seq = 1000 - seq",
+    "UPDATE vault_etl.key_changes SET key_id = NULL",
+    "UPDATE vault_etl.data_keys SET key_id = key_id + 1",
+    """INSERT INTO vault_etl.key_changes SELECT (jsonb_populate_record(c, '{"seq": 999}')).*
+        FROM vault_etl.key_changes AS c WHERE c.state = 'pending'""",
+    """INSERT INTO vault_etl.data_keys (key_id, purpose, field, state) VALUES (1, 'data', 'ip', 'active'),
         (2, 'data', 'ip', 'decrypt_only'), (3, 'token', 'ip', 'active'), (4, NULL, 'ip', 'active')""",
 ]
 

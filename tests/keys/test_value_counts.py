@@ -16,7 +16,7 @@ from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
 
 RECORDS = 6
-FOLD = "CALL public.commit_fold_value_counts(NULL)"
+FOLD = "CALL vault_etl.commit_fold_value_counts(NULL)"
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def counted(shared: Scratch, keys: WriteKeys) -> Iterator[Scratch]:
     with shared.loader() as loader:
         loader.load([sealed_record(keys) for _ in range(RECORDS)], [sealed_rejection(keys)], keys)
     yield shared
-    shared.sql("TRUNCATE public.user_logins, public.quarantine")
+    shared.sql("TRUNCATE vault_etl.user_logins, vault_etl.quarantine")
     assert kept(shared) == {}
 
 
@@ -41,14 +41,14 @@ def kept(database: Scratch) -> dict[tuple[str, int], int]:
     return {
         (field, key_id): int(held)
         for field, key_id, held in database.sql(
-            "SELECT field, id, sum(held) FROM public.value_counts GROUP BY 1, 2 HAVING sum(held) <> 0"
+            "SELECT field, id, sum(held) FROM vault_etl.value_counts GROUP BY 1, 2 HAVING sum(held) <> 0"
         )
     }
 
 
 def miscounted(database: Scratch) -> list[tuple[object, ...]]:
     """Return the keys whose kept counts differ from the rows."""
-    return database.sql("SELECT * FROM public.values_miscounted()", role="audit")
+    return database.sql("SELECT * FROM vault_etl.values_miscounted()", role="audit")
 
 
 def test_a_load_counts_its_values(counted: Scratch, keys: WriteKeys) -> None:
@@ -66,12 +66,12 @@ def test_a_load_counts_its_values(counted: Scratch, keys: WriteKeys) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE public.user_logins SET ip_ciphertext = NULL, token_generation = NULL",
-        "UPDATE public.user_logins SET next_token_generation = 2",
-        "UPDATE public.quarantine SET body_ciphertext = NULL",
-        "DELETE FROM public.quarantine",
-        "DELETE FROM public.user_logins WHERE record_id > (SELECT min(record_id::text)::uuid FROM user_logins)",
-        "UPDATE public.user_logins SET user_id = 'another'",
+        "UPDATE vault_etl.user_logins SET ip_ciphertext = NULL, token_generation = NULL",
+        "UPDATE vault_etl.user_logins SET next_token_generation = 2",
+        "UPDATE vault_etl.quarantine SET body_ciphertext = NULL",
+        "DELETE FROM vault_etl.quarantine",
+        "DELETE FROM vault_etl.user_logins WHERE record_id > (SELECT min(record_id::text)::uuid FROM user_logins)",
+        "UPDATE vault_etl.user_logins SET user_id = 'another'",
     ],
 )
 def test_every_writer_is_counted(counted: Scratch, statement: str) -> None:
@@ -92,7 +92,7 @@ def test_a_swap_and_an_erasure_are_counted(counted: Scratch, keys: WriteKeys) ->
     assert kept(counted)["ip", new.key_id] == 1
     assert kept(counted)["ip", keys.data_keys[0].key_id] == RECORDS
     counted.sql(
-        "CALL public.commit_erase(gen_random_uuid(), 'a', 'h', %s, NULL, 't', 'r',"
+        "CALL vault_etl.commit_erase(gen_random_uuid(), 'a', 'h', %s, NULL, 't', 'r',"
         " NULL, NULL, NULL, NULL, NULL, NULL)",
         records[0].record_id,
         role="erase",
@@ -103,7 +103,7 @@ def test_a_swap_and_an_erasure_are_counted(counted: Scratch, keys: WriteKeys) ->
 
 def test_no_writer_waits_for_a_count(counted: Scratch) -> None:
     """Two sessions delete values of one key at once: each has a count row of its own."""
-    half = "UPDATE public.user_logins SET ip_ciphertext = NULL WHERE record_id = %s"
+    half = "UPDATE vault_etl.user_logins SET ip_ciphertext = NULL WHERE record_id = %s"
     first, second = (row[0] for row in counted.sql("SELECT record_id FROM user_logins LIMIT 2"))
     with counted.connect() as one, counted.connect() as other:
         with one.cursor() as cursor:
@@ -149,14 +149,14 @@ def test_counts_of_sessions_that_ended_become_one(counted: Scratch, keys: WriteK
 def test_a_second_fold_at_the_same_time_does_nothing(counted: Scratch) -> None:
     """The second session does not fold, and does not wait."""
     with counted.connect() as one, one.cursor() as cursor:
-        cursor.execute("SELECT public.fold_value_counts()")
+        cursor.execute("SELECT vault_etl.fold_value_counts()")
         assert counted.value(FOLD, role="ingest") == 0
 
 
 @pytest.mark.parametrize("role", ["ingest", "re-encrypt", "admin"])
 def test_a_fold_with_an_old_list_of_sessions_stops_no_writer(counted: Scratch, role: str) -> None:
     """No client keeps rows; the owner, who can, does not fold those of a session that began since."""
-    write = "UPDATE public.user_logins SET ip_ciphertext = NULL WHERE record_id = %s"
+    write = "UPDATE vault_etl.user_logins SET ip_ciphertext = NULL WHERE record_id = %s"
     first, second = (row[0] for row in counted.sql("SELECT record_id FROM user_logins LIMIT 2"))
     with counted.connect(role) as idle, idle.cursor() as folding:
         folding.execute("SELECT count(*) FROM pg_stat_activity")  # the server keeps this list
@@ -165,7 +165,7 @@ def test_a_fold_with_an_old_list_of_sessions_stops_no_writer(counted: Scratch, r
             writing.execute(write, (first,))
             alive.commit()
             with suppress(psycopg2.errors.InsufficientPrivilege):
-                folding.execute("SELECT public.fold_value_counts()")
+                folding.execute("SELECT vault_etl.fold_value_counts()")
             writing.execute(write, (second,))
             alive.commit()
     assert miscounted(counted) == []
@@ -174,16 +174,16 @@ def test_a_fold_with_an_old_list_of_sessions_stops_no_writer(counted: Scratch, r
 def test_a_month_that_came_by_hand_is_counted_again(counted: Scratch) -> None:
     """Rows written into a partition, past the triggers, are reported, and counted without a lock."""
     before = kept(counted)
-    (month,) = counted.sql("SELECT DISTINCT tableoid::regclass::text FROM public.user_logins")[0]
+    (month,) = counted.sql("SELECT DISTINCT tableoid::regclass::text FROM vault_etl.user_logins")[0]
     counted.sql(
-        f"INSERT INTO public.{month} (record_id, user_id, device_type, ip_ciphertext, create_date)"  # noqa: S608
+        f"INSERT INTO vault_etl.{month} (record_id, user_id, device_type, ip_ciphertext, create_date)"  # noqa: S608
         " SELECT overlay(record_id::text PLACING 'fff' FROM 34)::uuid, 'u', 'ios', %s, create_date"
-        f" FROM public.{month} LIMIT 1",
+        f" FROM vault_etl.{month} LIMIT 1",
         ciphertext(7),
     )
     ((field, key_id, _, was, now),) = miscounted(counted)
     assert (field, key_id, was, now) == ("ip", 7, 0, 1)
-    assert counted.value("SELECT public.recount_values()") == 1
+    assert counted.value("SELECT vault_etl.recount_values()") == 1
     assert miscounted(counted) == []
     assert kept(counted) == {**before, ("ip", 7): 1}
 
@@ -191,13 +191,13 @@ def test_a_month_that_came_by_hand_is_counted_again(counted: Scratch) -> None:
 def test_a_zero_that_is_wrong_ends_no_key(counted: Scratch, keys: WriteKeys) -> None:
     """A key that no count needs is searched in the rows before it is destroyed."""
     key_id = keys.data_keys[0].key_id
-    needs = "SELECT in_records FROM public.needs_of_data_key(%s)"
+    needs = "SELECT in_records FROM vault_etl.needs_of_data_key(%s)"
     counted.sql("UPDATE data_keys SET state = 'decrypt_only' WHERE key_id = %s", key_id)
     assert counted.value(needs, key_id, role="rotate") == RECORDS
-    counted.sql("DELETE FROM public.value_counts")
+    counted.sql("DELETE FROM vault_etl.value_counts")
     assert counted.value(needs, key_id, role="rotate") == RECORDS
     assert (
-        counted.value("SELECT rows FROM public.key_usage(true) WHERE key_id = %s", key_id)
+        counted.value("SELECT rows FROM vault_etl.key_usage(true) WHERE key_id = %s", key_id)
         == RECORDS
     )
 
@@ -212,7 +212,7 @@ def test_a_zero_that_is_wrong_ends_no_key(counted: Scratch, keys: WriteKeys) -> 
 )
 def test_the_month_is_that_of_the_id(shared: Scratch, record_id: uuid.UUID, month: str) -> None:
     """The first day of the month in which its milliseconds lie, in UTC, whatever the session's zone."""
-    assert shared.value("SELECT public.month_of(%s::uuid)::text", record_id) == month
+    assert shared.value("SELECT vault_etl.month_of(%s::uuid)::text", record_id) == month
 
 
 def test_a_month_on_its_way_out_is_counted(scratch: Scratch) -> None:
@@ -221,11 +221,13 @@ def test_a_month_on_its_way_out_is_counted(scratch: Scratch) -> None:
     keys = scratch.write_keys(*FIELDS)
     with scratch.loader() as loader:
         loader.load([sealed_record(keys)], [], keys)
-    ((partition,),) = scratch.sql("SELECT tableoid::regclass::text FROM public.user_logins")
-    scratch.sql(f"ALTER TABLE public.user_logins DETACH PARTITION {partition}")
+    ((partition,),) = scratch.sql("SELECT tableoid::regclass::text FROM vault_etl.user_logins")
+    scratch.sql(f"ALTER TABLE vault_etl.user_logins DETACH PARTITION {partition}")
     assert miscounted(scratch) == []
-    assert scratch.value("SELECT public.recount_values()") == 0
+    assert scratch.value("SELECT vault_etl.recount_values()") == 0
     (data_key, *_) = keys.data_keys
-    counted = scratch.sql("SELECT id, held FROM public.values_counted()")
+    counted = scratch.sql("SELECT id, held FROM vault_etl.values_counted()")
     assert (data_key.key_id, 1) in counted
-    assert scratch.sql("SELECT tokens FROM public.needs_of_generation(1::smallint, true)") == [(1,)]
+    assert scratch.sql("SELECT tokens FROM vault_etl.needs_of_generation(1::smallint, true)") == [
+        (1,)
+    ]

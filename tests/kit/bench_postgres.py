@@ -117,7 +117,7 @@ class PostgresBench(Bench):
     def pending(self, keys: list[NewKey]) -> None:
         for key in keys:
             self._vault.sql(
-                "INSERT INTO public.data_keys (key_id, purpose, field, generation, state,"
+                "INSERT INTO vault_etl.data_keys (key_id, purpose, field, generation, state,"
                 " kms_key_arn, wrapped_key, fingerprint)"
                 " VALUES (%s, 'token', %s, %s, 'pending', %s, %s, %s)",
                 key.key_id,
@@ -139,24 +139,24 @@ class PostgresBench(Bench):
 
     @override
     def records(self) -> dict[uuid.UUID, Row]:
-        return self._rows(f"SELECT record_id, {_COLUMNS} FROM public.user_logins")  # noqa: S608
+        return self._rows(f"SELECT record_id, {_COLUMNS} FROM vault_etl.user_logins")  # noqa: S608
 
     @override
     def rejections(self) -> dict[uuid.UUID, Row]:
         return self._rows(
-            "SELECT record_id, reason_code, path, body_ciphertext FROM public.quarantine"
+            "SELECT record_id, reason_code, path, body_ciphertext FROM vault_etl.quarantine"
         )
 
     @override
     def erase(self, record_id: uuid.UUID, field: FieldName) -> None:
         if field == QUARANTINE:
             self._vault.sql(
-                "UPDATE public.quarantine SET body_ciphertext = NULL WHERE record_id = %s",
+                "UPDATE vault_etl.quarantine SET body_ciphertext = NULL WHERE record_id = %s",
                 record_id,
             )
             return
         self._vault.sql(
-            f"UPDATE public.user_logins SET masked_{field} = NULL, {field}_ciphertext = NULL"  # noqa: S608 - a name of ours
+            f"UPDATE vault_etl.user_logins SET masked_{field} = NULL, {field}_ciphertext = NULL"  # noqa: S608 - a name of ours
             " WHERE record_id = %s",
             record_id,
         )
@@ -164,7 +164,7 @@ class PostgresBench(Bench):
     @override
     def destroy(self, key_id: int) -> None:
         self._vault.sql(
-            "UPDATE public.data_keys SET state = 'destroyed', wrapped_key = NULL WHERE key_id = %s",
+            "UPDATE vault_etl.data_keys SET state = 'destroyed', wrapped_key = NULL WHERE key_id = %s",
             key_id,
         )
 
@@ -179,7 +179,7 @@ class PostgresBench(Bench):
     ) -> None:
         column = f"next_masked_{field}" if is_next else f"masked_{field}"
         self._vault.sql(
-            f"UPDATE public.user_logins SET {column} = %s WHERE record_id = %s",  # noqa: S608
+            f"UPDATE vault_etl.user_logins SET {column} = %s WHERE record_id = %s",  # noqa: S608
             token,
             record_id,
         )
@@ -194,7 +194,7 @@ class PostgresBench(Bench):
         if field == QUARANTINE:
             table, column = "quarantine", "body_ciphertext"
         self._vault.sql(
-            f"UPDATE public.{table} SET {column} = %s WHERE record_id = %s",  # noqa: S608
+            f"UPDATE vault_etl.{table} SET {column} = %s WHERE record_id = %s",  # noqa: S608
             sealed,
             record_id,
         )
@@ -206,7 +206,7 @@ class PostgresBench(Bench):
     @override
     def ranges(self, rotation_id: uuid.UUID) -> list[tuple[Range, bool]]:
         rows = self._vault.sql(
-            "SELECT done, place, first, last, after FROM public.rotation_ranges"
+            "SELECT done, place, first, last, after FROM vault_etl.rotation_ranges"
             " WHERE rotation_id = %s ORDER BY place, first",
             rotation_id,
         )
@@ -216,7 +216,7 @@ class PostgresBench(Bench):
     def pass_lease(self, seconds: float) -> None:
         """Move the leases alone back: the clock is the server's."""
         self._vault.sql(
-            "UPDATE public.rotation_ranges SET claimed_until = claimed_until - make_interval(secs => %s)",
+            "UPDATE vault_etl.rotation_ranges SET claimed_until = claimed_until - make_interval(secs => %s)",
             seconds,
         )
 

@@ -109,14 +109,11 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "live_key_ids": ROTATE,
         "swap_wrapped_key": ROTATE,
     },
-    "schema/adoption.sql": dict.fromkeys(
-        (*("in_the_way", "closed_schema", "table_of_logins", "hold", "move", "show_both"),),
-        ("admin",),
-    ),
     "schema/migrations.sql": dict.fromkeys(
         (
             *("lock", "limit_waits", "pid", "server", "act_as_login", "act_as_owner"),
-            *("exists", "hold", "is_plain", "applied", "make_table", "record", "table_bytes"),
+            *("in_the_way", "exists", "hold", "is_plain", "applied", "make_table", "record"),
+            "table_bytes",
         ),
         ("admin",),
     ),

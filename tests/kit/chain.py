@@ -17,7 +17,7 @@ GENESIS = b"vault-etl/1/audit-genesis"
 
 def broken(database: Scratch) -> list[int]:
     """The seqs at which the chain does not hold; one past the end if the head is another."""
-    vault_id = database.value("SELECT vault_id FROM public.vault", role="audit")
+    vault_id = database.value("SELECT vault_id FROM vault_etl.vault", role="audit")
     previous = hashlib.sha256(GENESIS + vault_id.bytes).digest()
     bad, seq = [], 0
     for seq, entry in enumerate(entries(database), start=1):

@@ -20,7 +20,7 @@ from vault_etl.rotation.postgres import PostgresTokenRotations
 from vault_etl.rotation.postgres_tokens import PostgresTokenCutOver
 from vault_etl.rotation.token_keys import CutOverDone
 
-CUT_OVER = "SELECT seq, hash, held_ms FROM public.token_cut_over(gen_random_uuid(), 'a', 'h', 'r', 2::smallint)"
+CUT_OVER = "SELECT seq, hash, held_ms FROM vault_etl.token_cut_over(gen_random_uuid(), 'a', 'h', 'r', 2::smallint)"
 RELATIONS = (
     "(SELECT 'user_logins'::regclass::oid UNION ALL SELECT 'user_logins_masked'::regclass"
     " UNION ALL SELECT inhrelid FROM pg_inherits WHERE inhparent = 'user_logins'::regclass)"
@@ -33,7 +33,7 @@ _STATE = {
         f" WHERE attrelid IN {RELATIONS} AND attnum > 0 ORDER BY 1, 2"
     ),
     "rights": f"SELECT oid::regclass::text, relacl::text FROM pg_class WHERE oid IN {RELATIONS} ORDER BY 1",  # noqa: S608
-    "indexes": "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1",
+    "indexes": "SELECT indexdef FROM pg_indexes WHERE schemaname = 'vault_etl' ORDER BY 1",
     "view": "SELECT pg_get_viewdef('user_logins_masked'::regclass)",
     "keys": "SELECT to_jsonb(k) FROM data_keys AS k ORDER BY key_id",
     "rotations": "SELECT to_jsonb(k) FROM key_rotations AS k",

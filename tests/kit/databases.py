@@ -10,6 +10,7 @@ import psycopg2
 import pytest
 
 from tests.kit.scratch import Scratch
+from tests.kit.sessions import connect
 from tests.kit.vault import ROLES
 from vault_etl.local.postgres import RunningPostgres
 
@@ -94,7 +95,7 @@ def make_logins(server: RunningPostgres, database: str) -> None:
 @contextmanager
 def admin(server: RunningPostgres, database: str) -> Iterator[psycopg2.extensions.cursor]:
     """A cursor of the superuser; every statement is committed."""
-    with closing(psycopg2.connect(server.url("admin", database))) as connection:
+    with closing(connect(server.url("admin", database))) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
             yield cursor

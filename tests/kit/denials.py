@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.kit.vault import Vault
 
-APPEND = "public.audit_append(uuid, text, text, text, text, uuid, text[], text, text, text, text, text, integer)"
+APPEND = "vault_etl.audit_append(uuid, text, text, text, text, uuid, text[], text, text, text, text, text, integer)"
 
 
 REVOKE = f"REVOKE EXECUTE ON FUNCTION {APPEND} FROM vault_etl_reveal"

@@ -12,18 +12,18 @@ from vault_etl.local.postgres_server import find_postgres_binaries
 DEFINITIONS = """
 SELECT 'function ' || oid::regprocedure::text || coalesce(prosrc, '') || coalesce(proconfig::text, '')
     || prosecdef::text || proowner::regrole::text
-FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+FROM pg_proc WHERE pronamespace = 'vault_etl'::regnamespace
 UNION ALL
 SELECT 'trigger ' || pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
 UNION ALL
 SELECT 'constraint ' || conrelid::regclass::text || ' ' || conname || ' ' || pg_get_constraintdef(oid)
-FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+FROM pg_constraint WHERE connamespace = 'vault_etl'::regnamespace
 UNION ALL
-SELECT 'index ' || indexdef FROM pg_indexes WHERE schemaname = 'public'
+SELECT 'index ' || indexdef FROM pg_indexes WHERE schemaname = 'vault_etl'
 UNION ALL
 SELECT 'table ' || relname || relkind::text || relowner::regrole::text
     || coalesce(pg_get_expr(relpartbound, oid), '')
-FROM pg_class WHERE relnamespace = 'public'::regnamespace
+FROM pg_class WHERE relnamespace = 'vault_etl'::regnamespace
 """
 
 

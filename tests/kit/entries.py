@@ -19,9 +19,9 @@ CODES = {"denied": "role", "failed": "not_found"}
 """What a decision that says no has for a code."""
 
 NO_QUOTA = """
-SELECT public.reveal_policy_set(gen_random_uuid(), 'a', 'h', 'set', '{"reveals_an_hour": 100000, "purposes": {}}')
+SELECT vault_etl.reveal_policy_set(gen_random_uuid(), 'a', 'h', 'set', '{"reveals_an_hour": 100000, "purposes": {}}')
 """
-RELEASE = "SELECT field, ciphertext FROM public.audit_disclose(%s)"
+RELEASE = "SELECT field, ciphertext FROM vault_etl.audit_disclose(%s)"
 
 
 def append(opened: cursor, **changes: object) -> int:
@@ -29,14 +29,14 @@ def append(opened: cursor, **changes: object) -> int:
 
     It commits by itself; what the connection has begun is committed before.
     """
-    ((seq, *_),) = call(opened, f"CALL public.commit_{APPEND}{', NULL' * 6})", values(**changes))
+    ((seq, *_),) = call(opened, f"CALL vault_etl.commit_{APPEND}{', NULL' * 6})", values(**changes))
     assert isinstance(seq, int)
     return seq
 
 
 def append_open(opened: cursor, **changes: object) -> int:
     """Append an intent and leave the transaction open, which the owner and the superuser alone may; its seq."""
-    opened.execute(f"SELECT seq FROM public.{APPEND})", values(**changes))  # noqa: S608
+    opened.execute(f"SELECT seq FROM vault_etl.{APPEND})", values(**changes))  # noqa: S608
     ((seq,),) = opened.fetchall()
     assert isinstance(seq, int)
     return seq

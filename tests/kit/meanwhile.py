@@ -13,18 +13,18 @@ CHANGE: Final = """
     WHERE record_id = (SELECT record_id FROM vault_etl_detached.MONTH LIMIT 1);
 """
 ATTACHED: Final = """
-    PERFORM public.partition_prepare('MONTH');
-    PERFORM public.partition_attach('MONTH');
-    UPDATE public.user_logins SET locale = 'xx' WHERE record_id >= month.first AND record_id < month.until;
-    ALTER TABLE public.user_logins DETACH PARTITION public.MONTH;
-    INSERT INTO public.closed_months (first, until, partition) VALUES (month.first, month.until, 'MONTH');
-    PERFORM public.partition_move_detached('MONTH');
+    PERFORM vault_etl.partition_prepare('MONTH');
+    PERFORM vault_etl.partition_attach('MONTH');
+    UPDATE vault_etl.user_logins SET locale = 'xx' WHERE record_id >= month.first AND record_id < month.until;
+    ALTER TABLE vault_etl.user_logins DETACH PARTITION vault_etl.MONTH;
+    INSERT INTO vault_etl.closed_months (first, until, partition) VALUES (month.first, month.until, 'MONTH');
+    PERFORM vault_etl.partition_move_detached('MONTH');
 """
 """Changed while it was attached, and detached again."""
 OTHER_ARCHIVE: Final = f"""
     {CHANGE}
-    PERFORM public.archive_record(
-        'MONTH', public.archive_begin('MONTH'), '/other/archive', sha256('manifest')
+    PERFORM vault_etl.archive_record(
+        'MONTH', vault_etl.archive_begin('MONTH'), '/other/archive', sha256('manifest')
     );
     {CHANGE}
 """
@@ -36,11 +36,11 @@ def meanwhile(vault: Vault, name: str, done: str) -> Iterator[None]:
     """Have this done to the month, after its rows are counted and before they are read."""
     vault.sql(
         f"""
-        CREATE FUNCTION public.meanwhile() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+        CREATE FUNCTION vault_etl.meanwhile() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
         DECLARE
-            month public.closed_months;
+            month vault_etl.closed_months;
         BEGIN
-            SELECT m.* INTO STRICT month FROM public.closed_months AS m WHERE m.partition = '{name}';
+            SELECT m.* INTO STRICT month FROM vault_etl.closed_months AS m WHERE m.partition = '{name}';
             {done.replace("MONTH", name)}
             RETURN NULL;
         END $$;

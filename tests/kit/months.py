@@ -9,12 +9,12 @@ from tests.kit.scratch import Scratch
 from tests.kit.vault import Vault
 from vault_etl.audit.entries import Action, AuditRequest
 
-INSERT = "INSERT INTO public.user_logins (record_id, user_id, device_type, create_date)"
+INSERT = "INSERT INTO vault_etl.user_logins (record_id, user_id, device_type, create_date)"
 
 
 def ensure(database: Scratch, moment: dt.date | str) -> str:
     """Make the partition of a day, as ingest; its name."""
-    return str(database.value("SELECT public.ensure_partition(%s::date)", moment, role="ingest"))
+    return str(database.value("SELECT vault_etl.ensure_partition(%s::date)", moment, role="ingest"))
 
 
 def insert(database: Scratch, record_id: uuid.UUID) -> str:

@@ -18,7 +18,7 @@ class Sql(Protocol):
 def stored_notes(database: Sql) -> list[str]:
     """Every stored checkpoint, by seq and in the order of their coming, as a signed note."""
     rows = database.sql(
-        "SELECT vault_id, seq, hash, key_hash, signature FROM public.vault, public.audit_checkpoints"
+        "SELECT vault_id, seq, hash, key_hash, signature FROM vault_etl.vault, vault_etl.audit_checkpoints"
         " ORDER BY seq, checkpoint_id"
     )
     return [_note(*row) for row in rows]

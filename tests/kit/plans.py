@@ -51,7 +51,7 @@ def returned_by(database: Scratch, function: str) -> str:
     """Return the first query over records whose rows a function returns, with parameters for its variables."""
     source = database.value("SELECT prosrc FROM pg_catalog.pg_proc WHERE proname = %s", function)
     queries = re.findall(r"RETURN QUERY\s+((?:SELECT|WITH).*?);", source, re.DOTALL)
-    statement: str = next(query for query in queries if "public.user_logins" in query)
+    statement: str = next(query for query in queries if "vault_etl.user_logins" in query)
     for variable, parameter in (
         (r"\bentry\.record_id\b", "%(record_id)s::uuid"),
         (r"\bentry\.fields\b", "%(fields)s::text[]"),

@@ -15,7 +15,8 @@ COMMITS = {
 }
 
 
-EVERYONE = {"SELECT vault_etl_migrations", "SELECT audit_actions", "SELECT vault"}
+EVERYONE = {"SELECT migrations", "SELECT audit_actions", "SELECT vault", "TEMPORARY"}
+"""What PUBLIC may do. TEMPORARY is PostgreSQL's own default, which is left to the database's other applications."""
 
 
 PLAIN = (
@@ -54,7 +55,7 @@ ROTATE = {
 ACTUAL = """
 WITH relations AS (
     SELECT oid, relname FROM pg_class
-    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')
+    WHERE relnamespace = 'vault_etl'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')
 ), on_tables AS (
     SELECT oid, relname, privilege FROM relations, unnest(ARRAY[
         'SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER', 'MAINTAIN'
@@ -70,16 +71,16 @@ WHERE has_column_privilege(%(role)s, attrelid, attnum, may)
     AND NOT EXISTS (SELECT FROM on_tables AS t WHERE t.oid = attrelid AND t.privilege = may)
 UNION ALL
 SELECT 'USAGE ' || relname FROM pg_class
-WHERE relnamespace = 'public'::regnamespace
+WHERE relnamespace = 'vault_etl'::regnamespace
     AND CASE WHEN relkind = 'S' THEN has_sequence_privilege(%(role)s, oid, 'USAGE, SELECT, UPDATE') END
 UNION ALL
 SELECT 'EXECUTE ' || proname FROM pg_proc
-WHERE pronamespace = 'public'::regnamespace AND has_function_privilege(%(role)s, oid, 'EXECUTE')
+WHERE pronamespace = 'vault_etl'::regnamespace AND has_function_privilege(%(role)s, oid, 'EXECUTE')
 UNION ALL
 SELECT privilege FROM unnest(ARRAY['TEMPORARY', 'CREATE']) AS privilege
 WHERE has_database_privilege(%(role)s, current_database(), privilege)
 UNION ALL
-SELECT 'CREATE IN SCHEMA' WHERE has_schema_privilege(%(role)s, 'public', 'CREATE')
+SELECT 'CREATE IN SCHEMA' WHERE has_schema_privilege(%(role)s, 'vault_etl', 'CREATE')
 """
 
 
@@ -109,7 +110,6 @@ RE_ENCRYPT = ROTATE | {
     *columns("UPDATE", "user_logins", *PENDING, *SEALED),
     *("SELECT quarantine", "UPDATE quarantine.body_ciphertext", "EXECUTE ciphertext_key_id"),
     "EXECUTE quarantine_matches",
-    "TEMPORARY",
     *("INSERT user_logins", "DELETE quarantine", "EXECUTE ensure_partition"),
     "EXECUTE fold_value_counts",
     *columns("INSERT", "key_rotations", "purpose", "rotation_id", "fields", "old_keys", "month"),
@@ -151,7 +151,6 @@ RIGHTS: dict[str, set[str]] = {
         "EXECUTE ingest_committed",
         *CLOSED,
         *(f"EXECUTE file_{name}" for name in ("source", "load_reached", "load_whole")),
-        "TEMPORARY",
     },
     "reveal": {
         *columns(

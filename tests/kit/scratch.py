@@ -16,6 +16,7 @@ import psycopg2.extras
 from psycopg2.extensions import connection
 
 from tests.kit.declared import PERSONAL_FIELDS
+from tests.kit.sessions import connect
 from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import DataKey, KeyMaterial
 from vault_etl.crypto.record_id import record_id_of_message
@@ -46,7 +47,7 @@ class Scratch:
     @contextmanager
     def connect(self, role: str = "admin") -> Iterator[connection]:
         """A connection that commits when told to."""
-        with closing(psycopg2.connect(self.url(role))) as opened:
+        with closing(connect(self.url(role))) as opened:
             psycopg2.extras.register_uuid(conn_or_curs=opened)  # type: ignore[no-untyped-call]
             yield opened
 
@@ -100,7 +101,7 @@ class Scratch:
         """Token keys of both personal fields, by the superuser."""
         for field in PERSONAL_FIELDS:
             self.sql(
-                "INSERT INTO public.data_keys (key_id, purpose, field, generation, state, kms_key_arn,"
+                "INSERT INTO vault_etl.data_keys (key_id, purpose, field, generation, state, kms_key_arn,"
                 " wrapped_key, fingerprint) VALUES (%s, 'token', %s, %s, %s, %s, 'wrapped', '8 bytes!')",
                 draw_key_id(),
                 field,
@@ -116,7 +117,7 @@ class Scratch:
 
     def key_states(self) -> dict[int, str]:
         """The state of every key."""
-        return dict(self.sql("SELECT key_id, state FROM public.data_keys"))
+        return dict(self.sql("SELECT key_id, state FROM vault_etl.data_keys"))
 
 
 def new_record_id(moment: dt.datetime | None = None) -> uuid.UUID:

@@ -51,9 +51,9 @@ def replaced(scratch: Scratch, batch: list[Replacement], *keys: DataKey) -> Swap
 
 def open_data_rotation(sql: Callable[..., object], rotation: OpenRotation) -> None:
     """Let this be the rotation of data keys that is under way, whatever was."""
-    sql("DELETE FROM public.key_rotations WHERE purpose = 'data'")
+    sql("DELETE FROM vault_etl.key_rotations WHERE purpose = 'data'")
     sql(
-        "INSERT INTO public.key_rotations (purpose, rotation_id, fields, old_keys)"
+        "INSERT INTO vault_etl.key_rotations (purpose, rotation_id, fields, old_keys)"
         " VALUES ('data', %s, %s, %s::bigint[])",
         rotation.rotation_id,
         list(rotation.fields),

@@ -18,6 +18,7 @@ import psycopg2
 import psycopg2.extras
 
 from tests.kit.forking import can_fork, run_forked
+from tests.kit.sessions import connect
 from vault_etl.audit.checkpoint import AuditKey, Head, Registration
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.local.provision import Credentials, EmulatorSession, Provisioned, provision_resources
@@ -144,7 +145,7 @@ class Vault:
 
     def sql(self, statement: str, *values: object, role: str = "admin") -> list[tuple[Any, ...]]:
         """Run one statement, committed; its rows, if it has any."""
-        with closing(psycopg2.connect(self.database_url(role))) as connection:
+        with closing(connect(self.database_url(role))) as connection:
             connection.autocommit = True
             psycopg2.extras.register_uuid(conn_or_curs=connection)  # type: ignore[no-untyped-call]
             with connection.cursor() as cursor:
@@ -153,14 +154,14 @@ class Vault:
 
     def count(self, table: str) -> int:
         """Count the rows of a table."""
-        ((rows,),) = self.sql(f"SELECT count(*) FROM public.{table}")  # noqa: S608 - a name of ours
+        ((rows,),) = self.sql(f"SELECT count(*) FROM vault_etl.{table}")  # noqa: S608 - a name of ours
         assert isinstance(rows, int)
         return rows
 
     def grow_older(self, by: dt.timedelta) -> None:
         """Make the existing keys so much older, which a trigger forbids every role."""
         self.sql(
-            "SET session_replication_role = replica; UPDATE public.data_keys"
+            "SET session_replication_role = replica; UPDATE vault_etl.data_keys"
             " SET created_at = created_at - %s, expires_at = expires_at - %s",
             by,
             by,
@@ -191,7 +192,7 @@ class Vault:
             SigningAlgorithm="ECDSA_SHA_256",
         )
         self.sql(
-            "CALL public.commit_audit_register_key(gen_random_uuid(), 'a', 'h', 'registered',"
+            "CALL vault_etl.commit_audit_register_key(gen_random_uuid(), 'a', 'h', 'registered',"
             " %s, %s, %s, %s, NULL, NULL)",
             bare.kms_key_arn,
             key.spki,
@@ -202,7 +203,7 @@ class Vault:
     def set_policy(self, policy: Mapping[str, object]) -> None:
         """Set the policy as `audit policy set` does, without a process."""
         self.sql(
-            "SELECT public.reveal_policy_set(gen_random_uuid(), 'a', 'h', 'set', %s)",
+            "SELECT vault_etl.reveal_policy_set(gen_random_uuid(), 'a', 'h', 'set', %s)",
             json.dumps(policy),
         )
 

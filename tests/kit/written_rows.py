@@ -20,7 +20,7 @@ INSERT = (
 
 
 QUARANTINED = (
-    "INSERT INTO public.quarantine (record_id, reason_code, path, body_ciphertext)"
+    "INSERT INTO vault_etl.quarantine (record_id, reason_code, path, body_ciphertext)"
     " VALUES (%s, 'not_json', '$', %s)"
 )
 
@@ -39,7 +39,7 @@ class Site:
         return replace(row, **changes)
 
     def insert(
-        self, row: Row, table: str = "public.user_logins", role: str = "ingest"
+        self, row: Row, table: str = "vault_etl.user_logins", role: str = "ingest"
     ) -> uuid.UUID:
         """Insert one record in one statement, with the login's own SQL."""
         record_id = new_record_id()

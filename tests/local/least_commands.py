@@ -26,5 +26,5 @@ def least_commands(
             if cursor.rowcount == 0:
                 cursor.execute(f"CREATE ROLE vault_etl_{role} NOLOGIN")
         for table in ("data_keys", "user_logins", "quarantine"):
-            cursor.execute(f"CREATE TABLE IF NOT EXISTS public.{table} (id integer)")
+            cursor.execute(f"CREATE TABLE IF NOT EXISTS vault_etl.{table} (id integer)")
         connection.commit()

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
-import psycopg2
 import pytest
 
+from tests.kit.sessions import connect
 from tests.local.least_commands import least_commands
 from vault_etl.base.errors import ConfigurationError, UsageError
 from vault_etl.local.emulator import EmulatorName
@@ -53,7 +53,7 @@ def test_every_role_has_an_environment(started: EmbeddedStack) -> None:
     """Every role has a login and an access key of its own, and both work."""
     environments = [started.environment(role) for role in ROLES]
     for environment in environments:
-        with closing(psycopg2.connect(environment["VAULT_ETL_DATABASE_URL"])):
+        with closing(connect(environment["VAULT_ETL_DATABASE_URL"])):
             pass
         key = Credentials(environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"])
         EmulatorSession(environment["AWS_ENDPOINT_URL"], key).client("sts").get_caller_identity()
@@ -68,7 +68,7 @@ def test_a_login_has_only_its_own_role(started: EmbeddedStack) -> None:
     status = started.status()
     assert status.postgres is not None
     with (
-        closing(psycopg2.connect(status.postgres.admin_url)) as connection,
+        closing(connect(status.postgres.admin_url)) as connection,
         connection.cursor() as cursor,
     ):
         cursor.execute(
@@ -247,18 +247,18 @@ def _kill_emulator(status: StackStatus) -> None:
 def _insert(status: StackStatus, table: str) -> None:
     assert status.postgres is not None
     with (
-        closing(psycopg2.connect(status.postgres.admin_url)) as connection,
+        closing(connect(status.postgres.admin_url)) as connection,
         connection.cursor() as cursor,
     ):
-        cursor.execute(f"INSERT INTO public.{table} VALUES (1)")  # noqa: S608
+        cursor.execute(f"INSERT INTO vault_etl.{table} VALUES (1)")  # noqa: S608
         connection.commit()
 
 
 def _count(status: StackStatus, table: str) -> int:
     assert status.postgres is not None
     with (
-        closing(psycopg2.connect(status.postgres.admin_url)) as connection,
+        closing(connect(status.postgres.admin_url)) as connection,
         connection.cursor() as cursor,
     ):
-        cursor.execute(f"SELECT FROM public.{table}")
+        cursor.execute(f"SELECT FROM vault_etl.{table}")
         return cursor.rowcount

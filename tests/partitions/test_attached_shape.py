@@ -13,16 +13,16 @@ from vault_etl.records.months import choose
 
 CHANGES = """
     SET ROLE vault_etl_owner;
-    ALTER TABLE public.user_logins
+    ALTER TABLE vault_etl.user_logins
         ADD COLUMN region text DEFAULT 'none' NOT NULL, ALTER COLUMN device_type DROP NOT NULL,
         DROP CONSTRAINT user_logins_locale_check,
         ADD CONSTRAINT user_logins_locale_check CHECK (char_length(locale) < 64),
         ADD CONSTRAINT later CHECK (region <> '') NOT VALID;
-    CREATE INDEX user_logins_region ON public.user_logins (region) WHERE region <> 'none';
-    DROP INDEX public.user_logins_create_date;
+    CREATE INDEX user_logins_region ON vault_etl.user_logins (region) WHERE region <> 'none';
+    DROP INDEX vault_etl.user_logins_create_date;
 """
 INDEXES = (
-    "SELECT indexrelid::int FROM pg_index WHERE indrelid = public.partition_table(%s) ORDER BY 1"
+    "SELECT indexrelid::int FROM pg_index WHERE indrelid = vault_etl.partition_table(%s) ORDER BY 1"
 )
 
 
@@ -44,7 +44,7 @@ def test_it_gets_what_the_table_got_and_loses_what_that_lost(
             partitions.detach(request(), choose(partitions.partitions(), name))
         scratch.sql(CHANGES)
         month = choose(partitions.partitions(), name)
-        scratch.sql("SELECT public.partition_prepare(%s)", name)
+        scratch.sql("SELECT vault_etl.partition_prepare(%s)", name)
         before = scratch.sql(INDEXES, name)
         partitions.attach(request(), month)
     assert scratch.sql(INDEXES, name) == before

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ARCHIVE = "UPDATE closed_months SET archive = '/archives/a', archive_sha256 = sha256('manifest'), archived_at = now()"
-LIKE = "SET ROLE vault_etl_owner; CREATE TABLE public.{} (LIKE public.user_logins INCLUDING ALL)"
+LIKE = (
+    "SET ROLE vault_etl_owner; CREATE TABLE vault_etl.{} (LIKE vault_etl.user_logins INCLUDING ALL)"
+)
 STATES = "SELECT partition, state FROM {}() WHERE partition ~ %s"
 COUNTS = "SELECT field, sum(held)::int FROM detached_values GROUP BY 1 ORDER BY 1"
 
@@ -96,7 +98,7 @@ def test_a_namesake_blocks_changes_once_the_month_is_back(scratch: Scratch, arch
         for change in (months.detach, months.attach, months.drop):
             with pytest.raises(ConfigurationError, match="a name of vault-etl"):
                 change(request(), month)
-        scratch.sql(f"DROP TABLE public.{archived}")
+        scratch.sql(f"DROP TABLE vault_etl.{archived}")
         months.attach(request(), month)
 
 
@@ -104,7 +106,7 @@ def test_it_is_not_detached_for_an_archived_month(scratch: Scratch, archived: st
     """Attached by hand; a detach would close it, fail, and open it, with the end of what is on record of the month."""
     scratch.sql(
         "DO $$ BEGIN EXECUTE (SELECT format("
-        "'ALTER TABLE user_logins ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)', partition, first, until)"
+        "'ALTER TABLE user_logins ATTACH PARTITION vault_etl.%I FOR VALUES FROM (%L) TO (%L)', partition, first, until)"
         " FROM closed_months); END $$"
     )
     with partitions(scratch) as months:

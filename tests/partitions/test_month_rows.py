@@ -21,8 +21,8 @@ COPY = "vault_etl_detached.copied"
 ROWS = 45
 
 FILL = f"""
-CREATE TABLE {TABLE} (LIKE public.user_logins INCLUDING ALL);
-CREATE TABLE {COPY} (LIKE public.user_logins INCLUDING ALL);
+CREATE TABLE {TABLE} (LIKE vault_etl.user_logins INCLUDING ALL);
+CREATE TABLE {COPY} (LIKE vault_etl.user_logins INCLUDING ALL);
 ALTER TABLE {TABLE} ADD COLUMN dropped text, ADD COLUMN more bigint, ADD COLUMN is_more boolean;
 ALTER TABLE {COPY} ADD COLUMN more bigint, ADD COLUMN is_more boolean;
 ALTER TABLE {TABLE} DROP COLUMN dropped;

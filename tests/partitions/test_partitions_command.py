@@ -11,6 +11,7 @@ import pytest
 from tests.kit.events import event
 from tests.kit.months import WHY, entries, months, table, this_month
 from tests.kit.processes import finish, start
+from tests.kit.sessions import connect
 from tests.kit.vault import Vault
 from tests.kit.vaults import filled_vault
 from tests.kit.waiting import until
@@ -98,7 +99,7 @@ def test_a_drop_asks_for_an_archive_and_for_a_detach_first(vault: Vault) -> None
 def test_an_interrupted_detach_is_reported_and_continued(vault: Vault) -> None:
     """A query holds the table: exit is 75, the month is `detaching`, and the next run finalizes it."""
     month = this_month(vault)
-    with psycopg2.connect(vault.database_url("admin")) as other, other.cursor() as cursor:
+    with connect(vault.database_url("admin")) as other, other.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM user_logins")
         held = vault.run("admin", "partitions", "detach", month, "--wait", "1s", *WHY)
         assert (held.code, "--wait" in held.stderr) == (75, True)
@@ -117,7 +118,7 @@ def test_an_interrupted_detach_is_reported_and_continued(vault: Vault) -> None:
 def test_ctrl_c_is_heard_while_a_detach_waits(vault: Vault) -> None:
     """Long before --wait is over. The month is `detaching`, which is on the record, and the next run goes on."""
     month = this_month(vault)
-    with psycopg2.connect(vault.database_url("admin")) as other, other.cursor() as cursor:
+    with connect(vault.database_url("admin")) as other, other.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM user_logins")
         waiting = start(vault, "admin", "partitions", "detach", month, "--wait", "10m", *WHY)
         until(
@@ -140,7 +141,7 @@ def test_an_erasure_reaches_months_that_are_out(vault: Vault) -> None:
     vault.send([event(user_id="gone-1"), event(user_id="gone-2")])
     vault.ok("ingest", "ingest")
     erase = ("erase", "--reason", "a test asks", "--user-id")
-    with psycopg2.connect(vault.database_url("admin")) as other, other.cursor() as cursor:
+    with connect(vault.database_url("admin")) as other, other.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM user_logins")
         assert vault.run("admin", "partitions", "detach", month, "--wait", "1s", *WHY).code == 75
         assert vault.ok("erase", *erase, "gone-1", "--dry-run").json["records"] == 1

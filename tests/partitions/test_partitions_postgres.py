@@ -81,7 +81,7 @@ def test_an_invalid_day_is_refused(shared: Scratch, day: str | None) -> None:
     """Infinity, NULL and other ages make no table."""
     before = partitions(shared)
     with pytest.raises(psycopg2.DataError):
-        shared.sql("SELECT public.ensure_partition(%s::date)", day, role="ingest")
+        shared.sql("SELECT vault_etl.ensure_partition(%s::date)", day, role="ingest")
     assert partitions(shared) == before
 
 
@@ -121,14 +121,14 @@ def test_a_partition_belongs_to_the_owner_alone(scratch: Scratch) -> None:
     )
     assert (owner, acl, indexes) == ("vault_etl_owner", None, of_table)
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-        scratch.sql(f"SELECT record_id FROM public.{name}", role="analyst")  # noqa: S608
+        scratch.sql(f"SELECT record_id FROM vault_etl.{name}", role="analyst")  # noqa: S608
 
 
 @pytest.mark.parametrize("mode", ["ROW EXCLUSIVE", "ACCESS SHARE", "ROW SHARE"])
 def test_making_a_month_waits_for_no_loader_and_no_query(scratch: Scratch, mode: str) -> None:
     """With a load, a query or a dump open on the table, another month is attached at once."""
     with scratch.connect() as other, other.cursor() as cursor:
-        cursor.execute(f"LOCK TABLE public.user_logins IN {mode} MODE")
+        cursor.execute(f"LOCK TABLE vault_etl.user_logins IN {mode} MODE")
         cursor.execute(f"{INSERT} VALUES (%s, 'u', 'd', '2026-01-01')", (new_record_id(),))
         begun = time.monotonic()
         assert ensure(scratch, month_start(-9).date()) == name_of(-9)
@@ -139,7 +139,7 @@ def test_making_a_month_waits_for_no_loader_and_no_query(scratch: Scratch, mode:
 def test_a_loader_does_not_wait_for_a_month_being_made(scratch: Scratch) -> None:
     """While the transaction that attaches a month is open, rows of other months go in."""
     with scratch.connect("ingest") as other, other.cursor() as cursor:
-        cursor.execute("SELECT public.ensure_partition(%s)", (month_start(-9).date(),))
+        cursor.execute("SELECT vault_etl.ensure_partition(%s)", (month_start(-9).date(),))
         with scratch.connect() as loading, loading.cursor() as insert_cursor:
             insert_cursor.execute("SET lock_timeout = '1s'")
             insert_cursor.execute(
@@ -152,15 +152,15 @@ def test_a_loader_does_not_wait_for_a_month_being_made(scratch: Scratch) -> None
 def test_months_that_are_there_take_no_lock(scratch: Scratch) -> None:
     """Ingest starts while an ANALYZE, an index build or another month's ATTACH holds the table."""
     with scratch.connect() as other, other.cursor() as cursor, scratch.loader() as loader:
-        cursor.execute("LOCK TABLE public.user_logins IN SHARE ROW EXCLUSIVE MODE")
+        cursor.execute("LOCK TABLE vault_etl.user_logins IN SHARE ROW EXCLUSIVE MODE")
         assert len(loader.prepare_partitions()) == 7
 
 
 def test_ingest_waits_for_a_lock_on_the_table(scratch: Scratch) -> None:
     """While an ANALYZE holds the table and a month is missing, ingest retries, and does not fail."""
-    scratch.sql(f"DROP TABLE public.{name_of(3)}")
+    scratch.sql(f"DROP TABLE vault_etl.{name_of(3)}")
     with scratch.connect() as other, other.cursor() as cursor, scratch.loader() as loader:
-        cursor.execute("LOCK TABLE public.user_logins IN SHARE UPDATE EXCLUSIVE MODE")
+        cursor.execute("LOCK TABLE vault_etl.user_logins IN SHARE UPDATE EXCLUSIVE MODE")
         release = threading.Timer(2.5, other.rollback)  # longer than the function's lock_timeout
         release.start()
         try:
@@ -172,7 +172,7 @@ def test_ingest_waits_for_a_lock_on_the_table(scratch: Scratch) -> None:
 def test_a_partition_that_is_being_detached_has_no_range(scratch: Scratch) -> None:
     """A month whose DETACH CONCURRENTLY is under way takes no rows, so the loader does not count on it."""
     with scratch.connect() as other, other.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM public.user_logins")
+        cursor.execute("SELECT count(*) FROM vault_etl.user_logins")
         scratch.sql(f'ALTER DATABASE "{scratch.name}" SET statement_timeout = 300')
         with pytest.raises(psycopg2.errors.QueryCanceled):
             scratch.sql("ALTER TABLE user_logins DETACH PARTITION user_logins_undated CONCURRENTLY")

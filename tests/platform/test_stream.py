@@ -43,7 +43,7 @@ def test_memory_does_not_grow_with_the_result(shared: Scratch) -> None:
 def test_a_paused_reader_blocks_no_session(shared: Scratch) -> None:
     """Between two rows there is no transaction: the table can be locked, and its snapshot is free."""
     query = (
-        "SELECT masked_ip, n FROM public.user_logins_masked"
+        "SELECT masked_ip, n FROM vault_etl.user_logins_masked"
         " RIGHT JOIN generate_series(1, 5000) AS n ON true"
     )
     with shared.database("analyst") as database:
@@ -68,7 +68,7 @@ def test_the_connection_is_free_in_between(shared: Scratch) -> None:
 def test_an_error_is_raised_before_the_first_row(shared: Scratch) -> None:
     """A statement that is denied raises when it is asked, not when it is read."""
     with shared.database("analyst") as database, pytest.raises(DeniedError):
-        stream(database, "SELECT ip_ciphertext FROM public.user_logins", {})
+        stream(database, "SELECT ip_ciphertext FROM vault_etl.user_logins", {})
 
 
 def test_a_connection_that_is_lost_takes_no_row_away(shared: Scratch) -> None:

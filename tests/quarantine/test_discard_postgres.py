@@ -30,7 +30,7 @@ DISCARD = (
     "gen_random_uuid(), 'a', 'h', NULL, 'r', NULL, NULL, NULL, now(), NULL)"
 )
 WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
-RETRY = "DELETE FROM public.quarantine WHERE record_id = ANY (%s)"
+RETRY = "DELETE FROM vault_etl.quarantine WHERE record_id = ANY (%s)"
 """What a retry does last to what it has stored."""
 
 
@@ -122,7 +122,7 @@ def test_a_whole_batch_that_a_retry_moves_is_not_the_end(
         " FROM generate_series(1, 1000), (SELECT body_ciphertext FROM quarantine LIMIT 1) AS one"
     )
     with shared.connect("re-encrypt") as retry, retry.cursor() as cursor:
-        cursor.execute("DELETE FROM public.quarantine WHERE path = 'old'")
+        cursor.execute("DELETE FROM vault_etl.quarantine WHERE path = 'old'")
         beside = pool.submit(discard, shared)
         wait_for(shared, beside)
         retry.commit()

@@ -123,8 +123,8 @@ def test_no_other_role_moves(scratch: Scratch, keys: WriteKeys, role: str) -> No
 @pytest.mark.parametrize(
     "erasing",
     [
-        "UPDATE public.quarantine SET body_ciphertext = NULL",
-        "DELETE FROM public.quarantine",
+        "UPDATE vault_etl.quarantine SET body_ciphertext = NULL",
+        "DELETE FROM vault_etl.quarantine",
         "SELECT erase(gen_random_uuid(), 'a', 'h', record_id, NULL, NULL, 'x') FROM quarantine",
     ],
     ids=["a body", "a row", "erase"],
@@ -169,7 +169,7 @@ def test_an_ingest_of_the_same_messages_does_not_deadlock(
     with scratch.connect() as ingest, ingest.cursor() as cursor, ThreadPoolExecutor(1) as pool:
         cursor.execute("SET deadlock_timeout = '50ms'; SET lock_timeout = '5s'")
         cursor.execute(
-            "INSERT INTO public.user_logins (record_id, user_id, device_type, create_date)"
+            "INSERT INTO vault_etl.user_logins (record_id, user_id, device_type, create_date)"
             " VALUES (%s, 'redelivered', 'ios', '2026-01-31')",
             (first.record_id,),
         )
@@ -178,7 +178,7 @@ def test_an_ingest_of_the_same_messages_does_not_deadlock(
         while not scratch.value(waits):  # we hold the rows, and wait for the record
             assert not ours.done()
         cursor.execute(
-            "INSERT INTO public.quarantine (record_id, reason_code, path) VALUES (%s, 'not_json', '$')"
+            "INSERT INTO vault_etl.quarantine (record_id, reason_code, path) VALUES (%s, 'not_json', '$')"
             " ON CONFLICT (record_id) DO NOTHING",
             (second.record_id,),
         )

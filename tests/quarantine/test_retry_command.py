@@ -226,8 +226,8 @@ def test_without_an_intent_nothing_is_opened(quick: Vault) -> None:
     """Exit 74, and KMS sees no call."""
     quarantine(quick, good(1))
     quick.sql(
-        "REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM vault_etl_re_encrypt;"
-        " GRANT EXECUTE ON FUNCTION public.quarantine_matches TO vault_etl_re_encrypt"
+        "REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA vault_etl FROM vault_etl_re_encrypt;"
+        " GRANT EXECUTE ON FUNCTION vault_etl.quarantine_matches TO vault_etl_re_encrypt"
     )  # of this test's own database
     with FaultProxy(quick.endpoint) as kms:
         extra = {"AWS_ENDPOINT_URL_KMS": kms.url}

@@ -137,7 +137,7 @@ def test_a_record_that_is_stored_already_stays_as_it_is(shared: Scratch, keys: W
 def test_rows_are_inserted_in_the_order_of_their_ids(shared: Scratch, keys: WriteKeys) -> None:
     """Two processes with the same messages therefore wait for each other without a deadlock."""
     low, high = sorted((sealed_record(keys) for _ in range(2)), key=lambda r: r.record_id)
-    insert = "INSERT INTO public.user_logins (record_id, user_id, device_type, create_date)"
+    insert = "INSERT INTO vault_etl.user_logins (record_id, user_id, device_type, create_date)"
     with (
         shared.loader() as loader,
         shared.connect() as other,

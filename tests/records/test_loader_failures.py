@@ -44,10 +44,10 @@ def plant(database: Scratch, statement: str, when: str = "BEFORE INSERT") -> Non
     """Make every insert of a record run a statement of PL/pgSQL."""
     constraint = "CONSTRAINT" if "DEFERRABLE" in when else ""
     database.sql(
-        "CREATE OR REPLACE FUNCTION public.planted() RETURNS trigger LANGUAGE plpgsql"
+        "CREATE OR REPLACE FUNCTION vault_etl.planted() RETURNS trigger LANGUAGE plpgsql"
         f" SECURITY DEFINER AS $$ BEGIN {statement}; RETURN NEW; END $$;"
         f"CREATE {constraint} TRIGGER planted {when.replace('INSERT', 'INSERT ON user_logins')}"
-        " FOR EACH ROW EXECUTE FUNCTION public.planted()"
+        " FOR EACH ROW EXECUTE FUNCTION vault_etl.planted()"
     )
 
 
@@ -168,7 +168,7 @@ def test_a_connection_killed_in_a_transaction_is_replaced(
     """A connection killed while it waits for the fence is an outage, stores no row, and the next load works."""
     with planted.connect("rotate") as other, planted.loader() as loader:
         with other.cursor() as cursor:
-            cursor.execute("LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE")
+            cursor.execute("LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE")
         killer = threading.Thread(target=_kill_when_it_waits, args=(planted,))
         killer.start()
         with pytest.raises(UnavailableError) as raised:

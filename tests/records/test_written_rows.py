@@ -70,9 +70,9 @@ def test_a_key_that_is_not_the_logins_own_is_refused(site: Site, key: str) -> No
     with pytest.raises(Denied):
         site.insert(row)
     with site.scratch.connect("ingest") as connection, connection.cursor() as cursor:
-        cursor.execute("LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE")
+        cursor.execute("LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE")
         with pytest.raises(Denied) as refused:
-            cursor.execute(INSERT.format("public.user_logins"), (new_record_id(), *row.values))
+            cursor.execute(INSERT.format("vault_etl.user_logins"), (new_record_id(), *row.values))
     assert refused.value.diag.message_detail is None
     if key != "quarantine":
         with pytest.raises(Denied):
@@ -85,8 +85,8 @@ def test_one_bad_row_refuses_its_statement(site: Site) -> None:
     """One bad row refuses all good rows of its statement, and of COPY too."""
     good, bad = site.good(), site.good(device_id=ciphertext(site.keys["ip"]))
     with site.scratch.connect("ingest") as connection, connection.cursor() as cursor:
-        values = INSERT.format("public.user_logins").split(" VALUES ")[1]
-        many = INSERT.format("public.user_logins") + f", {values}" * 20
+        values = INSERT.format("vault_etl.user_logins").split(" VALUES ")[1]
+        many = INSERT.format("vault_etl.user_logins") + f", {values}" * 20
         rows = [good] * 20 + [bad]
         with pytest.raises(Denied):
             cursor.execute(many, [v for row in rows for v in (new_record_id(), *row.values)])
@@ -98,7 +98,7 @@ def test_one_bad_row_refuses_its_statement(site: Site) -> None:
         connection.cursor() as cursor,
         pytest.raises(Denied),
     ):
-        cursor.copy_expert(f"COPY public.user_logins ({columns}) FROM STDIN", io.StringIO(text))
+        cursor.copy_expert(f"COPY vault_etl.user_logins ({columns}) FROM STDIN", io.StringIO(text))
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_partition_is_no_way_around(site: Site) -> None:
     assert len(partitions) > 6
     for (partition,) in partitions:
         with pytest.raises(Denied, match="permission denied"):
-            site.insert(site.good(), table=f"public.{partition}")
+            site.insert(site.good(), table=f"vault_etl.{partition}")
 
 
 def test_an_old_snapshot_is_no_way_around(site: Site) -> None:
@@ -149,7 +149,7 @@ def test_an_old_snapshot_is_no_way_around(site: Site) -> None:
             cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {level}")
             with pytest.raises(Denied):
                 cursor.execute(
-                    INSERT.format("public.user_logins"), (new_record_id(), *site.good().values)
+                    INSERT.format("vault_etl.user_logins"), (new_record_id(), *site.good().values)
                 )
 
 

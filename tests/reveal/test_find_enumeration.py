@@ -14,6 +14,7 @@ from tests.attacks.least_privilege.by_hand import StolenKey, kms_of, unwrap
 from tests.kit.declared import IP
 from tests.kit.events import event
 from tests.kit.fakes.vault import find_request, reveal_request
+from tests.kit.sessions import connect
 from tests.kit.vault import Vault
 from tests.kit.vaults import filled_vault
 from vault_etl.audit.postgres import PostgresAuditLog
@@ -28,8 +29,8 @@ from vault_etl.reveal.postgres import PostgresDisclosedValues
 Denied = psycopg2.errors.InsufficientPrivilege
 ADDRESSES = [f"198.51.100.{last}" for last in range(256)]
 LOGINS = 40
-FIND = "SELECT user_id FROM public.audit_find(%s, %s, %s::uuid[], 1000)"
-SEARCH = "SELECT public.audit_search(%s, %s)"
+FIND = "SELECT user_id FROM vault_etl.audit_find(%s, %s, %s::uuid[], 1000)"
+SEARCH = "SELECT vault_etl.audit_search(%s, %s)"
 NONCE = bytes(32)
 
 
@@ -61,7 +62,7 @@ def addresses(full: Vault) -> Mapping[uuid.UUID, str]:
 @pytest.fixture
 def session(full: Vault) -> Iterator[connection]:
     """The role's login without our program."""
-    with closing(psycopg2.connect(full.database_url("reveal"))) as opened:
+    with closing(connect(full.database_url("reveal"))) as opened:
         yield opened
 
 
@@ -85,7 +86,7 @@ def session(full: Vault) -> Iterator[connection]:
 def test_there_is_no_token_to_compare_with(session: connection, table: str, query: str) -> None:
     """No column, count, plan or returned row of the records without an entry."""
     with session.cursor() as cursor, pytest.raises(Denied):
-        cursor.execute(query.format(f"public.{table}"))
+        cursor.execute(query.format(f"vault_etl.{table}"))
 
 
 @pytest.mark.usefixtures("addresses")

@@ -18,7 +18,7 @@ PSQL = next(
 def test_an_analyst_joins_a_list_of_tokens(loaded: Vault) -> None:
     """Each value with its records, by its place in the list; a value without a token has none."""
     ((ip, count),) = loaded.sql(
-        "SELECT masked_ip, count(*) FROM public.user_logins GROUP BY masked_ip ORDER BY 2 DESC, 1 LIMIT 1"
+        "SELECT masked_ip, count(*) FROM vault_etl.user_logins GROUP BY masked_ip ORDER BY 2 DESC, 1 LIMIT 1"
     )
     (loaded.home / "tokens.txt").write_text(f"00000000-0000-4000-8000-000000000000\n\n{ip}\n")
     (command,) = re.findall(

@@ -14,6 +14,7 @@ from tests.kit.declared import IP
 from tests.kit.fakes.vault import find_request
 from tests.kit.many import GENEROUS, used
 from tests.kit.processes import fails
+from tests.kit.sessions import connect
 from tests.kit.vault import Result, Vault
 from vault_etl.audit.postgres import PostgresAuditLog
 from vault_etl.platform.postgres import Database
@@ -21,8 +22,8 @@ from vault_etl.reveal.find import user_digest
 
 Denied = psycopg2.errors.InsufficientPrivilege
 ASKED = ("--reason", "request 17", "--ticket", "DPO-17")
-FIND = "SELECT record_id FROM public.audit_find_user(%s, %s, %s)"
-SEARCH = "SELECT public.audit_search(%s, %s)"
+FIND = "SELECT record_id FROM vault_etl.audit_find_user(%s, %s, %s)"
+SEARCH = "SELECT vault_etl.audit_search(%s, %s)"
 NONCE = bytes(range(32))
 
 
@@ -85,7 +86,7 @@ def test_one_entry_is_one_user(many: Vault) -> None:
     log = PostgresAuditLog(database)
     of_value = log.intend(find_request(IP))
     with (
-        closing(psycopg2.connect(many.database_url("reveal"))) as session,
+        closing(connect(many.database_url("reveal"))) as session,
         session.cursor() as cursor,
     ):
         cursor.execute(SEARCH, (of_value.seq, user_digest(NONCE, "ann")))

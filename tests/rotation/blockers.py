@@ -16,10 +16,10 @@ from vault_etl.rotation.token_keys import CutOverDone
 
 EVERY_TABLE = "user_logins_masked, user_logins, key_fence, data_keys, audit_head, audit_log"
 
-FENCE = ("ingest", "LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE")
+FENCE = ("ingest", "LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE")
 
 ENTRY = (
-    "SELECT public.audit_append(gen_random_uuid(), 'intent', 'a', 'h', 'reveal', NULL, '{}', NULL,"
+    "SELECT vault_etl.audit_append(gen_random_uuid(), 'intent', 'a', 'h', 'reveal', NULL, '{}', NULL,"
     " NULL, 'r', 'denied', 'x')"
 )
 
@@ -33,7 +33,7 @@ PARTITION = ("admin", f"SELECT count(*) FROM {name_of(-1)}")  # noqa: S608
 
 LAST_PARTITION = ("admin", f"SELECT count(*) FROM {name_of(3)}")  # noqa: S608
 
-QUERY = ("analyst", "SELECT count(*) FROM public.user_logins_masked")
+QUERY = ("analyst", "SELECT count(*) FROM vault_etl.user_logins_masked")
 
 DUMP = ("admin", f"LOCK TABLE {EVERY_TABLE} IN ACCESS SHARE MODE")
 

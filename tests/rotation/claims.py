@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import psycopg2
 
-CLAIM = "CALL public.commit_rotation_claim(%s, %s, %s, NULL, NULL, NULL, NULL)"
+CLAIM = "CALL vault_etl.commit_rotation_claim(%s, %s, %s, NULL, NULL, NULL, NULL)"
 
 
-RELEASE = "CALL public.commit_rotation_free(%s, %s, %s::bigint[], NULL)"
+RELEASE = "CALL vault_etl.commit_rotation_free(%s, %s, %s::bigint[], NULL)"
 
 
 Denied = psycopg2.errors.InsufficientPrivilege

@@ -13,17 +13,18 @@ import psycopg2.extras
 
 from tests.kit.databases import admin
 from tests.kit.declared import DEVICE_ID, IP, PERSONAL_FIELDS
+from tests.kit.sessions import connect
 from tests.kit.vault import Vault, emulator_session
 from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyMaterial, encryption_context, fingerprint
 
 ADD_KEY = (
-    "INSERT INTO public.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, expires_at)"
+    "INSERT INTO vault_etl.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, expires_at)"
     " VALUES (%s, %s, %s, %s, %s, now() + interval '24 hours')"
 )
 
 PLANT = """
-    INSERT INTO public.user_logins (
+    INSERT INTO vault_etl.user_logins (
         record_id, user_id, device_type, masked_ip, masked_device_id, next_masked_ip, next_masked_device_id,
         ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation, create_date
     )
@@ -101,7 +102,7 @@ class Worker:
 
     def _sql(self, statement: str, values: Sequence[object] | Mapping[str, object]) -> None:
         url = self.vault.server.url(self.login, self.vault.database)
-        with closing(psycopg2.connect(url)) as connection:
+        with closing(connect(url)) as connection:
             psycopg2.extras.register_uuid(conn_or_curs=connection)  # type: ignore[no-untyped-call]
             with connection, connection.cursor() as cursor:
                 cursor.execute(statement, values)

@@ -77,7 +77,7 @@ class Loading:
 
     def server_waits(self) -> list[float]:
         """All waits for the fence of more than a millisecond, as the server logged them."""
-        fence = str(self._vault.sql("SELECT 'public.key_fence'::regclass::oid")[0][0])
+        fence = str(self._vault.sql("SELECT 'vault_etl.key_fence'::regclass::oid")[0][0])
         database = str(
             self._vault.sql("SELECT oid FROM pg_database WHERE datname = current_database()")[0][0]
         )

@@ -8,12 +8,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-import psycopg2
-
+from tests.kit.sessions import connect
 from tests.kit.vault import Vault
 from vault_etl.local.postgres_server import find_postgres_binaries
 
-BULK = "CREATE TABLE public.bulk AS SELECT repeat('x', 1000) AS x FROM generate_series(1, 20000)"
+BULK = "CREATE TABLE vault_etl.bulk AS SELECT repeat('x', 1000) AS x FROM generate_series(1, 20000)"
 """More bytes than the pipe between pg_dump and a reader that does not read."""
 
 SECONDS = 120
@@ -23,7 +22,7 @@ SECONDS = 120
 def analyst(vault: Vault, seconds: float) -> Iterator[int]:
     """A query of this length on the view, in a transaction that stays open; the pid of its session."""
     gone = threading.Event()
-    with closing(psycopg2.connect(vault.database_url("analyst"))) as connection:
+    with closing(connect(vault.database_url("analyst"))) as connection:
         pid = connection.info.backend_pid
 
         def read() -> None:

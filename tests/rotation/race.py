@@ -36,36 +36,36 @@ MOST_S = 10.0
 """The longest time of a batch, on a busy machine."""
 
 TAKE_FENCE = f"""
-    CREATE FUNCTION public.take_fence() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS
+    CREATE FUNCTION vault_etl.take_fence() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS
     $$BEGIN {LOCK_FENCE}; END$$
 """
 
 GENERATIONS = """
     SELECT max(generation) FILTER (WHERE state = 'active'), max(generation) FILTER (WHERE state = 'pending')
-    FROM public.data_keys WHERE purpose = 'token'
+    FROM vault_etl.data_keys WHERE purpose = 'token'
 """
 
 WITNESS = """
-    CREATE TABLE public.late (what text);
-    CREATE FUNCTION public.tell_late() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+    CREATE TABLE vault_etl.late (what text);
+    CREATE FUNCTION vault_etl.tell_late() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
     BEGIN
-        INSERT INTO public.late SELECT 'with old' WHERE NEW.token_generation <> (
-            SELECT max(generation) FROM public.data_keys WHERE purpose = 'token' AND state = 'active'
+        INSERT INTO vault_etl.late SELECT 'with old' WHERE NEW.token_generation <> (
+            SELECT max(generation) FROM vault_etl.data_keys WHERE purpose = 'token' AND state = 'active'
         );
-        INSERT INTO public.late SELECT 'without next' WHERE NEW.next_token_generation IS DISTINCT FROM (
-            SELECT max(generation) FROM public.data_keys WHERE purpose = 'token' AND state = 'pending'
+        INSERT INTO vault_etl.late SELECT 'without next' WHERE NEW.next_token_generation IS DISTINCT FROM (
+            SELECT max(generation) FROM vault_etl.data_keys WHERE purpose = 'token' AND state = 'pending'
         );
         RETURN NULL;
     END $$;
-    CREATE CONSTRAINT TRIGGER tell_late AFTER INSERT ON public.user_logins
-        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.tell_late()
+    CREATE CONSTRAINT TRIGGER tell_late AFTER INSERT ON vault_etl.user_logins
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION vault_etl.tell_late()
 """
 """A trigger that fires when a loader commits, and reads the generations committed by then."""
 
-LATE = "SELECT count(*) FROM public.late WHERE what = %s"
+LATE = "SELECT count(*) FROM vault_etl.late WHERE what = %s"
 
 DESTROY_OLD = """
-    UPDATE public.data_keys SET state = 'destroyed', wrapped_key = NULL
+    UPDATE vault_etl.data_keys SET state = 'destroyed', wrapped_key = NULL
     WHERE purpose = 'token' AND state = 'decrypt_only'
 """
 """Destroys the old generation, so that the next rotation may begin."""
@@ -132,7 +132,7 @@ class Race:
         self._batches.acquire(timeout=MOST_S)
 
     def _late(self) -> int:
-        late: int = self._scratch.value("SELECT count(*) FROM public.late")
+        late: int = self._scratch.value("SELECT count(*) FROM vault_etl.late")
         return late + self.refused
 
     def _load(self) -> tuple[int, int]:

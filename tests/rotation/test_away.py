@@ -16,10 +16,10 @@ from tests.rotation.watch import Watch
 OPTIONS = {"data": (), "token": ("--tokens",)}
 
 FULL = """
-    CREATE FUNCTION public.full_up() RETURNS trigger LANGUAGE plpgsql AS
+    CREATE FUNCTION vault_etl.full_up() RETURNS trigger LANGUAGE plpgsql AS
     $$BEGIN RAISE EXCEPTION USING ERRCODE = '53100'; END$$;
-    CREATE TRIGGER full_up BEFORE UPDATE ON public.user_logins FOR EACH ROW
-    WHEN (OLD.user_id LIKE 'new-1%%') EXECUTE FUNCTION public.full_up()
+    CREATE TRIGGER full_up BEFORE UPDATE ON vault_etl.user_logins FOR EACH ROW
+    WHEN (OLD.user_id LIKE 'new-1%%') EXECUTE FUNCTION vault_etl.full_up()
 """
 """The error of a full disk, for some of the later rows."""
 
@@ -57,7 +57,7 @@ def test_a_disk_that_is_full_half_way(two: Vault, purpose: str) -> None:
     result = rotate(two, *OPTIONS[purpose])
     fails(result, 69, "53100")
     half_way(two, purpose)
-    two.sql("DROP FUNCTION public.full_up CASCADE")
+    two.sql("DROP FUNCTION vault_etl.full_up CASCADE")
     finishes(two, purpose)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.kit.vault import Vault
 from tests.rotation.events import dated_events, load_file
 
-SIZE = "SELECT sum(pg_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'public.user_logins'::regclass"
+SIZE = "SELECT sum(pg_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'vault_etl.user_logins'::regclass"
 
 
 def test_a_rotation_needs_the_room_that_was_left(rotation_empty: Vault) -> None:

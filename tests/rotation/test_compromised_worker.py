@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import psycopg2
 import pytest
 
 from tests.kit.processes import fails
+from tests.kit.sessions import connect
 from tests.kit.vault import Result, Vault
 from tests.kit.vaults import copied
 from tests.kit.waiting import until
@@ -199,7 +199,7 @@ def test_a_rotation_that_is_killed_half_way_is_finished(mallory: Worker) -> None
     vault = mallory.vault
     fails(rotate(vault, "--tokens"), 65, f"no next token in {ROWS} records")
     what = ("--leave-out", f"login={mallory.login}")
-    with closing(psycopg2.connect(vault.database_url("admin"))) as blocking, Watch(vault) as watch:
+    with closing(connect(vault.database_url("admin"))) as blocking, Watch(vault) as watch:
         with blocking.cursor() as cursor:
             cursor.execute(
                 "SELECT FROM user_logins WHERE user_id = %s ORDER BY record_id DESC LIMIT 1 FOR UPDATE",

@@ -73,10 +73,10 @@ def test_loaders_continue_in_their_sessions(vault: Ready) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "SELECT masked_ip, masked_device_id FROM public.user_logins_masked WHERE record_id = $1",
-        "SELECT masked_ip, masked_device_id FROM public.user_logins WHERE record_id = $1",
-        "SELECT v.* FROM public.user_logins_masked AS v WHERE record_id = $1",
-        "SELECT (v).masked_ip, (v).masked_device_id FROM public.user_logins_masked AS v WHERE record_id = $1",
+        "SELECT masked_ip, masked_device_id FROM vault_etl.user_logins_masked WHERE record_id = $1",
+        "SELECT masked_ip, masked_device_id FROM vault_etl.user_logins WHERE record_id = $1",
+        "SELECT v.* FROM vault_etl.user_logins_masked AS v WHERE record_id = $1",
+        "SELECT (v).masked_ip, (v).masked_device_id FROM vault_etl.user_logins_masked AS v WHERE record_id = $1",
     ],
 )
 def test_prepared_statements_keep_working(vault: Ready, statement: str, mode: str) -> None:

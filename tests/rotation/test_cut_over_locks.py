@@ -113,7 +113,7 @@ def test_a_session_that_ends_in_time_blocks_no_attempt(vault: Ready) -> None:
 
 def test_an_analyst_who_locks_in_the_opposite_order_continues(vault: Ready) -> None:
     """An analyst who has read the table and now queries the view meets the attempt half way: the attempt gives up."""
-    read_the_table = ("analyst", "SELECT count(user_id) FROM public.user_logins")
+    read_the_table = ("analyst", "SELECT count(user_id) FROM vault_etl.user_logins")
     with seen_waiting(vault.scratch) as waiting, blocking(vault, read_the_table) as opened:
         with attempted(vault) as outcome:
             until(lambda: waiting() or outcome.done())

@@ -148,11 +148,11 @@ def test_tables_of_the_caller_do_not_replace_ours(vault: Ready) -> None:
     with vault.scratch.connect() as connection, connection.cursor() as cursor:
         for table in ("data_keys", "user_logins", "key_fence", "audit_head", "pg_attribute"):
             cursor.execute(f"CREATE TEMP TABLE {table} (trap integer)")
-        cursor.execute("SET search_path = pg_temp, public, pg_catalog")
+        cursor.execute("SET search_path = pg_temp, vault_etl, pg_catalog")
         connection.commit()
         cursor.execute(CUT_OVER)
         connection.commit()
-    (row,), *_ = vault.scratch.sql("SELECT to_jsonb(r) FROM public.user_logins AS r")
+    (row,), *_ = vault.scratch.sql("SELECT to_jsonb(r) FROM vault_etl.user_logins AS r")
     assert row["token_generation"] == 2
 
 

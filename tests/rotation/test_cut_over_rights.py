@@ -26,7 +26,7 @@ SELECT c.relacl::text, c.reloptions, c.relowner::regrole::text, pg_get_viewdef(c
         SELECT (attname, atttypid::regtype, attacl, col_description(c.oid, attnum))::text
         FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 ORDER BY attnum
     )
-FROM pg_class AS c WHERE c.oid = 'public.user_logins_masked'::regclass
+FROM pg_class AS c WHERE c.oid = 'vault_etl.user_logins_masked'::regclass
 """
 
 
@@ -40,6 +40,7 @@ def vault(scratch: Scratch) -> Ready:
 def people(scratch: Scratch) -> Iterator[Scratch]:
     """Two roles of a DBA, whose names need quotes."""
     scratch.sql('CREATE ROLE "test DBA"; CREATE ROLE "test ""guest"""')
+    scratch.sql('GRANT USAGE ON SCHEMA vault_etl TO "test DBA", "test ""guest"""')
     yield scratch
     scratch.sql(
         'DROP OWNED BY "test DBA", "test ""guest"""; DROP ROLE "test DBA", "test ""guest"""'
@@ -117,7 +118,7 @@ def test_the_view_shows_the_new_tokens(vault: Ready) -> None:
     """`SELECT *` as the analyst: the same columns in the same order, and the next tokens in them."""
     scratch, everything = (
         vault.scratch,
-        "SELECT * FROM public.user_logins_masked ORDER BY record_id",
+        "SELECT * FROM vault_etl.user_logins_masked ORDER BY record_id",
     )
     before = scratch.sql(everything, role="analyst")
     vault.swap()
@@ -162,9 +163,9 @@ def test_functions_that_name_columns_at_run_time_keep_working(vault: Ready) -> N
     scratch = vault.scratch
     scratch.sql(
         "CREATE FUNCTION ips() RETURNS SETOF uuid LANGUAGE sql"
-        " AS 'SELECT DISTINCT masked_ip FROM public.user_logins';"
+        " AS 'SELECT DISTINCT masked_ip FROM vault_etl.user_logins';"
         "CREATE FUNCTION devices() RETURNS SETOF uuid LANGUAGE plpgsql AS"
-        " 'BEGIN RETURN QUERY SELECT DISTINCT masked_device_id FROM public.user_logins; END';"
+        " 'BEGIN RETURN QUERY SELECT DISTINCT masked_device_id FROM vault_etl.user_logins; END';"
         "CREATE VIEW whole AS SELECT to_jsonb(r) AS r FROM user_logins AS r;"
         "CREATE VIEW users AS SELECT DISTINCT user_id FROM user_logins"
     )
@@ -180,64 +181,64 @@ def test_functions_that_name_columns_at_run_time_keep_working(vault: Ready) -> N
 
 DEPENDENTS = [
     pytest.param(
-        "CREATE VIEW mine AS SELECT masked_ip FROM user_logins", "view public.mine", id="a view"
+        "CREATE VIEW mine AS SELECT masked_ip FROM user_logins", "view vault_etl.mine", id="a view"
     ),
     pytest.param(
         "CREATE VIEW mine AS SELECT next_masked_ip FROM user_logins",
-        "view public.mine",
+        "view vault_etl.mine",
         id="a view of old tokens",
     ),
     pytest.param(
         "CREATE VIEW mine AS SELECT (r).masked_ip FROM (SELECT r FROM user_logins AS r) AS t",
-        "view public.mine",
+        "view vault_etl.mine",
         id="a field of the whole row",
     ),
     pytest.param(
         "CREATE VIEW mine AS SELECT user_id FROM user_logins WHERE token_generation = 1",
-        "view public.mine",
+        "view vault_etl.mine",
         id="a condition",
     ),
     pytest.param(
         f"CREATE VIEW mine AS SELECT masked_device_id FROM {name_of(0)}",  # noqa: S608
-        "view public.mine",
+        "view vault_etl.mine",
         id="a view of a partition",
     ),
     pytest.param(
         "CREATE MATERIALIZED VIEW mine AS SELECT masked_ip, count(*) FROM user_logins GROUP BY 1",
-        "materialized view public.mine",
+        "materialized view vault_etl.mine",
         id="a materialized view",
     ),
     pytest.param(
         "CREATE FUNCTION mine() RETURNS bigint BEGIN ATOMIC"
         " SELECT count(DISTINCT masked_ip) FROM user_logins; END",
-        "function public.mine()",
+        "function vault_etl.mine()",
         id="a function",
     ),
     pytest.param(
         "CREATE POLICY mine ON user_logins TO vault_etl_analyst USING (masked_ip IS NOT NULL)",
-        "policy mine on table public.user_logins",
+        "policy mine on table vault_etl.user_logins",
         id="a policy",
     ),
     pytest.param(
         "CREATE TRIGGER mine AFTER UPDATE OF masked_ip ON user_logins FOR EACH ROW"
-        " EXECUTE FUNCTION public.audit_is_append_only()",
-        "trigger mine on table public.user_logins",
+        " EXECUTE FUNCTION vault_etl.audit_is_append_only()",
+        "trigger mine on table vault_etl.user_logins",
         id="a trigger",
     ),
     pytest.param(
         "ALTER TABLE user_logins ADD CONSTRAINT mine CHECK (masked_ip <> masked_device_id)",
-        "constraint mine on table public.user_logins",
+        "constraint mine on table vault_etl.user_logins",
         id="a constraint",
     ),
     pytest.param(
         "CREATE STATISTICS mine ON masked_ip, user_id FROM user_logins",
-        "statistics object public.mine",
+        "statistics object vault_etl.mine",
         id="statistics",
     ),
     pytest.param(
         "CREATE RULE mine AS ON UPDATE TO user_logins_masked DO INSTEAD"
         " UPDATE user_logins SET masked_ip = NULL WHERE record_id = NEW.record_id",
-        "rule mine on view public.user_logins_masked",
+        "rule mine on view vault_etl.user_logins_masked",
         id="a rule of the view",
     ),
 ]
@@ -264,7 +265,7 @@ def test_all_dependent_objects_are_named(vault: Ready) -> None:
         "CREATE VIEW one AS SELECT masked_ip FROM user_logins;"
         "CREATE VIEW two AS SELECT next_masked_device_id FROM user_logins"
     )
-    with pytest.raises(ConfigurationError, match=r"view public.one, .*view public.two"):
+    with pytest.raises(ConfigurationError, match=r"view vault_etl.one, .*view vault_etl.two"):
         vault.cut_over()
     scratch.sql("DROP VIEW one, two")
     vault.swap()

@@ -18,7 +18,7 @@ from tests.rotation.watch import Watch
 
 READS = """
     SELECT count(*) FROM pg_locks WHERE granted AND mode = 'AccessShareLock' AND pid <> pg_backend_pid()
-        AND relation = 'public.user_logins'::regclass
+        AND relation = 'vault_etl.user_logins'::regclass
 """
 
 GRANTS = """
@@ -98,7 +98,7 @@ def under_readers(vault: Vault, form: Form) -> None:
     assert max(loading.server_waits(), default=0) < form.most_s
     assert vault.sql(STATES) == [(1, "decrypt_only"), (2, "active")]
     assert vault.sql(GRANTS) == grants
-    assert b"CREATE VIEW public.user_logins_masked" in dumped
+    assert b"CREATE VIEW vault_etl.user_logins_masked" in dumped
     analysts_see_the_new_tokens(vault, dict_of(tokens))
     found = contents(vault)
     assert found.wrong_tokens == ()

@@ -26,7 +26,7 @@ NARROW_S = 0.003
 READ_FENCE = blocks("records/records.sql")["read_fence"]
 
 LOCK_AND_READ = f"""
-    WITH locked AS MATERIALIZED (SELECT public.take_fence() AS taken),
+    WITH locked AS MATERIALIZED (SELECT vault_etl.take_fence() AS taken),
     found AS MATERIALIZED ({READ_FENCE})
     SELECT found.* FROM locked, found
 """  # noqa: S608 - SQL of ours

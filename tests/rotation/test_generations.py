@@ -134,7 +134,7 @@ def test_a_row_of_another_generation_is_refused(vault: Ready) -> None:
     vault.scratch.sql(replica + statement, new_record_id(), 2)
 
 
-@pytest.mark.parametrize("of", ["TABLE user_logins", "ALL TABLES", "TABLES IN SCHEMA public"])
+@pytest.mark.parametrize("of", ["TABLE user_logins", "ALL TABLES", "TABLES IN SCHEMA vault_etl"])
 def test_a_cut_over_names_the_publication_that_it_would_break(vault: Ready, of: str) -> None:
     """A publication of the table or of a partition; with the caller's consent the cut-over is made."""
     vault.scratch.sql(f"CREATE PUBLICATION elsewhere FOR {of}")

@@ -140,19 +140,19 @@ def _old(
     database: Database, place: EventName, after: uuid.UUID | None, limit: int
 ) -> tuple[Rows, bool | None]:
     with database.transaction() as cursor:
-        cursor.execute("SELECT key_id FROM public.data_keys WHERE purpose = 'data'")
+        cursor.execute("SELECT key_id FROM vault_etl.data_keys WHERE purpose = 'data'")
         keys = frozenset(key_id for (key_id,) in cursor.fetchall())
         rotation = OpenRotation(rotation_id=uuid.uuid4(), fields=FIELDS, old_keys=keys)
-        cursor.execute("DELETE FROM public.key_rotations WHERE purpose = 'data'")
+        cursor.execute("DELETE FROM vault_etl.key_rotations WHERE purpose = 'data'")
         cursor.execute(
-            "INSERT INTO public.key_rotations (purpose, rotation_id, fields, old_keys)"
+            "INSERT INTO vault_etl.key_rotations (purpose, rotation_id, fields, old_keys)"
             " VALUES ('data', %s, %s, %s)",
             (rotation.rotation_id, list(FIELDS), sorted(keys)),
         )
     at = dataclasses.replace(Range(place, uuid.UUID(int=0), ALL), after=after)
     page = PostgresReencrypter(database).page(rotation, at, limit)
     with database.transaction() as cursor:
-        cursor.execute("DELETE FROM public.key_rotations WHERE purpose = 'data'")
+        cursor.execute("DELETE FROM vault_etl.key_rotations WHERE purpose = 'data'")
     return [(row.record_id, _bytes(row.ciphertexts.values(), row.user_id)) for row in page.rows], (
         page.is_last
     )

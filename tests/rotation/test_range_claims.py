@@ -20,7 +20,7 @@ from tests.rotation.claims import CLAIM, RELEASE, Denied
 from vault_etl.rotation.postgres import PostgresDataRotations
 from vault_etl.rotation.ranges import named_keys
 
-MOVE = "SELECT public.rotation_move(%s, NULL, %s)"
+MOVE = "SELECT vault_etl.rotation_move(%s, NULL, %s)"
 WAITING = (
     "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'rotation_ranges'::regclass"
 )
@@ -77,9 +77,9 @@ def site(scratch: Scratch) -> Site:
 def test_a_range_is_claimed_by_the_function_alone(site: Site) -> None:
     """`UPDATE` and `INSERT` are denied."""
     for attack in (
-        "UPDATE public.rotation_ranges SET claim = gen_random_uuid()",
-        "UPDATE public.rotation_ranges SET claimed_until = now() + interval '1 hour'",
-        "INSERT INTO public.rotation_ranges (claimed_until) VALUES ('infinity')",
+        "UPDATE vault_etl.rotation_ranges SET claim = gen_random_uuid()",
+        "UPDATE vault_etl.rotation_ranges SET claimed_until = now() + interval '1 hour'",
+        "INSERT INTO vault_etl.rotation_ranges (claimed_until) VALUES ('infinity')",
     ):
         with pytest.raises(Denied):
             site.sql(attack)
@@ -108,7 +108,7 @@ def test_a_claim_belongs_to_a_run_of_the_login(site: Site) -> None:
 def test_a_claim_is_committed_with_its_entry_or_not_at_all(site: Site) -> None:
     """A client that would roll back is refused; a claim is used once."""
     with site.scratch.connect("re-encrypt") as opened, opened.cursor() as cursor:
-        by_itself = "SELECT * FROM public.rotation_claim(%s, %s, %s)"
+        by_itself = "SELECT * FROM vault_etl.rotation_claim(%s, %s, %s)"
         with pytest.raises(Denied):
             cursor.execute(by_itself, (site.rotation_id, uuid.uuid4(), site.run))
     assert (site.claimed(), site.entries()) == (0, [])

@@ -77,7 +77,7 @@ def test_usage_counts_the_values_under_each_key(
 def test_the_key_of_a_ciphertext_is_its_uint32(shared: Scratch, key_id: int) -> None:
     """Bytes 1 to 4, big-endian and unsigned, whatever follows."""
     value = ciphertext(key_id)
-    assert shared.value("SELECT public.ciphertext_key_id(%s)", value) == key_id
+    assert shared.value("SELECT vault_etl.ciphertext_key_id(%s)", value) == key_id
 
 
 @pytest.mark.parametrize("damaged", [b"", b"\x01", b"\x01\x02\x03"])
@@ -85,7 +85,7 @@ def test_a_ciphertext_too_short_to_name_a_key_stops_no_count(
     shared: Scratch, damaged: bytes
 ) -> None:
     """A damaged ciphertext is counted under no real key, and raises no error."""
-    assert shared.value("SELECT public.ciphertext_key_id(%s)", damaged) < 2**16
+    assert shared.value("SELECT vault_etl.ciphertext_key_id(%s)", damaged) < 2**16
 
 
 def rotation_of(scratch: Scratch, keys: WriteKeys) -> OpenRotation:
@@ -174,7 +174,7 @@ def test_an_erasure_in_progress_wins_too(scratch: Scratch, keys: WriteKeys) -> N
     (record,) = load(scratch, keys, 1)
     key = scratch.add_data_key(IP, role="re-encrypt")
     with scratch.connect() as erasing, erasing.cursor() as cursor:
-        cursor.execute("UPDATE public.user_logins SET ip_ciphertext = NULL")
+        cursor.execute("UPDATE vault_etl.user_logins SET ip_ciphertext = NULL")
         timer = threading.Timer(0.3, erasing.commit)
         timer.start()
         assert replaced(scratch, swaps([record], key), key) == Swap(0, 0)
@@ -186,7 +186,7 @@ def test_a_deadlock_is_tried_again(scratch: Scratch, keys: WriteKeys) -> None:
     """When another writer locks the same rows in the opposite order, the swap succeeds in the end."""
     first, second = load(scratch, keys, 2)
     key = scratch.add_data_key(IP, role="re-encrypt")
-    lock = "SELECT FROM public.user_logins WHERE record_id = %s FOR UPDATE"
+    lock = "SELECT FROM vault_etl.user_logins WHERE record_id = %s FOR UPDATE"
     with scratch.connect() as other, other.cursor() as cursor:
         cursor.execute("SET deadlock_timeout = '30s'")  # so that it is not the victim
         cursor.execute(lock, (second.record_id,))

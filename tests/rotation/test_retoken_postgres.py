@@ -24,10 +24,10 @@ from vault_etl.erase.postgres import PostgresEraser
 from vault_etl.rotation.postgres import PostgresDataRotations
 from vault_etl.rotation.postgres_retoken import PostgresDetachedMonths
 
-PAGE: Final = "SELECT record_id FROM public.retoken_page(%s, NULL, 100, 1000000)"
+PAGE: Final = "SELECT record_id FROM vault_etl.retoken_page(%s, NULL, 100, 1000000)"
 
 FILL: Final = (
-    "SELECT public.retoken_fill(%s, 2::smallint, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')"
+    "SELECT vault_etl.retoken_fill(%s, 2::smallint, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')"
 )
 
 
@@ -206,11 +206,11 @@ def test_a_failed_attach_does_not_block(site: Site) -> None:
     [
         "SELECT * FROM vault_etl_detached.{}",
         "UPDATE vault_etl_detached.{} SET user_id = 'x'",
-        "SELECT * FROM public.retoken_range(gen_random_uuid())",
-        "SELECT public.partition_table('{}')",
-        "SELECT month, public.retoken_begin(month) FROM public.key_rotations WHERE month IS NOT NULL",
-        "UPDATE public.key_rotations SET month = NULL",
-        "SELECT partition FROM public.closed_months",
+        "SELECT * FROM vault_etl.retoken_range(gen_random_uuid())",
+        "SELECT vault_etl.partition_table('{}')",
+        "SELECT month, vault_etl.retoken_begin(month) FROM vault_etl.key_rotations WHERE month IS NOT NULL",
+        "UPDATE vault_etl.key_rotations SET month = NULL",
+        "SELECT partition FROM vault_etl.closed_months",
     ],
 )
 def test_no_other_way_leads_to_the_rows(site: Site, statement: str) -> None:

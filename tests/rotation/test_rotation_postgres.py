@@ -113,7 +113,7 @@ def test_a_batch_that_was_open_at_the_beginning_is_in_a_range(
     """Ranges are cut behind the fence: a row under an old key, committed just before, is not missed."""
     late = sealed_record(keys)
     with scratch.connect() as loading, loading.cursor() as cursor:
-        cursor.execute("LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE")
+        cursor.execute("LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE")
         cursor.execute(
             "INSERT INTO user_logins (record_id, user_id, device_type, ip_ciphertext, create_date)"
             " VALUES (%s, 'u', 'd', %s, now())",
@@ -141,7 +141,7 @@ def test_an_erasure_in_progress_wins_over_a_fill(scratch: Scratch, keys: WriteKe
         # The superuser may keep the transaction open; a client's erasure commits by itself.
         with scratch.connect() as erasing, erasing.cursor() as cursor:
             cursor.execute(
-                "SELECT public.erase(gen_random_uuid(), 'a', 'h', %s, NULL, NULL, 'a test')",
+                "SELECT vault_etl.erase(gen_random_uuid(), 'a', 'h', %s, NULL, NULL, 'a test')",
                 (rows[0].record_id,),
             )
             with in_the_way(scratch, lambda: backfill.fill(made, generations, outside())) as filled:

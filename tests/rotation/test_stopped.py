@@ -6,10 +6,10 @@ import signal
 import time
 from contextlib import closing
 
-import psycopg2
 import pytest
 
 from tests.kit.processes import fails, finish, start
+from tests.kit.sessions import connect
 from tests.kit.vault import Vault
 from tests.rotation.contents import contents, of_events
 from tests.rotation.events import MONTHS, RECORDS, dated_events
@@ -91,11 +91,11 @@ def test_a_view_that_depends_on_the_columns_blocks_the_cut_over(rotation_filled:
     The next rotation must wait until the old tokens are destroyed: exit 78 too.
     """
     rotation_filled.sql(
-        "CREATE VIEW public.of_devices AS SELECT masked_device_id FROM public.user_logins"
+        "CREATE VIEW vault_etl.of_devices AS SELECT masked_device_id FROM vault_etl.user_logins"
     )
-    fails(rotate(rotation_filled, "--tokens"), 78, "view public.of_devices")
+    fails(rotate(rotation_filled, "--tokens"), 78, "view vault_etl.of_devices")
     assert rotation_filled.sql("SELECT DISTINCT token_generation FROM user_logins") == [(1,)]
-    rotation_filled.sql("DROP VIEW public.of_devices")
+    rotation_filled.sql("DROP VIEW vault_etl.of_devices")
     assert rotate(rotation_filled, "--tokens").code == 0
     assert contents(rotation_filled).generations == {(2, 1): RECORDS}
     fails(
@@ -106,15 +106,15 @@ def test_a_view_that_depends_on_the_columns_blocks_the_cut_over(rotation_filled:
 
 
 TEMPORARY = (
-    "CREATE TEMP VIEW of_devices AS SELECT masked_device_id FROM public.user_logins;"
+    "CREATE TEMP VIEW of_devices AS SELECT masked_device_id FROM vault_etl.user_logins;"
     " CREATE FUNCTION pg_temp.addresses() RETURNS SETOF uuid BEGIN ATOMIC"
-    " SELECT masked_ip FROM public.user_logins; END"
+    " SELECT masked_ip FROM vault_etl.user_logins; END"
 )
 
 
 def test_temporary_objects_do_not_block_the_cut_over(rotation_filled: Vault) -> None:
     """A login may make such objects over columns that it may not read; they end with its session."""
-    with closing(psycopg2.connect(rotation_filled.database_url("ingest"))) as session:
+    with closing(connect(rotation_filled.database_url("ingest"))) as session:
         session.autocommit = True
         with session.cursor() as cursor:
             cursor.execute(TEMPORARY)

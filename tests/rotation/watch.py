@@ -11,6 +11,7 @@ from typing import Any, Self
 import psycopg2
 import psycopg2.extras
 
+from tests.kit.sessions import connect
 from tests.kit.vault import Vault
 from tests.kit.waiting import until
 
@@ -38,7 +39,7 @@ class Watch:
     """The superuser's connection, one statement a transaction."""
 
     def __init__(self, vault: Vault) -> None:
-        self._connection = psycopg2.connect(vault.database_url("admin"))
+        self._connection = connect(vault.database_url("admin"))
         self._connection.autocommit = True
         psycopg2.extras.register_uuid(conn_or_curs=self._connection)  # type: ignore[no-untyped-call]
 
@@ -146,7 +147,7 @@ class Growth:
 @contextmanager
 def holding(vault: Vault, statement: str, role: str = "admin") -> Iterator[int]:
     """A session that has run a statement and keeps its transaction open; the pid of the session."""
-    with closing(psycopg2.connect(vault.database_url(role))) as connection:
+    with closing(connect(vault.database_url(role))) as connection:
         with connection.cursor() as cursor:
             cursor.execute(statement)
         yield connection.info.backend_pid

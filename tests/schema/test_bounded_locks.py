@@ -6,24 +6,29 @@ import os
 import socket
 import threading
 
-import psycopg2
 import pytest
 
 from tests.kit.scratch import Scratch
 from tests.kit.waiting import until
 from vault_etl.base.errors import UnavailableError
 from vault_etl.keys.postgres import close_fence
-from vault_etl.platform.resources import resource_dir
-from vault_etl.schema.postgres_migrations import PostgresMigrations
+from vault_etl.platform.postgres import Database
 
-FENCE = "LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE"
+FENCE = "LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE"
+TAKE = """
+CREATE PROCEDURE vault_etl.take_fence() LANGUAGE plpgsql AS $$
+BEGIN
+    COMMIT;
+    LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
+END $$
+"""
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'key_fence'::regclass"
 
 
 def test_every_function_that_locks_has_a_limit_of_its_own(shared: Scratch) -> None:
     """A client that is not vault-etl may set no limit, and still call the function or write rows."""
     unbounded = shared.sql(
-        "SELECT p.proname::text FROM pg_proc AS p WHERE p.pronamespace = 'public'::regnamespace"
+        "SELECT p.proname::text FROM pg_proc AS p WHERE p.pronamespace = 'vault_etl'::regnamespace"
         r" AND (p.prosrc ~ 'LOCK TABLE' OR p.prosrc ~ 'FOR (NO KEY )?(UPDATE|SHARE)(?! (NOWAIT|SKIP))')"
         " AND NOT coalesce(p.proconfig::text ~ 'lock_timeout', false) ORDER BY 1"
     )
@@ -31,33 +36,42 @@ def test_every_function_that_locks_has_a_limit_of_its_own(shared: Scratch) -> No
     assert unbounded == [("audit_lock",)]
 
 
-def test_a_call_ends_when_its_client_is_gone(scratch: Scratch) -> None:
-    """A call of any client that waits for a lock keeps no place in the queue."""
-    with scratch.connect() as holder, holder.cursor() as cursor, scratch.connect("ingest") as gone:
-        cursor.execute("LOCK TABLE public.key_fence IN EXCLUSIVE MODE")
-        waits = threading.Thread(target=_lose, args=(gone,))
+@pytest.mark.parametrize("ask", ["transaction", "call"])
+def test_a_session_whose_client_is_gone_leaves_the_queue(scratch: Scratch, ask: str) -> None:
+    """A statement that waits for a lock keeps no place in the queue, in a transaction or as a CALL of its own."""
+    scratch.sql(TAKE)
+    with (
+        scratch.connect() as holder,
+        holder.cursor() as cursor,
+        scratch.database("ingest") as gone,
+    ):
+        cursor.execute("LOCK TABLE vault_etl.key_fence IN EXCLUSIVE MODE")
+        waits = threading.Thread(target=_lose, args=(gone, ask))
         waits.start()
         until(lambda: scratch.value(WAITING))
-        with socket.socket(fileno=os.dup(gone.fileno())) as wire:
+        ((pid,),) = scratch.sql("SELECT pid FROM pg_locks WHERE NOT granted")
+        assert gone._connection is not None
+        with socket.socket(fileno=os.dup(gone._connection.fileno())) as wire:
             wire.shutdown(socket.SHUT_RDWR)
         waits.join()
-        until(lambda: not scratch.value(WAITING), 60)
-        cursor.execute("SELECT count(*) FROM public.data_keys")  # it holds the lock still
+        until(lambda: not scratch.value(WAITING), 20)  # lock_timeout would end it after 30 s
+        assert scratch.sql("SELECT FROM pg_stat_activity WHERE pid = %s", pid) == []
+        cursor.execute("SELECT count(*) FROM vault_etl.data_keys")  # it holds the lock still
 
 
-def _lose(client: psycopg2.extensions.connection) -> None:
-    with client.cursor() as cursor, pytest.raises(psycopg2.OperationalError):
-        cursor.execute(FENCE)
+def _lose(client: Database, ask: str) -> None:
+    if ask == "call":
+        with pytest.raises(UnavailableError):
+            client.call("CALL vault_etl.take_fence()", {})
+    else:
+        with pytest.raises(UnavailableError), client.transaction() as cursor:
+            cursor.execute(FENCE)
 
 
-def test_the_servers_own_interval_is_kept(scratch: Scratch) -> None:
-    """A migration does not change what an administrator has set for the database."""
-    setting = "client_connection_check_interval"
-    assert scratch.value(f"SHOW {setting}") == "5s"
-    scratch.sql(f"ALTER DATABASE \"{scratch.name}\" SET {setting} = '1min'")
-    with scratch.database("admin") as opened:
-        PostgresMigrations(opened, resource_dir("migrations")).make_roles()
-    assert scratch.value(f"SHOW {setting}") == "1min"
+def test_the_interval_is_no_setting_of_the_database(scratch: Scratch) -> None:
+    """Sessions of other applications in the database keep theirs."""
+    assert scratch.value("SHOW client_connection_check_interval") == "0"
+    assert scratch.sql("SELECT FROM pg_db_role_setting") == []
 
 
 @pytest.mark.parametrize(
@@ -65,6 +79,7 @@ def test_the_servers_own_interval_is_kept(scratch: Scratch) -> None:
     [
         ("lock_timeout", "30s", "30s"),
         ("idle_in_transaction_session_timeout", "1min", "1min"),
+        ("client_connection_check_interval", "5s", "5s"),
         ("statement_timeout", "10min", "0"),
     ],
 )

@@ -63,7 +63,7 @@ def test_every_row_is_there(
     original: tuple[Scratch, WriteKeys, SealedRecord], restored: Scratch, table: str
 ) -> None:
     """Rows are equal, with who made a key and when it was retired."""
-    rows = f"SELECT to_jsonb(t) FROM public.{table} AS t ORDER BY 1"  # noqa: S608
+    rows = f"SELECT to_jsonb(t) FROM vault_etl.{table} AS t ORDER BY 1"  # noqa: S608
     assert restored.sql(rows) == original[0].sql(rows)
 
 
@@ -95,12 +95,15 @@ def test_the_restored_vault_works(
 def test_rights_on_the_database_itself_come_with_create_only(
     original: tuple[Scratch, WriteKeys, SealedRecord], restored: Scratch
 ) -> None:
-    """Without `--create` PUBLIC has TEMP again until 0001_roles.sql is run. With it the dump revokes TEMP."""
+    """Without `--create` an ingest has no TEMP where PUBLIC has none, until 0001_roles.sql is run."""
     dump = program(original[0], "pg_dump", "--create", "--schema-only")
-    assert "REVOKE CONNECT,TEMPORARY ON DATABASE" in dump
-    assert rights(restored, "public") == EVERYONE | {"TEMPORARY"}
+    assert "GRANT CONNECT,TEMPORARY ON DATABASE" in dump or "GRANT ALL ON DATABASE" in dump
+    restored.sql(f'REVOKE TEMPORARY ON DATABASE "{restored.name}" FROM PUBLIC')
+    assert "TEMPORARY" not in rights(restored, "vault_etl_ingest")
     restored.sql((resource_dir("migrations") / "0001_roles.sql").read_text(encoding="utf-8"))
-    assert rights(restored, "public") == EVERYONE
+    assert "TEMPORARY" in rights(restored, "vault_etl_ingest")
+    assert rights(restored, "public") == EVERYONE - {"TEMPORARY"}
+    restored.sql(f'GRANT TEMPORARY ON DATABASE "{restored.name}" TO PUBLIC')
     for role, own in RIGHTS.items():
         assert rights(restored, f"vault_etl_{role}") == own | EVERYONE
 
@@ -108,6 +111,6 @@ def test_rights_on_the_database_itself_come_with_create_only(
 def test_keys_and_log_are_protected_as_before(restored: Scratch) -> None:
     """The triggers are restored: no key is deleted, and no entry is changed."""
     with pytest.raises(psycopg2.errors.ObjectNotInPrerequisiteState):
-        restored.sql("DELETE FROM public.data_keys")
+        restored.sql("DELETE FROM vault_etl.data_keys")
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-        restored.sql("UPDATE public.audit_log SET reason = 'x'")
+        restored.sql("UPDATE vault_etl.audit_log SET reason = 'x'")

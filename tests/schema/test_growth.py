@@ -54,7 +54,7 @@ def fill(vault: Scratch, rows: int) -> None:
         for name in ("keys", "records", "quarantine"):
             opened.execute(FILL[name], sizes)
         opened.execute("SET session_replication_role = DEFAULT")
-        opened.execute("SELECT public.recount_values()")
+        opened.execute("SELECT vault_etl.recount_values()")
         opened.execute(
             "INSERT INTO key_rotations (purpose, rotation_id, fields, old_keys)"
             " VALUES ('data', %s, '{device_id,ip,quarantine}', %s)",
@@ -70,7 +70,7 @@ PAGE = {
     "after": None,
     "fields": list(FIELDS),
 }
-MIDDLE = "(public.first_record_id(now() - interval '12 months'))"
+MIDDLE = "(vault_etl.first_record_id(now() - interval '12 months'))"
 
 ASKED: dict[str, tuple[str, Mapping[str, object]]] = {
     "keys list": (blocks("keys/keys.sql")["usage"], {"counted": False}),
@@ -89,7 +89,10 @@ ASKED: dict[str, tuple[str, Mapping[str, object]]] = {
         )
         for table in ("user_logins", "quarantine")
     },
-    "erase --user-id": ("SELECT * FROM public.erase_preview(NULL, md5('user7')::uuid::text)", {}),
+    "erase --user-id": (
+        "SELECT * FROM vault_etl.erase_preview(NULL, md5('user7')::uuid::text)",
+        {},
+    ),
     "quarantine list --limit": (
         blocks("quarantine/quarantine.sql")["before_the_newest"],
         {**ANY_TIME, "limit": 50},
@@ -99,7 +102,7 @@ ASKED: dict[str, tuple[str, Mapping[str, object]]] = {
     "doctor's sample": (blocks("doctor/doctor.sql")["token_generations"], {"every_row": False}),
     "partitions list": (blocks("partitions/partitions.sql")["list"], {}),
     "a start of ingest": (blocks("records/records.sql")["ranges"], {}),
-    "its fold": ("SELECT public.fold_value_counts()", {}),
+    "its fold": ("SELECT vault_etl.fold_value_counts()", {}),
 }
 
 

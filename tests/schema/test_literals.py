@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from tests.kit.scratch import Scratch
 
 _TYPED = """
-SELECT proname, proargtypes::regtype[]::text[], prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+SELECT proname, proargtypes::regtype[]::text[], prosrc FROM pg_proc WHERE pronamespace = 'vault_etl'::regnamespace
 """
 
 
 def calls(source: str) -> Iterator[tuple[str, list[str]]]:
     """Return the functions of `public` that a block calls, each with the texts of its arguments."""
-    for call in re.finditer(r"public\.(\w+)\(", source):
+    for call in re.finditer(r"vault_etl\.(\w+)\(", source):
         depth, arguments = 1, [""]
         for character in source[call.end() :]:
             depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(character, 0)

@@ -13,6 +13,7 @@ import pytest
 
 from tests.kit.databases import admin, clone, empty
 from tests.kit.scratch import Scratch, sealed_record
+from tests.kit.sessions import connect
 from tests.kit.vault import Vault
 from vault_etl.base.errors import ConfigurationError, DeniedError, VaultEtlError
 from vault_etl.local.postgres import RunningPostgres
@@ -49,20 +50,18 @@ def test_migrations_are_applied_once_and_in_order(postgres: RunningPostgres) -> 
         assert _apply(database) == NAMES
         assert _apply(database) == []
         assert _pending(database) == []
-        recorded = database.sql(
-            "SELECT name, length(checksum) FROM vault_etl_migrations ORDER BY 1"
-        )
+        recorded = database.sql("SELECT name, length(checksum) FROM migrations ORDER BY 1")
         assert recorded == [(name, 64) for name in NAMES]
 
 
 def test_check_exits_78_while_any_is_pending(bare_vault: Vault) -> None:
     """`migrate --check` exits 78 until the last one is there; applying is denied to every role but owner."""
     assert bare_vault.ok("analyst", "migrate", "--check").json == {"applied": []}
-    bare_vault.sql("DELETE FROM public.vault_etl_migrations WHERE name = %s", NAMES[-1])
+    bare_vault.sql("DELETE FROM vault_etl.migrations WHERE name = %s", NAMES[-1])
     result = bare_vault.run("analyst", "migrate", "--check")
     assert result.code == 78
     assert NAMES[-1] in result.stderr
-    assert bare_vault.count("vault_etl_migrations") == len(NAMES) - 1
+    assert bare_vault.count("migrations") == len(NAMES) - 1
     assert bare_vault.run("rotate", "migrate").code == 77
 
 
@@ -98,12 +97,12 @@ def test_two_runs_at_once_both_succeed(postgres: RunningPostgres) -> None:
 
 def test_a_failing_last_migration_leaves_nothing(postgres: RunningPostgres, folder: Path) -> None:
     """All pending migrations are one transaction: an error in the last one undoes the first."""
-    (folder / "9999_broken.sql").write_text("SELECT 1 FROM public.not_there;", encoding="utf-8")
+    (folder / "9999_broken.sql").write_text("SELECT 1 FROM vault_etl.not_there;", encoding="utf-8")
     with empty(postgres) as database:
         with pytest.raises(VaultEtlError):
             _apply(database, folder)
         left = database.value(
-            "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+            "SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace('vault_etl')"
         )
         assert left == 0
         assert _apply(database) == NAMES
@@ -111,7 +110,7 @@ def test_a_failing_last_migration_leaves_nothing(postgres: RunningPostgres, fold
 
 def test_an_added_file_is_all_that_is_applied_next(scratch: Scratch, folder: Path) -> None:
     """An update applies only what the database lacks, as the owner."""
-    sql = "SET LOCAL ROLE vault_etl_owner; CREATE TABLE public.later (one boolean);"
+    sql = "SET LOCAL ROLE vault_etl_owner; CREATE TABLE vault_etl.later (one boolean);"
     (folder / "9999_later.sql").write_text(sql, encoding="utf-8")
     assert _apply(scratch, folder) == ["9999_later"]
     owner = scratch.value("SELECT relowner::regrole::text FROM pg_class WHERE relname = 'later'")
@@ -122,7 +121,7 @@ def test_ingest_goes_on_beside_a_migration_that_waits(scratch: Scratch, folder: 
     """A migration that waits for an analyst's query, with ingest behind it, gives up, names it, and is tried again."""
     scratch.add_token_keys()
     keys = scratch.write_keys()
-    (folder / "9999_more.sql").write_text("ALTER TABLE public.user_logins ADD COLUMN more text;")
+    (folder / "9999_more.sql").write_text("ALTER TABLE vault_etl.user_logins ADD COLUMN more text;")
     with (
         scratch.database("admin") as opened,
         scratch.database("admin") as watching,
@@ -134,9 +133,9 @@ def test_ingest_goes_on_beside_a_migration_that_waits(scratch: Scratch, folder: 
         locks = LockWatch(watching)
         migrations = PostgresMigrations(opened, folder, locks)
         with analyst.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM public.user_logins_masked")
+            cursor.execute("SELECT count(*) FROM vault_etl.user_logins_masked")
         with auditor.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM public.audit_log")
+            cursor.execute("SELECT count(*) FROM vault_etl.audit_log")
         attempt = pool.submit(migrations.try_apply)
         while not attempt.done():
             assert isinstance(loader.load([sealed_record(keys)], [], keys), Loaded)
@@ -154,11 +153,11 @@ def test_the_command_names_the_session_in_its_way(bare_vault: Vault) -> None:
     """When its time is up it exits 75, and nothing is changed. Meanwhile the server shows which command waits."""
     names = set[str]()
     with (
-        closing(psycopg2.connect(bare_vault.database_url("admin"))) as other,
+        closing(connect(bare_vault.database_url("admin"))) as other,
         ThreadPoolExecutor(1) as pool,
     ):
         with other.cursor() as cursor:
-            cursor.execute("LOCK TABLE public.vault_etl_migrations IN ACCESS EXCLUSIVE MODE")
+            cursor.execute("LOCK TABLE vault_etl.migrations IN ACCESS EXCLUSIVE MODE")
         running = pool.submit(bare_vault.run, "admin", "migrate", "--wait", "0s")
         while not running.done():
             sessions = bare_vault.sql("SELECT application_name FROM pg_stat_activity")
@@ -233,28 +232,26 @@ def test_a_login_that_is_not_a_member_of_the_owner_cannot_migrate(
 
 def test_every_login_may_ask_whether_the_database_is_up_to_date(shared: Scratch) -> None:
     """Every login reads the list of migrations, and the owner alone writes it."""
-    assert len(shared.sql("SELECT name FROM public.vault_etl_migrations", role="erase")) == len(
-        NAMES
-    )
+    assert len(shared.sql("SELECT name FROM vault_etl.migrations", role="erase")) == len(NAMES)
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-        shared.sql("DELETE FROM public.vault_etl_migrations", role="rotate")
+        shared.sql("DELETE FROM vault_etl.migrations", role="rotate")
 
 
 TRAP = """
     SET ROLE vault_etl_owner;
-    CREATE FUNCTION public.trap() RETURNS text LANGUAGE sql RETURN '';
+    CREATE FUNCTION vault_etl.trap() RETURNS text LANGUAGE sql RETURN '';
 """
 TRAPS = {
     "a view in its place": """
-        ALTER TABLE public.vault_etl_migrations RENAME TO hidden;
-        CREATE VIEW public.vault_etl_migrations AS
-            SELECT name || public.trap() AS name, checksum, applied_at FROM public.hidden;
-        GRANT SELECT ON public.vault_etl_migrations TO PUBLIC""",
-    "a default": "ALTER TABLE public.vault_etl_migrations ADD note text DEFAULT public.trap()",
-    "a constraint": "ALTER TABLE public.vault_etl_migrations ADD CHECK (public.trap() = '') NOT VALID",
+        ALTER TABLE vault_etl.migrations RENAME TO hidden;
+        CREATE VIEW vault_etl.migrations AS
+            SELECT name || vault_etl.trap() AS name, checksum, applied_at FROM vault_etl.hidden;
+        GRANT SELECT ON vault_etl.migrations TO PUBLIC""",
+    "a default": "ALTER TABLE vault_etl.migrations ADD note text DEFAULT vault_etl.trap()",
+    "a constraint": "ALTER TABLE vault_etl.migrations ADD CHECK (vault_etl.trap() = '') NOT VALID",
     "a policy": """
-        CREATE POLICY trap ON public.vault_etl_migrations USING (public.trap() = '');
-        ALTER TABLE public.vault_etl_migrations ENABLE ROW LEVEL SECURITY""",
+        CREATE POLICY trap ON vault_etl.migrations USING (vault_etl.trap() = '');
+        ALTER TABLE vault_etl.migrations ENABLE ROW LEVEL SECURITY""",
 }
 
 
@@ -275,10 +272,10 @@ def test_an_owner_has_no_code_run_by_the_login_that_migrates(
 
 OPERATORS = """
     SET ROLE vault_etl_owner;
-    CREATE FUNCTION public.trap(a oid, b regclass) RETURNS boolean LANGUAGE sql RETURN 1 / 0 = 1;
-    CREATE FUNCTION public.trap(a oid, b regtype) RETURNS boolean LANGUAGE sql RETURN 1 / 0 = 1;
-    CREATE OPERATOR public.= (LEFTARG = oid, RIGHTARG = regclass, FUNCTION = public.trap);
-    CREATE OPERATOR public.<> (LEFTARG = oid, RIGHTARG = regtype, FUNCTION = public.trap);
+    CREATE FUNCTION vault_etl.trap(a oid, b regclass) RETURNS boolean LANGUAGE sql RETURN 1 / 0 = 1;
+    CREATE FUNCTION vault_etl.trap(a oid, b regtype) RETURNS boolean LANGUAGE sql RETURN 1 / 0 = 1;
+    CREATE OPERATOR vault_etl.= (LEFTARG = oid, RIGHTARG = regclass, FUNCTION = vault_etl.trap);
+    CREATE OPERATOR vault_etl.<> (LEFTARG = oid, RIGHTARG = regtype, FUNCTION = vault_etl.trap);
 """
 
 
@@ -289,7 +286,7 @@ def test_an_operator_of_the_owner_is_not_taken_for_the_systems(postgres: Running
             cursor.execute(OPERATORS)
             opened.commit()
             with pytest.raises(psycopg2.errors.DivisionByZero):
-                cursor.execute("SELECT FROM pg_class WHERE oid = 'public.data_keys'::regclass")
+                cursor.execute("SELECT FROM pg_class WHERE oid = 'vault_etl.data_keys'::regclass")
         assert _pending(scratch) == []
         assert _apply(scratch) == []
         with scratch.database("admin") as database, database.transaction() as cursor:

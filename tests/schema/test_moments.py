@@ -15,7 +15,7 @@ UNREADABLE = ("0044-03-15 BC", "-infinity", "infinity", "10000-01-01")
 CHOSEN = """
     SELECT DISTINCT c.relname || '.' || a.attname
     FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
-    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+    WHERE c.relnamespace = 'vault_etl'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
         AND a.attnum > 0 AND a.atttypid IN (
             'date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype, 'date[]'::regtype,
             'timestamp[]'::regtype, 'timestamptz[]'::regtype, 'interval'::regtype

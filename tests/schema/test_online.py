@@ -23,11 +23,11 @@ WIDE = 9_000
 """Rows that fill a page each."""
 LARGE = """
     DO $$ BEGIN
-        EXECUTE format('ALTER TABLE public.%1$I SET (fillfactor = 10)', '{name}');
-        INSERT INTO public.user_logins (record_id, user_id, device_type, create_date, locale)
-        SELECT overlay(public.first_record_id('{first}')::text PLACING lpad(to_hex(n), 12, '0') FROM 25)::uuid,
+        EXECUTE format('ALTER TABLE vault_etl.%1$I SET (fillfactor = 10)', '{name}');
+        INSERT INTO vault_etl.user_logins (record_id, user_id, device_type, create_date, locale)
+        SELECT overlay(vault_etl.first_record_id('{first}')::text PLACING lpad(to_hex(n), 12, '0') FROM 25)::uuid,
             repeat('💧', 128), repeat('💧', 32), '2026-01-01', 'de-AT' FROM generate_series(1, {rows}) AS n;
-        EXECUTE format('ALTER TABLE public.%1$I SET (fillfactor = 80)', '{name}');
+        EXECUTE format('ALTER TABLE vault_etl.%1$I SET (fillfactor = 80)', '{name}');
     END $$
 """
 

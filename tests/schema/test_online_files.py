@@ -8,32 +8,34 @@ from vault_etl.base.errors import ConfigurationError
 from vault_etl.schema.online import Constraint, Fill, Index, index_of, parse
 
 GOOD = {
-    "CREATE INDEX a_b ON public.a (b);": Index("a", "a_b", "(b)"),
-    "CREATE INDEX a_b ON public.a\n    USING gin (b)\n    WHERE c = ';';": Index(
+    "CREATE INDEX a_b ON vault_etl.a (b);": Index("a", "a_b", "(b)"),
+    "CREATE INDEX a_b ON vault_etl.a\n    USING gin (b)\n    WHERE c = ';';": Index(
         "a", "a_b", "USING gin (b)\n    WHERE c = ';'"
     ),
-    "ALTER TABLE public.a ADD CONSTRAINT b CHECK (c > 0);": Constraint("a", "b", "CHECK (c > 0)"),
-    "-- Why;\nALTER TABLE public.a\n    ADD CONSTRAINT b\n    CHECK (c IN (1, 2));": Constraint(
+    "ALTER TABLE vault_etl.a ADD CONSTRAINT b CHECK (c > 0);": Constraint(
+        "a", "b", "CHECK (c > 0)"
+    ),
+    "-- Why;\nALTER TABLE vault_etl.a\n    ADD CONSTRAINT b\n    CHECK (c IN (1, 2));": Constraint(
         "a", "b", "CHECK (c IN (1, 2))"
     ),
-    "UPDATE public.a SET b = (SELECT 1 WHERE true), c = 2\nWHERE b IS NULL\n    OR c = 1;": Fill(
+    "UPDATE vault_etl.a SET b = (SELECT 1 WHERE true), c = 2\nWHERE b IS NULL\n    OR c = 1;": Fill(
         "a", "b = (SELECT 1 WHERE true), c = 2", "b IS NULL\n    OR c = 1"
     ),
 }
 BAD = (
     "",
     "-- Nothing.",
-    "CREATE INDEX a_b ON public.a (b)",
-    "CREATE INDEX ON public.a (b);",
-    "CREATE INDEX CONCURRENTLY a_b ON public.a (b);",
-    "CREATE UNIQUE INDEX a_b ON public.a (b);",
+    "CREATE INDEX a_b ON vault_etl.a (b)",
+    "CREATE INDEX ON vault_etl.a (b);",
+    "CREATE INDEX CONCURRENTLY a_b ON vault_etl.a (b);",
+    "CREATE UNIQUE INDEX a_b ON vault_etl.a (b);",
     "CREATE INDEX a_b ON a (b);",
-    "ALTER TABLE public.a ADD CONSTRAINT b UNIQUE (c);",
-    "ALTER TABLE public.a ADD CONSTRAINT b CHECK (c > 0) NOT VALID;",
-    "ALTER TABLE public.a ADD COLUMN b text;",
-    "UPDATE public.a SET b = 1;",
-    "UPDATE public.a SET b = 1 WHERE b IS NULL;",
-    "DELETE FROM public.a\nWHERE true;",
+    "ALTER TABLE vault_etl.a ADD CONSTRAINT b UNIQUE (c);",
+    "ALTER TABLE vault_etl.a ADD CONSTRAINT b CHECK (c > 0) NOT VALID;",
+    "ALTER TABLE vault_etl.a ADD COLUMN b text;",
+    "UPDATE vault_etl.a SET b = 1;",
+    "UPDATE vault_etl.a SET b = 1 WHERE b IS NULL;",
+    "DELETE FROM vault_etl.a\nWHERE true;",
     "SELECT 1;",
 )
 

@@ -181,10 +181,10 @@ def test_a_table_without_partitions_is_migrated_too(scratch: Scratch, folder: Pa
         uuid.uuid4(),
     )
     (folder / "9002_country.online.sql").write_text(
-        "UPDATE public.quarantine SET path = '{%}' || path\nWHERE path NOT LIKE '{\\%}%';\n"
-        "ALTER TABLE public.quarantine ADD CONSTRAINT marked CHECK (path LIKE '{%');\n"
+        "UPDATE vault_etl.quarantine SET path = '{%}' || path\nWHERE path NOT LIKE '{\\%}%';\n"
+        "ALTER TABLE vault_etl.quarantine ADD CONSTRAINT marked CHECK (path LIKE '{%');\n"
         "-- A comment with a semicolon;\n"
-        "CREATE INDEX marked ON public.quarantine (path)\n    WHERE path <> '{}%';\n"
+        "CREATE INDEX marked ON vault_etl.quarantine (path)\n    WHERE path <> '{}%';\n"
     )
     with online(scratch, folder) as steps:
         finish(steps)
@@ -206,7 +206,7 @@ def test_a_constraint_that_rows_break_and_nothing_fills_is_the_datas_fault(
         uuid.uuid4(),
     )
     (folder / f"{ONLINE}.sql").write_text(
-        "ALTER TABLE public.quarantine ADD CONSTRAINT marked CHECK (path = '$');\n"
+        "ALTER TABLE vault_etl.quarantine ADD CONSTRAINT marked CHECK (path = '$');\n"
     )
     with online(scratch, folder) as steps, pytest.raises(DataError, match="quarantine") as refused:
         finish(steps)

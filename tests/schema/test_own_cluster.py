@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.adopted import BOTH, EXERCISE
 from tests.kit.cut_over import cut_over_again, filled_token
 from tests.kit.databases import admin
 from tests.kit.declared import FIELDS
@@ -45,13 +44,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster(major: int, folder: Path) -> Iterator[Scratch]:
-    """A cluster set up as docs/how-to/database.md says, with a table that was adopted, a record and a rejection."""
+    """A cluster set up as docs/how-to/database.md says, with a record and a rejection."""
     with own_cluster(major, folder) as made:
         make_database(made, made.name, new=True)
-        made.sql(EXERCISE, role="deployer")
         (migrate,) = documented("how-to/database.md", "sh")
-        adopt = migrate.replace("vault-etl migrate", "vault-etl migrate --adopt", 1)
-        done = shell(programs(major).bin, made.url("deployer"), adopt, folder)
+        done = shell(programs(major).bin, made.url("deployer"), migrate, folder)
         assert done.returncode == 0, done.stderr
         for statement in as_documented(
             made.server, documented("how-to/database.md", "sql")[1], made.name
@@ -112,9 +109,8 @@ def test_a_restored_vault_is_the_vault_that_was_dumped(
     assert differences(restored, "ingest") == []
     assert odd_members(restored) == {}
     for table in ("user_logins", "quarantine", "data_keys", "audit_log", "vault"):
-        rows = f"SELECT to_jsonb(t) FROM public.{table} AS t ORDER BY 1"  # noqa: S608
+        rows = f"SELECT to_jsonb(t) FROM vault_etl.{table} AS t ORDER BY 1"  # noqa: S608
         assert restored.sql(rows) == dumped.sql(rows)
-    assert restored.sql(BOTH, role="analyst") == dumped.sql(BOTH, role="analyst")
     keys = restored.write_keys(*FIELDS)
     with restored.loader() as loader:
         assert isinstance(loader.load([sealed_record(keys)], [], keys), Loaded)
@@ -178,7 +174,7 @@ def test_every_object_belongs_to_the_owner_role(cluster: Scratch) -> None:
     """Tables, views, types and functions belong to the owner role, whichever login migrates."""
     owners = cluster.sql(
         "SELECT DISTINCT relowner::regrole::text FROM pg_class"
-        " WHERE relnamespace = 'public'::regnamespace UNION"
-        " SELECT proowner::regrole::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+        " WHERE relnamespace = 'vault_etl'::regnamespace UNION"
+        " SELECT proowner::regrole::text FROM pg_proc WHERE pronamespace = 'vault_etl'::regnamespace"
     )
     assert owners == [("vault_etl_owner",)]

@@ -19,12 +19,12 @@ KEYS = 5_000
 OF_USER_7 = len(range(7, ROWS + 1, USERS))
 
 _FILL = """
-INSERT INTO public.user_logins (
+INSERT INTO vault_etl.user_logins (
     record_id, user_id, device_type, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
     token_generation, create_date
 )
 SELECT overlay(
-        overlay(public.first_record_id(seen)::text PLACING '7' FROM 15 FOR 1)
+        overlay(vault_etl.first_record_id(seen)::text PLACING '7' FROM 15 FOR 1)
         PLACING lpad(i::text, 12, '0') FROM 25 FOR 12)::uuid,
     'user ' || i %% %(users)s, 'android', md5((i %% 9000)::text)::uuid, md5((i %% 7000)::text)::uuid,
     '\\x01'::bytea || int4send(1 + i %% %(keys)s) || sha256(i::text::bytea) || '12 bytes ...',
@@ -32,7 +32,7 @@ SELECT overlay(
     1, (seen AT TIME ZONE 'UTC')::date
 FROM generate_series(1, %(rows)s) AS i,
     LATERAL (SELECT now() - make_interval(secs => 3600.0 * 24 * 40 * i / %(rows)s)) AS at (seen);
-INSERT INTO public.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, state, expires_at)
+INSERT INTO vault_etl.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, state, expires_at)
 SELECT i, 'ip', 'a', 'w', '8 bytes!', 'decrypt_only', now() FROM generate_series(1, %(keys)s) AS i
 """
 
@@ -42,7 +42,7 @@ def many_rows(shared: Scratch) -> Scratch:
     """Rows of forty days, and statistics."""
     with shared.connect() as connection, connection.cursor() as cursor:
         cursor.execute(_FILL, {"rows": ROWS, "users": USERS, "keys": KEYS})
-        cursor.execute("ANALYZE public.user_logins, public.data_keys, public.value_counts")
+        cursor.execute("ANALYZE vault_etl.user_logins, vault_etl.data_keys, vault_etl.value_counts")
         connection.commit()
     return shared
 
@@ -119,7 +119,7 @@ def test_a_person_is_told_about_how_many_records_are_read(many_rows: Scratch) ->
 )
 def test_records_of_a_user_have_an_index(many_rows: Scratch, condition: str) -> None:
     """`erase --user-id` and `find --user-id` use it."""
-    sql = f"SELECT count(*) FROM public.user_logins AS r WHERE {condition}"  # noqa: S608
+    sql = f"SELECT count(*) FROM vault_etl.user_logins AS r WHERE {condition}"  # noqa: S608
     assert read(nodes(many_rows, "admin", sql, {"user": "user 7"})) == OF_USER_7
 
 
@@ -127,7 +127,7 @@ def test_an_erasure_of_a_user_reads_that_users_rows(many_rows: Scratch) -> None:
     """Read from what the server counts of rows that the functions read in sequence."""
     scans = "SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_xact_user_tables WHERE relname LIKE 'user_logins%'"
     with many_rows.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT matching FROM public.erase_preview(NULL, 'user 7')")
+        cursor.execute("SELECT matching FROM vault_etl.erase_preview(NULL, 'user 7')")
         assert cursor.fetchone() == (OF_USER_7,)
         cursor.execute(scans)
         assert cursor.fetchone() == (0,)
@@ -154,10 +154,10 @@ def test_lists_and_remainders_read_no_record(
 
 def test_the_end_of_a_generation_reads_the_records_once_for_a_proof(many_rows: Scratch) -> None:
     """The kept counts say how many old tokens are left. A page is so many rows, wherever old tokens are."""
-    needs = "SELECT tokens, next_tokens FROM public.needs_of_generation(%s::smallint, %s)"
+    needs = "SELECT tokens, next_tokens FROM vault_etl.needs_of_generation(%s::smallint, %s)"
     read = "SELECT coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0) FROM pg_stat_xact_user_tables"
     read += " WHERE relname LIKE 'user_logins%'"
-    clear = "SELECT last FROM public.clear_old_tokens(7::smallint, %s, 100)"
+    clear = "SELECT last FROM vault_etl.clear_old_tokens(7::smallint, %s, 100)"
     with many_rows.connect("rotate") as connection, connection.cursor() as cursor:
         cursor.execute(needs, (7, False))
         assert cursor.fetchone() == (0, 0)

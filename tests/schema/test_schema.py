@@ -16,7 +16,7 @@ from vault_etl.schema.postgres_schema import FILE, PostgresSchema
 RELEASE = "function audit_disclose("
 OWNER = "SET ROLE vault_etl_owner"
 MONTH = f"{dt.datetime.now(dt.UTC):%Y_%m}"
-GUESS = "CREATE FUNCTION public.guess() RETURNS int LANGUAGE sql SECURITY DEFINER RETURN 1"
+GUESS = "CREATE FUNCTION vault_etl.guess() RETURNS int LANGUAGE sql SECURITY DEFINER RETURN 1"
 
 ATTACKS = {
     "a function with another body": (
@@ -51,90 +51,91 @@ ATTACKS = {
     ),
     "one more function": (GUESS, ("function guess()", "is not of the migrations")),
     "one more table": (
-        "CREATE TABLE public.copy AS SELECT 1 AS one",
+        "CREATE TABLE vault_etl.copy AS SELECT 1 AS one",
         ("table copy", "is not of the migrations"),
     ),
     "a trigger less": (
-        """DO $$ BEGIN EXECUTE (SELECT format('DROP TRIGGER %I ON public.audit_log', tgname)
-            FROM pg_trigger WHERE tgrelid = 'public.audit_log'::regclass AND NOT tgisinternal LIMIT 1);
+        """DO $$ BEGIN EXECUTE (SELECT format('DROP TRIGGER %I ON vault_etl.audit_log', tgname)
+            FROM pg_trigger WHERE tgrelid = 'vault_etl.audit_log'::regclass AND NOT tgisinternal LIMIT 1);
             END $$""",
         ("table audit_log: trigger ", "is missing"),
     ),
     "triggers off": (
-        "ALTER TABLE public.audit_log DISABLE TRIGGER USER",
+        "ALTER TABLE vault_etl.audit_log DISABLE TRIGGER USER",
         ("table audit_log: trigger ", "was changed"),
     ),
     "a foreign key off": (
-        "ALTER TABLE public.audit_disclosed DISABLE TRIGGER ALL",
+        "ALTER TABLE vault_etl.audit_disclosed DISABLE TRIGGER ALL",
         ("table audit_disclosed: a disabled trigger of a constraint", "is not of the migrations"),
     ),
     "a trigger more": (
-        """CREATE TRIGGER z BEFORE INSERT ON public.audit_log FOR EACH ROW
+        """CREATE TRIGGER z BEFORE INSERT ON vault_etl.audit_log FOR EACH ROW
             EXECUTE FUNCTION suppress_redundant_updates_trigger()""",
         ("table audit_log: trigger z", "is not of the migrations"),
     ),
     "a rule": (
-        "CREATE RULE z AS ON INSERT TO public.audit_log DO INSTEAD NOTHING",
+        "CREATE RULE z AS ON INSERT TO vault_etl.audit_log DO INSTEAD NOTHING",
         ("table audit_log: rule z", "is not of the migrations"),
     ),
     "row security": (
-        "ALTER TABLE public.data_keys ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE vault_etl.data_keys ENABLE ROW LEVEL SECURITY",
         ("table data_keys: row security", "was changed"),
     ),
     "a policy": (
-        "CREATE POLICY z ON public.data_keys USING (true)",
+        "CREATE POLICY z ON vault_etl.data_keys USING (true)",
         ("table data_keys: policy z", "is not of the migrations"),
     ),
     "a ciphertext for analysts": (
-        "GRANT SELECT ON public.user_logins TO vault_etl_analyst",
+        "GRANT SELECT ON vault_etl.user_logins TO vault_etl_analyst",
         ("table user_logins: grant of SELECT to vault_etl_analyst", "is not of the migrations"),
     ),
     "one column of it": (
-        "GRANT SELECT (ip_ciphertext) ON public.user_logins TO vault_etl_analyst",
+        "GRANT SELECT (ip_ciphertext) ON vault_etl.user_logins TO vault_etl_analyst",
         ("grant of SELECT (ip_ciphertext) to vault_etl_analyst", "is not of the migrations"),
     ),
     "a grant less": (
-        "REVOKE SELECT ON public.user_logins_masked FROM vault_etl_analyst",
+        "REVOKE SELECT ON vault_etl.user_logins_masked FROM vault_etl_analyst",
         ("view user_logins_masked: grant of SELECT to vault_etl_analyst", "is missing"),
     ),
     "a view of more": (
-        """DO $$ BEGIN EXECUTE 'CREATE OR REPLACE VIEW public.user_logins_masked AS '
-            || rtrim(pg_get_viewdef('public.user_logins_masked'::regclass), ';') || ' LIMIT 0'; END $$""",
+        """DO $$ BEGIN EXECUTE 'CREATE OR REPLACE VIEW vault_etl.user_logins_masked AS '
+            || rtrim(pg_get_viewdef('vault_etl.user_logins_masked'::regclass), ';') || ' LIMIT 0'; END $$""",
         ("view user_logins_masked: definition", "was changed"),
     ),
     "a check less": (
-        "ALTER TABLE public.user_logins DROP CONSTRAINT user_logins_user_id_check",
+        "ALTER TABLE vault_etl.user_logins DROP CONSTRAINT user_logins_user_id_check",
         ("table user_logins: constraint user_logins_user_id_check", "is missing"),
     ),
     "an index less": (
-        "DROP INDEX public.user_logins_masked_ip",
+        "DROP INDEX vault_etl.user_logins_masked_ip",
         ("table user_logins: index user_logins_masked_ip", "is missing"),
     ),
     "a column more": (
-        "ALTER TABLE public.user_logins ADD COLUMN plain text",
+        "ALTER TABLE vault_etl.user_logins ADD COLUMN plain text",
         ("table user_logins: column plain", "is not of the migrations"),
     ),
     "a grant on one partition": (
         """DO $$ BEGIN EXECUTE (SELECT format('GRANT SELECT ON %s TO vault_etl_analyst', inhrelid::regclass)
-            FROM pg_inherits WHERE inhparent = 'public.user_logins'::regclass LIMIT 1); END $$""",
+            FROM pg_inherits WHERE inhparent = 'vault_etl.user_logins'::regclass LIMIT 1); END $$""",
         ("table user_logins_", "grant of SELECT to vault_etl_analyst is not of the migrations"),
     ),
     "a trigger on one partition": (
-        """CREATE TRIGGER z BEFORE INSERT ON public.user_logins_undated FOR EACH ROW
+        """CREATE TRIGGER z BEFORE INSERT ON vault_etl.user_logins_undated FOR EACH ROW
             EXECUTE FUNCTION suppress_redundant_updates_trigger()""",
         ("table user_logins_undated: trigger z", "is not of the migrations"),
     ),
     "the schema for PUBLIC": (
-        "GRANT CREATE ON SCHEMA public TO PUBLIC",
-        ("schema public: grant of CREATE to PUBLIC", "is not of the migrations"),
+        "GRANT CREATE ON SCHEMA vault_etl TO PUBLIC",
+        ("schema vault_etl: grant of CREATE to PUBLIC", "is not of the migrations"),
     ),
-    "temporary tables for PUBLIC": (
-        """DO $$ BEGIN EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO PUBLIC', current_database()); END $$""",
-        ("database: grant of TEMPORARY to PUBLIC", "is not of the migrations"),
+    "a role that may make schemas": (
+        """DO $$ BEGIN EXECUTE format(
+            'GRANT CREATE ON DATABASE %I TO vault_etl_analyst', current_database()); END $$""",
+        ("database: grant of CREATE to vault_etl_analyst", "is not of the migrations"),
     ),
     "another owner of the schema": (
-        "ALTER SCHEMA public OWNER TO test_reveal",
-        ("schema public: owner", "was changed"),
+        "ALTER SCHEMA vault_etl OWNER TO test_reveal",
+        ("schema vault_etl: owner", "was changed"),
     ),
     "one of our roles owns the database": (
         """DO $$ BEGIN EXECUTE format(
@@ -142,76 +143,76 @@ ATTACKS = {
         ("database: owner", "was changed"),
     ),
     "a function that hides in an extension": (
-        f"{GUESS}; ALTER EXTENSION plpgsql ADD FUNCTION public.guess()",
+        f"{GUESS}; ALTER EXTENSION plpgsql ADD FUNCTION vault_etl.guess()",
         ("function guess()", "is not of the migrations"),
     ),
     "a view that hides in an extension": (
-        "CREATE VIEW public.z AS SELECT 1 AS one; ALTER EXTENSION plpgsql ADD VIEW public.z",
+        "CREATE VIEW vault_etl.z AS SELECT 1 AS one; ALTER EXTENSION plpgsql ADD VIEW vault_etl.z",
         ("view z", "is not of the migrations"),
     ),
     "an access that counts as none": (
-        """SET ROLE vault_etl_owner; ALTER TABLE public.audit_actions DISABLE TRIGGER USER;
-            UPDATE public.audit_actions SET is_access = false WHERE action = 'reveal';
-            ALTER TABLE public.audit_actions ENABLE TRIGGER USER""",
+        """SET ROLE vault_etl_owner; ALTER TABLE vault_etl.audit_actions DISABLE TRIGGER USER;
+            UPDATE vault_etl.audit_actions SET is_access = false WHERE action = 'reveal';
+            ALTER TABLE vault_etl.audit_actions ENABLE TRIGGER USER""",
         ("table audit_actions: row of reveal", "was changed"),
     ),
     "an action for another role": (
-        """SET ROLE vault_etl_owner; ALTER TABLE public.audit_actions DISABLE TRIGGER USER;
-            UPDATE public.audit_actions SET roles = roles || '{vault_etl_rotate}' WHERE action = 'find';
-            ALTER TABLE public.audit_actions ENABLE TRIGGER USER""",
+        """SET ROLE vault_etl_owner; ALTER TABLE vault_etl.audit_actions DISABLE TRIGGER USER;
+            UPDATE vault_etl.audit_actions SET roles = roles || '{vault_etl_rotate}' WHERE action = 'find';
+            ALTER TABLE vault_etl.audit_actions ENABLE TRIGGER USER""",
         ("table audit_actions: row of find", "was changed"),
     ),
     "one more action": (
         """SET ROLE vault_etl_owner;
-            INSERT INTO public.audit_actions (action, roles) VALUES ('z', '{vault_etl_reveal}')""",
+            INSERT INTO vault_etl.audit_actions (action, roles) VALUES ('z', '{vault_etl_reveal}')""",
         ("table audit_actions: row of z", "is not of the migrations"),
     ),
     "an action less": (
-        """SET ROLE vault_etl_owner; ALTER TABLE public.audit_actions DISABLE TRIGGER USER;
-            DELETE FROM public.audit_actions WHERE action = 'find';
-            ALTER TABLE public.audit_actions ENABLE TRIGGER USER""",
+        """SET ROLE vault_etl_owner; ALTER TABLE vault_etl.audit_actions DISABLE TRIGGER USER;
+            DELETE FROM vault_etl.audit_actions WHERE action = 'find';
+            ALTER TABLE vault_etl.audit_actions ENABLE TRIGGER USER""",
         ("table audit_actions: row of find", "is missing"),
     ),
     "an index of one partition": (
-        f"{OWNER}; CREATE UNIQUE INDEX z ON public.user_logins_undated (masked_ip)",
+        f"{OWNER}; CREATE UNIQUE INDEX z ON vault_etl.user_logins_undated (masked_ip)",
         ("table user_logins_undated: index z", "is not of the migrations"),
     ),
     "an index of one partition that is not valid": (
         """UPDATE pg_index SET indisvalid = false WHERE indexrelid = (
-            SELECT indexrelid FROM pg_index WHERE indrelid = 'public.user_logins_undated'::regclass
+            SELECT indexrelid FROM pg_index WHERE indrelid = 'vault_etl.user_logins_undated'::regclass
                 AND indisprimary)""",
         ("table user_logins_undated: index user_logins_pkey", "was changed"),
     ),
     "row security of one partition": (
-        f"{OWNER}; ALTER TABLE public.user_logins_undated FORCE ROW LEVEL SECURITY",
+        f"{OWNER}; ALTER TABLE vault_etl.user_logins_undated FORCE ROW LEVEL SECURITY",
         ("table user_logins_undated: row security", "was changed"),
     ),
     "a rule of one partition": (
-        f"{OWNER}; CREATE RULE z AS ON INSERT TO public.user_logins_undated DO INSTEAD NOTHING",
+        f"{OWNER}; CREATE RULE z AS ON INSERT TO vault_etl.user_logins_undated DO INSTEAD NOTHING",
         ("table user_logins_undated: rule z", "is not of the migrations"),
     ),
     "a constraint of one partition": (
-        f"{OWNER}; ALTER TABLE public.user_logins_undated ADD CONSTRAINT z CHECK (user_id <> 'x')",
+        f"{OWNER}; ALTER TABLE vault_etl.user_logins_undated ADD CONSTRAINT z CHECK (user_id <> 'x')",
         ("table user_logins_undated: constraint z", "is not of the migrations"),
     ),
     "a month that was detached": (
-        f"{OWNER}; ALTER TABLE public.user_logins DETACH PARTITION public.user_logins_{MONTH}",
+        f"{OWNER}; ALTER TABLE vault_etl.user_logins DETACH PARTITION vault_etl.user_logins_{MONTH}",
         (f"detached partition user_logins_{MONTH}", "is not of the migrations"),
     ),
     "a month that is a part of another table": (
-        f"""{OWNER}; ALTER TABLE public.user_logins DETACH PARTITION public.user_logins_{MONTH};
-            RESET ROLE; CREATE SCHEMA z; CREATE TABLE z.user_logins (LIKE public.user_logins)
+        f"""{OWNER}; ALTER TABLE vault_etl.user_logins DETACH PARTITION vault_etl.user_logins_{MONTH};
+            RESET ROLE; CREATE SCHEMA z; CREATE TABLE z.user_logins (LIKE vault_etl.user_logins)
                 PARTITION BY RANGE (record_id);
-            ALTER TABLE z.user_logins ATTACH PARTITION public.user_logins_{MONTH} DEFAULT""",
+            ALTER TABLE z.user_logins ATTACH PARTITION vault_etl.user_logins_{MONTH} DEFAULT""",
         (f"detached partition user_logins_{MONTH}", "is not of the migrations"),
     ),
     "a month with other bounds": (
-        f"""{OWNER}; ALTER TABLE public.user_logins DETACH PARTITION public.user_logins_{MONTH};
-            ALTER TABLE public.user_logins ATTACH PARTITION public.user_logins_{MONTH} DEFAULT""",
+        f"""{OWNER}; ALTER TABLE vault_etl.user_logins DETACH PARTITION vault_etl.user_logins_{MONTH};
+            ALTER TABLE vault_etl.user_logins ATTACH PARTITION vault_etl.user_logins_{MONTH} DEFAULT""",
         (f"table user_logins: partition user_logins_{MONTH}", "is not of the migrations"),
     ),
     "a partition more": (
-        f"{OWNER}; CREATE TABLE public.z PARTITION OF public.user_logins DEFAULT",
+        f"{OWNER}; CREATE TABLE vault_etl.z PARTITION OF vault_etl.user_logins DEFAULT",
         ("table user_logins: partition z", "is not of the migrations"),
     ),
 }
@@ -248,11 +249,11 @@ def test_a_cut_over_of_tokens_is_no_difference(scratch: Scratch) -> None:
 def test_a_comparison_of_rows_runs_no_code_of_the_owner(scratch: Scratch) -> None:
     """A view in the place of the table would run with the rights of the login that compares."""
     scratch.sql(
-        f"""{OWNER}; ALTER TABLE public.audit_actions RENAME TO z;
-            CREATE FUNCTION public.trap() RETURNS text LANGUAGE plpgsql AS
+        f"""{OWNER}; ALTER TABLE vault_etl.audit_actions RENAME TO z;
+            CREATE FUNCTION vault_etl.trap() RETURNS text LANGUAGE plpgsql AS
                 $$ BEGIN RAISE EXCEPTION 'ran as %', current_user; END $$;
-            CREATE VIEW public.audit_actions AS SELECT public.trap() AS action;
-            GRANT SELECT ON public.audit_actions TO PUBLIC"""
+            CREATE VIEW vault_etl.audit_actions AS SELECT vault_etl.trap() AS action;
+            GRANT SELECT ON vault_etl.audit_actions TO PUBLIC"""
     )
     found = differences(scratch, "admin")
     assert "table audit_actions is missing" in found
@@ -262,7 +263,7 @@ def test_a_comparison_of_rows_runs_no_code_of_the_owner(scratch: Scratch) -> Non
 def test_the_commands_name_every_difference(bare_vault: Vault) -> None:
     """`doctor` and `migrate --check` of a login without rights exit 78 and name every difference."""
     bare_vault.sql(GUESS)
-    bare_vault.sql("ALTER TABLE public.audit_log DISABLE TRIGGER USER")
+    bare_vault.sql("ALTER TABLE vault_etl.audit_log DISABLE TRIGGER USER")
     checked = bare_vault.run("analyst", "migrate", "--check")
     lines = bare_vault.run("analyst", "doctor").lines
     told = {line["detail"]: line["hint"] for line in lines if line["check"] == "schema"}

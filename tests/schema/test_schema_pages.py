@@ -13,12 +13,12 @@ FOLDER = resource_dir("migrations")
 NAMES = sorted(path.stem for path in FOLDER.glob("[0-9]*.sql"))
 NOT_COMMENTED = """
 SELECT 'table ' || c.relname FROM pg_class AS c
-WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+WHERE c.relnamespace = 'vault_etl'::regnamespace AND c.relkind IN ('r', 'p', 'v')
     AND obj_description(c.oid, 'pg_class') IS NULL
-    AND c.relname !~ '^user_logins_[0-9]' AND c.relname <> 'vault_etl_migrations'
+    AND c.relname !~ '^user_logins_[0-9]' AND c.relname <> 'migrations'
 UNION ALL
 SELECT 'function ' || p.proname FROM pg_proc AS p
-WHERE p.pronamespace = 'public'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL
+WHERE p.pronamespace = 'vault_etl'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL
 """
 
 

@@ -21,6 +21,7 @@ from vault_etl.doctor.diagnose import Check, Finding, Verdict, diagnose
 from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.ingest.sources.sqs import SqsQueue, dead_letter_queue_url
 from vault_etl.platform.aws import RECEIVE_MARGIN_S
+from vault_etl.platform.names import ROLES
 from vault_etl.platform.postgres_passwords import secret_of
 from vault_etl.platform.replica import SETTING as READ_SETTING
 
@@ -39,7 +40,7 @@ def acts_as(parts: Parts, *roles: str) -> Callable[[], bool]:
 
     def acts() -> bool:
         rights = PostgresFacts(parts.database).rights()
-        return not rights.superuser and any(f"vault_etl_{role}" in rights.roles for role in roles)
+        return not rights.superuser and any(role in rights.roles for role in roles)
 
     return acts
 
@@ -154,7 +155,7 @@ def _database_checks(parts: Parts) -> Iterable[Check]:
         ("postgres",),
         lambda: True,
     )
-    yield Check("migrations", migrations, ("postgres",), lambda: True)
+    yield Check("migrations", migrations, ("postgres",), acts_as(parts, *ROLES))
     yield Check("schema", schema, needs, lambda: True)
     yield Check("replication_slots", lambda: server_checks.slots(facts().slots()), needs)
     yield from _replica_checks(parts, ("postgres",))
@@ -229,7 +230,7 @@ def _login_checks(
     def members() -> Sequence[Verdict]:
         return login_checks.members(facts().odd_members(), lambda: parts.identity)
 
-    yield Check("roles", lambda: login_checks.roles(facts().rights()), needs)
+    yield Check("roles", lambda: login_checks.roles(facts().rights()), ("postgres",))
     yield Check("separation", separation, needs)
     yield Check("members", members, needs)
 

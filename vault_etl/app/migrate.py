@@ -23,7 +23,7 @@ def migrations(parts: Parts) -> PostgresMigrations:
 
 
 def migrate(
-    parts: Parts, progress: Progress, wait: float, *, adopt: bool, online: bool, rate: float | None
+    parts: Parts, progress: Progress, wait: float, *, online: bool, rate: float | None
 ) -> Applied:
     """Run `migrate`. Each lock is tried for `wait` seconds."""
     all_migrations = migrations(parts)
@@ -31,7 +31,7 @@ def migrate(
     names: list[str] = []
     while True:
         applied = until_unblocked(
-            lambda: all_migrations.try_apply(adopt=adopt, online=online),
+            lambda: all_migrations.try_apply(online=online),
             "the migrations are ready",
             parts.clock,
             threading.Event(),

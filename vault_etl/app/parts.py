@@ -41,6 +41,7 @@ class Parts:
         self.key_ages: KeyAgeObserver | None = None
         self.source: Replica | None = None
         """The server that `reads` chose; None if that is the primary, or is not chosen yet."""
+        self.names = settings.names
         self._name = name
         self._reads_replica = reads_replica
 
@@ -60,7 +61,7 @@ class Parts:
         All connections share the source of the password.
         """
         url = self.settings.need_database_url()
-        return Database(url, self.calls, self._password, self._name + part)
+        return Database(url, self.calls, self._password, self._name + part, names=self.names)
 
     @functools.cached_property
     def reads(self) -> Database:
@@ -80,7 +81,7 @@ class Parts:
     def replica(self) -> Database:
         """The server at VAULT_ETL_READ_URL. Raises ConfigurationError if that is not set."""
         url = self.settings.need_read_url()
-        return Database(url, self.calls, self._password, self._name, READ_SETTING)
+        return Database(url, self.calls, self._password, self._name, READ_SETTING, self.names)
 
     def replica_facts(self) -> PostgresReplica:
         """The facts that decide whether the replica may be read."""

@@ -60,7 +60,13 @@ def _database_sections(parts: Parts) -> Iterable[Check]:
 
     def section(name: str, run: Callable[[], Verdict]) -> Check:
         """A section that the role audit sees, and other roles as far as their rights go."""
-        return Check(name, run, ("postgres",), acts_as(parts, "audit"), "vault_etl_audit")
+        return Check(
+            name,
+            run,
+            ("postgres",),
+            acts_as(parts, "audit"),
+            parts.names.put_into("vault_etl_audit"),
+        )
 
     yield Check("postgres", lambda: server_checks.server(facts().server()), must_see=lambda: True)
     if parts.settings.read_url is not None:

@@ -48,8 +48,9 @@ class PostgresAuditLog(AuditLog):
         Call it before the intent: after it, a login that cannot write the log is a fault of the log
         (exit 74). A login that may write the log all the same gets its requests recorded, as denied.
         """
+        named = [self._database.names.put_into(role) for role in roles]
         with self._database.transaction() as cursor:
-            cursor.execute(_SQL["acts_as"], {"roles": list(roles)})
+            cursor.execute(_SQL["acts_as"], {"roles": named})
             ((acts, may_append),) = cursor.fetchall()
         if acts:
             return
@@ -57,7 +58,7 @@ class PostgresAuditLog(AuditLog):
             for request in requests():
                 self._append(request, Phase.INTENT, Decision.DENIED, "role")
         message = "Postgres: this login may not do that"
-        raise LoginDeniedError(message, hint=f"use a login that has the role {' or '.join(roles)}")
+        raise LoginDeniedError(message, hint=f"use a login that has the role {' or '.join(named)}")
 
     @override
     def intend(self, request: AuditRequest) -> AuditReceipt:

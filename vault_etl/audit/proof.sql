@@ -5,26 +5,26 @@
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
 
 -- name: vaults
-SELECT vault_id FROM public.vault LIMIT 2
+SELECT vault_id FROM vault_etl.vault LIMIT 2
 
 -- name: heads
-SELECT coalesce(seq, -1), substr(hash, 1, 64) FROM public.audit_head LIMIT 2
+SELECT coalesce(seq, -1), substr(hash, 1, 64) FROM vault_etl.audit_head LIMIT 2
 
 -- name: bound
 SELECT coalesce(seq, 0) AS number, 'policy set' AS action, encode(sha256(convert_to(document, 'UTF8')), 'hex') AS digest, NULL AS note
-FROM public.reveal_policies
+FROM vault_etl.reveal_policies
 UNION ALL
 SELECT coalesce(seq, 0), 'audit key', encode(sha256(convert_to(note, 'UTF8')), 'hex'), left(note, 4096)
-FROM public.audit_keys
+FROM vault_etl.audit_keys
 UNION ALL
 SELECT
-    coalesce(seq, 0), coalesce((SELECT left(l.action, 64) FROM public.audit_log AS l WHERE l.seq = c.seq), ''),
+    coalesce(seq, 0), coalesce((SELECT left(l.action, 64) FROM vault_etl.audit_log AS l WHERE l.seq = c.seq), ''),
     encode(sha256(convert_to(E'vault-etl/1/key-changes\n' || string_agg(concat_ws(
         ' ', key_id, purpose, field, coalesce(generation::text, '-'), state,
         encode(fingerprint, 'hex'), coalesce(encode(wrapped_key_sha256, 'hex'), '-'), kms_key_arn
     ) || E'\n', '' ORDER BY key_id), 'UTF8')), 'hex'),
     NULL
-FROM public.key_changes AS c GROUP BY seq
+FROM vault_etl.key_changes AS c GROUP BY seq
 UNION ALL
 SELECT
     coalesce(seq, 0), 'audit trim',
@@ -34,7 +34,7 @@ SELECT
         encode(manifest_sha256, 'hex'), location
     ) || E'\n', 'UTF8')), 'hex'),
     NULL
-FROM public.audit_segments
+FROM vault_etl.audit_segments
 ORDER BY number
 
 -- name: segments
@@ -42,15 +42,15 @@ ORDER BY number
 SELECT coalesce(s.first_seq, 0), s.last_seq, substr(s.prev_hash, 1, 64), substr(s.last_hash, 1, 64),
     coalesce(s.kept, 0), substr(s.kept_sha256, 1, 64), substr(s.manifest_sha256, 1, 64), left(s.location, 2048),
     coalesce(s.seq, 0),
-    (SELECT count(*) FROM public.audit_log AS l WHERE l.seq >= s.first_seq AND l.seq <= s.last_seq)
-FROM public.audit_segments AS s WHERE s.last_seq IS NOT NULL ORDER BY s.last_seq
+    (SELECT count(*) FROM vault_etl.audit_log AS l WHERE l.seq >= s.first_seq AND l.seq <= s.last_seq)
+FROM vault_etl.audit_segments AS s WHERE s.last_seq IS NOT NULL ORDER BY s.last_seq
 
 -- name: unexplained
 -- The query of `unexplained_keys` (migrations/0011_key_changes.sql), repeated because an owner could replace the function.
 SELECT k.key_id
-FROM public.data_keys AS k
+FROM vault_etl.data_keys AS k
 LEFT JOIN LATERAL (
-    SELECT * FROM public.key_changes AS c WHERE c.key_id = k.key_id ORDER BY c.seq DESC LIMIT 1
+    SELECT * FROM vault_etl.key_changes AS c WHERE c.key_id = k.key_id ORDER BY c.seq DESC LIMIT 1
 ) AS said ON true
 WHERE CASE
     WHEN said.key_id IS NULL THEN (k.purpose, k.state) <> ('data', 'active')
@@ -61,14 +61,14 @@ WHERE CASE
         )
 END
 UNION
-SELECT c.key_id FROM public.key_changes AS c
-WHERE NOT EXISTS (SELECT FROM public.data_keys AS k WHERE k.key_id = c.key_id)
+SELECT c.key_id FROM vault_etl.key_changes AS c
+WHERE NOT EXISTS (SELECT FROM vault_etl.data_keys AS k WHERE k.key_id = c.key_id)
 ORDER BY key_id
 
 -- name: wrong_amounts
 -- Intents whose amount differs from the number in their reason, and amounts that belong to no such intent.
 SELECT coalesce(l.seq, a.seq, 0)
-FROM public.audit_log AS l FULL JOIN public.audit_amounts AS a ON a.seq = l.seq
+FROM vault_etl.audit_log AS l FULL JOIN vault_etl.audit_amounts AS a ON a.seq = l.seq
 WHERE CASE
     WHEN l.phase = 'intent' AND l.decision = 'allowed' AND l.action IN ('find', 'tokens')
         THEN substring(left(l.reason, 32) FROM '^([0-9]+) values: ')
@@ -97,19 +97,19 @@ SELECT
     CASE WHEN octet_length(error_code) < 16384 THEN error_code END,
     CASE WHEN length(prev_hash) = 32 THEN prev_hash END,
     CASE WHEN length(hash) = 32 THEN hash END
-FROM public.audit_log
+FROM vault_etl.audit_log
 WHERE %(first_seq)s::bigint IS NULL OR (seq >= %(first_seq)s AND seq <= %(last_seq)s)
 ORDER BY seq
 
 -- name: ends
 -- Entries in this span that have a checkpoint, so that a segment may end with them; the newest first.
 SELECT l.seq, l.hash, l.logged_at, c.hash, c.key_hash, c.signature, c.stored_by
-FROM public.audit_checkpoints AS c JOIN public.audit_log AS l ON l.seq = c.seq
+FROM vault_etl.audit_checkpoints AS c JOIN vault_etl.audit_log AS l ON l.seq = c.seq
 WHERE c.seq >= %(first_seq)s AND c.seq <= %(last_seq)s AND l.logged_at < %(until)s
 ORDER BY c.seq DESC, c.checkpoint_id
 
 -- name: checkpoints
 SELECT coalesce(seq, 0), substr(hash, 1, 64), substr(key_hash, 1, 64), substr(signature, 1, 128), left(stored_by, 64)
-FROM public.audit_checkpoints
+FROM vault_etl.audit_checkpoints
 WHERE %(first_seq)s::bigint IS NULL OR (seq >= %(first_seq)s AND seq <= %(last_seq)s)
 ORDER BY seq, checkpoint_id

@@ -165,7 +165,7 @@ def _show_sealed(stack: EmbeddedStack, row: StoredRow, told: Told) -> None:
     told.quote(f"ip_ciphertext  {row.ip_ciphertext.hex()}")
     told.say("An analyst may not even see the ciphertext:")
     refusal = postgres_refusal(
-        stack.environment("analyst"), "SELECT ip_ciphertext FROM public.user_logins"
+        stack.environment("analyst"), "SELECT ip_ciphertext FROM vault_etl.user_logins"
     )
     told.quote(f"Postgres: {refusal}")
 

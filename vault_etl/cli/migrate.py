@@ -52,13 +52,6 @@ def _migrate(
             min=1, help="With --online: fill at most this many rows a second. [default: no limit]"
         ),
     ] = None,
-    adopt: Annotated[
-        bool,
-        typer.Option(
-            "--adopt",
-            help="Keep the rows of an existing table user_logins, under another name.",
-        ),
-    ] = False,
     roles_only: Annotated[
         bool,
         typer.Option(
@@ -93,10 +86,8 @@ def _migrate(
     and names them. After an interruption, run it again: it continues. It needs a direct connection to
     Postgres, without a pooler.
 
-    Existing objects with names of ours are named, and nothing is changed. With --adopt, an existing
-    table user_logins becomes adopted.user_logins, with its rows, owned by this login. Analysts see
-    both tables in adopted.user_logins_all, whose column masked_by says what the values of a row are:
-    `token`, or `unkeyed hash`.
+    Everything is in one schema, which `migrate` makes. An existing schema or role of that name is
+    named, and nothing is changed.
 
     A dump of the database has everything except the roles, which belong to the server, and the
     rights on the database itself. --roles-only makes these; pg_restore makes the rest.
@@ -108,15 +99,12 @@ def _migrate(
       vault-etl migrate --dry-run
       vault-etl migrate --online --rate 5000
       vault-etl migrate --check
-      vault-etl migrate --adopt
       vault-etl migrate --roles-only
     """
     from vault_etl.app import migrate
 
-    if sum((check, dry_run, adopt, roles_only)) > 1 or (
-        online and (check or dry_run or roles_only)
-    ):
-        message = "--check, --dry-run, --adopt, --roles-only and --online exclude each other"
+    if sum((check, dry_run, roles_only)) > 1 or (online and (check or dry_run or roles_only)):
+        message = "--check, --dry-run, --roles-only and --online exclude each other"
         raise UsageError(message, hint="add --help for usage")
     if rate is not None and not online:
         message = "--rate needs --online"
@@ -132,9 +120,8 @@ def _migrate(
         print_rows(_plan(parts), output, columns=_COLUMNS, empty="nothing is pending")
     else:
         with progress("migrate", total=None, quiet=quiet) as bar, stop_when_told():
-            applied = migrate.migrate(parts, bar, wait, adopt=adopt, online=online, rate=rate)
-        adopted = {"adopted": applied.adopted} if adopt else {}
-        print_object({"applied": list(applied.names), **adopted}, output)
+            applied = migrate.migrate(parts, bar, wait, online=online, rate=rate)
+        print_object({"applied": list(applied.names)}, output)
         if applied.before is not None:
             raise _online_work_left([applied.before.name])
 

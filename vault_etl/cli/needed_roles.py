@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -53,5 +54,13 @@ def command_of(arguments: Sequence[str]) -> str | None:
 def hint_of(error: VaultEtlError, command: str | None) -> str | None:
     """The hint of an error. If Postgres refused a login without a role, the hint names the roles of the command."""
     if isinstance(error, LoginDeniedError) and command is not None:
-        return f"use a login that has the role {' or '.join(NEEDED_ROLES[command])}"
+        return f"use a login that has the role {_named(' or '.join(NEEDED_ROLES[command]))}"
     return error.hint
+
+
+def _named(text: str) -> str:
+    """The text with the role names of the settings."""
+    from vault_etl import settings
+
+    loaded, *_ = settings.inspect(os.environ)
+    return loaded.names.put_into(text)

@@ -13,7 +13,7 @@ from vault_etl.declaration.model import (
     VaultField,
 )
 
-_KEYWORDS: Final = frozenset(
+KEYWORDS: Final = frozenset(
     """
     all analyse analyze and any array as asc asymmetric authorization between bigint binary bit boolean both case cast
     char character check coalesce collate collation column concurrently constraint create cross current_catalog
@@ -39,7 +39,7 @@ class SqlName:
     raw: str
 
     def __str__(self) -> str:
-        return f'"{self.raw}"' if self.raw in _KEYWORDS else self.raw
+        return f'"{self.raw}"' if self.raw in KEYWORDS else self.raw
 
     def plus(self, end: str) -> SqlName:
         """Return the name with an end: `user_logins_masked`."""

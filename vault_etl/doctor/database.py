@@ -101,6 +101,6 @@ def fence(size: int) -> Verdict:
         return Verdict.bad(
             "key_fence is not empty, or was not",
             "the table exists only to be locked: find out who wrote to it, then"
-            " TRUNCATE public.key_fence as the owner",
+            " TRUNCATE vault_etl.key_fence as the owner",
         )
     return Verdict.good("key_fence is empty")

@@ -10,7 +10,7 @@ WHERE name IN ('log_statement', 'log_transaction_sample_rate')
     OR name ~ '^log_(min_duration|parameter_max_length)' OR name ~ '^(auto_explain|pgaudit)\.log'
 
 -- name: fence_bytes
-SELECT pg_catalog.pg_relation_size('public.key_fence')
+SELECT pg_catalog.pg_relation_size('vault_etl.key_fence')
 
 -- name: missing_months
 SELECT to_char(month, 'YYYY-MM')
@@ -20,19 +20,19 @@ FROM generate_series(
     interval '1 month'
 ) AS month,
     LATERAL (
-        SELECT public.first_record_id(month AT TIME ZONE 'UTC') AS first,
-            public.first_record_id((month + interval '1 month') AT TIME ZONE 'UTC') AS until
+        SELECT vault_etl.first_record_id(month AT TIME ZONE 'UTC') AS first,
+            vault_etl.first_record_id((month + interval '1 month') AT TIME ZONE 'UTC') AS until
     ) AS ids
 -- A month has a hole if no partition holds its begin, or the id at which a partition ends in it.
 WHERE EXISTS (
     SELECT FROM (
         SELECT ids.first AS hole
         UNION ALL
-        SELECT r.until FROM public.partition_ranges() AS r
+        SELECT r.until FROM vault_etl.partition_ranges() AS r
         WHERE NOT r.detaching AND r.until > ids.first AND r.until < ids.until
     ) AS edge
     WHERE NOT EXISTS (
-        SELECT FROM public.partition_ranges() AS r
+        SELECT FROM vault_etl.partition_ranges() AS r
         WHERE NOT r.detaching AND r.first <= edge.hole AND r.until > edge.hole
     )
 )
@@ -51,34 +51,34 @@ SELECT slot_name::text, active, coalesce(wal_status, ''), coalesce(
 FROM pg_catalog.pg_replication_slots ORDER BY 1
 
 -- name: archives
-SELECT partition, alone, erasures FROM public.closed_archives() ORDER BY partition
+SELECT partition, alone, erasures FROM vault_etl.closed_archives() ORDER BY partition
 
 -- name: wrappings
-SELECT purpose, kms_key_arn, count(*) FROM public.data_keys WHERE state <> 'destroyed'
+SELECT purpose, kms_key_arn, count(*) FROM vault_etl.data_keys WHERE state <> 'destroyed'
 GROUP BY purpose, kms_key_arn ORDER BY purpose, kms_key_arn
 
 -- name: turn
 SELECT pid, login, extract(epoch FROM clock_timestamp() - since)::double precision, visible
-FROM public.audit_holder()
+FROM vault_etl.audit_holder()
 
 -- name: token_generations
-SELECT active, held, others, rows_read FROM public.token_generations(%(every_row)s)
+SELECT active, held, others, rows_read FROM vault_etl.token_generations(%(every_row)s)
 
 -- name: miscounted
 -- Reads all records.
-SELECT field, id, to_char(month, 'YYYY-MM'), kept, counted FROM public.values_miscounted()
+SELECT field, id, to_char(month, 'YYYY-MM'), kept, counted FROM vault_etl.values_miscounted()
 
 -- name: registrations
-SELECT coalesce(seq, 0), coalesce(left(note, 4096), '') FROM public.audit_keys ORDER BY seq DESC
+SELECT coalesce(seq, 0), coalesce(left(note, 4096), '') FROM vault_etl.audit_keys ORDER BY seq DESC
 
 -- name: checkpoints
 -- Values are cut to a length: an owner may store longer ones without the constraints, and `doctor` must go on.
-SELECT (SELECT v.vault_id FROM public.vault AS v LIMIT 1), c.seq, coalesce(substr(c.hash, 1, 64), ''),
+SELECT (SELECT v.vault_id FROM vault_etl.vault AS v LIMIT 1), c.seq, coalesce(substr(c.hash, 1, 64), ''),
     coalesce(substr(c.key_hash, 1, 64), ''), coalesce(substr(c.signature, 1, 128), ''), left(c.stored_by, 64)
 FROM (SELECT) AS always LEFT JOIN (
-    SELECT * FROM public.audit_checkpoints ORDER BY seq DESC, checkpoint_id DESC LIMIT 300
+    SELECT * FROM vault_etl.audit_checkpoints ORDER BY seq DESC, checkpoint_id DESC LIMIT 300
 ) AS c ON true
 ORDER BY c.seq DESC
 
 -- name: unsigned
-SELECT count(*), clock_timestamp() - min(logged_at) FROM public.audit_log WHERE seq > %(seq)s
+SELECT count(*), clock_timestamp() - min(logged_at) FROM vault_etl.audit_log WHERE seq > %(seq)s

@@ -162,7 +162,7 @@ def counts(wrong: Sequence[Miscount]) -> Verdict:
         more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         return Verdict.bad(
             f"values were added or removed without the triggers: {shown}{more}",
-            "was a month attached, detached or written into by hand? `SELECT public.recount_values()` as the"
+            "was a month attached, detached or written into by hand? `SELECT vault_etl.recount_values()` as the"
             " owner counts again",
         )
     return Verdict.good("the kept counts are those of all rows")

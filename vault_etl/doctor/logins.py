@@ -23,7 +23,7 @@ class LoginRights:
 
     superuser: bool
     roles: Sequence[str]
-    """The roles `vault_etl_…` that the login acts as."""
+    """The roles of the vault that the login acts as, without their prefix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ def roles(rights: LoginRights) -> Verdict:
     if not rights.roles:
         return Verdict.bad(
             "this login acts as no role",
-            "GRANT it one of the roles vault_etl_…, WITH INHERIT TRUE (docs/how-to/database.md)",
+            "GRANT it one of the roles of the vault, WITH INHERIT TRUE (docs/how-to/database.md)",
         )
-    return Verdict.good(", ".join(role.removeprefix("vault_etl_") for role in rights.roles))
+    return Verdict.good(", ".join(rights.roles))
 
 
 def separation(
@@ -89,9 +89,9 @@ def members(odd: Sequence[OddMember], identity: Callable[[], Identity]) -> Seque
         return [Verdict.good(f"warning: {_few(faults)}; no fault in an emulator")]
     if told:
         return [
-            Verdict.good(f"only the owner of the database acts as vault_etl_owner; {_few(told)}")
+            Verdict.good(f"only the owner of the database acts as the owner role; {_few(told)}")
         ]
-    return [Verdict.good("only the owner of the database acts as vault_etl_owner")]
+    return [Verdict.good("only the owner of the database acts as the owner role")]
 
 
 def is_emulated(identity: Callable[[], Identity]) -> bool:

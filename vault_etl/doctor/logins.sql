@@ -4,8 +4,9 @@
 SELECT
     (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = session_user),
     array(
-        SELECT rolname::text FROM pg_catalog.pg_roles
-        WHERE rolname LIKE 'vault\_etl\_%%' AND pg_has_role(current_user, oid, 'USAGE')
+        SELECT substr(rolname, length('vault_etl_') + 1) FROM pg_catalog.pg_roles
+        WHERE rolname ~ '^vault_etl_(owner|ingest|reveal|rotate|re_encrypt|erase|audit|analyst)$'
+            AND pg_has_role(current_user, oid, 'USAGE')
         ORDER BY rolname
     )
 
@@ -14,10 +15,10 @@ SELECT
 -- must do both. Membership with ADMIN alone, which PostgreSQL gives to the login that makes a role, is neither USAGE nor SET.
 WITH readers AS (
     SELECT r.oid FROM pg_catalog.pg_roles AS r
-    WHERE has_table_privilege(r.oid, 'public.user_logins_masked', 'SELECT')
+    WHERE has_table_privilege(r.oid, 'vault_etl.user_logins_masked', 'SELECT')
         OR EXISTS (
             SELECT FROM pg_catalog.pg_attribute AS a
-            WHERE a.attrelid = 'public.user_logins'::regclass AND a.attnum > 0 AND NOT a.attisdropped
+            WHERE a.attrelid = 'vault_etl.user_logins'::regclass AND a.attnum > 0 AND NOT a.attisdropped
                 AND (a.attname LIKE '%%masked%%' OR a.attname LIKE '%%ciphertext')
                 AND has_column_privilege(r.oid, a.attrelid, a.attnum, 'SELECT')
         )
@@ -41,7 +42,8 @@ SELECT rolname::text, rolname = session_user FROM mixed ORDER BY rolname
 WITH RECURSIVE place AS (
     SELECT datdba FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()
 ), ours AS (
-    SELECT oid, rolname FROM pg_catalog.pg_roles WHERE rolname ~ '^vault_etl_'
+    SELECT oid, rolname FROM pg_catalog.pg_roles
+    WHERE rolname ~ '^vault_etl_(owner|ingest|reveal|rotate|re_encrypt|erase|audit|analyst)$'
 ), acting (member, role) AS (
     SELECT oid, oid FROM ours
     UNION

@@ -24,7 +24,7 @@ NOT_ERASED: Final = (
     "user_id and the other plain columns; entries of the audit log",
     "quarantined messages of the user: they are erased by their own ids",
     "messages still on a queue, in the dead-letter queue, or on their way",
-    "rows that `migrate --adopt` kept, and those of months detached by hand",
+    "rows of other tables, and those of months detached by hand",
     "archives of months: those named above, and copies of any archive",
     "old versions of the rows in the tables' files, until VACUUM has run",
     "the write-ahead log and its archive, replicas that lag, every backup",

@@ -91,10 +91,10 @@ def _records(postgres: RunningPostgres) -> int | None:
     """Return the number of rows that were written under the keys; None if the database has no keys."""
     with closing(admin_connection(postgres)) as connection, connection.cursor() as cursor:
         try:
-            cursor.execute("SELECT FROM public.data_keys")
+            cursor.execute("SELECT FROM vault_etl.data_keys")
             cursor.execute(
-                "SELECT (SELECT count(*) FROM public.user_logins)"
-                " + (SELECT count(*) FROM public.quarantine)"
+                "SELECT (SELECT count(*) FROM vault_etl.user_logins)"
+                " + (SELECT count(*) FROM vault_etl.quarantine)"
             )
         except psycopg2.errors.UndefinedTable:
             return None

@@ -35,7 +35,7 @@ def most_shared_row(admin: Mapping[str, str]) -> StoredRow:
     ):
         psycopg2.extras.register_uuid(conn_or_curs=connection)  # type: ignore[no-untyped-call]
         cursor.execute(
-            "SELECT record_id, user_id, masked_ip, ip_ciphertext FROM public.user_logins"
+            "SELECT record_id, user_id, masked_ip, ip_ciphertext FROM vault_etl.user_logins"
             " ORDER BY count(*) OVER (PARTITION BY masked_ip) DESC, record_id LIMIT 1"
         )
         ((record_id, user_id, masked_ip, ciphertext),) = cursor.fetchall()
@@ -63,7 +63,7 @@ def kms_answer(role: Mapping[str, str], admin: Mapping[str, str], row: StoredRow
         connection.cursor() as cursor,
     ):
         cursor.execute(
-            "SELECT kms_key_arn, wrapped_key FROM public.data_keys WHERE key_id = %s", (key_id,)
+            "SELECT kms_key_arn, wrapped_key FROM vault_etl.data_keys WHERE key_id = %s", (key_id,)
         )
         ((arn, wrapped_key),) = cursor.fetchall()
     credentials = Credentials(role["AWS_ACCESS_KEY_ID"], role["AWS_SECRET_ACCESS_KEY"])

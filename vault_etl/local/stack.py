@@ -16,6 +16,7 @@ from vault_etl.local.private_files import make_private_directory
 from vault_etl.local.processes import RunCommand, run_own_command, stop_recorded
 from vault_etl.local.provision import Credentials, EmulatorSession, Provisioned, provision
 from vault_etl.local.state import StackState, StackStatus, StateFile
+from vault_etl.platform.names import ROLE_PREFIX, SCHEMA
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
@@ -224,6 +225,9 @@ def _environment(
     credentials = provisioned.credentials[role]
     return {
         "VAULT_ETL_DATABASE_URL": postgres.url(login_of(role)),
+        # As the stack is made, whatever a shell has for another vault.
+        "VAULT_ETL_DATABASE_SCHEMA": SCHEMA,
+        "VAULT_ETL_ROLE_PREFIX": ROLE_PREFIX,
         "VAULT_ETL_QUEUE_URL": provisioned.queue_url,
         "AWS_ENDPOINT_URL": emulator.endpoint,
         "AWS_REGION": REGION,

@@ -5,27 +5,27 @@
 SET LOCAL idle_in_transaction_session_timeout = '30min'
 
 -- name: begin
-SELECT public.archive_begin(%(partition)s)
+SELECT vault_etl.archive_begin(%(partition)s)
 
 -- name: record
-SELECT public.archive_record(%(partition)s, %(version)s, %(location)s, %(manifest_sha256)s)
+SELECT vault_etl.archive_record(%(partition)s, %(version)s, %(location)s, %(manifest_sha256)s)
 
 -- name: drop
-SELECT public.archive_drop(%(partition)s, %(manifest_sha256)s)
+SELECT vault_etl.archive_drop(%(partition)s, %(manifest_sha256)s)
 
 -- name: make
-SELECT public.restore_make(%(partition)s, %(first)s, %(end)s)
+SELECT vault_etl.restore_make(%(partition)s, %(first)s, %(end)s)
 
 -- name: restored
-SELECT public.restore_end(
+SELECT vault_etl.restore_end(
     %(partition)s, %(first)s, %(end)s, %(location)s, %(manifest_sha256)s, %(recorded)s
 )
 
 -- name: lost_keys
 -- The given data keys that are destroyed or missing: their values cannot be opened.
 SELECT given.key_id FROM unnest(%(key_ids)s::bigint[]) AS given (key_id)
-LEFT JOIN public.data_keys AS k ON k.key_id = given.key_id
+LEFT JOIN vault_etl.data_keys AS k ON k.key_id = given.key_id
 WHERE k.key_id IS NULL OR k.state = 'destroyed'
 
 -- name: active_generation
-SELECT k.generation FROM public.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'active'
+SELECT k.generation FROM vault_etl.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'active'

@@ -29,7 +29,7 @@ _LISTEN_S: Final = 0.2
 _TRIES: Final = 5
 """Each try waits two seconds for a lock."""
 
-_DETACH: Final = sql.SQL("ALTER TABLE public.user_logins DETACH PARTITION public.{} {}")
+_DETACH: Final = sql.SQL("ALTER TABLE vault_etl.user_logins DETACH PARTITION vault_etl.{} {}")
 
 
 class PostgresPartitions:

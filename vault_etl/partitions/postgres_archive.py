@@ -49,7 +49,8 @@ _SCHEMA: Final = "vault_etl_detached"
 
 _COLUMNS: Final = """
 SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a
-WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+WHERE a.attrelid = to_regclass(format('vault_etl_detached.%%I', %s::text))
+    AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
 _NEXT: Final = sql.SQL(
     "SELECT record_id FROM {} WHERE record_id >= {} ORDER BY record_id OFFSET {} LIMIT 1"
@@ -247,7 +248,7 @@ def _load(cursor: psycopg2.extensions.cursor, manifest: ArchiveManifest, page: b
 
 def columns_of_month(cursor: Cursor, partition: str) -> tuple[Column, ...]:
     """Return all columns of a detached month's table, in their order; empty if there is no such table."""
-    cursor.execute(_COLUMNS, (_table(partition).as_string(cursor),))
+    cursor.execute(_COLUMNS, (partition,))
     return tuple(Column(*row) for row in cursor.fetchall())
 
 

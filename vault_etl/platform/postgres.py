@@ -23,6 +23,7 @@ from vault_etl.base.errors import (
     of_service,
 )
 from vault_etl.platform.aws import CallObserver
+from vault_etl.platform.names import DEFAULT, Names
 from vault_etl.platform.postgres_bound import Cursor, rows_of
 from vault_etl.platform.postgres_connect import (
     URL_SETTING,
@@ -61,12 +62,19 @@ _LIMITS: Final = {
     "lock_timeout": "30s",
     # A suspended client keeps its locks for no longer.
     "idle_in_transaction_session_timeout": "60s",
+    # Otherwise a session that works or waits for a lock does not notice that its client is gone.
+    "client_connection_check_interval": "5s",
 }
 """Limits of a transaction. A limit is set only if the login, the database and the URL leave it at 0."""
 _STATEMENT_LIMIT: Final = {"statement_timeout": "10min"}
 _CURRENT_LIMITS: Final = "SELECT " + ", ".join(
     f"pg_catalog.current_setting('{name}')" for name in (*_LIMITS, *_STATEMENT_LIMIT)
 )
+_OF_CALLS: Final = """
+    SELECT pg_catalog.set_config(s.name, '5s', false) FROM pg_catalog.pg_settings AS s
+    WHERE s.name = 'client_connection_check_interval' AND s.setting = '0'
+"""
+"""The server reads the interval when a statement begins, so a procedure cannot set it for itself."""
 
 _OF_A_SESSION: Final = """
     SELECT pg_catalog.set_config('role', %s, false), pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false),
@@ -85,7 +93,8 @@ class Database:
     half an hour: after that a changed password is read, a locked login is refused, and the temporary tables
     end, which hold back the freezing of old rows. `password` is called for each connection. `setting` is
     the setting with the URL. The server shows `name` beside the session. `observer` sees each connect, the
-    statements of each transaction by the name of the transaction, and each commit.
+    statements of each transaction by the name of the transaction, and each commit. Statements of the code
+    name the default schema and roles, and the server gets those of `names`.
     """
 
     def __init__(
@@ -95,12 +104,15 @@ class Database:
         password: Password | None = None,
         name: str = "vault-etl",
         setting: str = URL_SETTING,
+        names: Names = DEFAULT,
     ) -> None:
+        self.names = names
         self._target = Target(url, password, name, setting)
         self._observer = observer
         self._ends_at = 0.0
         self._is_kept = False
         self._begin = self._begin_long = ""
+        self._watches_calls = False
         self._connection: psycopg2.extensions.connection | None = None
 
     @contextlib.contextmanager
@@ -138,6 +150,9 @@ class Database:
             self._told("call"),
             connection.cursor() as cursor,
         ):
+            if not self._watches_calls:
+                cursor.execute(_OF_CALLS)
+                self._watches_calls = True
             (row,) = rows_of(cursor, sql, values)
         return row
 
@@ -159,7 +174,7 @@ class Database:
                         hint="set VAULT_ETL_DATABASE_URL to Postgres itself for this command",
                     )
                 self._set_limits(cursor)
-                cursor.execute(_OF_A_SESSION, (role,))
+                cursor.execute(_OF_A_SESSION, (self.names.put_into(role),))
             self._ends_at, self._is_kept = math.inf, True
             yield pid
         finally:
@@ -222,10 +237,11 @@ class Database:
             except NotConnectedError as error:
                 raise error.error from None
             self._ends_at = time.monotonic() + life()
-            self._connection.cursor_factory = Cursor
+            self._connection.cursor_factory = Cursor.of(self.names)
             self._connection.autocommit = True  # psycopg2 adds no BEGIN to ours
             psycopg2.extras.register_uuid(conn_or_curs=self._connection)  # type: ignore[no-untyped-call]
             self._begin = self._begin_long = ""
+            self._watches_calls = False
         return self._connection
 
     def _set_limits(self, cursor: psycopg2.extensions.cursor) -> None:

@@ -18,7 +18,9 @@ from typing import Any, Final
 
 import psycopg2
 import psycopg2.extensions
-from psycopg2 import _psycopg
+from psycopg2 import _psycopg, sql
+
+from vault_etl.platform.names import DEFAULT, Names
 
 _NAMED: Final = re.compile(r"%\((\w+)\)s")
 _DONE: Final = frozenset({1, 2})
@@ -38,7 +40,21 @@ class StatementRefusedError(psycopg2.DatabaseError):
 
 
 class Cursor(psycopg2.extensions.cursor):
-    """A cursor that sends a list as one literal: lists of all lengths are one entry of `pg_stat_statements`."""
+    """A cursor of one vault: statements name its schema and roles (`platform/names.py`).
+
+    Each list is sent as one literal: lists of all lengths are one entry of `pg_stat_statements`.
+    """
+
+    names = DEFAULT
+
+    @classmethod
+    def of(cls, names: Names) -> type[Cursor]:
+        """The class of the cursors of a vault with these names."""
+        return cls if names == DEFAULT else type(cls.__name__, (cls,), {"names": names})
+
+    def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:  # noqa: ANN401 - psycopg2's
+        """Copy as psycopg2 does."""
+        super().copy_expert(self._named(sql), file, size)
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002, ANN401 - psycopg2's
         """Execute a query as psycopg2 does, with each list as one literal."""
@@ -47,11 +63,26 @@ class Cursor(psycopg2.extensions.cursor):
                 name: as_text(value) if isinstance(value, list) else value
                 for name, value in vars.items()
             }
-        super().execute(query, vars)
+        super().execute(self._named(query), vars)
+
+    def _named(self, query: Any) -> Any:  # noqa: ANN401 - a text, or a composed one
+        """The query with the names of the vault. Literals of a composed query are values, and stay."""
+        if self.names is DEFAULT:
+            return query
+        match query:
+            case str():
+                return self.names.put_into(query)
+            case sql.SQL():
+                return sql.SQL(self.names.put_into(query.string))
+            case sql.Identifier(strings=(schema, *rest)) if rest:
+                return sql.Identifier(self.names.put_into(schema), *rest)
+            case sql.Composed():
+                return sql.Composed([self._named(part) for part in query.seq])
+        return query
 
 
 def rows_of(
-    cursor: psycopg2.extensions.cursor, sql: str, values: Mapping[str, object]
+    cursor: psycopg2.extensions.cursor, statement: str, values: Mapping[str, object]
 ) -> list[tuple[Any, ...]]:
     """Run a statement with its values beside the text, and return its rows as psycopg2 does.
 
@@ -60,9 +91,11 @@ def rows_of(
     """
     library = libpq()
     if library is None:
-        cursor.execute(sql, values)
+        cursor.execute(statement, values)
         return cursor.fetchall()
-    text, names = _numbered(sql)
+    if isinstance(cursor, Cursor):
+        statement = cursor.names.put_into(statement)
+    text, names = _numbered(statement)
     given = [as_text(values[name]) for name in names]
     if any("\0" in value for value in given if value is not None):
         message = "a text with NUL"
@@ -106,10 +139,10 @@ def _element(value: object) -> str:
 
 
 @functools.cache
-def _numbered(sql: str) -> tuple[str, tuple[str, ...]]:
+def _numbered(statement: str) -> tuple[str, tuple[str, ...]]:
     """Return the statement with $1, $2, … in place of its names, and the names."""
-    names = tuple(dict.fromkeys(_NAMED.findall(sql)))
-    text = _NAMED.sub(lambda found: f"${names.index(found[1]) + 1}", sql)
+    names = tuple(dict.fromkeys(_NAMED.findall(statement)))
+    text = _NAMED.sub(lambda found: f"${names.index(found[1]) + 1}", statement)
     return text.replace("%%", "%"), names
 
 

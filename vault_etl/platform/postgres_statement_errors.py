@@ -118,7 +118,7 @@ _NOT_MIGRATED: Final[_Answer] = (
 _IN_THE_WAY: Final[_Answer] = (
     ConfigurationError,
     "an object with a name of vault-etl exists already",
-    "find the object in the schema public that is not of vault-etl, and rename or move it",
+    "find the object in the schema vault_etl that is not of vault-etl, and rename or move it",
 )
 
 

@@ -1,15 +1,15 @@
 -- Loading behind the fence, for the role ingest.
 
 -- name: lock_fence
-LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE
+LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE
 
 -- name: read_fence
 SELECT
-    (SELECT array_agg(DISTINCT generation) FROM public.data_keys
+    (SELECT array_agg(DISTINCT generation) FROM vault_etl.data_keys
         WHERE purpose = 'token' AND state = 'active') AS active,
-    (SELECT array_agg(DISTINCT generation) FROM public.data_keys
+    (SELECT array_agg(DISTINCT generation) FROM vault_etl.data_keys
         WHERE purpose = 'token' AND state = 'pending') AS pending,
-    (SELECT count(*) FROM public.data_keys AS k
+    (SELECT count(*) FROM vault_etl.data_keys AS k
         JOIN unnest(%(key_ids)s::bigint[], %(fingerprints)s::bytea[]) AS used (key_id, fingerprint)
             ON used.key_id = k.key_id AND used.fingerprint = k.fingerprint
         WHERE k.purpose = 'data' AND k.state = 'active' AND k.expires_at > clock_timestamp()) AS good_keys,
@@ -43,7 +43,7 @@ COPY pg_temp.stage_records (
 ) FROM STDIN (FORMAT binary)
 
 -- name: insert_records
-INSERT INTO public.user_logins (
+INSERT INTO vault_etl.user_logins (
     record_id, user_id, device_type, masked_ip, masked_device_id, next_masked_ip, next_masked_device_id,
     ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation, locale, app_version,
     create_date, event_time
@@ -58,10 +58,10 @@ ON CONFLICT (record_id) DO NOTHING
 RETURNING record_id
 
 -- name: in_closed_months
-SELECT public.in_closed_months(%(record_ids)s::uuid[])
+SELECT vault_etl.in_closed_months(%(record_ids)s::uuid[])
 
 -- name: insert_rejections
-INSERT INTO public.quarantine (record_id, reason_code, path, body_ciphertext, receive_count, source_id)
+INSERT INTO vault_etl.quarantine (record_id, reason_code, path, body_ciphertext, receive_count, source_id)
 SELECT * FROM unnest(
     %(record_ids)s::uuid[], %(reasons)s::text[], %(paths)s::text[], %(bodies)s::bytea[], %(receives)s::int[],
     %(sources)s::uuid[]
@@ -71,21 +71,21 @@ ON CONFLICT (record_id) DO NOTHING
 RETURNING record_id
 
 -- name: committed
-SELECT public.ingest_committed(%(messages)s, %(newest_sent)s)
+SELECT vault_etl.ingest_committed(%(messages)s, %(newest_sent)s)
 
 -- name: ensure_partition
-SELECT public.ensure_partition((now() AT TIME ZONE 'UTC' + make_interval(months => %(month)s))::date)
+SELECT vault_etl.ensure_partition((now() AT TIME ZONE 'UTC' + make_interval(months => %(month)s))::date)
 
 -- name: ensure_month
-SELECT public.ensure_partition(%(month)s)
+SELECT vault_etl.ensure_partition(%(month)s)
 
 -- name: fold_counts
-CALL public.commit_fold_value_counts(NULL)
+CALL vault_etl.commit_fold_value_counts(NULL)
 
 -- name: ranges
-SELECT r.first, r.until, false FROM public.partition_ranges() AS r WHERE NOT r.detaching
+SELECT r.first, r.until, false FROM vault_etl.partition_ranges() AS r WHERE NOT r.detaching
 UNION ALL
-SELECT m.first, m.until, true FROM public.closed_months AS m
+SELECT m.first, m.until, true FROM vault_etl.closed_months AS m
 ORDER BY 1, 3
 
 -- name: probe

@@ -1,21 +1,21 @@
 -- Accesses of the role reveal, each against a committed intent.
 
 -- name: disclose
-SELECT field, ciphertext, user_id, create_date, token, token_generation FROM public.audit_disclose(%(seq)s)
+SELECT field, ciphertext, user_id, create_date, token, token_generation FROM vault_etl.audit_disclose(%(seq)s)
 
 -- name: search
-SELECT public.audit_search(%(seq)s, %(digest)s)
+SELECT vault_etl.audit_search(%(seq)s, %(digest)s)
 
 -- name: find
 -- Moments are in UTC, because Python cannot read the first and the last ones in every time zone.
 SELECT record_id, user_id, create_date, event_time AT TIME ZONE 'UTC' AS event_time, holders, value
-FROM public.audit_find(%(seq)s, %(nonce)s, %(tokens)s::uuid[], %(limit)s)
+FROM vault_etl.audit_find(%(seq)s, %(nonce)s, %(tokens)s::uuid[], %(limit)s)
 
 -- name: find_user
 SELECT record_id, device_type, locale, app_version, create_date, event_time AT TIME ZONE 'UTC' AS event_time, holders
-FROM public.audit_find_user(%(seq)s, %(nonce)s, %(user_id)s)
+FROM vault_etl.audit_find_user(%(seq)s, %(nonce)s, %(user_id)s)
 
 -- name: about
 SELECT seq, logged_at, request_id, phase, login, client_address, actor, host, action, record_id, fields,
     purpose, ticket, reason, decision, error_code, prev_hash, hash
-FROM public.audit_about(%(seq)s, %(after)s)
+FROM vault_etl.audit_about(%(seq)s, %(after)s)

@@ -10,9 +10,9 @@
 
 -- name: page_user_logins
 WITH kept AS MATERIALIZED (
-    SELECT key_id, field FROM public.data_keys
+    SELECT key_id, field FROM vault_etl.data_keys
     WHERE purpose = 'data' AND state <> 'destroyed' AND key_id NOT IN (
-        SELECT unnest(old_keys) FROM public.key_rotations WHERE rotation_id = %(rotation_id)s
+        SELECT unnest(old_keys) FROM vault_etl.key_rotations WHERE rotation_id = %(rotation_id)s
     )
 )
 SELECT record_id, user_id, ip, device_id, found FROM (
@@ -29,12 +29,12 @@ SELECT record_id, user_id, ip, device_id, found FROM (
             SELECT
                 record_id, user_id, ip_ciphertext, device_id_ciphertext,
                 'ip' = ANY (%(fields)s::text[]) AND ip_ciphertext IS NOT NULL
-                    AND public.ciphertext_key_id(ip_ciphertext) NOT IN (SELECT key_id FROM kept WHERE field = 'ip')
+                    AND vault_etl.ciphertext_key_id(ip_ciphertext) NOT IN (SELECT key_id FROM kept WHERE field = 'ip')
                     AS ip_is_old,
                 'device_id' = ANY (%(fields)s::text[]) AND device_id_ciphertext IS NOT NULL
-                    AND public.ciphertext_key_id(device_id_ciphertext) NOT IN (SELECT key_id FROM kept WHERE field = 'device_id')
+                    AND vault_etl.ciphertext_key_id(device_id_ciphertext) NOT IN (SELECT key_id FROM kept WHERE field = 'device_id')
                     AS device_id_is_old
-            FROM public.user_logins
+            FROM vault_etl.user_logins
             WHERE record_id >= %(first)s AND record_id <= %(last)s
                 AND (%(after)s::uuid IS NULL OR record_id > %(after)s::uuid)
             ORDER BY record_id OFFSET 0
@@ -48,9 +48,9 @@ ORDER BY record_id
 
 -- name: page_quarantine
 WITH kept AS MATERIALIZED (
-    SELECT key_id, field FROM public.data_keys
+    SELECT key_id, field FROM vault_etl.data_keys
     WHERE purpose = 'data' AND state <> 'destroyed' AND key_id NOT IN (
-        SELECT unnest(old_keys) FROM public.key_rotations WHERE rotation_id = %(rotation_id)s
+        SELECT unnest(old_keys) FROM vault_etl.key_rotations WHERE rotation_id = %(rotation_id)s
     )
 )
 SELECT record_id, '', body_ciphertext, found FROM (
@@ -58,13 +58,13 @@ SELECT record_id, '', body_ciphertext, found FROM (
         sum(octet_length(body_ciphertext)) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS up_to_here
     FROM (
         SELECT record_id, body_ciphertext FROM (
-            SELECT record_id, body_ciphertext FROM public.quarantine
+            SELECT record_id, body_ciphertext FROM vault_etl.quarantine
             WHERE record_id >= %(first)s AND record_id <= %(last)s
                 AND (%(after)s::uuid IS NULL OR record_id > %(after)s::uuid)
             ORDER BY record_id OFFSET 0
         ) AS in_order
         WHERE 'quarantine' = ANY (%(fields)s::text[]) AND body_ciphertext IS NOT NULL
-            AND public.ciphertext_key_id(body_ciphertext) NOT IN (SELECT key_id FROM kept WHERE field = 'quarantine')
+            AND vault_etl.ciphertext_key_id(body_ciphertext) NOT IN (SELECT key_id FROM kept WHERE field = 'quarantine')
         ORDER BY record_id LIMIT %(limit)s
     ) AS page
 ) AS sized
@@ -86,7 +86,7 @@ FROM STDIN (FORMAT binary)
 
 -- name: replace_user_logins
 WITH swapped AS (
-    UPDATE public.user_logins AS r SET
+    UPDATE vault_etl.user_logins AS r SET
         ip_ciphertext = coalesce(swap.new_ip, r.ip_ciphertext),
         device_id_ciphertext = coalesce(swap.new_device_id, r.device_id_ciphertext)
     FROM pg_temp.stage_seals AS swap
@@ -98,16 +98,16 @@ WITH swapped AS (
 SELECT count(*), coalesce(sum(fields), 0)::bigint FROM swapped
 
 -- name: replace_quarantine
-UPDATE public.quarantine AS r SET body_ciphertext = swap.new_body
+UPDATE vault_etl.quarantine AS r SET body_ciphertext = swap.new_body
 FROM unnest(%(record_ids)s::uuid[], %(old)s::bytea[], %(new)s::bytea[]) AS swap (record_id, old_body, new_body)
 WHERE r.record_id = swap.record_id AND r.body_ciphertext = swap.old_body
 
 -- name: remaining
 -- How many values are under keys that do not stay or are of another field, by the kept counts (migrations/0006_counts.sql).
 SELECT coalesce(sum(held), 0)::bigint FROM (
-    SELECT sum(c.held) AS held FROM public.value_counts AS c
+    SELECT sum(c.held) AS held FROM vault_etl.value_counts AS c
     WHERE c.field = ANY (%(fields)s::text[]) AND NOT EXISTS (
-        SELECT FROM public.data_keys AS k
+        SELECT FROM vault_etl.data_keys AS k
         WHERE k.key_id = c.id AND k.field = c.field AND k.purpose = 'data' AND k.state <> 'destroyed'
             AND k.key_id <> ALL (%(old_keys)s::bigint[])
     )
@@ -116,18 +116,18 @@ SELECT coalesce(sum(held), 0)::bigint FROM (
 
 -- name: remaining_user_logins
 -- The first rows that are left, if there are any.
-SELECT record_id FROM public.user_logins
+SELECT record_id FROM vault_etl.user_logins
 WHERE (
     'ip' = ANY (%(fields)s::text[]) AND ip_ciphertext IS NOT NULL
-    AND public.ciphertext_key_id(ip_ciphertext) NOT IN (
-        SELECT key_id FROM public.data_keys
+    AND vault_etl.ciphertext_key_id(ip_ciphertext) NOT IN (
+        SELECT key_id FROM vault_etl.data_keys
         WHERE purpose = 'data' AND field = 'ip' AND state <> 'destroyed'
             AND key_id <> ALL (%(old_keys)s::bigint[])
     )
 ) OR (
     'device_id' = ANY (%(fields)s::text[]) AND device_id_ciphertext IS NOT NULL
-    AND public.ciphertext_key_id(device_id_ciphertext) NOT IN (
-        SELECT key_id FROM public.data_keys
+    AND vault_etl.ciphertext_key_id(device_id_ciphertext) NOT IN (
+        SELECT key_id FROM vault_etl.data_keys
         WHERE purpose = 'data' AND field = 'device_id' AND state <> 'destroyed'
             AND key_id <> ALL (%(old_keys)s::bigint[])
     )
@@ -135,10 +135,10 @@ WHERE (
 ORDER BY record_id LIMIT %(limit)s
 
 -- name: remaining_quarantine
-SELECT record_id FROM public.quarantine
+SELECT record_id FROM vault_etl.quarantine
 WHERE 'quarantine' = ANY (%(fields)s::text[]) AND body_ciphertext IS NOT NULL
-    AND public.ciphertext_key_id(body_ciphertext) NOT IN (
-        SELECT key_id FROM public.data_keys
+    AND vault_etl.ciphertext_key_id(body_ciphertext) NOT IN (
+        SELECT key_id FROM vault_etl.data_keys
         WHERE purpose = 'data' AND field = 'quarantine' AND state <> 'destroyed'
             AND key_id <> ALL (%(old_keys)s::bigint[])
     )

@@ -14,7 +14,7 @@ FROM (
         FROM (
             SELECT record_id, user_id, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
                 next_masked_ip, next_masked_device_id, token_generation, next_token_generation
-            FROM public.user_logins
+            FROM vault_etl.user_logins
             WHERE record_id >= %(first)s AND record_id <= %(last)s
                 AND (%(after)s::uuid IS NULL OR record_id > %(after)s::uuid)
             ORDER BY record_id OFFSET 0
@@ -30,7 +30,7 @@ ORDER BY record_id
 -- name: named
 -- Without a record id: rows with a value, of either field, under data keys that meet all criteria.
 WITH named_keys AS MATERIALIZED (
-    SELECT key_id FROM public.data_keys
+    SELECT key_id FROM vault_etl.data_keys
     WHERE purpose = 'data' AND (%(key_id)s::bigint IS NULL OR key_id = %(key_id)s::bigint)
         AND (%(login)s::text IS NULL OR created_by = %(login)s::text)
         AND (%(since)s::timestamptz IS NULL OR expires_at >= %(since)s::timestamptz)
@@ -46,7 +46,7 @@ FROM (
         FROM (
             SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext,
                 device_id_ciphertext, next_masked_ip, next_masked_device_id
-            FROM public.user_logins
+            FROM vault_etl.user_logins
             WHERE record_id >= coalesce(%(record_id)s::uuid, %(first)s) AND record_id <= coalesce(%(record_id)s::uuid, %(last)s)
                 AND (%(after)s::uuid IS NULL OR record_id > %(after)s::uuid)
             ORDER BY record_id OFFSET 0
@@ -55,8 +55,8 @@ FROM (
             AND num_nonnulls(masked_ip, masked_device_id, next_masked_ip, next_masked_device_id) > 0
             AND (
                 %(record_id)s::uuid IS NOT NULL
-                OR public.ciphertext_key_id(ip_ciphertext) IN (SELECT key_id FROM named_keys)
-                OR public.ciphertext_key_id(device_id_ciphertext) IN (SELECT key_id FROM named_keys)
+                OR vault_etl.ciphertext_key_id(ip_ciphertext) IN (SELECT key_id FROM named_keys)
+                OR vault_etl.ciphertext_key_id(device_id_ciphertext) IN (SELECT key_id FROM named_keys)
             )
         ORDER BY record_id LIMIT %(limit)s
     ) AS page
@@ -66,7 +66,7 @@ ORDER BY record_id
 
 -- name: count_named
 WITH named_keys AS MATERIALIZED (
-    SELECT key_id, created_by, kms_key_arn FROM public.data_keys
+    SELECT key_id, created_by, kms_key_arn FROM vault_etl.data_keys
     WHERE purpose = 'data' AND (%(key_id)s::bigint IS NULL OR key_id = %(key_id)s::bigint)
         AND (%(login)s::text IS NULL OR created_by = %(login)s::text)
         AND (%(since)s::timestamptz IS NULL OR expires_at >= %(since)s::timestamptz)
@@ -74,9 +74,9 @@ WITH named_keys AS MATERIALIZED (
         AND (
             %(record_id)s::uuid IS NULL OR key_id IN (
                 SELECT unnest(ARRAY[
-                    public.ciphertext_key_id(ip_ciphertext), public.ciphertext_key_id(device_id_ciphertext)
+                    vault_etl.ciphertext_key_id(ip_ciphertext), vault_etl.ciphertext_key_id(device_id_ciphertext)
                 ])
-                FROM public.user_logins WHERE record_id = %(record_id)s::uuid
+                FROM vault_etl.user_logins WHERE record_id = %(record_id)s::uuid
             )
         )
 )
@@ -85,14 +85,14 @@ SELECT
     ARRAY(SELECT DISTINCT created_by FROM named_keys ORDER BY 1 LIMIT %(limit)s),
     ARRAY(SELECT DISTINCT kms_key_arn FROM named_keys ORDER BY 1 LIMIT %(limit)s),
     (
-        SELECT count(*) FROM public.user_logins
+        SELECT count(*) FROM vault_etl.user_logins
         WHERE token_generation IS NOT NULL
             AND num_nonnulls(masked_ip, masked_device_id, next_masked_ip, next_masked_device_id) > 0
             AND (%(record_id)s::uuid IS NULL OR record_id = %(record_id)s::uuid)
             AND (
                 %(record_id)s::uuid IS NOT NULL
-                OR public.ciphertext_key_id(ip_ciphertext) IN (SELECT key_id FROM named_keys)
-                OR public.ciphertext_key_id(device_id_ciphertext) IN (SELECT key_id FROM named_keys)
+                OR vault_etl.ciphertext_key_id(ip_ciphertext) IN (SELECT key_id FROM named_keys)
+                OR vault_etl.ciphertext_key_id(device_id_ciphertext) IN (SELECT key_id FROM named_keys)
             )
     )
 
@@ -117,7 +117,7 @@ COPY pg_temp.stage_tokens (
 -- name: fill
 -- Fills rows whose old tokens and ciphertexts are still what was read, so an erasure in between wins. A row without a next
 -- token is left out.
-UPDATE public.user_logins AS r SET
+UPDATE vault_etl.user_logins AS r SET
     next_masked_ip = made.next_masked_ip,
     next_masked_device_id = made.next_masked_device_id,
     next_token_generation = %(pending)s
@@ -136,7 +136,7 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
 -- A pair with a NULL counts as a pair and not as a token, so that the three numbers differ.
 SELECT count(DISTINCT old), count(DISTINCT new), count(*)
 FROM (
-    SELECT masked_ip AS old, next_masked_ip AS new FROM public.user_logins
+    SELECT masked_ip AS old, next_masked_ip AS new FROM vault_etl.user_logins
     WHERE num_nonnulls(masked_ip, next_masked_ip) > 0
         AND (next_token_generation = %(pending)s AND num_nonnulls(next_masked_ip, next_masked_device_id) = 0)
             IS NOT TRUE
@@ -146,7 +146,7 @@ FROM (
 -- name: map_device_id
 SELECT count(DISTINCT old), count(DISTINCT new), count(*)
 FROM (
-    SELECT masked_device_id AS old, next_masked_device_id AS new FROM public.user_logins
+    SELECT masked_device_id AS old, next_masked_device_id AS new FROM vault_etl.user_logins
     WHERE num_nonnulls(masked_device_id, next_masked_device_id) > 0
         AND (next_token_generation = %(pending)s AND num_nonnulls(next_masked_ip, next_masked_device_id) = 0)
             IS NOT TRUE
@@ -156,7 +156,7 @@ FROM (
 -- name: missing
 -- All rows with a token or a generation, except rows whose tokens of both generations go with their ciphertexts, and rows
 -- that are left out now.
-SELECT count(*) OVER (), record_id FROM public.user_logins
+SELECT count(*) OVER (), record_id FROM vault_etl.user_logins
 WHERE num_nonnulls(
         masked_ip, masked_device_id, next_masked_ip, next_masked_device_id, token_generation,
         next_token_generation
@@ -178,9 +178,9 @@ ORDER BY record_id LIMIT %(limit)s
 -- name: blamed
 -- The rows of `missing` by the logins and by the keys of their values. A row counts once for each login and each key.
 WITH missing AS MATERIALIZED (
-    SELECT public.ciphertext_key_id(ip_ciphertext) AS ip_key,
-        public.ciphertext_key_id(device_id_ciphertext) AS device_id_key, count(*) AS rows
-    FROM public.user_logins
+    SELECT vault_etl.ciphertext_key_id(ip_ciphertext) AS ip_key,
+        vault_etl.ciphertext_key_id(device_id_ciphertext) AS device_id_key, count(*) AS rows
+    FROM vault_etl.user_logins
     WHERE num_nonnulls(
             masked_ip, masked_device_id, next_masked_ip, next_masked_device_id, token_generation,
             next_token_generation
@@ -200,7 +200,7 @@ WITH missing AS MATERIALIZED (
     GROUP BY 1, 2
 ), under AS MATERIALIZED (
     SELECT m.ip_key, m.device_id_key, m.rows, k.key_id, k.created_by
-    FROM missing AS m JOIN public.data_keys AS k ON k.key_id = m.ip_key OR k.key_id = m.device_id_key
+    FROM missing AS m JOIN vault_etl.data_keys AS k ON k.key_id = m.ip_key OR k.key_id = m.device_id_key
 )
 (
     SELECT created_by, sum(rows)::bigint, NULL::bigint
@@ -212,7 +212,7 @@ UNION ALL (
 )
 
 -- name: left_out
-SELECT count(*) FROM public.user_logins
+SELECT count(*) FROM vault_etl.user_logins
 WHERE next_token_generation = %(pending)s AND num_nonnulls(next_masked_ip, next_masked_device_id) = 0
     AND num_nonnulls(masked_ip, masked_device_id) > 0
 
@@ -222,7 +222,7 @@ WHERE next_token_generation = %(pending)s AND num_nonnulls(next_masked_ip, next_
 WITH counted AS (
     SELECT old, new, count(*) OVER (PARTITION BY old) AS news, count(*) OVER (PARTITION BY new) AS olds
     FROM (
-        SELECT DISTINCT masked_ip AS old, next_masked_ip AS new FROM public.user_logins
+        SELECT DISTINCT masked_ip AS old, next_masked_ip AS new FROM vault_etl.user_logins
         WHERE masked_ip IS NOT NULL AND next_masked_ip IS NOT NULL
     ) AS pairs
 ), drawn AS MATERIALIZED (
@@ -232,14 +232,14 @@ SELECT r.* FROM drawn,
     LATERAL (
         SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext,
             device_id_ciphertext, next_masked_ip, next_masked_device_id
-        FROM public.user_logins WHERE masked_ip = drawn.old AND next_masked_ip = drawn.new LIMIT 1
+        FROM vault_etl.user_logins WHERE masked_ip = drawn.old AND next_masked_ip = drawn.new LIMIT 1
     ) AS r
 
 -- name: unequal_device_id
 WITH counted AS (
     SELECT old, new, count(*) OVER (PARTITION BY old) AS news, count(*) OVER (PARTITION BY new) AS olds
     FROM (
-        SELECT DISTINCT masked_device_id AS old, next_masked_device_id AS new FROM public.user_logins
+        SELECT DISTINCT masked_device_id AS old, next_masked_device_id AS new FROM vault_etl.user_logins
         WHERE masked_device_id IS NOT NULL AND next_masked_device_id IS NOT NULL
     ) AS pairs
 ), drawn AS MATERIALIZED (
@@ -249,7 +249,7 @@ SELECT r.* FROM drawn,
     LATERAL (
         SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext,
             device_id_ciphertext, next_masked_ip, next_masked_device_id
-        FROM public.user_logins WHERE masked_device_id = drawn.old AND next_masked_device_id = drawn.new LIMIT 1
+        FROM vault_etl.user_logins WHERE masked_device_id = drawn.old AND next_masked_device_id = drawn.new LIMIT 1
     ) AS r
 
 -- name: sample
@@ -257,7 +257,7 @@ SELECT r.* FROM unnest(%(starts)s::uuid[]) AS start (record_id),
     LATERAL (
         SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext,
             device_id_ciphertext, next_masked_ip, next_masked_device_id
-        FROM public.user_logins
+        FROM vault_etl.user_logins
         WHERE record_id >= start.record_id
             AND token_generation = %(active)s AND next_token_generation = %(pending)s
         ORDER BY record_id LIMIT 1
@@ -265,22 +265,22 @@ SELECT r.* FROM unnest(%(starts)s::uuid[]) AS start (record_id),
 
 -- name: count
 -- Without a pending generation, all rows: an aborted one may have left tokens in next_….
-SELECT count(*) FROM public.user_logins
+SELECT count(*) FROM vault_etl.user_logins
 WHERE token_generation IS NOT NULL AND num_nonnulls(masked_ip, masked_device_id) > 0
     AND (%(pending)s::smallint IS NULL OR next_token_generation IS DISTINCT FROM %(pending)s::smallint)
 
 -- name: cut_over
-CALL public.commit_token_cut_over(
+CALL vault_etl.commit_token_cut_over(
     %(request_id)s, %(actor)s, %(host)s, %(reason)s, %(generation)s::smallint, %(allow_publication)s,
     %(partitions)s::oid[], NULL, NULL, NULL
 )
 
 -- name: partitions
 SELECT inhrelid::bigint, inhrelid::regclass::text FROM pg_catalog.pg_inherits
-WHERE inhparent = 'public.user_logins'::regclass ORDER BY 1
+WHERE inhparent = 'vault_etl.user_logins'::regclass ORDER BY 1
 
 -- name: publications
-SELECT public.token_publications()
+SELECT vault_etl.token_publications()
 
 -- name: lock_holders
 -- Sessions that keep the cut-over from its locks: every session on the view and the table, and writers elsewhere.
@@ -292,13 +292,13 @@ WHERE l.granted AND l.pid <> pg_catalog.pg_backend_pid()
     AND (
         (
             l.mode <> 'AccessShareLock' AND l.relation IN (
-                'public.key_fence'::regclass, 'public.audit_turn'::regclass, 'public.data_keys'::regclass,
-                'public.key_rotations'::regclass, 'public.rotation_ranges'::regclass
+                'vault_etl.key_fence'::regclass, 'vault_etl.audit_turn'::regclass, 'vault_etl.data_keys'::regclass,
+                'vault_etl.key_rotations'::regclass, 'vault_etl.rotation_ranges'::regclass
             )
         )
-        OR l.relation IN ('public.user_logins_masked'::regclass, 'public.user_logins'::regclass)
+        OR l.relation IN ('vault_etl.user_logins_masked'::regclass, 'vault_etl.user_logins'::regclass)
         OR l.relation IN (
-            SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = 'public.user_logins'::regclass
+            SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = 'vault_etl.user_logins'::regclass
         )
     )
 ORDER BY a.pid LIMIT 10
@@ -310,9 +310,9 @@ FROM pg_catalog.pg_depend AS d
 JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
 WHERE d.refclassid = 'pg_catalog.pg_class'::regclass
     AND (
-        d.refobjid = 'public.user_logins'::regclass
+        d.refobjid = 'vault_etl.user_logins'::regclass
         OR d.refobjid IN (
-            SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = 'public.user_logins'::regclass
+            SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = 'vault_etl.user_logins'::regclass
         )
     )
     AND a.attname IN (
@@ -331,7 +331,7 @@ WHERE d.refclassid = 'pg_catalog.pg_class'::regclass
     AND NOT EXISTS (
         SELECT FROM pg_catalog.pg_rewrite AS w JOIN pg_catalog.pg_class AS c ON c.oid = w.ev_class
         WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass AND w.oid = d.objid AND w.rulename = '_RETURN'
-            AND (c.oid = 'public.user_logins_masked'::regclass OR c.relpersistence = 't')
+            AND (c.oid = 'vault_etl.user_logins_masked'::regclass OR c.relpersistence = 't')
     )
     AND NOT EXISTS (
         SELECT FROM pg_catalog.pg_proc AS f JOIN pg_catalog.pg_namespace AS n ON n.oid = f.pronamespace

@@ -1,7 +1,7 @@
 -- Statements around the migrations.
 
 -- name: lock
-SELECT pg_advisory_xact_lock(hashtextextended('vault-etl/migrate', 0))
+SELECT pg_advisory_xact_lock(hashtextextended('vault-etl/migrate vault_etl', 0))
 
 -- name: limit_waits
 -- A migration may work for as long as it takes, but may wait for a lock only shortly, because other sessions wait behind it.
@@ -16,11 +16,22 @@ RESET ROLE
 -- name: act_as_owner
 SET LOCAL ROLE vault_etl_owner
 
+-- name: in_the_way
+-- Schemas that the first migration would make, and roles of our names that may do more than hold rights.
+SELECT 'schema ' || n.nspname || ', which belongs to ' || pg_catalog.pg_get_userbyid(n.nspowner)
+FROM pg_catalog.pg_namespace AS n WHERE n.nspname IN ('vault_etl', 'vault_etl_detached')
+UNION ALL
+SELECT 'role ' || r.rolname || ', which may log in or has rights over the whole cluster' FROM pg_catalog.pg_roles AS r
+WHERE r.rolname ~ '^vault_etl_(owner|ingest|reveal|rotate|re_encrypt|erase|audit|analyst)$' AND (
+    r.rolcanlogin OR r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls
+)
+ORDER BY 1
+
 -- name: exists
-SELECT pg_catalog.to_regclass('public.vault_etl_migrations') IS NOT NULL
+SELECT pg_catalog.to_regclass('vault_etl.migrations') IS NOT NULL
 
 -- name: hold
-LOCK TABLE public.vault_etl_migrations IN ACCESS SHARE MODE
+LOCK TABLE vault_etl.migrations IN ACCESS SHARE MODE
 
 -- name: is_plain
 -- Whether the table runs no code when it is read or added to. A view or a trigger would run code of the owner with the
@@ -40,18 +51,24 @@ SELECT c.relkind = 'r'
         SELECT FROM pg_catalog.pg_index AS i
         WHERE i.indrelid = c.oid AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)
     )
-FROM pg_catalog.pg_class AS c WHERE c.oid = 'public.vault_etl_migrations'::regclass
+FROM pg_catalog.pg_class AS c WHERE c.oid = 'vault_etl.migrations'::regclass
 
 -- name: applied
-SELECT name, checksum, applied_at IS NOT NULL FROM public.vault_etl_migrations
+SELECT name, checksum, applied_at IS NOT NULL FROM vault_etl.migrations
 
 -- name: table_bytes
 SELECT coalesce(sum(pg_catalog.pg_table_size(t.relid)), 0)::bigint
-FROM unnest(%(tables)s::text[]) AS wanted (name), pg_catalog.pg_partition_tree(pg_catalog.to_regclass(wanted.name)) AS t
+FROM unnest(%(tables)s::text[]) AS wanted (name),
+    pg_catalog.pg_partition_tree(pg_catalog.to_regclass(pg_catalog.format('vault_etl.%%I', wanted.name))) AS t
 
 -- name: make_table
+CREATE SCHEMA vault_etl AUTHORIZATION vault_etl_owner;
 SET LOCAL ROLE vault_etl_owner;
-CREATE TABLE public.vault_etl_migrations (
+COMMENT ON SCHEMA vault_etl IS 'The vault. Only its roles have a right to the schema.';
+GRANT USAGE ON SCHEMA vault_etl TO
+    vault_etl_ingest, vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt, vault_etl_erase, vault_etl_audit,
+    vault_etl_analyst;
+CREATE TABLE vault_etl.migrations (
     name text PRIMARY KEY,
     checksum text NOT NULL,
     -- NULL: an online migration that was begun and is not done.
@@ -59,10 +76,10 @@ CREATE TABLE public.vault_etl_migrations (
     -- How far an online migration has filled the rows (schema/postgres_online.py).
     filled_to text
 );
-GRANT SELECT ON public.vault_etl_migrations TO PUBLIC
+GRANT SELECT ON vault_etl.migrations TO PUBLIC
 
 -- name: pid
 SELECT pg_catalog.pg_backend_pid()
 
 -- name: record
-INSERT INTO public.vault_etl_migrations (name, checksum) VALUES (%s, %s)
+INSERT INTO vault_etl.migrations (name, checksum) VALUES (%s, %s)

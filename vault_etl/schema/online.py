@@ -3,9 +3,9 @@
 A file `NNNN_name.online.sql` is plain SQL. In one transaction the file has the same result, and it runs that way
 where its tables are small. Each statement has one of three forms (docs/adr/0038-online-migrations.md):
 
-    CREATE INDEX name ON public.some_table …;
-    ALTER TABLE public.some_table ADD CONSTRAINT name CHECK (…);
-    UPDATE public.some_table SET …
+    CREATE INDEX name ON vault_etl.some_table …;
+    ALTER TABLE vault_etl.some_table ADD CONSTRAINT name CHECK (…);
+    UPDATE vault_etl.some_table SET …
     WHERE the condition of the remaining rows;
 
 A statement ends with a semicolon at the end of a line, a comment is a line of its own, and the WHERE of an UPDATE
@@ -32,14 +32,16 @@ _DIGEST: Final = 8
 _COMMENT: Final = re.compile(r"^\s*--.*$", re.MULTILINE)
 _END: Final = re.compile(r";[ \t]*$", re.MULTILINE)
 _INDEX: Final = re.compile(
-    r"CREATE INDEX (?P<name>[a-z_0-9]+) ON public\.(?P<table>[a-z_0-9]+)\s+(?P<rest>.+)", re.DOTALL
+    r"CREATE INDEX (?P<name>[a-z_0-9]+) ON vault_etl\.(?P<table>[a-z_0-9]+)\s+(?P<rest>.+)",
+    re.DOTALL,
 )
 _CONSTRAINT: Final = re.compile(
-    r"ALTER TABLE public\.(?P<table>[a-z_0-9]+)\s+ADD CONSTRAINT (?P<name>[a-z_0-9]+)\s+(?P<check>CHECK \(.+\))",
+    r"ALTER TABLE vault_etl\.(?P<table>[a-z_0-9]+)\s+ADD CONSTRAINT (?P<name>[a-z_0-9]+)\s+(?P<check>CHECK \(.+\))",
     re.DOTALL,
 )
 _FILL: Final = re.compile(
-    r"UPDATE public\.(?P<table>[a-z_0-9]+)\s+SET (?P<changes>.+?)\n\s*WHERE (?P<left>.+)", re.DOTALL
+    r"UPDATE vault_etl\.(?P<table>[a-z_0-9]+)\s+SET (?P<changes>.+?)\n\s*WHERE (?P<left>.+)",
+    re.DOTALL,
 )
 
 

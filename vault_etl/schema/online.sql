@@ -1,31 +1,31 @@
--- Online migrations, for the owner in a session of its own. `table` is a name with its schema.
+-- Online migrations, for the owner in a session of its own. `table` is a name without its schema.
 
 -- name: one_at_a_time
-SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('vault-etl/migrate --online', 0))
+SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('vault-etl/migrate --online vault_etl', 0))
 
 -- name: who_is_at_it
 SELECT a.pid, coalesce(a.usename, ''), coalesce(a.application_name, '')
-FROM (SELECT pg_catalog.hashtextextended('vault-etl/migrate --online', 0) AS key) AS k
+FROM (SELECT pg_catalog.hashtextextended('vault-etl/migrate --online vault_etl', 0) AS key) AS k
 JOIN pg_catalog.pg_locks AS l ON l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
     AND (l.classid::bigint << 32) | l.objid::bigint = k.key
     AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
 JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
 
 -- name: begin
-INSERT INTO public.vault_etl_migrations (name, checksum, applied_at) VALUES (%(name)s, %(checksum)s, NULL)
+INSERT INTO vault_etl.migrations (name, checksum, applied_at) VALUES (%(name)s, %(checksum)s, NULL)
 ON CONFLICT (name) DO NOTHING
 
 -- name: is_done
-SELECT applied_at IS NOT NULL FROM public.vault_etl_migrations WHERE name = %(name)s
+SELECT applied_at IS NOT NULL FROM vault_etl.migrations WHERE name = %(name)s
 
 -- name: finish
-UPDATE public.vault_etl_migrations SET applied_at = pg_catalog.now(), filled_to = NULL WHERE name = %(name)s
+UPDATE vault_etl.migrations SET applied_at = pg_catalog.now(), filled_to = NULL WHERE name = %(name)s
 
 -- name: filled_to
-SELECT filled_to FROM public.vault_etl_migrations WHERE name = %(name)s
+SELECT filled_to FROM vault_etl.migrations WHERE name = %(name)s
 
 -- name: fill_to
-UPDATE public.vault_etl_migrations SET filled_to = %(filled_to)s WHERE name = %(name)s
+UPDATE vault_etl.migrations SET filled_to = %(filled_to)s WHERE name = %(name)s
 
 -- name: tables
 -- The table first, then its partitions. A partition that is being detached is skipped: it gets the shape of the table
@@ -35,8 +35,8 @@ SELECT
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_inherits AS i ON i.inhrelid = c.oid AND NOT i.inhdetachpending
-    AND i.inhparent = pg_catalog.to_regclass(%(table)s)
-WHERE c.oid = pg_catalog.to_regclass(%(table)s) OR i.inhparent IS NOT NULL
+    AND i.inhparent = pg_catalog.to_regclass(pg_catalog.format('vault_etl.%%I', %(table)s::text))
+WHERE c.oid = pg_catalog.to_regclass(pg_catalog.format('vault_etl.%%I', %(table)s::text)) OR i.inhparent IS NOT NULL
 ORDER BY i.inhparent IS NOT NULL, c.relname
 
 -- name: indexes
@@ -56,7 +56,7 @@ WHERE c.conname = %(name)s AND c.contype = 'c' AND c.conrelid = ANY (%(tables)s:
 -- name: primary_key
 SELECT a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod)
 FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_attribute AS a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0]
-WHERE x.indrelid = pg_catalog.to_regclass(%(table)s) AND x.indisprimary AND x.indnkeyatts = 1
+WHERE x.indrelid = pg_catalog.to_regclass(pg_catalog.format('vault_etl.%%I', %(table)s::text)) AND x.indisprimary AND x.indnkeyatts = 1
 
 -- name: activity
 -- How far the session has built an index, in percent of the current phase, and the session that it waits for.

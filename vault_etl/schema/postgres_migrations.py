@@ -29,17 +29,16 @@ from vault_etl.platform.postgres_statement_errors import LockTimeoutError
 from vault_etl.platform.resources import blocks
 from vault_etl.platform.waiting import Blocked
 from vault_etl.schema.online import SUFFIX, Statement, parse
-from vault_etl.schema.postgres_adoption import (
-    move_table,
-    refuse_what_is_in_the_way,
-    show_both,
-)
 
 _SQL: Final = blocks("schema/migrations.sql")
 
 SMALL_BYTES: Final = 64 * 1024 * 1024
 """Size of the tables of an online migration that `migrate` runs in its transaction: one or two seconds of work."""
 
+_OTHER: Final = (
+    "rename them, or choose other names: VAULT_ETL_DATABASE_SCHEMA, VAULT_ETL_ROLE_PREFIX"
+    " (docs/how-to/database.md)"
+)
 _OLDEST: Final = 160000
 """PostgreSQL 16: GRANT … WITH SET, and the privilege that `pg_has_role` calls SET."""
 
@@ -70,13 +69,9 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The names of the applied migrations, and of the adopted table, if any.
-
-    `before`: the online migration at which the run stopped.
-    """
+    """The names of the applied migrations, and the online migration before which the run stopped, if any."""
 
     names: Sequence[str]
-    adopted: str | None
     before: Migration | None = None
 
 
@@ -117,31 +112,25 @@ class PostgresMigrations:
         with self._database.transaction() as cursor:
             return list(self._judged(cursor))
 
-    def apply(self, *, adopt: bool = False, online: bool = False) -> Applied:
+    def apply(self, *, online: bool = False) -> Applied:
         """Apply the pending migrations, in one transaction, up to the first that must run online.
 
-        With `online`, every online migration must, except in a new database. Before the first migration,
-        another transaction closes `public`.
+        With `online`, every online migration must, except in a new database.
 
-        With `adopt`, a table `user_logins` that existed before the first migration is kept, under
-        another name. Raises as `pending` does, ConfigurationError for a server that is too old or not
-        UTF-8, and for objects in the way of the first migration, and DeniedError for a table that
-        this login may not move.
+        Raises as `pending` does, ConfigurationError for a server that is too old or not UTF-8, and for schemas and
+        roles that exist before the first migration and are not of vault-etl.
         """
-        self._close_public(adopt=adopt)
         with self._database.transaction(long=True) as cursor, self._watched(cursor):
             _begin(cursor)
             is_new = not _has_table(cursor)
             judged = list(self._judged(cursor, online=online))
             before = next((n for n, p in enumerate(judged) if p.is_online), len(judged))
             pending = [p.migration for p in judged[:before]]
-            is_first = len(judged) == len(self._migrations)
-            adopted = move_table(cursor) if is_first and adopt else None
-            if is_first:
-                refuse_what_is_in_the_way(cursor, self._folder)
             if is_new:
+                _refuse_what_is_in_the_way(cursor)
+                cursor.execute(self._migrations[0].sql)  # the role that owns the table
                 _make_table(cursor)
-            for migration in pending:
+            for migration in pending[is_new:]:
                 if migration.is_online:
                     cursor.execute(_SQL["act_as_owner"])
                 cursor.execute(rendered(migration.sql, self._declaration))
@@ -150,15 +139,13 @@ class PostgresMigrations:
                 cursor.execute(_SQL["act_as_owner"])
                 cursor.execute(_SQL["record"], (migration.name, migration.checksum))
                 cursor.execute(_SQL["act_as_login"])
-            if adopted is not None:
-                show_both(cursor)
             left = judged[before].migration if before < len(judged) else None
-            return Applied([migration.name for migration in pending], adopted, left)
+            return Applied([migration.name for migration in pending], left)
 
-    def try_apply(self, *, adopt: bool = False, online: bool = False) -> Applied | Blocked:
+    def try_apply(self, *, online: bool = False) -> Applied | Blocked:
         """Apply the pending migrations, unless a session holds a table that they change for more than a second."""
         try:
-            return self.apply(adopt=adopt, online=online)
+            return self.apply(online=online)
         except LockTimeoutError:
             return Blocked(self._locks.blockers if self._locks else ())
 
@@ -177,21 +164,11 @@ class PostgresMigrations:
 
         This prepares a database for the restore of a dump, which holds the rest. Raises as `apply` does.
         """
-        self._close_public(again=True)
-
-    def _close_public(self, *, adopt: bool = False, again: bool = False) -> None:
-        """Run the first migration, if it was not applied yet, or `again`.
-
-        This revokes the right to create in `public` from PUBLIC. The revocation must be committed before the other
-        migrations begin: then no other login can put an object in their way any more.
-        """
         with self._database.transaction() as cursor, self._watched(cursor):
             _begin(cursor)
-            is_first = len(list(self._pending(cursor))) == len(self._migrations)
-            if is_first:
-                refuse_what_is_in_the_way(cursor, self._folder, adopt=adopt)
-            if is_first or again:
-                cursor.execute(self._migrations[0].sql)
+            if not _has_table(cursor):
+                _refuse_what_is_in_the_way(cursor)
+            cursor.execute(self._migrations[0].sql)
 
     def _judged(
         self, cursor: psycopg2.extensions.cursor, *, online: bool = False
@@ -201,7 +178,7 @@ class PostgresMigrations:
         for migration, was_begun in pending:
             size = 0
             if migration.is_online:
-                tables = {f"public.{statement.table}" for statement in migration.statements()}
+                tables = {statement.table for statement in migration.statements()}
                 cursor.execute(_SQL["table_bytes"], {"tables": sorted(tables)})
                 ((size,),) = cursor.fetchall()
             large = was_begun or online or size > SMALL_BYTES
@@ -231,7 +208,7 @@ def _applied(cursor: psycopg2.extensions.cursor) -> dict[str, tuple[str, bool]]:
     cursor.execute(_SQL["hold"])
     cursor.execute(_SQL["is_plain"])
     if cursor.fetchone() != (True,):
-        message = "public.vault_etl_migrations is not the table that the migrations made"
+        message = "vault_etl.migrations is not the table that the migrations made"
         raise ConfigurationError(
             message, hint="an owner changed it: check its definition before you read it"
         )
@@ -246,13 +223,20 @@ def _begin(cursor: psycopg2.extensions.cursor) -> None:
     _check_server(cursor)
 
 
+def _refuse_what_is_in_the_way(cursor: psycopg2.extensions.cursor) -> None:
+    """Raise ConfigurationError for schemas of our names, and for roles of our names with other rights."""
+    cursor.execute(_SQL["in_the_way"])
+    if found := [name for (name,) in cursor.fetchall()]:
+        raise ConfigurationError(f"in the way of the migrations: {'; '.join(found)}", hint=_OTHER)
+
+
 def _make_table(cursor: psycopg2.extensions.cursor) -> None:
-    """Create the table. Raises ConfigurationError if another login has created it since the check."""
+    """Create the schema and the table. Raises ConfigurationError if the schema was made since the check."""
     try:
         cursor.execute(_SQL["make_table"])
-    except (psycopg2.errors.DuplicateTable, psycopg2.errors.UniqueViolation):
-        message = "in the way of the migrations: table public.vault_etl_migrations, which is new"
-        raise ConfigurationError(message, hint="drop it, and run it again") from None
+    except (psycopg2.errors.DuplicateSchema, psycopg2.errors.UniqueViolation):
+        message = "in the way of the migrations: schema vault_etl, which is new"
+        raise ConfigurationError(message, hint=_OTHER) from None
     cursor.execute(_SQL["act_as_login"])
 
 

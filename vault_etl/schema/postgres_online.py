@@ -122,9 +122,9 @@ class PostgresOnline:
         found: list[StepAndAct] = []
         with self._database.transaction() as cursor:
             for number, statement in enumerate(self._statements):
-                cursor.execute(_SQL["tables"], {"table": f"public.{statement.table}"})
+                cursor.execute(_SQL["tables"], {"table": statement.table})
                 if not (tables := [TargetTable(*row) for row in cursor.fetchall()]):
-                    message = f"there is no table public.{statement.table}"
+                    message = f"there is no table {statement.table}"
                     raise ConfigurationError(message, hint=f"see migration {self._migration.name}")
                 match statement:
                     case Index():

@@ -73,7 +73,7 @@ def index_steps(
             yield _built(acts, index, whole, index.name, is_new=is_valid is None)
         return
     if is_valid is None:
-        text = f"CREATE INDEX {index.name} ON ONLY public.{index.table} {_verbatim(index.rest)}"
+        text = f"CREATE INDEX {index.name} ON ONLY vault_etl.{index.table} {_verbatim(index.rest)}"
         yield _step(index, whole, "make, for months to come"), acts.briefly(sql.SQL(text))
     attached = {oid: name for (oid, name), (*_, of) in found.items() if of == index.name}
     for part in (part for part in parts if part.oid not in attached):
@@ -105,7 +105,7 @@ def _built(
 
 def _attached(acts: OnlineActs, index: Index, part: TargetTable, name: str) -> StepAndAct:
     attach = sql.SQL("ALTER INDEX {} ATTACH PARTITION {}").format(
-        sql.Identifier("public", index.name), sql.Identifier(part.schema, name)
+        sql.Identifier("vault_etl", index.name), sql.Identifier(part.schema, name)
     )
     return _step(index, part, "attach"), acts.briefly(attach)
 
@@ -156,9 +156,9 @@ def fill_steps(
         return
     if place.statement < number:
         place = FillPosition(number)
-    cursor.execute(_SQL["primary_key"], {"table": f"public.{fill.table}"})
+    cursor.execute(_SQL["primary_key"], {"table": fill.table})
     if len(keys := cursor.fetchall()) != 1:
-        message = f"public.{fill.table} has no primary key of one column"
+        message = f"{fill.table} has no primary key of one column"
         raise ConfigurationError(message, hint="its rows cannot be filled online")
     parts = [part for part in tables[1:] or tables if part.name >= place.table]
     for part, following in zip(parts, (*parts[1:], None), strict=True):
@@ -207,7 +207,7 @@ class _Page:
     def _change(self, cursor: _Cursor) -> str:
         """The UPDATE of the file on the whole table, so that its triggers run; the keys limit it to the partition."""
         text = (
-            "WITH changed AS (UPDATE public.{table} SET {changes} WHERE ({left})"
+            "WITH changed AS (UPDATE vault_etl.{table} SET {changes} WHERE ({left})"
             " AND {key} >= %(first)s AND {key} <= %(last)s RETURNING 1) SELECT count(*) FROM changed"
         )
         parts = {

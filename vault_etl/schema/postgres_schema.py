@@ -1,7 +1,7 @@
 """Compare the schema of a database with the schema that the migrations make, and name every difference.
 
-`migrations/schema.json` holds the facts of a database that was migrated and never used. It is written
-by `docs/generate_schema.py` (CONTRIBUTING.md), and a test fails if it is not current.
+`migrations/schema.json` holds the facts of a database that was migrated with the default names and never used. It is
+written by `docs/generate_schema.py` (CONTRIBUTING.md), and a test fails if it is not current.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class PostgresSchema:
         if not self._file.exists():
             message = f"this installation of vault-etl has no {FILE} beside its migrations"
             raise ConfigurationError(message, hint="reinstall the package")
-        expected = json.loads(self._file.read_bytes())
+        text = self._file.read_text(encoding="utf-8")
+        expected = json.loads(self._database.names.put_into(text))
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
             found, alike = _catalog(cursor)
             bare = {k: v for k, v in expected[_FIXED].items() if not k.startswith(_ROW)}

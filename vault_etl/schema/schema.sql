@@ -3,7 +3,7 @@
 
 -- name: facts
 WITH namespace AS (
-    SELECT n.oid, n.nspowner, n.nspacl FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'public'
+    SELECT n.oid, n.nspowner, n.nspacl FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'vault_etl'
 ), of_extension AS (
     -- schema_around.sql names every extension except plpgsql. An object could hide in an extension.
     SELECT d.classid, d.objid FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
@@ -31,7 +31,8 @@ WITH namespace AS (
     WHERE p.pronamespace = (SELECT oid FROM namespace)
         AND ('pg_catalog.pg_proc'::regclass, p.oid) NOT IN (SELECT classid, objid FROM of_extension)
 ), role AS (
-    SELECT r.* FROM pg_catalog.pg_roles AS r WHERE r.rolname ~ '^vault_etl_'
+    SELECT r.* FROM pg_catalog.pg_roles AS r
+    WHERE r.rolname ~ '^vault_etl_(owner|ingest|reveal|rotate|re_encrypt|erase|audit|analyst)$'
 ), granted AS (
     SELECT object, coalesce(partition_of, object) AS alike, relowner AS owner, '' AS part,
         coalesce(relacl, pg_catalog.acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner)) AS acl
@@ -43,7 +44,7 @@ WITH namespace AS (
     UNION ALL
     SELECT object, object, proowner, '', coalesce(proacl, pg_catalog.acldefault('f', proowner)) FROM routine
     UNION ALL
-    SELECT 'schema public', 'schema public', nspowner, '', coalesce(nspacl, pg_catalog.acldefault('n', nspowner))
+    SELECT 'schema vault_etl', 'schema vault_etl', nspowner, '', coalesce(nspacl, pg_catalog.acldefault('n', nspowner))
     FROM namespace
     UNION ALL
     SELECT 'database', 'database', datdba, '', coalesce(datacl, pg_catalog.acldefault('d', datdba))
@@ -144,11 +145,7 @@ UNION ALL
 SELECT object, object, aspect, value
 FROM routine, LATERAL (VALUES
     ('owner', proowner::regrole::text),
-    ('source', pg_catalog.encode(
-        pg_catalog.sha256(pg_catalog.convert_to(
-            coalesce(pg_catalog.pg_get_function_sqlbody(oid), prosrc) || coalesce(probin, ''), 'UTF8'
-        )), 'hex'
-    )),
+    ('source', coalesce(pg_catalog.pg_get_function_sqlbody(oid), prosrc) || coalesce(probin, '')),
     ('language', (SELECT lanname::text FROM pg_catalog.pg_language AS l WHERE l.oid = prolang)),
     ('SECURITY DEFINER', prosecdef::text),
     ('settings', coalesce(proconfig::text, '')),
@@ -164,9 +161,8 @@ SELECT g.object, g.alike,
     entry.is_grantable::text
 FROM granted AS g, LATERAL pg_catalog.aclexplode(g.acl) AS entry
 WHERE entry.grantee <> g.owner AND entry.grantee IS DISTINCT FROM to_regrole('vault_etl_owner')
-    -- Each installation decides which logins may connect; only our roles are compared.
-    AND NOT (g.object = 'database' AND entry.privilege_type = 'CONNECT'
-        AND entry.grantee NOT IN (SELECT oid FROM role))
+    -- The rights of other applications on the database are theirs; only our roles are compared.
+    AND NOT (g.object = 'database' AND entry.grantee NOT IN (SELECT oid FROM role))
 
 UNION ALL
 SELECT 'role ' || rolname, 'role ' || rolname, aspect, value
@@ -186,11 +182,8 @@ WHERE NOT (
 )
 
 UNION ALL
--- The owner is a fact, because the rights of an owner are not listed. An administrator is named as the default owner.
-SELECT 'schema public', 'schema public', 'owner',
-    CASE WHEN pg_catalog.pg_has_role(nspowner, 'vault_etl_owner', 'USAGE') THEN 'pg_database_owner'
-    ELSE nspowner::regrole::text END
-FROM namespace
+-- The owner is a fact, because the rights of an owner are not listed.
+SELECT 'schema vault_etl', 'schema vault_etl', 'owner', nspowner::regrole::text FROM namespace
 
 UNION ALL
 SELECT 'database', 'database', 'owner',
@@ -202,4 +195,4 @@ ORDER BY 1, 3, 4
 
 -- name: rows
 -- Rows that the migrations write and no command changes.
-SELECT 'row of ' || a.action, pg_catalog.to_jsonb(a)::text FROM public.audit_actions AS a
+SELECT 'row of ' || a.action, pg_catalog.to_jsonb(a)::text FROM vault_etl.audit_actions AS a

@@ -1,11 +1,12 @@
--- What is around the schema `public`, as facts of the same shape as those of schema.sql. A database that was only
+-- What is around the schema `vault_etl`, as facts of the same shape as those of schema.sql. A database that was only
 -- migrated has few. From the catalog.
 
 -- name: facts
 WITH RECURSIVE place AS (
     SELECT d.oid, d.datdba FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()
 ), ours AS (
-    SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname ~ '^vault_etl_'
+    SELECT r.oid FROM pg_catalog.pg_roles AS r
+    WHERE r.rolname ~ '^vault_etl_(owner|ingest|reveal|rotate|re_encrypt|erase|audit|analyst)$'
 ), acting AS (
     -- Our roles, and every role that acts as one of them: by inheriting it or by SET ROLE, directly or through others.
     SELECT oid FROM ours
@@ -23,21 +24,21 @@ WITH RECURSIVE place AS (
     SELECT d.classid, d.objid FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
     WHERE d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e' AND e.extname <> 'plpgsql'
 ), relation AS (
-    SELECT c.oid FROM pg_catalog.pg_class AS c WHERE c.relnamespace = 'public'::regnamespace
+    SELECT c.oid FROM pg_catalog.pg_class AS c WHERE c.relnamespace = 'vault_etl'::regnamespace
 ), compared AS (
     -- Objects that schema.sql compares, with their grants.
     SELECT 'pg_catalog.pg_class'::regclass AS classid, oid AS objid FROM relation
     UNION ALL
     SELECT 'pg_catalog.pg_proc'::regclass, p.oid FROM pg_catalog.pg_proc AS p
-    WHERE p.pronamespace = 'public'::regnamespace
+    WHERE p.pronamespace = 'vault_etl'::regnamespace
     UNION ALL
-    SELECT 'pg_catalog.pg_namespace'::regclass, 'public'::regnamespace
+    SELECT 'pg_catalog.pg_namespace'::regclass, 'vault_etl'::regnamespace
     UNION ALL
     SELECT classid, objid FROM of_extension
 ), other AS (
     -- Types, operators, statistics and every other object in the schema.
     SELECT d.classid, d.objid FROM pg_catalog.pg_depend AS d
-    WHERE d.refclassid = 'pg_catalog.pg_namespace'::regclass AND d.refobjid = 'public'::regnamespace
+    WHERE d.refclassid = 'pg_catalog.pg_namespace'::regclass AND d.refobjid = 'vault_etl'::regnamespace
         AND (d.classid, d.objid) NOT IN (SELECT c.classid, c.objid FROM compared AS c)
         AND d.classid <> 'pg_catalog.pg_default_acl'::regclass
 ), system_object AS (
@@ -83,7 +84,7 @@ WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.dbid IN (0, (SELECT 
 UNION ALL
 SELECT pg_catalog.concat('function ', p.oid::regprocedure, ', SECURITY DEFINER as ', p.proowner::regrole), '', ''
 FROM pg_catalog.pg_proc AS p
-WHERE p.prosecdef AND p.pronamespace NOT IN ('public'::regnamespace, 'pg_catalog'::regnamespace)
+WHERE p.prosecdef AND p.pronamespace NOT IN ('vault_etl'::regnamespace, 'pg_catalog'::regnamespace)
     AND pg_catalog.pg_has_role(p.proowner, 'vault_etl_owner', 'USAGE') AND p.proowner NOT IN (SELECT oid FROM ours)
 
 UNION ALL
@@ -104,12 +105,6 @@ WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.dbid IN (0, (SELECT 
     AND s.classid NOT IN (
         'pg_catalog.pg_database'::regclass, 'pg_catalog.pg_default_acl'::regclass,
         'pg_catalog.pg_parameter_acl'::regclass
-    )
-    -- What `migrate --adopt` lets analysts read is left out.
-    AND NOT (
-        s.refobjid = 'vault_etl_analyst'::regrole
-        AND o.identity ~ '^adopted(\.user_logins(_all|\.(user_id|device_type|masked_ip|masked_device_id|locale|app_version|create_date)))?$'
-        AND s.classid IN ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_namespace'::regclass)
     )
     AND (s.classid, s.objid) NOT IN (SELECT c.classid, c.objid FROM compared AS c)
     AND NOT (s.objid < 16384 AND s.classid IN ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_proc'::regclass))
@@ -155,27 +150,17 @@ WHERE s.setdatabase IN (0, (SELECT oid FROM place)) AND s.setrole IN (SELECT 0 U
     ))
 
 UNION ALL
--- `migrate` sets it for the database, and a dump without `--create` does not hold it. Without it a lost client keeps its locks.
-SELECT 'database', 'client_connection_check_interval', CASE
-    WHEN pg_catalog.current_setting('client_connection_check_interval') <> '0' OR EXISTS (
-        SELECT FROM pg_catalog.pg_db_role_setting AS s, LATERAL unnest(s.setconfig) AS setting
-        WHERE s.setdatabase = (SELECT oid FROM place) AND s.setrole = 0
-            AND setting ~ '^client_connection_check_interval=' AND setting !~ '=0[a-z]*$'
-    ) THEN 'is set' ELSE 'is not set'
-END
-
-UNION ALL
 SELECT pg_catalog.concat('event trigger ', evtname), '', '' FROM pg_catalog.pg_event_trigger
 
 UNION ALL
 SELECT pg_catalog.concat_ws(' ', 'default privileges of', defaclrole::regrole, defaclobjtype), '', ''
 FROM pg_catalog.pg_default_acl
-WHERE defaclnamespace IN (0, 'public'::regnamespace) AND pg_catalog.pg_has_role(defaclrole, 'vault_etl_owner', 'USAGE')
+WHERE defaclnamespace IN (0, 'vault_etl'::regnamespace) AND pg_catalog.pg_has_role(defaclrole, 'vault_etl_owner', 'USAGE')
 
 UNION ALL
 -- Objects that take rows out of the database, or bring them in.
 SELECT DISTINCT pg_catalog.concat('publication ', pubname), '', ''
-FROM pg_catalog.pg_publication_tables WHERE schemaname = 'public'
+FROM pg_catalog.pg_publication_tables WHERE schemaname = 'vault_etl'
 
 UNION ALL
 SELECT pg_catalog.concat('subscription ', subname), '', ''

@@ -20,9 +20,27 @@ from pydantic import (
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.crypto.keys import MAX_LEASE, MAX_SEALS
+from vault_etl.declaration.sql_names import KEYWORDS
 from vault_etl.keys.age import Ages
+from vault_etl.platform.names import ROLE_PREFIX, ROLES, SCHEMA, Names
 
 PREFIX: Final = "VAULT_ETL_"
+
+_TAKEN: Final = "|".join(
+    [
+        *sorted(KEYWORDS),
+        *("public", "information_schema", ".*_detached"),
+        *(ROLE_PREFIX + role for role in ROLES),
+    ]
+)
+SCHEMA_FORM: Final = rf"^(?!pg_|(?:{_TAKEN})$)[a-z][a-z0-9_]{{0,30}}\Z"
+"""Lower case, 31 characters at most, and never in need of quotes.
+
+Not `public`, where others look up and create objects; not the detached months of another vault; and not the name of a
+role, which would be replaced.
+"""
+ROLE_PREFIX_FORM: Final = r"^(?!pg_)[a-z][a-z0-9_]{0,30}_\Z"
+"""PostgreSQL keeps names that begin with `pg_` for itself."""
 
 
 def _words(value: object) -> object:
@@ -36,7 +54,12 @@ _Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 class Settings(BaseModel):
     """Every setting, its type, its bounds and its default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        regex_engine="python-re",  # for patterns that leave words out
+    )
 
     database_url: SecretStr | None = Field(
         None,
@@ -50,6 +73,18 @@ class Settings(BaseModel):
         examples=["file:/run/secrets/database, rds-iam, or secretsmanager:ARN"],
         description="The source of the password, read at each connect: file:PATH, rds-iam or"
         " secretsmanager:ARN",
+    )
+    database_schema: str = Field(
+        SCHEMA,
+        pattern=SCHEMA_FORM,
+        examples=["vault_etl: letters, digits and _, at most 31, no reserved word"],
+        description="Schema of the vault in the database; cannot be changed after `migrate`",
+    )
+    role_prefix: str = Field(
+        ROLE_PREFIX,
+        pattern=ROLE_PREFIX_FORM,
+        examples=["vault_etl_: letters, digits and _, at most 32, with _ at the end"],
+        description="Begins the names of the vault's roles, which belong to the whole cluster",
     )
     read_url: SecretStr | None = Field(
         None,
@@ -167,6 +202,11 @@ class Settings(BaseModel):
             KeyPurpose.DATA: dt.timedelta(days=self.data_key_max_age_days),
             KeyPurpose.TOKEN: dt.timedelta(days=self.token_key_max_age_days),
         }
+
+    @property
+    def names(self) -> Names:
+        """The names of the vault in Postgres."""
+        return Names(self.database_schema, self.role_prefix)
 
     def need_database_url(self) -> str:
         """The database's URL. Raises ConfigurationError if it is not set."""

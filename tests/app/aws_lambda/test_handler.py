@@ -20,7 +20,7 @@ from vault_etl.crypto.record_id import record_id_of_message
 def record_ids(vault: Vault) -> set[Any]:
     """The ids of all records and all quarantined messages."""
     rows = vault.sql(
-        "SELECT record_id FROM public.user_logins UNION ALL SELECT record_id FROM public.quarantine"
+        "SELECT record_id FROM vault_etl.user_logins UNION ALL SELECT record_id FROM vault_etl.quarantine"
     )
     return {record_id for (record_id,) in rows}
 
@@ -75,7 +75,7 @@ def test_a_warm_call_makes_no_new_keys(function: Vault) -> None:
     """Keys are kept until their lease ends, and the connection is kept too."""
     for _ in range(3):
         aws_lambda.handler(delivered(function, [login_event().decode()]), Context())
-    assert function.sql("SELECT count(*) FROM public.data_keys WHERE purpose = 'data'") == [(2,)]
+    assert function.sql("SELECT count(*) FROM vault_etl.data_keys WHERE purpose = 'data'") == [(2,)]
     assert aws_lambda._writer.cache_info().misses == 1
 
 

@@ -35,7 +35,7 @@ def test_a_role_of_one_field_cannot_open_the_other(loaded: Vault, own: str, othe
         "AWS_ACCESS_KEY_ID": key.access_key_id,
         "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
     }
-    ((record,),) = loaded.sql("SELECT record_id::text FROM public.user_logins")
+    ((record,),) = loaded.sql("SELECT record_id::text FROM vault_etl.user_logins")
     asked = ("reveal", str(record), "--reason", "a case")
     shown = loaded.ok("reveal", *asked, "--field", own, extra=extra).json
     assert shown["fields"] == {own: VALUES[own]}

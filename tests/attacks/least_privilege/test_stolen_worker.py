@@ -24,6 +24,7 @@ from tests.attacks.least_privilege.by_hand import (
     unwrap,
 )
 from tests.kit.events import event
+from tests.kit.sessions import connect
 from tests.kit.vault import Vault
 from vault_etl.local.postgres_server import find_postgres_binaries
 
@@ -51,7 +52,7 @@ def loot(shared_vault: Vault) -> Loot:
     shared_vault.ok("ingest", "ingest")
     stolen = _restored(shared_vault, _dump(shared_vault))
     ((record, token, ip, device_id),) = stolen.sql(
-        "SELECT record_id, masked_ip, ip_ciphertext, device_id_ciphertext FROM public.user_logins"
+        "SELECT record_id, masked_ip, ip_ciphertext, device_id_ciphertext FROM vault_etl.user_logins"
     )
     keys = stolen.sql("SELECT key_id, purpose, field, kms_key_arn, wrapped_key FROM data_keys")
     return Loot(
@@ -117,11 +118,11 @@ def test_a_data_key_that_ingest_makes_now_opens_nothing_old(loot: Loot, field: s
 def test_the_workers_database_login_does_not_read_rows(loot: Loot, column: str) -> None:
     """Without a dump there is nothing to open or to guess: ingest's login reads no value of a row."""
     with (
-        psycopg2.connect(loot.environment["VAULT_ETL_DATABASE_URL"]) as connection,
+        connect(loot.environment["VAULT_ETL_DATABASE_URL"]) as connection,
         connection.cursor() as cursor,
         pytest.raises(psycopg2.errors.InsufficientPrivilege),
     ):
-        cursor.execute(f"SELECT {column} FROM public.user_logins")  # noqa: S608 - as listed
+        cursor.execute(f"SELECT {column} FROM vault_etl.user_logins")  # noqa: S608 - as listed
     connection.close()
 
 

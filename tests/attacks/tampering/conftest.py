@@ -12,6 +12,7 @@ import pytest
 
 from tests.attacks.tampering.site import ALICE, Key, Site, opens, silent
 from tests.kit.declared import IP
+from tests.kit.sessions import connect
 from tests.kit.vault import Vault
 from tests.kit.vaults import filled_vault
 from vault_etl.crypto.fields import KeyPurpose
@@ -36,7 +37,7 @@ def whole_site(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     bodies = [json.dumps({"device_type": "ios", **body}) for body in BODIES] + [BAD_BODY]
     with filled_vault(keyed, tmp_path_factory.mktemp("tampering"), bodies) as vault:
         vault.drop_form_checks()
-        with closing(psycopg2.connect(vault.database_url("admin"))) as connection:
+        with closing(connect(vault.database_url("admin"))) as connection:
             connection.autocommit = True
             psycopg2.extras.register_uuid(conn_or_curs=connection)  # type: ignore[no-untyped-call]
             yield _site(vault, connection)

@@ -90,7 +90,7 @@ def test_a_forged_log_in_a_temporary_table_is_not_read(
             " 'intent' AS phase, 'test_colleague' AS login, %s::uuid AS record_id,"
             " ARRAY['ip', 'device_id'] AS fields, 'allowed' AS decision, 'reveal' AS action;"
             "CREATE TEMP TABLE audit_disclosed (seq bigint);"
-            "CREATE TEMP TABLE user_logins (record_id uuid); SET search_path = pg_temp, public",
+            "CREATE TEMP TABLE user_logins (record_id uuid); SET search_path = pg_temp, vault_etl",
             (seq, record.record_id),
         )
         opened.commit()

@@ -69,8 +69,8 @@ def test_a_single_statement_that_appends_and_discloses_is_refused(
     """A SELECT that appends and discloses by a LATERAL join is one transaction."""
     with shared.connect("admin") as opened, opened.cursor() as cursor, pytest.raises(Denied):
         cursor.execute(
-            f"WITH a AS MATERIALIZED (SELECT seq FROM public.{APPEND}))"  # noqa: S608
-            " SELECT r.* FROM a, public.audit_disclose(a.seq) AS r",
+            f"WITH a AS MATERIALIZED (SELECT seq FROM vault_etl.{APPEND}))"  # noqa: S608
+            " SELECT r.* FROM a, vault_etl.audit_disclose(a.seq) AS r",
             {
                 **dict.fromkeys(("purpose", "ticket", "error_code", "amount")),
                 "request_id": uuid.uuid4(),

@@ -15,12 +15,10 @@ from vault_etl.reveal.find import search_digest
 Denied = psycopg2.errors.InsufficientPrivilege
 
 
-SEARCH = "SELECT public.audit_search(%s, %s)"
+SEARCH = "SELECT vault_etl.audit_search(%s, %s)"
 
 
-FIND = (
-    "SELECT record_id, user_id, create_date, holders FROM public.audit_find(%s, %s, %s::uuid[], %s)"
-)
+FIND = "SELECT record_id, user_id, create_date, holders FROM vault_etl.audit_find(%s, %s, %s::uuid[], %s)"
 
 
 NONCE = bytes(range(32))

@@ -119,7 +119,7 @@ def test_a_find_discloses_no_record(
     """An intent to find that names a record gives no ciphertext of it."""
     seq = intent(shared, record_id=records[0].record_id)
     with session.cursor() as opened, pytest.raises(Denied, match="no committed intent"):
-        opened.execute("SELECT * FROM public.audit_disclose(%s)", (seq,))
+        opened.execute("SELECT * FROM vault_etl.audit_disclose(%s)", (seq,))
 
 
 @pytest.mark.parametrize("seq", [0, -1, 10**12, None])

@@ -20,7 +20,7 @@ AGE = (
     "DELETE FROM audit_checkpoints; COMMIT"
 )
 UNFINISHED = (
-    "CALL public.commit_audit_append(gen_random_uuid(), 'intent', 'a', 'h', 'reveal', gen_random_uuid(),"
+    "CALL vault_etl.commit_audit_append(gen_random_uuid(), 'intent', 'a', 'h', 'reveal', gen_random_uuid(),"
     " '{ip}'::text[], NULL, NULL, 'r', 'allowed', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)"
 )
 

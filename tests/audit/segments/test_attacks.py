@@ -16,6 +16,7 @@ import pytest
 
 from tests.audit.logbook import DROP_TRIGGERS, REBUILD
 from tests.audit.segments.site import Site
+from tests.kit.sessions import connect
 from vault_etl.audit.checkpoint import AuditKey
 from vault_etl.audit.postgres_proof import PostgresSnapshot
 from vault_etl.audit.proof import Proof, Severity
@@ -80,7 +81,7 @@ def proof(
 ) -> Proof:
     """Return the findings of `audit verify` after a change, which is rolled back."""
     key = AuditKey(site.key.read_bytes())
-    with closing(psycopg2.connect(site.vault.database_url("admin"))) as connection:
+    with closing(connect(site.vault.database_url("admin"))) as connection:
         psycopg2.extras.register_uuid(conn_or_curs=connection)  # type: ignore[no-untyped-call]
         with connection.cursor() as cursor:
             cursor.execute(DROP_TRIGGERS)

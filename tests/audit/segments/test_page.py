@@ -43,7 +43,7 @@ def test_the_vector_of_a_record(old: Site) -> None:
     }
     ticket = found.pop("ticket")
     ((text,),) = old.vault.sql(
-        "SELECT public.audit_segment_text(ROW(l, f, decode(p, 'hex'), decode(h, 'hex'),"
+        "SELECT vault_etl.audit_segment_text(ROW(l, f, decode(p, 'hex'), decode(h, 'hex'),"
         " to_timestamp(a::bigint / 1000000), k, decode(s, 'hex'), decode(m, 'hex'), o, 9)::audit_segments)"
         " FROM (VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)) AS v (f, l, p, h, a, k, s, m, o)",
         *found.values(),

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg2
 
 from tests.endurance.outages.crashable import Crashable
+from tests.kit.sessions import connect
 from tests.kit.tcp_proxy import HOST, TcpProxy
 from tests.kit.vault import Vault
 from tests.kit.waiting import until
@@ -94,24 +95,24 @@ def refusing(sqlstate: str) -> DatabaseFault:
     @contextmanager
     def fault(vault: Vault) -> Iterator[None]:
         vault.sql(
-            "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS"
+            "CREATE FUNCTION vault_etl.refuse() RETURNS trigger LANGUAGE plpgsql AS"
             f" $$BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}'; END$$"
         )
         vault.sql(
-            "CREATE TRIGGER refuse BEFORE INSERT ON public.user_logins"
-            " FOR EACH STATEMENT EXECUTE FUNCTION public.refuse()"
+            "CREATE TRIGGER refuse BEFORE INSERT ON vault_etl.user_logins"
+            " FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.refuse()"
         )
         try:
             yield
         finally:
-            vault.sql("DROP FUNCTION public.refuse CASCADE")
+            vault.sql("DROP FUNCTION vault_etl.refuse CASCADE")
 
     return fault
 
 
 def write(vault: Vault, statement: str) -> None:
     """Write as the superuser, where transactions are read-only unless they say otherwise."""
-    with closing(psycopg2.connect(vault.database_url("admin"))) as connection:
+    with closing(connect(vault.database_url("admin"))) as connection:
         connection.set_session(readonly=False, autocommit=True)
         with connection.cursor() as cursor:
             cursor.execute(statement)
@@ -135,9 +136,9 @@ def cut(vault: Vault) -> None:
 @contextmanager
 def locked(vault: Vault) -> Iterator[psycopg2.extensions.connection]:
     """Somebody holds the table of records, so that ingest waits in the middle of its transaction."""
-    with closing(psycopg2.connect(vault.database_url("admin"))) as connection:
+    with closing(connect(vault.database_url("admin"))) as connection:
         with connection.cursor() as cursor:
-            cursor.execute("LOCK TABLE public.user_logins IN ACCESS EXCLUSIVE MODE")
+            cursor.execute("LOCK TABLE vault_etl.user_logins IN ACCESS EXCLUSIVE MODE")
         yield connection
         connection.rollback()
 

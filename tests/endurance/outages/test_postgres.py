@@ -101,7 +101,7 @@ def deadlock(vault: Vault) -> None:
             cursor.execute("SET LOCAL deadlock_timeout = '50s'")
             vault.send(events(12))
             waiting_backend(vault)
-            cursor.execute("LOCK TABLE public.key_fence IN ACCESS EXCLUSIVE MODE")
+            cursor.execute("LOCK TABLE vault_etl.key_fence IN ACCESS EXCLUSIVE MODE")
             run.until_away("locked")
         run.until_settled(12)
         run.until_ready()

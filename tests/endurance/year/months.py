@@ -26,9 +26,9 @@ BUCKET: Final = f"s3://{ARCHIVE_BUCKET}/year"
 
 _DETACHED: Final = "vault_etl_detached"
 _HELD: Final = """
-SELECT 'ip', public.ciphertext_key_id(ip_ciphertext), count(*) FROM {0} WHERE ip_ciphertext IS NOT NULL GROUP BY 2
+SELECT 'ip', vault_etl.ciphertext_key_id(ip_ciphertext), count(*) FROM {0} WHERE ip_ciphertext IS NOT NULL GROUP BY 2
 UNION ALL
-SELECT 'device_id', public.ciphertext_key_id(device_id_ciphertext), count(*) FROM {0}
+SELECT 'device_id', vault_etl.ciphertext_key_id(device_id_ciphertext), count(*) FROM {0}
 WHERE device_id_ciphertext IS NOT NULL GROUP BY 2
 UNION ALL
 SELECT 'token', g, count(*) FROM {0}, LATERAL (VALUES (token_generation), (next_token_generation)) AS v (g)
@@ -153,7 +153,7 @@ class Year:
         """Count the values that each key and generation holds, row by row, and in the manifests of archives."""
         counts: Counter[tuple[str, int]] = Counter()
         states = self.states()
-        tables = ["public.user_logins"] + [
+        tables = ["vault_etl.user_logins"] + [
             f"{_DETACHED}.{table(name)}"
             for name, state in zip(self.names, states, strict=True)
             if state == "detached"

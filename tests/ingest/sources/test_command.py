@@ -45,7 +45,7 @@ def test_a_large_file_is_loaded_whole(vault: Vault) -> None:
     content = b"\n".join(login_event(user_id=f"u-{n}") for n in range(5_000))
     (vault.home / "f").write_bytes(content)
     assert loaded(vault, "--file", "f") == (5_000, 0, 0, 0)
-    assert vault.sql("SELECT count(DISTINCT user_id) FROM public.user_logins") == [(5_000,)]
+    assert vault.sql("SELECT count(DISTINCT user_id) FROM vault_etl.user_logins") == [(5_000,)]
 
 
 @pytest.mark.parametrize(

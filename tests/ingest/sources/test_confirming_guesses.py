@@ -16,6 +16,7 @@ import pytest
 
 from tests.ingest.sources.loads import NO_QUEUE, loaded
 from tests.kit.fakes.login_events import login_event
+from tests.kit.sessions import connect
 from tests.kit.vault import ROLES, Vault
 from vault_etl.crypto.record_id import milliseconds_of
 
@@ -74,8 +75,8 @@ def test_ids_confirm_no_guess(vault: Vault, source: tuple[str, ...]) -> None:
     bad = ("--file", "bad", *(("--source", "May, too") if source else ()))
     assert loaded(vault, *bad) == (0, 0, 1, 0)
     for erased in (False, True):
-        ((record,),) = vault.sql("SELECT record_id FROM public.user_logins", role="analyst")
-        ((body,),) = vault.sql("SELECT record_id FROM public.quarantine", role="ingest")
+        ((record,),) = vault.sql("SELECT record_id FROM vault_etl.user_logins", role="analyst")
+        ((body,),) = vault.sql("SELECT record_id FROM vault_etl.quarantine", role="ingest")
         assert found([record], STORED) == found([body], QUARANTINED) == set()
         assert milliseconds_of(body) == 0
         if not erased:
@@ -87,7 +88,7 @@ def test_ids_confirm_no_guess(vault: Vault, source: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("table", ["file_sources", "file_loads"])
 def test_no_role_reads_a_digest(bare_vault: Vault, role: str, table: str) -> None:
     """Digests of contents and names are unreadable, and only functions write them."""
-    statements = ("SELECT FROM public.{}", "INSERT INTO public.{} DEFAULT VALUES")
+    statements = ("SELECT FROM vault_etl.{}", "INSERT INTO vault_etl.{} DEFAULT VALUES")
     for statement in statements:
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             bare_vault.sql(statement.format(table), role=role)
@@ -100,15 +101,15 @@ def test_guesses_at_a_content_are_slow_and_one_at_a_time(bare_vault: Vault) -> N
     again requires that.
     """
     sources = bare_vault.sql(
-        "CALL public.commit_file_source(%s, NULL, NULL)", bytes(32), role="ingest"
+        "CALL vault_etl.commit_file_source(%s, NULL, NULL)", bytes(32), role="ingest"
     )
-    reached = "CALL public.commit_file_load_reached(gen_random_uuid(), %s, 1, %s, NULL)"
+    reached = "CALL vault_etl.commit_file_load_reached(gen_random_uuid(), %s, 1, %s, NULL)"
     bare_vault.sql(reached, sources[0][0], bytes(32), role="ingest")
     of_source = reached.replace("%s, 1", f"'{sources[0][0]}', 1")
-    for question in ("CALL public.commit_file_source(%s, NULL, NULL)", of_source):
+    for question in ("CALL vault_etl.commit_file_source(%s, NULL, NULL)", of_source):
 
         def ask(question: str = question) -> None:
-            with closing(psycopg2.connect(bare_vault.database_url("ingest"))) as connection:
+            with closing(connect(bare_vault.database_url("ingest"))) as connection:
                 connection.autocommit = True
                 for n in range(3):
                     with connection.cursor() as cursor:
@@ -128,10 +129,10 @@ def test_a_file_is_known_again_after_an_erasure(vault: Vault) -> None:
     """A second load does not bring back an erased person."""
     (vault.home / "f").write_bytes(STORED)
     assert loaded(vault, "--file", "f") == (1, 0, 0, 0)
-    ((record_id,),) = vault.sql("SELECT record_id FROM public.user_logins")
+    ((record_id,),) = vault.sql("SELECT record_id FROM vault_etl.user_logins")
     vault.ok("erase", "erase", str(record_id), "--reason", "asked", "--yes")
     assert loaded(vault, "--file", "f") == (0, 1, 0, 0)
-    assert vault.sql("SELECT ip_ciphertext FROM public.user_logins") == [(None,)]
+    assert vault.sql("SELECT ip_ciphertext FROM vault_etl.user_logins") == [(None,)]
 
 
 def test_a_vault_without_a_source_key_loads_no_file(bare_vault: Vault) -> None:

@@ -140,7 +140,7 @@ def test_quarantined_records_are_unchanged(vault: Vault) -> None:
     assert loaded(vault, "--file", "f") == (1, 0, 2, 0)
     shown = [
         vault.ok("reveal", "quarantine", "show", str(row), "--reason", "x").json["body"]
-        for (row,) in vault.sql("SELECT record_id FROM public.quarantine")
+        for (row,) in vault.sql("SELECT record_id FROM vault_etl.quarantine")
     ]
     assert sorted(shown) == ["7", odd.decode()]
 

@@ -96,7 +96,7 @@ def test_each_line_goes_to_the_month_of_its_day(
     (tmp_path / "f").write_bytes(b"\n".join(lines))
     for day in (None, sent):
         load(writer, tmp_path / "f", sent=day)
-    rows = vault.sql("SELECT tableoid::regclass::text, create_date FROM public.user_logins")
+    rows = vault.sql("SELECT tableoid::regclass::text, create_date FROM vault_etl.user_logins")
     assert sorted(rows) == sorted(
         [
             (f"user_logins_{named:%Y_%m}", named),
@@ -115,5 +115,5 @@ def test_a_line_of_a_day_without_a_month_is_quarantined(
     (tmp_path / "f").write_bytes(b"\n".join([*lines, login_event()]))
     assert load(writer, tmp_path / "f") == {Outcome.QUARANTINED: 5, Outcome.STORED: 1}
     assert load(writer, tmp_path / "f") == {Outcome.ALREADY_QUARANTINED: 5, Outcome.DUPLICATE: 1}
-    rows = vault.sql("SELECT DISTINCT reason_code, path FROM public.quarantine")
+    rows = vault.sql("SELECT DISTINCT reason_code, path FROM vault_etl.quarantine")
     assert rows == [("sent_out_of_range", "$.create_date")]

@@ -39,7 +39,7 @@ def file(vault: Vault, content: bytes) -> Result:
 
 def users(vault: Vault) -> set[str]:
     """Return the users of the stored events."""
-    rows = vault.sql("SELECT user_id FROM public.user_logins")
+    rows = vault.sql("SELECT user_id FROM vault_etl.user_logins")
     assert len({user for (user,) in rows}) == len(rows), "an event is stored twice"
     return {user for (user,) in rows}
 

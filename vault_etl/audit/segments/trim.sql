@@ -1,13 +1,13 @@
 -- Entries of the audit log that are in segments, for the owner.
 
 -- name: kept
-SELECT count(*) FROM public.audit_kept(%(first_seq)s, %(last_seq)s)
+SELECT count(*) FROM vault_etl.audit_kept(%(first_seq)s, %(last_seq)s)
 
 -- name: add
-SELECT seq, hash FROM public.audit_segment_add(
+SELECT seq, hash FROM vault_etl.audit_segment_add(
     %(request_id)s, %(actor)s, %(host)s, %(reason)s, %(first_seq)s, %(last_seq)s, %(prev_hash)s, %(last_hash)s,
     %(manifest_sha256)s, %(location)s
 )
 
 -- name: delete
-SELECT public.audit_segment_delete(%(last_seq)s)
+SELECT vault_etl.audit_segment_delete(%(last_seq)s)

@@ -1,10 +1,10 @@
 -- The files that lines come from, for the role ingest.
 
 -- name: find
-CALL public.commit_file_source(%(known_by)s, NULL, NULL)
+CALL vault_etl.commit_file_source(%(known_by)s, NULL, NULL)
 
 -- name: reached
-CALL public.commit_file_load_reached(%(load_id)s, %(source_id)s, %(lines)s, %(digest)s, NULL)
+CALL vault_etl.commit_file_load_reached(%(load_id)s, %(source_id)s, %(lines)s, %(digest)s, NULL)
 
 -- name: loaded
-CALL public.commit_file_load_whole(%(load_id)s, %(source_id)s, %(agreed)s::bigint[], NULL)
+CALL vault_etl.commit_file_load_whole(%(load_id)s, %(source_id)s, %(agreed)s::bigint[], NULL)

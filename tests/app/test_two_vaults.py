@@ -1,0 +1,296 @@
+"""Two vaults in one cluster, in one database or in two, beside another application."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from tests.kit.databases import admin, database_copy
+from tests.kit.events import event
+from tests.kit.named_vaults import NamedVault, named_vault
+from tests.kit.vault import ROLES
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.local.provision import Provisioned
+from vault_etl.platform.names import Names
+
+FIRST = Names("vault_of_one", "one_")
+SECOND = Names("vault_of_one_two", "one_two_")
+"""Each name of the first begins the name of the second."""
+WHY = ("--reason", "a test", "--yes")
+WAYS = ("SELECT FROM {}", "INSERT INTO {} DEFAULT VALUES", "DELETE FROM {}")
+SHOP = "shop_of_two_vaults"
+MAY = """
+SELECT what FROM (
+    SELECT 'database ' || p FROM unnest(ARRAY['CONNECT', 'TEMPORARY', 'CREATE']) AS p
+    WHERE has_database_privilege(%(login)s, current_database(), p)
+    UNION ALL
+    SELECT 'public ' || p FROM unnest(ARRAY['USAGE', 'CREATE']) AS p WHERE has_schema_privilege(%(login)s, 'public', p)
+    UNION ALL
+    SELECT p.oid::regprocedure::text FROM pg_proc AS p
+    WHERE p.pronamespace = 'pg_catalog'::regnamespace AND has_function_privilege(%(login)s, p.oid, 'EXECUTE')
+) AS may (what) ORDER BY 1
+"""
+SETTINGS = "SELECT setdatabase <> 0, setrole, setconfig FROM pg_db_role_setting ORDER BY 1, 2"
+RELATIONS = """
+SELECT c.oid::regclass::text FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname IN ('vault_etl', 'vault_etl_detached') AND c.relkind IN ('r', 'p', 'v')
+"""
+FUNCTIONS = """
+SELECT p.oid::regproc::text, oidvectortypes(p.proargtypes), p.prokind::text
+FROM pg_proc AS p WHERE p.pronamespace = 'vault_etl'::regnamespace AND p.prorettype <> 'trigger'::regtype
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Two:
+    """Both vaults, and what the other application's login could do before they came."""
+
+    vaults: tuple[NamedVault, NamedVault]
+    shop_could: list[tuple[str]]
+    settings_before: list[tuple[object, ...]]
+
+
+@pytest.fixture(scope="module", params=["one database", "two databases"])
+def two(
+    request: pytest.FixtureRequest,
+    postgres: RunningPostgres,
+    moto: tuple[str, Provisioned],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Two]:
+    """Both vaults, each after its main job; the other application has a table and objects of the vaults' names."""
+    homes = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
+    with database_copy(postgres, "template1") as one, database_copy(postgres, "template1") as other:
+        with admin(postgres, one) as cursor:
+            cursor.execute(f"CREATE ROLE {SHOP} LOGIN PASSWORD %s", (postgres.passwords.of(SHOP),))
+            cursor.execute(f"GRANT CREATE ON SCHEMA public TO {SHOP}")
+            cursor.execute(f'GRANT CREATE ON DATABASE "{one}" TO {SHOP}')
+            cursor.execute(MAY, {"login": SHOP})
+            could = cursor.fetchall()
+            cursor.execute(SETTINGS)
+            before = cursor.fetchall()
+        try:
+            with _as_shop(postgres, one) as cursor:
+                for name in ("user_logins", "data_keys", "migrations"):
+                    cursor.execute(f"CREATE TABLE public.{name} (id integer)")
+            at = (one, one if request.param == "one database" else other)
+            with (
+                named_vault(postgres, at[0], moto, homes[0], FIRST) as first,
+                named_vault(postgres, at[1], moto, homes[1], SECOND) as second,
+            ):
+                yield Two((first, second), could, before)
+        finally:
+            with admin(postgres, one) as cursor:
+                cursor.execute(f"DROP OWNED BY {SHOP} CASCADE")
+                cursor.execute(f"DROP ROLE {SHOP}")
+
+
+@pytest.fixture(scope="module")
+def worked(two: Two) -> Two:
+    """Both vaults after their main jobs, step by step in turn."""
+    for step in (_load, _read, _rotate, _erase, _archive):
+        for vault in two.vaults:
+            step(vault)
+    return two
+
+
+class _as_shop:  # noqa: N801 - reads as a function
+    """A cursor of the other application."""
+
+    def __init__(self, server: RunningPostgres, database: str) -> None:
+        self._session = closing(psycopg2.connect(server.url(SHOP, database)))
+
+    def __enter__(self) -> psycopg2.extensions.cursor:
+        connection = self._session.__enter__()
+        connection.autocommit = True
+        return connection.cursor()
+
+    def __exit__(self, *_: object) -> None:
+        self._session.__exit__(None, None, None)
+
+
+def _load(vault: NamedVault) -> None:
+    vault.renew_queue()
+    bodies = [
+        event(user_id=user, ip=ip) for user, ip in (("ann", "203.0.113.1"), ("bob", "203.0.113.2"))
+    ]
+    vault.send([*bodies, event(user_id="cyd", ip="203.0.113.1"), "not json"])
+    assert vault.ok("ingest", "ingest").json["stored"] == 3
+    assert vault.count_of("user_logins") == 3
+
+
+def _read(vault: NamedVault) -> None:
+    ((record_id,),) = vault.sql("SELECT record_id FROM vault_etl.user_logins WHERE user_id = 'ann'")
+    shown = vault.ok("reveal", "reveal", str(record_id), "--reason", "a test").json
+    assert shown["ip"] == "203.0.113.1"
+    found = vault.ok("reveal", "find", "--field", "ip", "--reason", "a test", stdin="203.0.113.1\n")
+    assert len(found.lines) == 2
+    token = vault.ok(
+        "reveal", "tokens", "--field", "ip", "--reason", "a test", stdin="203.0.113.2\n"
+    )
+    assert vault.sql(
+        "SELECT user_id FROM vault_etl.user_logins_masked WHERE masked_ip = %s::uuid",
+        token.lines[0]["token"],
+        role="analyst",
+    ) == [("bob",)]
+    assert [
+        each["records"] for each in vault.ok("analyst", "duplicates", "--field", "ip").lines
+    ] == [2]
+    assert len(vault.ok("reveal", "quarantine", "list").lines) == 1
+
+
+def _rotate(vault: NamedVault) -> None:
+    vault.ok("re-encrypt", "keys", "rotate", "--yes")
+    vault.ok("re-encrypt", "keys", "rotate", "--tokens", "--yes")
+    vault.ok("rotate", "keys", "list")
+    assert vault.sql("SELECT DISTINCT token_generation FROM vault_etl.user_logins") == [(2,)]
+
+
+def _erase(vault: NamedVault) -> None:
+    vault.ok("erase", "erase", "--user-id", "bob", *WHY)
+    assert vault.sql("SELECT user_id FROM vault_etl.user_logins WHERE masked_ip IS NULL") == [
+        ("bob",)
+    ]
+
+
+def _archive(vault: NamedVault) -> None:
+    ((month,),) = vault.sql("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM')")
+    place = vault.home / "archives"
+    place.mkdir()
+    for words in (
+        ("detach", month, *WHY),
+        ("archive", month, "--to", str(place), *WHY[:2]),
+        ("drop", month, *WHY),
+    ):
+        vault.ok("owner", "partitions", *words)
+    assert vault.count_of("user_logins") == 0
+    vault.ok("owner", "partitions", "restore", month, *WHY)
+    assert vault.count_of("closed_months") == 1
+    vault.ok("re-encrypt", "partitions", "retoken", month, *WHY)
+    vault.ok("owner", "partitions", "attach", month, *WHY)
+    assert vault.count_of("user_logins") == 3
+
+
+def test_each_vault_is_whole_after_its_main_job(worked: Two) -> None:
+    """The log of each verifies, its schema is as the migrations made it, and `doctor` finds no fault."""
+    for vault in worked.vaults:
+        assert vault.ok("audit", "audit", "verify").code == 0
+        assert vault.ok("audit", "migrate", "--check").json == {"applied": []}
+        lines = {line["check"]: line for line in vault.run("audit", "doctor").lines}
+        for check in (
+            "postgres",
+            "migrations",
+            "schema",
+            "roles",
+            "members",
+            "separation",
+            "partitions",
+            "fence",
+        ):
+            assert lines[check]["ok"], lines[check]
+        assert lines["roles"]["detail"] == "audit"
+        assert vault.ok("admin", "migrate").json == {"applied": []}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_login_of_one_vault_reaches_the_other(worked: Two, role: str) -> None:
+    """Every table, view and function of the other vault is denied, and no role of the other is its own."""
+    for ours, theirs in (worked.vaults, worked.vaults[::-1]):
+        login = ours.login(role)
+        url = ours.server.url(login, theirs.database)
+        relations = [name for (name,) in theirs.sql(f"SET search_path = ''; {RELATIONS}")]
+        functions = theirs.sql(f"SET search_path = ''; {FUNCTIONS}")
+        assert len(relations) > 30
+        assert len(functions) > 100
+        statements = [
+            *(way.format(name) for name in relations for way in WAYS),
+            *(_call(*function) for function in functions),
+            f"CREATE TABLE {theirs.names.schema}.mine ()",
+            *(
+                f"SET ROLE {group}"
+                for group in (
+                    theirs.names.put_into("vault_etl_owner"),
+                    theirs.names.put_into(f"vault_etl_{role.replace('-', '_')}"),
+                )
+            ),
+        ]
+        with closing(psycopg2.connect(url)) as session, session.cursor() as cursor:
+            session.autocommit = True
+            for statement in statements:
+                with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                    cursor.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("role", "words"),
+    [
+        ("reveal", ("find", "--field", "ip", "--reason", "a test")),
+        ("re-encrypt", ("keys", "rotate", "--yes")),
+        ("erase", ("erase", "--user-id", "ann", *WHY)),
+        ("analyst", ("duplicates", "--field", "ip")),
+        ("audit", ("audit", "list")),
+    ],
+)
+def test_a_command_with_a_login_of_the_other_vault_is_denied(
+    worked: Two, role: str, words: tuple[str, ...]
+) -> None:
+    """The command exits 77, and its hint names the role of this vault."""
+    for ours, theirs in (worked.vaults, worked.vaults[::-1]):
+        url = {"VAULT_ETL_DATABASE_URL": theirs.server.url(ours.login(role), theirs.database)}
+        result = theirs.run(role, *words, extra=url, stdin="203.0.113.1\n")
+        assert result.code == 77, result.stderr
+        assert theirs.names.put_into(f"vault_etl_{role.replace('-', '_')}") in result.stderr
+
+
+def test_the_other_application_keeps_its_rights(worked: Two) -> None:
+    """Its login may do what it could do before, and reaches nothing of a vault; no setting is for all."""
+    first = worked.vaults[0]
+    with admin(first.server, first.database) as cursor:
+        cursor.execute(MAY, {"login": SHOP})
+        assert cursor.fetchall() == worked.shop_could
+        cursor.execute(SETTINGS)
+        assert cursor.fetchall() == worked.settings_before
+    with _as_shop(first.server, first.database) as cursor:
+        cursor.execute(
+            "CREATE TEMP TABLE cart (id integer); INSERT INTO public.user_logins VALUES (1);"
+            "SELECT lo_unlink(lo_creat(-1)); CREATE TABLE public.more (); DROP TABLE public.more;"
+            "SELECT count(*) FROM public.user_logins"
+        )
+        cursor.execute("TRUNCATE public.user_logins")
+        for name in ("user_logins", "migrations", "vault", "audit_log"):
+            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                cursor.execute(f"SELECT FROM {first.names.schema}.{name}")
+
+
+def test_an_archive_is_of_a_vault_and_of_no_schema(worked: Two) -> None:
+    """No file of an archive has the name of a schema, and one vault does not take the archive of the other."""
+    first, second = worked.vaults
+    (manifest,) = (first.home / "archives").rglob("manifest.json")
+    text = manifest.read_text(encoding="utf-8")
+    assert json.loads(text)
+    for path in manifest.parent.iterdir():
+        content = path.read_bytes()
+        assert first.names.schema.encode() not in content
+        assert b"vault_etl." not in content
+    month = manifest.parent.name
+    assert month
+    result = second.run(
+        "owner", "partitions", "restore", _month_of(manifest), "--from", str(manifest.parent), *WHY
+    )
+    assert result.code != 0
+
+
+def _call(name: str, arguments: str, kind: str) -> str:
+    """A call of the function or procedure with no values."""
+    nulls = ", ".join(f"NULL::{of}" for of in arguments.split(", ") if of)
+    return f"{'CALL' if kind == 'p' else 'SELECT'} {name}({nulls})"
+
+
+def _month_of(manifest: Path) -> str:
+    name = manifest.parent.name  # user_logins_2026_11-…
+    return name.removeprefix("user_logins_")[:7].replace("_", "-")
