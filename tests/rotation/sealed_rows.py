@@ -70,4 +70,4 @@ def sealed(process: Writer) -> dict[tuple[uuid.UUID, FieldName], object]:
 
 def key_of(process: Writer, field: FieldName) -> DataKey:
     """The process's key of this field."""
-    return next(key for key in process.keys if key.field is field)
+    return next(key for key in process.keys if key.field == field)

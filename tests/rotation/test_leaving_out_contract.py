@@ -91,7 +91,7 @@ def test_rows_are_named_by_either_key(
     bench: Bench, other: Writer, rows: list[SealedRecord], field: FieldName
 ) -> None:
     """One field under the key is enough, because the other field may have been re-encrypted."""
-    key = next(key for key in other.keys if key.field is field)
+    key = next(key for key in other.keys if key.field == field)
     what = LeaveOut(key_id=key.key_id)
     bench.plant(rows[3].record_id, field, ciphertext(bench.new_key(field).key_id))
     assert named(bench, what) == of(rows[1], rows[5])
@@ -134,7 +134,7 @@ def test_all_criteria_must_hold(
     bench: Bench, process: Writer, other: Writer, rows: list[SealedRecord]
 ) -> None:
     """A key of another time, or of another login, does not match."""
-    key = next(key for key in other.keys if key.field is IP)
+    key = next(key for key in other.keys if key.field == IP)
     (login,) = {stored.created_by for stored in bench.keys.keys([key.key_id])}
     now = bench.now()
     both = LeaveOut(key_id=key.key_id, login=login, since=now, until=now + HOUR / 2)

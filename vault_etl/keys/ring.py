@@ -55,7 +55,7 @@ class KeyRing:
         for no caller; KeyUnavailableError if KMS refuses its KMS key.
         """
         stored = self._reader.keys([key_id])
-        if not stored or stored[0].purpose is not KeyPurpose.DATA or stored[0].field is not field:
+        if not stored or stored[0].purpose is not KeyPurpose.DATA or stored[0].field != field:
             raise IntegrityError
         return DataKey(key_id, field, self._material(stored[0]))
 

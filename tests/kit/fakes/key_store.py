@@ -53,7 +53,7 @@ class FakeKeyStore(
             key
             for key in self._database.keys.values()
             if key.purpose is KeyPurpose.TOKEN
-            and key.field is field
+            and key.field == field
             and key.state is not KeyState.DESTROYED
         ]
         return sorted(

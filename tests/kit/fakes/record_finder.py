@@ -39,7 +39,7 @@ class FakeRecordFinder(RecordFinder, DuplicateFinder):
     ) -> Sequence[TokenHolders]:
         (name,) = self._audit.use(receipt, Action.FIND).fields
         field = FieldName(name)
-        keys = [k for k in self._database.keys.values() if k.field is field and k.generation]
+        keys = [k for k in self._database.keys.values() if k.field == field and k.generation]
         amount = receipt.request.amount or 1
         each, rest = divmod(len(tokens), amount)
         if rest or each > sum(key.state is not KeyState.DESTROYED for key in keys):

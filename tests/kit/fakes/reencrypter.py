@@ -68,7 +68,7 @@ class FakeReencrypter(Reencrypter):
         return (
             key is not None
             and key.purpose is KeyPurpose.DATA
-            and key.field is field
+            and key.field == field
             and key.state is not KeyState.DESTROYED
             and key_id not in rotation.old_keys
         )
