@@ -14,6 +14,7 @@ from tests.kit.bench import Bench
 from tests.kit.declared import DEVICE_ID, IP, PERSONAL_FIELDS
 from tests.kit.fakes.receipts import any_receipt
 from tests.kit.fakes.vault import reveal_request, rotate_request
+from tests.kit.login_records import column
 from tests.kit.rows import writer
 from vault_etl.audit.entries import Action, mint_receipt
 from vault_etl.audit.log import AuditFilter
@@ -127,7 +128,7 @@ def test_the_named_fields_are_disclosed_against_an_intent(bench: Bench) -> None:
     receipt = bench.audit.intend(reveal_request(row.record_id))
     assert bench.disclosed.disclose(receipt) == {
         field: DisclosedValue(
-            row.ciphertexts[field], row.user_id, row.create_date, row.tokens[field], 1
+            row.ciphertexts[field], row.subject, column(row, "create_date"), row.tokens[field], 1
         )
         for field in PERSONAL_FIELDS
     }

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from tests.kit.declared import PERSONAL_FIELDS, USER_LOGINS
-from vault_etl.declaration.model import Numbers, PersonalValue, PlainColumn, PlainType
+from vault_etl.declaration.model import Numbers, PlainColumn, PlainType
 from vault_etl.declaration.names import OWN_TABLES, is_reserved_event
 from vault_etl.declaration.read import read_declaration
-from vault_etl.event.events import _DECIMAL, _NUMBERS, KNOWN, MAX_CODE_POINTS, REQUIRED
 from vault_etl.event.field_kinds import KINDS
 from vault_etl.kinds.kind import WHOLE_NUMBER
 
@@ -32,36 +31,30 @@ def test_the_default_has_the_fields_and_the_table_of_the_formats() -> None:
     ]
 
 
-def test_the_default_has_the_names_that_the_parser_takes() -> None:
+def test_the_default_has_the_names_of_the_login_event() -> None:
     """The required names come in the order in which the parser checks them; every value is at the top."""
-    assert {value.name for value in EVENT.values} == KNOWN
-    assert tuple(value.name for value in EVENT.values if value.required) == REQUIRED
+    required = ("user_id", "device_type", "ip", "device_id")
+    names = tuple(value.name for value in EVENT.values)
+    assert names == (*required, "locale", "app_version", "create_date")
+    assert tuple(value.name for value in EVENT.values if value.required) == required
     assert all(value.path.names == (value.name,) for value in EVENT.values)
     assert (EVENT.queue, EVENT.when) == (None, None)
 
 
-def test_the_default_has_the_limits_of_the_parser() -> None:
-    """Each text has its most code points."""
-    limits = {
-        value.name: value.field.kind.max_code_points
-        if isinstance(value, PersonalValue)
-        else value.max
-        for value in EVENT.values
+def test_the_default_has_the_limits_and_numbers_of_the_login_event() -> None:
+    """Each text has its most code points, and the spellings of numbers that it takes."""
+    assert {column.name: (column.max, column.numbers) for column in EVENT.plain} == {
+        "user_id": (128, Numbers.WHOLE),
+        "device_type": (32, Numbers.WHOLE),
+        "locale": (32, Numbers.WHOLE),
+        "app_version": (32, Numbers.DECIMAL),
+        "create_date": (None, None),
     }
-    assert {name: limits[name] for name in MAX_CODE_POINTS} == MAX_CODE_POINTS
-    assert {name for name in limits if limits[name]} - MAX_CODE_POINTS.keys() == {"ip"}
-
-
-def test_the_default_has_the_numbers_of_the_parser() -> None:
-    """Each text takes the spellings of numbers that the parser takes."""
-    spellings = {Numbers.WHOLE: WHOLE_NUMBER, Numbers.DECIMAL: _DECIMAL, None: None}
-    for value in EVENT.values:
-        taken = (
-            value.field.kind.numbers
-            if isinstance(value, PersonalValue)
-            else spellings[value.numbers]
-        )
-        assert taken == _NUMBERS.get(value.name), value.name
+    kinds = {value.name: value.field.kind for value in EVENT.personal}
+    assert {name: (kind.max_code_points, kind.numbers) for name, kind in kinds.items()} == {
+        "ip": (64, None),
+        "device_id": (256, WHOLE_NUMBER),
+    }
 
 
 def test_the_default_has_the_day_and_the_moment_of_the_parser() -> None:

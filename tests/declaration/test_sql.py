@@ -74,7 +74,7 @@ def test_blocks_without_a_template_are_those_of_the_file() -> None:
 
 
 def test_the_columns_of_an_event_have_one_order() -> None:
-    """Required plain columns come first, then tokens and ciphertexts, then the rest; a moment stands beside its day."""
+    """Required plain columns come first, then tokens and ciphertexts, then the rest; a moment follows its day."""
     event, _ = map(SqlEvent.of, TWO_EVENTS.events)
     assert [name.raw for name in event.columns] == [
         *("record_id", "person", "is_new"),

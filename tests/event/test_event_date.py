@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kit.fakes.login_events import login_event
-from vault_etl.event.events import LoginEvent, parse_event
+from tests.kit.login_records import column
+from tests.kit.parsed import parse_event
+from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Reason, Rejection
 
 NOT_DATES = (
@@ -81,10 +83,10 @@ MOMENTS = {
 }
 
 
-def accepted(text: str) -> LoginEvent:
+def accepted(text: str) -> ParsedEvent:
     """The event that names this date."""
     event = parse_event(login_event(create_date=text))
-    assert isinstance(event, LoginEvent), event
+    assert isinstance(event, ParsedEvent), event
     return event
 
 
@@ -99,15 +101,15 @@ def test_malformed_dates_are_rejected(text: str) -> None:
 def test_a_day_is_a_day(text: str) -> None:
     """Every day that a date can hold is accepted as a day, not as a moment."""
     event = accepted(text)
-    assert (event.create_date, event.event_time) == (dt.date.fromisoformat(text), None)
+    assert (event.day, column(event, "event_time")) == (dt.date.fromisoformat(text), None)
 
 
 @pytest.mark.parametrize(("text", "moment"), MOMENTS.items())
 def test_a_moment_is_kept_and_its_day_is_the_day_in_utc(text: str, moment: str) -> None:
     """A moment is kept to the microsecond; more digits are cut off, and never rounded into another day."""
     event = accepted(text)
-    assert event.event_time == dt.datetime.fromisoformat(moment).replace(tzinfo=dt.UTC)
-    assert event.create_date == event.event_time.date()
+    assert column(event, "event_time") == dt.datetime.fromisoformat(moment).replace(tzinfo=dt.UTC)
+    assert event.day == column(event, "event_time").date()
 
 
 @pytest.mark.parametrize(
@@ -124,4 +126,4 @@ def test_the_output_of_isoformat_is_accepted(local: dt.datetime, data: st.DataOb
     """The output of `isoformat` is accepted in any zone of whole minutes."""
     minutes = data.draw(st.integers(-1439, 1439))
     moment = local.replace(tzinfo=dt.timezone(dt.timedelta(minutes=minutes)))
-    assert accepted(moment.isoformat()).event_time == moment
+    assert column(accepted(moment.isoformat()), "event_time") == moment

@@ -8,8 +8,10 @@ import time
 import pytest
 
 from tests.kit.fakes.login_events import DEFAULTS, login_event, sns_envelope
-from vault_etl.event.events import LoginEvent, parse_event, without_extra_fields
+from tests.kit.parsed import parse_event
+from vault_etl.event.events import without_extra_fields
 from vault_etl.event.json_body import MAX_BODY_BYTES, MAX_NESTING
+from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Reason, Rejection
 
 MIB = 1024 * 1024
@@ -18,12 +20,12 @@ MIB = 1024 * 1024
 def reason_of(body: bytes) -> Reason:
     """The reason why this body is no event; the path of all reasons here is the whole message."""
     rejection = parse_event(body)
-    assert not isinstance(rejection, LoginEvent)
+    assert not isinstance(rejection, ParsedEvent)
     assert rejection.path == "$"
     return rejection.reason
 
 
-def strictly(body: bytes) -> LoginEvent | Rejection:
+def strictly(body: bytes) -> ParsedEvent | Rejection:
     """The body, read by a caller that drops no field."""
     return without_extra_fields(parse_event(body))
 
@@ -119,7 +121,7 @@ def test_a_body_of_1_mib_is_too_large() -> None:
 def test_the_limit_of_a_body_is_256_kib() -> None:
     """A body at the limit is read; a body of one byte more is not."""
     body = login_event()
-    assert isinstance(parse_event(body + b" " * (MAX_BODY_BYTES - len(body))), LoginEvent)
+    assert isinstance(parse_event(body + b" " * (MAX_BODY_BYTES - len(body))), ParsedEvent)
     assert reason_of(body + b" " * (MAX_BODY_BYTES + 1 - len(body))) is Reason.BODY_TOO_LARGE
 
 
@@ -144,7 +146,7 @@ def test_nesting_10_000_deep_is_noticed(body: bytes) -> None:
 def test_the_limit_of_nesting_is_64() -> None:
     """A body at the limit is read, one level deeper is not; the event itself is the first level."""
     inner = MAX_NESTING - 1
-    assert isinstance(parse_event(event_with_extra("[" * inner + "]" * inner)), LoginEvent)
+    assert isinstance(parse_event(event_with_extra("[" * inner + "]" * inner)), ParsedEvent)
     one_more = event_with_extra("[" * MAX_NESTING + "]" * MAX_NESTING)
     assert reason_of(one_more) is Reason.NESTED_TOO_DEEP
 
@@ -154,12 +156,12 @@ def test_the_limit_of_nesting_is_64() -> None:
 )
 def test_brackets_in_a_string_are_no_nesting(text: str) -> None:
     """Escaped quotes and backslashes do not end the string."""
-    assert isinstance(parse_event(login_event(extra=text)), LoginEvent)
+    assert isinstance(parse_event(login_event(extra=text)), ParsedEvent)
 
 
 def test_many_brackets_beside_each_other_are_no_nesting() -> None:
     """Many brackets on one level do not count as depth."""
-    assert isinstance(parse_event(event_with_extra(json.dumps([[]] * 20_000))), LoginEvent)
+    assert isinstance(parse_event(event_with_extra(json.dumps([[]] * 20_000))), ParsedEvent)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +193,7 @@ def test_no_body_takes_long(body: bytes) -> None:
 def test_huge_numbers_in_extra_fields_are_dropped(text: str, what: str) -> None:
     """Huge numbers are JSON, and no column needs them."""
     event = parse_event(event_with_extra(text))
-    assert isinstance(event, LoginEvent), what
+    assert isinstance(event, ParsedEvent), what
     assert event.extra_fields == ("extra",)
 
 
@@ -206,10 +208,10 @@ def test_extra_fields_are_accepted_and_counted() -> None:
         "": 1,
     }
     event = parse_event(json.dumps({**DEFAULTS, **extras}).encode())
-    assert isinstance(event, LoginEvent)
+    assert isinstance(event, ParsedEvent)
     assert event.extra_fields == ("(others)", "a", "b", "c", "lone", "nul")
     plain = parse_event(login_event())
-    assert isinstance(plain, LoginEvent)
+    assert isinstance(plain, ParsedEvent)
     assert plain.extra_fields == ()
 
 
@@ -221,16 +223,16 @@ def test_strict_refuses_unknown_fields() -> None:
     worse = strictly(login_event(email="x", ip="?"))
     assert worse == Rejection(Reason.NOT_AN_ADDRESS, "$.ip")
     for good in (login_event(create_date=None), sns_envelope(login_event().decode())):
-        assert isinstance(strictly(good), LoginEvent)
+        assert isinstance(strictly(good), ParsedEvent)
 
 
 def test_names_are_compared_as_they_are() -> None:
     """A name in another case, or with a space, is another field."""
     event = parse_event(login_event(**{"IP": "1", "ip ": "2", "Locale": "3"}))
-    assert isinstance(event, LoginEvent)
+    assert isinstance(event, ParsedEvent)
     assert event.extra_fields == ("(others)", "IP", "Locale")
 
 
 def test_white_space_around_the_json_is_json() -> None:
     """RFC 8259 allows white space around the value."""
-    assert isinstance(parse_event(b" \r\n\t" + login_event() + b"\n"), LoginEvent)
+    assert isinstance(parse_event(b" \r\n\t" + login_event() + b"\n"), ParsedEvent)

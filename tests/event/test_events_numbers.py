@@ -8,10 +8,12 @@ import pytest
 
 from tests.kit.declared import DEVICE_ID
 from tests.kit.fakes.login_events import DEFAULTS
+from tests.kit.parsed import parse_event
+from vault_etl.crypto.fields import FieldName
 from vault_etl.crypto.keys import KeyMaterial, TokenKey
 from vault_etl.crypto.tokens import Tokenizer
-from vault_etl.event.events import LoginEvent, parse_event
 from vault_etl.event.field_kinds import KINDS
+from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Reason, Rejection
 
 TEXT = ("user_id", "device_type", "device_id", "locale", "app_version")
@@ -21,17 +23,18 @@ FRACTIONS = ("2.3", "1.10", "0.0", "-2.30")
 EXPONENTS = ("1e3", "1E3", "1.5e-7", "-2e+5", "1.2345678901234567e+19")
 
 
-def parsed(name: str, literal: str) -> LoginEvent | Rejection:
+def parsed(name: str, literal: str) -> ParsedEvent | Rejection:
     """An event whose field holds this spelling of JSON."""
     body = json.dumps({**DEFAULTS, name: "?"}).replace('"?"', literal)
     return parse_event(body.encode())
 
 
-def held(event: LoginEvent | Rejection, name: str) -> str:
+def held(event: ParsedEvent | Rejection, name: str) -> str:
     """The value of the field."""
-    assert isinstance(event, LoginEvent), event
-    value = getattr(event, name)
-    return value if isinstance(value, str) else value.expose().decode()
+    assert isinstance(event, ParsedEvent), event
+    if (personal := event.personal.get(FieldName(name))) is not None:
+        return personal.expose().decode()
+    return str(event.plain[name])
 
 
 @pytest.mark.parametrize("literal", WHOLE)
@@ -45,9 +48,9 @@ def test_a_whole_number_is_its_spelling(name: str, literal: str) -> None:
 def test_a_number_and_its_text_have_one_token() -> None:
     """4711 and "4711" are one device; -0, a number of another spelling, is another one."""
     tokens = [
-        TOKENIZER.token(DEVICE_ID, event.device_id)
+        TOKENIZER.token(DEVICE_ID, event.personal[DEVICE_ID])
         for literal in ("4711", '"4711"', "-0", "0")
-        if isinstance(event := parsed("device_id", literal), LoginEvent)
+        if isinstance(event := parsed("device_id", literal), ParsedEvent)
     ]
     assert tokens[0] == tokens[1]
     assert len(set(tokens)) == 3

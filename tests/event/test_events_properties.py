@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from tests.kit.declared import DEVICE_ID, IP
 from tests.kit.fakes.login_events import DEFAULTS
-from vault_etl.event.events import LoginEvent, parse_event
+from tests.kit.login_records import column
+from tests.kit.parsed import parse_event
 from vault_etl.event.field_kinds import KINDS
+from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Reason, Rejection
 
 KNOWN = (*DEFAULTS, "create_date")
@@ -29,16 +31,21 @@ nearly_events = st.fixed_dictionaries(
 )
 
 
-def check(result: LoginEvent | Rejection) -> None:
+def check(result: ParsedEvent | Rejection) -> None:
     """Assert the laws that hold of every result."""
     if isinstance(result, Rejection):
         assert isinstance(result.reason, Reason)
         assert result.path in PATHS
         assert re.fullmatch(r"[a-z0-9_]{1,40}", result.reason)
         return
-    assert KINDS[IP].canonical(result.ip.expose().decode())
-    assert KINDS[DEVICE_ID].canonical(result.device_id.expose().decode())
-    for text in (result.user_id, result.device_type, result.locale, result.app_version):
+    assert KINDS[IP].canonical(result.personal[IP].expose().decode())
+    assert KINDS[DEVICE_ID].canonical(result.personal[DEVICE_ID].expose().decode())
+    for text in (
+        result.subject,
+        column(result, "device_type"),
+        column(result, "locale"),
+        column(result, "app_version"),
+    ):
         assert text is None or ("\x00" not in text and text.encode())
 
 
@@ -90,5 +97,5 @@ def test_a_rejection_never_holds_the_input(fields: dict[str, object]) -> None:
 def test_an_accepted_device_id_is_kept_byte_for_byte(device: str) -> None:
     """The sealed value of an accepted event is the device id that came in."""
     result = parse_event(json.dumps({**DEFAULTS, "device_id": device}).encode())
-    if isinstance(result, LoginEvent):
-        assert result.device_id.expose() == device.encode()
+    if isinstance(result, ParsedEvent):
+        assert result.personal[DEVICE_ID].expose() == device.encode()

@@ -9,26 +9,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kit.fakes.login_events import DEFAULTS, login_event, login_event_without, sns_envelope
-from vault_etl.event.events import MAX_ENVELOPES, LoginEvent, parse_event
+from tests.kit.parsed import parse_event
+from vault_etl.event.events import MAX_ENVELOPES
 from vault_etl.event.json_body import MAX_BODY_BYTES, MAX_NESTING
+from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Reason, Rejection
 
 NO_EVENT = Rejection(Reason.FIELD_MISSING, "$.user_id")
 
 
-def shown(parsed: LoginEvent | Rejection) -> object:
+def shown(parsed: ParsedEvent | Rejection) -> object:
     """The comparable content of a result: personal values refuse comparison, and are bytes here."""
     if isinstance(parsed, Rejection):
         return parsed
-    values = {name: getattr(parsed, name) for name in LoginEvent.__slots__}
-    return values | {name: values[name].expose() for name in ("ip", "device_id")}
+    values = {name: getattr(parsed, name) for name in ParsedEvent.__slots__}
+    return values | {"personal": {name: v.expose() for name, v in parsed.personal.items()}}
 
 
 def test_an_event_in_an_envelope_is_the_event() -> None:
     """All fields agree; extra fields of the event are counted, and those of the envelope are not."""
     event = login_event(create_date="2026-01-31", extra=1)
     parsed = parse_event(sns_envelope(event.decode()))
-    assert isinstance(parsed, LoginEvent)
+    assert isinstance(parsed, ParsedEvent)
     assert shown(parsed) == shown(parse_event(event))
     assert parsed.extra_fields == ("extra",)
 
@@ -67,7 +69,9 @@ def test_the_limit_of_a_body_is_that_of_the_envelope() -> None:
     """Each quote in the event takes two bytes in the envelope, which is the body that was received."""
     full = sns_envelope(login_event(extra="").decode())
     room = MAX_BODY_BYTES - len(full)
-    assert isinstance(parse_event(sns_envelope(login_event(extra="x" * room).decode())), LoginEvent)
+    assert isinstance(
+        parse_event(sns_envelope(login_event(extra="x" * room).decode())), ParsedEvent
+    )
     too_large = sns_envelope(login_event(extra="x" * (room + 1)).decode())
     assert parse_event(too_large) == Rejection(Reason.BODY_TOO_LARGE)
 
@@ -86,7 +90,7 @@ def test_envelopes_are_opened_to_a_fixed_depth() -> None:
     body = login_event()
     for _ in range(MAX_ENVELOPES):
         body = sns_envelope(body.decode())
-        assert isinstance(parse_event(body), LoginEvent)
+        assert isinstance(parse_event(body), ParsedEvent)
     assert parse_event(sns_envelope(body.decode())) == Rejection(Reason.NESTED_TOO_DEEP)
 
 
@@ -103,8 +107,8 @@ def test_an_event_may_have_the_fields_of_an_envelope() -> None:
     """The fields of an envelope are dropped and counted like any other."""
     envelope = json.loads(sns_envelope(login_event(user_id="another").decode()))
     parsed = parse_event(login_event(**envelope))
-    assert isinstance(parsed, LoginEvent)
-    assert (parsed.user_id, parsed.extra_fields) == ("user-1", tuple(sorted(envelope)))
+    assert isinstance(parsed, ParsedEvent)
+    assert (parsed.subject, parsed.extra_fields) == ("user-1", tuple(sorted(envelope)))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +136,7 @@ def test_the_fields_of_an_envelope_are_all_needed() -> None:
         del body[name]
         assert parse_event(json.dumps(body).encode()) == NO_EVENT
     least = {"Type": "Notification", "TopicArn": "", "Message": login_event().decode()}
-    assert isinstance(parse_event(json.dumps(least).encode()), LoginEvent)
+    assert isinstance(parse_event(json.dumps(least).encode()), ParsedEvent)
 
 
 inner_texts = st.text(st.characters(), max_size=200) | st.builds(

@@ -8,8 +8,9 @@ from collections import Counter
 
 import pytest
 
-from vault_etl.event.events import LoginEvent, parse_event
+from tests.kit.parsed import parse_event
 from vault_etl.event.made_up_events import made_up_events
+from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Rejection
 
 NOBODYS = [ipaddress.ip_network("198.18.0.0/15"), ipaddress.ip_network("2001:db8::/32")]
@@ -34,7 +35,7 @@ def test_a_share_of_the_bodies_is_no_login_event(count: int, messy_every: int, m
     """One body in `messy_every` is no login event, and all others are."""
     bodies = made_up_events(count, seed=4, messy_every=messy_every)
     kinds = Counter(type(parse_event(body.encode())) for body in bodies)
-    assert kinds == Counter({LoginEvent: count - messy, Rejection: messy})
+    assert kinds == Counter({ParsedEvent: count - messy, Rejection: messy})
 
 
 def test_the_addresses_belong_to_no_person() -> None:

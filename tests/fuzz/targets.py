@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tests.kit.declared import DEVICE_ID, IP, login_place
 from tests.kit.fakes.login_events import sns_envelope
 from tests.kit.fakes.receipts import any_receipt
+from tests.kit.login_records import column
+from tests.kit.parsed import MAX_CODE_POINTS, NAMES, parse_event
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import DataError, IntegrityError
 from vault_etl.base.pii import Pii
@@ -29,8 +31,9 @@ from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.tokens import Tokenizer
 from vault_etl.event.envelopes import inside, text_of_base64
-from vault_etl.event.events import MAX_CODE_POINTS, MAX_ENVELOPES, LoginEvent, parse_event
+from vault_etl.event.events import MAX_ENVELOPES
 from vault_etl.event.field_kinds import KINDS
+from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Reason, RejectedError, Rejection
 from vault_etl.ingest.sources.content_splitter import ContentSplitter
 from vault_etl.kinds.blank import is_blank
@@ -89,10 +92,11 @@ def event(data: bytes) -> None:
     assert all(texts[name].strip() for name in _REQUIRED)
     named = given.get("create_date")
     assert _date_shown(parsed) == (None if named is None else _date(named))
-    assert _TOKENIZER.token(IP, parsed.ip) == _TOKENIZER.token(IP, parsed.ip)
-    assert _TOKENIZER.token(DEVICE_ID, parsed.device_id).int
-    place = login_place(IP, RECORD, parsed.user_id)
-    assert _opened(Sealer([KEY]).seal(parsed.ip, place), place, KEY) == parsed.ip.expose()
+    ip = parsed.personal[IP]
+    assert _TOKENIZER.token(IP, ip) == _TOKENIZER.token(IP, ip)
+    assert _TOKENIZER.token(DEVICE_ID, parsed.personal[DEVICE_ID]).int
+    place = login_place(IP, RECORD, parsed.subject)
+    assert _opened(Sealer([KEY]).seal(ip, place), place, KEY) == ip.expose()
 
 
 def _given(data: bytes) -> Mapping[str, Any]:
@@ -143,7 +147,7 @@ def enveloped(data: bytes) -> None:
     event(sns_envelope(data.decode("utf-8", "surrogateescape")))
 
 
-def _shown(parsed: LoginEvent | Rejection) -> object:
+def _shown(parsed: ParsedEvent | Rejection) -> object:
     if isinstance(parsed, Rejection):
         return parsed
     return _texts(parsed), _date_shown(parsed), parsed.extra_fields
@@ -165,7 +169,7 @@ def fields(data: bytes) -> None:
     )
     good = good and _is_address(given["ip"].strip(" "))
     good = good and ("create_date" not in given or _date(given["create_date"]) is not None)
-    assert isinstance(parse_event(body), LoginEvent) == good
+    assert isinstance(parse_event(body), ParsedEvent) == good
 
 
 def _is_address(text: str) -> bool:
@@ -197,24 +201,18 @@ def _date(text: str) -> tuple[int, int | None] | None:
     return (seconds // 86_400, seconds) if _FIRST <= seconds <= _LAST else None
 
 
-def _date_shown(parsed: LoginEvent) -> tuple[int, int | None] | None:
-    if parsed.create_date is None:
+def _date_shown(parsed: ParsedEvent) -> tuple[int, int | None] | None:
+    if parsed.day is None:
         return None
-    day = parsed.create_date.toordinal() - dt.date(1970, 1, 1).toordinal()
-    return day, None if parsed.event_time is None else calendar.timegm(
-        parsed.event_time.timetuple()
-    )
+    day = parsed.day.toordinal() - dt.date(1970, 1, 1).toordinal()
+    moment = column(parsed, "event_time")
+    return day, None if moment is None else calendar.timegm(moment.timetuple())
 
 
-def _texts(parsed: LoginEvent) -> dict[str, str]:
-    texts = {
-        "user_id": parsed.user_id,
-        "device_type": parsed.device_type,
-        "ip": parsed.ip.expose().decode(),
-        "device_id": parsed.device_id.expose().decode(),
-        "locale": parsed.locale,
-        "app_version": parsed.app_version,
-    }
+def _texts(parsed: ParsedEvent) -> dict[str, str]:
+    plain = {name: column(parsed, name) for name in ("device_type", "locale", "app_version")}
+    personal = {str(name): value.expose().decode() for name, value in parsed.personal.items()}
+    texts = {"user_id": parsed.subject, **plain, **personal}
     return {name: text for name, text in texts.items() if text is not None}
 
 
@@ -275,7 +273,7 @@ def content(data: bytes) -> None:
 
 
 def _records(pieces: list[bytes], *, keep_going: bool) -> list[tuple[int, bytes]] | None:
-    splitter = ContentSplitter("f", keep_going=keep_going)
+    splitter = ContentSplitter("f", NAMES, keep_going=keep_going)
     try:
         return [record for piece in pieces for record in splitter.feed(piece)] + splitter.finish()
     except DataError:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import FIELDS, PERSONAL_FIELDS
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import token_keys
@@ -64,7 +65,7 @@ def test_the_lock_is_the_first_statement_and_the_read_the_second(
 ) -> None:
     """A load is: BEGIN, lock, read behind it, staging, inserting, COMMIT, and no statement before the lock."""
     with logged.database("ingest") as database:
-        loader = PostgresRecordLoader(database)
+        loader = PostgresRecordLoader(database, DEFAULT)
         statements = _statements(
             logged,
             database,
@@ -79,7 +80,7 @@ def test_the_lock_is_the_first_statement_and_the_read_the_second(
         "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = pg_catalog, pg_temp",
         "LOCK TABLE",
         "SELECT",
-        "COPY pg_temp.stage_records",
+        "COPY pg_temp.stage_user_logins",
         "INSERT INTO vault_etl.user_logins",
         "INSERT INTO vault_etl.quarantine",
         "SELECT vault_etl.ingest_committed",

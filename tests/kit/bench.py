@@ -27,6 +27,7 @@ from tests.kit.fakes.rotation import (
 )
 from tests.kit.fakes.tokens import FakeTokens
 from tests.kit.fakes.vault import rotate_request
+from tests.kit.login_records import column
 from tests.kit.new_keys import HOUR, stored_key, token_keys
 from vault_etl.audit.log import AuditLog, AuditReader
 from vault_etl.audit.opening import DisclosedValues
@@ -206,17 +207,17 @@ class FakeBench(Bench):
     def records(self) -> dict[uuid.UUID, Row]:
         return {
             r.record_id: (
-                r.user_id,
-                r.device_type,
+                r.subject,
+                column(r, "device_type"),
                 *(r.tokens.get(field) for field in PERSONAL_FIELDS),
                 *((r.next_tokens or {}).get(field) for field in PERSONAL_FIELDS),
                 *(r.ciphertexts.get(field) for field in PERSONAL_FIELDS),
                 r.token_generation,
                 r.next_token_generation,
-                r.locale,
-                r.app_version,
-                r.create_date,
-                r.event_time,
+                column(r, "locale"),
+                column(r, "app_version"),
+                column(r, "create_date"),
+                column(r, "event_time"),
             )
             for r in self._database.records.values()
         }

@@ -8,6 +8,7 @@ import uuid
 from typing_extensions import override
 
 from tests.kit.bench import Bench, Row
+from tests.kit.declarations import DEFAULT
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import stored_key
 from tests.kit.swaps import open_data_rotation
@@ -80,7 +81,7 @@ class PostgresBench(Bench):
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
         self._databases: list[Database] = []
-        self.loader = PostgresRecordLoader(self._database("ingest"))
+        self.loader = PostgresRecordLoader(self._database("ingest"), DEFAULT)
         self.data_keys = PostgresKeyStore(self._database("ingest"))
         self.keys = PostgresKeyStore(self._database("re-encrypt"))
         self.reencrypter = PostgresReencrypter(self._database("re-encrypt"))
@@ -89,7 +90,7 @@ class PostgresBench(Bench):
         self.disclosed = PostgresDisclosedValues(self._database("reveal"))
         self.reader = PostgresAuditReader(self._database("audit"))
         self.quarantine = PostgresQuarantineReader(self._database("reveal"))
-        self.mover = PostgresQuarantineMover(self._database("re-encrypt"))
+        self.mover = PostgresQuarantineMover(self._database("re-encrypt"), DEFAULT)
         self.discarder = PostgresQuarantineDiscarder(self._database("erase"))
         self.finder = PostgresRecordFinder(self._database("reveal"))
         self.duplicates = PostgresDuplicateFinder(self._database("analyst"))

@@ -197,13 +197,14 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         RE_ENCRYPT,
     ),
+    "records/staging.sql": dict.fromkeys(
+        ("make_stage_user_logins", "copy_stage_user_logins", "insert_user_logins"),
+        ("ingest", *RE_ENCRYPT),
+    ),
     "records/records.sql": {
         "lock_fence": ("ingest", *ROTATE),
         "probe": ("ingest",),
         "read_fence": ("ingest", *ROTATE),
-        "make_stage": ("ingest", *RE_ENCRYPT),
-        "copy_stage": ("ingest", *RE_ENCRYPT),
-        "insert_records": ("ingest", *RE_ENCRYPT),
         "in_closed_months": ("ingest",),
         "insert_rejections": ("ingest",),
         "committed": ("ingest",),

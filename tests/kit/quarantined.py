@@ -6,6 +6,7 @@ import datetime as dt
 import uuid
 from collections.abc import Mapping
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.fakes.receipts import any_receipt
 from tests.kit.vault import Vault
 from vault_etl.audit.opening import Opener
@@ -63,7 +64,9 @@ def quarantine(
             record_id = record_id_of_message(str(uuid.uuid4()), sent + later)
             sealed = Sealer([key]).seal(Pii(body), ValuePlace.in_quarantine(record_id))
             rows.append(SealedRejection(record_id, reason, path, sealed))
-        loaded = PostgresRecordLoader(database).load([], rows, WriteKeys(generations, (key,)))
+        loaded = PostgresRecordLoader(database, DEFAULT).load(
+            [], rows, WriteKeys(generations, (key,))
+        )
     finally:
         database.close()
     assert isinstance(loaded, Loaded)

@@ -10,6 +10,7 @@ import uuid
 from tests.kit.bench import Bench
 from tests.kit.declared import FIELDS, PERSONAL_FIELDS, login_place
 from tests.kit.fakes.identity import ACTOR
+from tests.kit.login_records import changed, column, login_record
 from tests.kit.new_keys import token_keys
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.pii import Pii
@@ -40,7 +41,7 @@ class Writer:
         record_id = self.record_id()
         sealer = Sealer(self.keys)
         place = {field: login_place(field, record_id, "user-1") for field in PERSONAL_FIELDS}
-        row = SealedRecord(
+        row = login_record(
             record_id=record_id,
             user_id="user-1",
             device_type="android",
@@ -54,7 +55,7 @@ class Writer:
             create_date=dt.date(2026, 1, 31),
             event_time=None,
         )
-        return dataclasses.replace(row, **changes)  # type: ignore[arg-type]
+        return changed(row, **changes)
 
     def rejection(self) -> SealedRejection:
         """A row of `quarantine`, sent now."""
@@ -111,15 +112,15 @@ def cut_over_request() -> AuditRequest:
 def columns(row: SealedRecord) -> tuple[object, ...]:
     """The row as a bench shows it."""
     return (
-        row.user_id,
-        row.device_type,
+        row.subject,
+        column(row, "device_type"),
         *(row.tokens[field] for field in PERSONAL_FIELDS),
         *((row.next_tokens or {}).get(field) for field in PERSONAL_FIELDS),
         *(row.ciphertexts[field] for field in PERSONAL_FIELDS),
         row.token_generation,
         row.next_token_generation,
-        row.locale,
-        row.app_version,
-        row.create_date,
-        row.event_time,
+        column(row, "locale"),
+        column(row, "app_version"),
+        column(row, "create_date"),
+        column(row, "event_time"),
     )

@@ -7,7 +7,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
@@ -15,7 +15,9 @@ import psycopg2.extensions
 import psycopg2.extras
 from psycopg2.extensions import connection
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import PERSONAL_FIELDS
+from tests.kit.login_records import changed, login_record
 from tests.kit.sessions import connect
 from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import DataKey, KeyMaterial
@@ -77,7 +79,7 @@ class Scratch:
     def loader(self) -> Iterator[PostgresRecordLoader]:
         """The real loader of the role ingest."""
         with self.database("ingest") as database:
-            yield PostgresRecordLoader(database)
+            yield PostgresRecordLoader(database, DEFAULT)
 
     def add_data_key(self, field: FieldName, *, role: str = "ingest") -> DataKey:
         """A new, active data key, made as the program makes it."""
@@ -135,7 +137,7 @@ def sealed_record(keys: WriteKeys, **changes: object) -> SealedRecord:
     """A row under these keys, changed as told."""
     by_field = {key.field: key.key_id for key in keys.data_keys}
     active, pending = keys.generations
-    record = SealedRecord(
+    record = login_record(
         record_id=new_record_id(),
         user_id="user-1",
         device_type="android",
@@ -149,7 +151,7 @@ def sealed_record(keys: WriteKeys, **changes: object) -> SealedRecord:
         create_date=dt.date(2026, 1, 31),
         event_time=None,
     )
-    return replace(record, **changes)  # type: ignore[arg-type]
+    return changed(record, **changes)
 
 
 def sealed_rejection(keys: WriteKeys, size: int = 65) -> SealedRejection:

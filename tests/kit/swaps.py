@@ -34,7 +34,7 @@ def swaps(records: Iterable[SealedRecord], *keys: DataKey) -> list[Replacement]:
             SealedRow(
                 USER_LOGINS,
                 record.record_id,
-                record.user_id,
+                record.subject,
                 {key.field: record.ciphertexts[key.field] for key in keys},
             ),
             {key.field: ciphertext(key.key_id) for key in keys},

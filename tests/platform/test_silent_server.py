@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.scratch import Scratch, sealed_record
 from tests.kit.tcp_proxy import HOST, Fault, TcpProxy
 from vault_etl.base.errors import UnavailableError
@@ -116,7 +117,7 @@ def test_a_copy_that_the_server_does_not_read_is_given_up(
     monkeypatch.setattr(postgres_records, "ANSWER_WITHIN_S", WITHIN_S)
     scratch.add_token_keys()
     keys = scratch.write_keys()
-    loader = PostgresRecordLoader(database)
+    loader = PostgresRecordLoader(database, DEFAULT)
     loader.prepare_partitions()
     record = sealed_record(keys)
     many = [record, *(sealed_record(keys) for _ in range(MANY))]

@@ -14,6 +14,7 @@ from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.quarantine import FakeQuarantine
 from tests.kit.fakes.quarantined import quarantine
 from tests.kit.fakes.vault import FakeVault, reveal_request, rotate_request
+from tests.kit.parsed import LOGINS
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.crypto.fields import QUARANTINE
 from vault_etl.quarantine import retry as retry_quarantine
@@ -49,6 +50,7 @@ def retry(vault: FakeVault, tap: Callable[[Any], Any] = lambda part: part) -> Qu
         clock=vault.clock,
         progress=vault.progress,
         months=vault.database,
+        parser=LOGINS,
     )
 
 

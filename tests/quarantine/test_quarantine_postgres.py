@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
 from vault_etl.base.errors import DeniedError, IncompleteError
@@ -57,7 +58,7 @@ def move(
 ) -> Moved | KeysChanged | RowsRefused:
     """Move them, in a session of its own."""
     with scratch.database(role) as database:
-        return PostgresQuarantineMover(database).move(releases(rows, keys), keys)
+        return PostgresQuarantineMover(database, DEFAULT).move(releases(rows, keys), keys)
 
 
 def ids(rows: Sequence[SealedRejection]) -> Moved:
@@ -104,7 +105,7 @@ def test_one_session_moves_batch_after_batch(scratch: Scratch, keys: WriteKeys) 
     """The staging table is made once, and empty for each."""
     rows = load(scratch, keys, 5)
     with scratch.database("re-encrypt") as database:
-        mover = PostgresQuarantineMover(database)
+        mover = PostgresQuarantineMover(database, DEFAULT)
         for batch in (rows[:2], rows[2:]):
             assert mover.move(releases(batch, keys), keys) == ids(batch)
     assert in_table(scratch, "user_logins") == {row.record_id for row in rows}
@@ -198,8 +199,8 @@ def test_re_encrypt_makes_the_months_that_it_needs(scratch: Scratch, keys: Write
         loader.load([], [row], keys)
     with scratch.database("re-encrypt") as database:
         with pytest.raises(IncompleteError, match="no partition"):
-            PostgresQuarantineMover(database).move(releases([row], keys), keys)
-        ranges = PostgresRecordLoader(database).prepare_partitions([sent.date()])
+            PostgresQuarantineMover(database, DEFAULT).move(releases([row], keys), keys)
+        ranges = PostgresRecordLoader(database, DEFAULT).prepare_partitions([sent.date()])
         assert any(r.first <= row.record_id < r.end for r in ranges)
     assert move(scratch, [row], keys) == ids([row])
     assert in_table(scratch, f"user_logins_{sent:%Y_%m}") == {row.record_id}

@@ -8,6 +8,7 @@ import uuid
 import pytest
 
 from tests.kit.fakes.login_events import login_event
+from tests.kit.parsed import LOGINS
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.record_id import (
     MAX_MILLISECONDS,
@@ -15,7 +16,7 @@ from vault_etl.crypto.record_id import (
     record_id_of_line,
     record_id_of_message,
 )
-from vault_etl.event.events import LoginEvent
+from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Reason, Rejection
 from vault_etl.records.messages import parse_again
 from vault_etl.records.months import is_undated, month_to_make, sent_at
@@ -72,15 +73,15 @@ def test_a_month_is_made_from_two_years_back_to_three_months_ahead(
 def test_a_body_is_read_by_the_rules_of_today() -> None:
     """Under the record id that it has, whose time is when it was sent."""
     record_id = sent(TODAY)
-    parsed = parse_again(record_id, Pii(login_event(user_id="user-7")), of_line=False)
-    assert isinstance(parsed.content, LoginEvent)
-    assert (parsed.record_id, parsed.content.user_id) == (record_id, "user-7")
+    parsed = parse_again(LOGINS, record_id, Pii(login_event(user_id="user-7")), of_line=False)
+    assert isinstance(parsed.content, ParsedEvent)
+    assert (parsed.record_id, parsed.content.subject) == (record_id, "user-7")
     assert parsed.message.sent_ms == round(TODAY.timestamp() * 1000)
 
 
 def test_a_body_that_still_fails_has_its_reason() -> None:
     """The reason is that of the first parse."""
-    parsed = parse_again(sent(TODAY), Pii(login_event(ip="no-address")), of_line=False)
+    parsed = parse_again(LOGINS, sent(TODAY), Pii(login_event(ip="no-address")), of_line=False)
     assert parsed.content == Rejection(Reason.NOT_AN_ADDRESS, "$.ip")
 
 
@@ -90,8 +91,10 @@ def test_a_line_of_a_day_before_1970_is_out_of_range_again(sent_ms: int) -> None
     line = record_id_of_line(uuid.UUID(int=1), 7, sent_ms)
     early = Pii(login_event(create_date="1969-12-31"))
     out = Rejection(Reason.SENT_OUT_OF_RANGE, "$.create_date")
-    assert parse_again(line, early, of_line=True).content == out
-    first = parse_again(line, Pii(login_event(create_date="1970-01-01")), of_line=True)
-    assert isinstance(first.content, LoginEvent)
+    assert parse_again(LOGINS, line, early, of_line=True).content == out
+    first = parse_again(LOGINS, line, Pii(login_event(create_date="1970-01-01")), of_line=True)
+    assert isinstance(first.content, ParsedEvent)
     midnight = TODAY.replace(hour=0, minute=0, second=0, microsecond=0)
-    assert isinstance(parse_again(sent(midnight), early, of_line=False).content, LoginEvent)
+    assert isinstance(
+        parse_again(LOGINS, sent(midnight), early, of_line=False).content, ParsedEvent
+    )

@@ -46,7 +46,7 @@ def test_rows_that_the_database_refuses_stay(vault: FakeVault) -> None:
     vault.loader.refused_users = frozenset({"user-1", "user-3"})
     report = run(vault)
     assert numbers(report) == (7, 3, 4)
-    users = {record.user_id for record in vault.database.records.values()}
+    users = {record.subject for record in vault.database.records.values()}
     assert users == {"user-0", "user-2", "user-4"}
 
 

@@ -14,6 +14,7 @@ from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.quarantined import quarantine
 from tests.kit.fakes.tap import Recorder
 from tests.kit.fakes.vault import FakeVault
+from tests.kit.login_records import column
 from tests.quarantine.retry_world import (
     BAD,
     EVERY_ADDRESS,
@@ -157,7 +158,7 @@ def test_the_day_is_the_event_s_own_or_that_of_its_sending() -> None:
     dated = login_event(create_date="2020-02-29")
     ids = quarantine(vault, dated, login_event(), sent_ms=sent_ms)
     run(vault)
-    days = [vault.database.records[record_id].create_date for record_id in ids]
+    days = [column(vault.database.records[record_id], "create_date") for record_id in ids]
     assert days == [dt.date(2020, 2, 29), sent.date()]
 
 

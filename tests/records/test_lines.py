@@ -9,6 +9,8 @@ import pytest
 
 from tests.kit.declared import FIELDS
 from tests.kit.fakes.login_events import login_event, sns_envelope
+from tests.kit.login_records import column
+from tests.kit.parsed import LOGINS
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey
 from vault_etl.crypto.record_id import (
@@ -19,8 +21,8 @@ from vault_etl.crypto.record_id import (
 )
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.tokens import Tokenizer
-from vault_etl.event.events import LoginEvent
 from vault_etl.event.field_kinds import KINDS
+from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Reason, Rejection
 from vault_etl.records.messages import (
     Line,
@@ -47,15 +49,17 @@ def parse(
 ) -> Parsed:
     """Read a line of a file."""
     message = Message("line", "receipt", Pii(body), sent_ms, line=Line(SOURCE, number))
-    return parse_message(message, ranges)
+    return parse_message(LOGINS, message, ranges)
 
 
 def create_date(parsed: Parsed) -> dt.date:
     """The date of the row that a line becomes."""
-    assert isinstance(parsed.content, LoginEvent)
+    assert isinstance(parsed.content, ParsedEvent)
     sealer = Sealer(DataKey(1, field, KeyMaterial(bytes(32))) for field in FIELDS)
     tokenizer = Tokenizer((TokenKey(1, f, 1, KeyMaterial(bytes(32))) for f in KINDS), KINDS)
-    return seal_event(parsed, parsed.content, sealer, tokenizer, None).create_date
+    day = column(seal_event(parsed, parsed.content, sealer, tokenizer, None), "create_date")
+    assert isinstance(day, dt.date)
+    return day
 
 
 @pytest.mark.parametrize(
@@ -82,10 +86,12 @@ def test_a_line_was_sent_on_its_own_day(
 def test_a_message_of_the_queue_was_sent_when_the_queue_says() -> None:
     """The day that its event names does not count."""
     body = login_event(create_date="2025-12-24")
-    parsed = parse_message(Message("id", "receipt", Pii(body), SENT_MS), EVERYTHING)
+    parsed = parse_message(LOGINS, Message("id", "receipt", Pii(body), SENT_MS), EVERYTHING)
     assert parsed.record_id == record_id_of_message("id", SENT_MS)
-    old = parse_message(Message("id", "r", Pii(login_event(create_date=OLD)), SENT_MS), EVERYTHING)
-    assert isinstance(old.content, LoginEvent)
+    old = parse_message(
+        LOGINS, Message("id", "r", Pii(login_event(create_date=OLD)), SENT_MS), EVERYTHING
+    )
+    assert isinstance(old.content, ParsedEvent)
 
 
 def test_the_day_of_an_event_in_an_envelope_counts() -> None:
@@ -108,7 +114,7 @@ def test_strict_changes_no_id() -> None:
     """Otherwise a file loaded with --strict and then without would become other records."""
     for body in (login_event(email="x", create_date="2025-12-24"), login_event(email="x")):
         message = Message("line", "receipt", Pii(body), SENT_MS, line=Line(SOURCE, 7))
-        strict = parse_message(message, EVERYTHING, strict=True)
+        strict = parse_message(LOGINS, message, EVERYTHING, strict=True)
         assert strict.content == Rejection(Reason.UNKNOWN_FIELD)
         assert strict.record_id == parse(body, SENT_MS).record_id
 

@@ -9,7 +9,9 @@ from dataclasses import astuple, replace
 
 import pytest
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import FIELDS, PERSONAL_FIELDS
+from tests.kit.login_records import PLAIN, changed, column
 from tests.kit.scratch import (
     Scratch,
     ciphertext,
@@ -51,13 +53,13 @@ def _row_of(record: SealedRecord) -> tuple[object, ...]:
     tokens, following = record.tokens, record.next_tokens or {}
     return (
         record.record_id,
-        record.user_id,
-        record.device_type,
+        record.subject,
+        column(record, "device_type"),
         *(tokens[field] for field in PERSONAL_FIELDS),
         *(following.get(field) for field in PERSONAL_FIELDS),
         *(record.ciphertexts[field] for field in PERSONAL_FIELDS),
         *(record.token_generation, record.next_token_generation),
-        *(record.locale, record.app_version, record.create_date, record.event_time),
+        *(column(record, name) for name in PLAIN[2:]),
     )
 
 
@@ -118,7 +120,7 @@ def test_a_record_twice_in_a_batch_is_stored_once(shared: Scratch, keys: WriteKe
     """Two rows of one id do not fail the batch."""
     record = sealed_record(keys)
     with shared.loader() as loader:
-        loaded = loader.load([record, replace(record, locale="x"), sealed_record(keys)], [], keys)
+        loaded = loader.load([record, changed(record, locale="x"), sealed_record(keys)], [], keys)
     assert isinstance(loaded, Loaded)
     assert len(loaded.record_ids) == len(_stored(shared)) == 2
 
@@ -129,7 +131,7 @@ def test_a_record_that_is_stored_already_stays_as_it_is(shared: Scratch, keys: W
     rejection = sealed_rejection(keys)
     with shared.loader() as loader:
         loader.load([record], [rejection], keys)
-        again = loader.load([replace(record, user_id="other"), new], [rejection], keys)
+        again = loader.load([changed(record, user_id="other"), new], [rejection], keys)
     assert again == Loaded(frozenset({new.record_id}), frozenset())
     assert _stored(shared)[record.record_id] == _row_of(record)
 
@@ -203,15 +205,15 @@ def test_two_hundred_batches_leave_the_catalog_as_it_was(shared: Scratch, keys: 
 def test_the_staging_table_has_no_toast_and_keeps_nothing(shared: Scratch, keys: WriteKeys) -> None:
     """The table stores values inline, is empty after each COMMIT, and vanishes with the connection."""
     with shared.database("ingest") as database:
-        PostgresRecordLoader(database).load([sealed_record(keys)], [], keys)
+        PostgresRecordLoader(database, DEFAULT).load([sealed_record(keys)], [], keys)
         stages = (
             "SELECT reltoastrelid::bigint, relpersistence FROM pg_class WHERE relname LIKE 'stage%'"
         )
         assert shared.sql(stages) == [(0, "t")]
         with database.transaction() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_temp.stage_records")
+            cursor.execute("SELECT count(*) FROM pg_temp.stage_user_logins")
             assert cursor.fetchall() == [(0,)]
-            cursor.execute("SELECT pg_relation_size('pg_temp.stage_records')")
+            cursor.execute("SELECT pg_relation_size('pg_temp.stage_user_logins')")
             assert cursor.fetchall() == [(0,)]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import FIELDS
 from tests.kit.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
 from tests.kit.waiting import until
@@ -222,7 +223,7 @@ def test_a_commit_that_is_refused_is_not_a_load(planted: Scratch, keys: WriteKey
 def test_a_login_without_the_role_is_denied(planted: Scratch, keys: WriteKeys) -> None:
     """A login of another role cannot load."""
     with planted.database("analyst") as database, pytest.raises(LoginDeniedError):
-        PostgresRecordLoader(database).load([sealed_record(keys)], [], keys)
+        PostgresRecordLoader(database, DEFAULT).load([sealed_record(keys)], [], keys)
 
 
 def test_a_database_that_was_never_migrated_is_a_configuration_error(

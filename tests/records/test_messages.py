@@ -13,6 +13,8 @@ import pytest
 from tests.kit.declared import DEVICE_ID, FIELDS, IP, login_place
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.receipts import any_receipt
+from tests.kit.login_records import column
+from tests.kit.parsed import LOGINS
 from vault_etl.audit.opening import Opener
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import ValuePlace
@@ -20,8 +22,8 @@ from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey
 from vault_etl.crypto.record_id import record_id_of_message
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.tokens import Tokenizer
-from vault_etl.event.events import LoginEvent
 from vault_etl.event.field_kinds import KINDS
+from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Reason, Rejection
 from vault_etl.records.messages import (
     Message,
@@ -53,8 +55,8 @@ def message(body: bytes, sent_ms: int = SENT_MS) -> Message:
 
 def row(body: bytes, sent_ms: int = SENT_MS, pending: Tokenizer | None = None) -> SealedRecord:
     """The row of this body."""
-    parsed = parse_message(message(body, sent_ms), EVERYTHING)
-    assert isinstance(parsed.content, LoginEvent)
+    parsed = parse_message(LOGINS, message(body, sent_ms), EVERYTHING)
+    assert isinstance(parsed.content, ParsedEvent)
     return seal_event(parsed, parsed.content, SEALER, tokenizer(1), pending)
 
 
@@ -85,19 +87,21 @@ def _time_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 def test_an_event_without_a_date_has_the_day_it_was_sent(sent: str, day: dt.date) -> None:
     """The day is in UTC, whatever the time zone of the machine, and never the day of the load."""
     sent_ms = int(dt.datetime.fromisoformat(sent).timestamp() * 1000)
-    assert row(login_event(), sent_ms).create_date == day
+    assert column(row(login_event(), sent_ms), "create_date") == day
 
 
 def test_an_events_own_date_wins() -> None:
     """The date of the event takes precedence over the day it was sent."""
-    assert row(login_event(create_date="2025-12-24")).create_date == dt.date(2025, 12, 24)
+    assert column(row(login_event(create_date="2025-12-24")), "create_date") == dt.date(
+        2025, 12, 24
+    )
 
 
 def test_the_record_id_is_that_of_the_message() -> None:
     """The id does not depend on the content: two equal logins are two events."""
     expected = record_id_of_message(MESSAGE_ID, SENT_MS)
-    assert parse_message(message(login_event()), EVERYTHING).record_id == expected
-    assert parse_message(message(b"junk"), EVERYTHING).record_id == expected
+    assert parse_message(LOGINS, message(login_event()), EVERYTHING).record_id == expected
+    assert parse_message(LOGINS, message(b"junk"), EVERYTHING).record_id == expected
 
 
 def test_a_range_holds_its_first_id_and_not_its_end() -> None:
@@ -105,10 +109,10 @@ def test_a_range_holds_its_first_id_and_not_its_end() -> None:
     record_id = record_id_of_message(MESSAGE_ID, SENT_MS)
     before, after = (uuid.UUID(int=record_id.int + step) for step in (-1, 1))
 
-    def content(first: uuid.UUID, end: uuid.UUID) -> LoginEvent | Rejection:
-        return parse_message(message(login_event()), (RecordRange(first, end),)).content
+    def content(first: uuid.UUID, end: uuid.UUID) -> ParsedEvent | Rejection:
+        return parse_message(LOGINS, message(login_event()), (RecordRange(first, end),)).content
 
-    assert isinstance(content(record_id, after), LoginEvent)
+    assert isinstance(content(record_id, after), ParsedEvent)
     assert content(before, record_id) == Rejection(Reason.SENT_OUT_OF_RANGE)
     assert content(after, uuid.UUID(int=2**128 - 1)) == Rejection(Reason.SENT_OUT_OF_RANGE)
 
@@ -116,40 +120,40 @@ def test_a_range_holds_its_first_id_and_not_its_end() -> None:
 def test_a_message_sent_outside_every_partition_is_rejected() -> None:
     """The message is rejected before any SQL; one partition among several is enough to accept a message."""
     none: tuple[RecordRange, ...] = ()
-    parsed = parse_message(message(login_event()), none)
+    parsed = parse_message(LOGINS, message(login_event()), none)
     assert parsed.content == Rejection(Reason.SENT_OUT_OF_RANGE, "$")
     elsewhere = RecordRange(uuid.UUID(int=0), uuid.UUID(int=1))
-    parsed = parse_message(message(login_event()), (elsewhere, *EVERYTHING, elsewhere))
-    assert isinstance(parsed.content, LoginEvent)
+    parsed = parse_message(LOGINS, message(login_event()), (elsewhere, *EVERYTHING, elsewhere))
+    assert isinstance(parsed.content, ParsedEvent)
 
 
 def test_a_closed_range_is_reported_unless_it_is_open_too() -> None:
     """A month that is about to be detached still accepts rows."""
     closed = dataclasses.replace(EVERYTHING[0], closed=True)
-    parsed = parse_message(message(login_event()), (closed,))
+    parsed = parse_message(LOGINS, message(login_event()), (closed,))
     assert parsed.content == Rejection(Reason.MONTH_CLOSED)
     assert isinstance(
-        parse_message(message(login_event()), (closed, *EVERYTHING)).content, LoginEvent
+        parse_message(LOGINS, message(login_event()), (closed, *EVERYTHING)).content, ParsedEvent
     )
 
 
 def test_a_time_beyond_48_bits_is_out_of_range() -> None:
     """Such a message is quarantined like any other."""
-    parsed = parse_message(message(login_event(), 2**60), EVERYTHING[:0])
+    parsed = parse_message(LOGINS, message(login_event(), 2**60), EVERYTHING[:0])
     assert parsed.content == Rejection(Reason.SENT_OUT_OF_RANGE)
 
 
 def test_a_body_that_is_not_an_event_keeps_its_reason_out_of_range() -> None:
     """The reason of the parser takes precedence over the range."""
-    parsed = parse_message(message(b"junk"), EVERYTHING[:0])
+    parsed = parse_message(LOGINS, message(b"junk"), EVERYTHING[:0])
     assert parsed.content == Rejection(Reason.NOT_JSON)
 
 
 def test_a_row_has_the_plain_columns_of_its_event() -> None:
     """The row has each plain value of the event and no other."""
     made = row(login_event(locale=None))
-    assert (made.user_id, made.device_type) == ("user-1", "android")
-    assert (made.locale, made.app_version) == (None, "2.3.0")
+    assert (made.subject, column(made, "device_type")) == ("user-1", "android")
+    assert (column(made, "locale"), column(made, "app_version")) == (None, "2.3.0")
     assert made.record_id == record_id_of_message(MESSAGE_ID, SENT_MS)
 
 
@@ -188,7 +192,7 @@ def test_a_row_has_next_tokens_while_a_generation_is_pending() -> None:
 def test_a_rejected_body_is_sealed_whole() -> None:
     """A body may hold a personal value: the body opens to every byte in quarantine, and in no other place."""
     body = b'\xff{"ip": "198.51.100.7"'
-    parsed = parse_message(message(body), EVERYTHING)
+    parsed = parse_message(LOGINS, message(body), EVERYTHING)
     assert isinstance(parsed.content, Rejection)
     made = seal_rejection(parsed, parsed.content, SEALER)
     assert (made.record_id, made.reason, made.path) == (parsed.record_id, Reason.NOT_UTF8, "$")
@@ -198,7 +202,7 @@ def test_a_rejected_body_is_sealed_whole() -> None:
 
 def test_no_printed_form_of_a_message_shows_its_body() -> None:
     """Messages and their parsed parts may reach logs and tracebacks."""
-    parsed: Parsed = parse_message(message(login_event()), EVERYTHING)
+    parsed: Parsed = parse_message(LOGINS, message(login_event()), EVERYTHING)
     for shown in (repr(parsed), repr(parsed.message), repr(parsed.content)):
         assert "198.51.100.7" not in shown
         assert "593-47-5928" not in shown

@@ -13,6 +13,7 @@ import pytest
 from tests.kit.bench import Bench
 from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.key_changes import CHANGES, retired
+from tests.kit.login_records import changed
 from tests.kit.new_keys import token_keys
 from tests.kit.rows import Writer, columns, writer
 from vault_etl.crypto.record_id import first_millisecond, record_id_of_message
@@ -60,7 +61,7 @@ def test_a_stored_record_is_left_as_it_was(bench: Bench) -> None:
     process = writer(bench)
     old, new, rejected = process.record(), process.record(), process.rejection()
     process.load(old, rejected)
-    again = dataclasses.replace(old, user_id="another user")
+    again = changed(old, user_id="another user")
     rejected_again = dataclasses.replace(rejected, path="$.other")
     assert process.load(again, new, rejected_again) == Loaded(
         frozenset({new.record_id}), frozenset()

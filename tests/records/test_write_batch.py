@@ -96,7 +96,7 @@ def test_a_pending_generation_fills_the_next_tokens(fake_vault: FakeVault) -> No
     writer.write(events(fake_vault, "a"))
     fake_vault.add_token_keys(2, KeyState.PENDING)
     writer.write(events(fake_vault, "b"))
-    by_user = {record.user_id: record for record in fake_vault.database.records.values()}
+    by_user = {record.subject: record for record in fake_vault.database.records.values()}
     assert (by_user["a"].next_tokens, by_user["a"].next_token_generation) == (None, None)
     assert by_user["b"].next_token_generation == 2
     assert set(by_user["b"].next_tokens or {}) == set(PERSONAL_FIELDS)
@@ -129,7 +129,7 @@ def test_the_new_generation_is_active_after_the_cut_over(fake_vault: FakeVault) 
         old = key.generation == 1
         fake_vault.database.set_state(key.key_id, KeyState.DECRYPT_ONLY if old else KeyState.ACTIVE)
     writer.write(events(fake_vault, "b"))
-    by_user = {record.user_id: record for record in fake_vault.database.records.values()}
+    by_user = {record.subject: record for record in fake_vault.database.records.values()}
     assert (by_user["b"].token_generation, by_user["b"].next_tokens) == (2, None)
     assert by_user["b"].tokens == by_user["a"].next_tokens
 
@@ -160,7 +160,7 @@ def test_exactly_the_refused_rows_are_quarantined(bad: list[bool]) -> None:
     vault.loader.refused_users = frozenset(user for user in users if user.startswith("bad"))
     outcomes = vault.writer().write(events(vault, *users)).outcomes
     assert outcomes == [Outcome.QUARANTINED if is_bad else Outcome.STORED for is_bad in bad]
-    stored = {record.user_id for record in vault.database.records.values()}
+    stored = {record.subject for record in vault.database.records.values()}
     assert stored == {user for user in users if user.startswith("good")}
     assert [r.reason for r in vault.database.quarantine.values()] == (
         [Reason.REFUSED_BY_DATABASE] * sum(bad)

@@ -22,11 +22,11 @@ NOT_CUT_OVER = {KeyState.ACTIVE: {1}, KeyState.PENDING: {2}}
 
 def other_than(vault: FakeVault, record_id: uuid.UUID) -> uuid.UUID:
     """A record with another address and another device."""
-    values = vault.database.records[record_id].user_id.split()
+    values = vault.database.records[record_id].subject.split()
     return next(
         r.record_id
         for r in vault.database.records.values()
-        if not set(r.user_id.split()) & set(values)
+        if not set(r.subject.split()) & set(values)
     )
 
 

@@ -14,6 +14,7 @@ from tests.kit.scratch import Scratch
 from tests.rotation.fence import LOCK_FENCE
 from tests.rotation.race import ROUNDS, TAKE_FENCE, WITNESS, Race
 from vault_etl.crypto.keys import DataKey
+from vault_etl.declaration.model import Declaration
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.platform.resources import blocks
 from vault_etl.records import postgres as postgres_records
@@ -35,7 +36,9 @@ Generations = tuple[int, int | None]
 
 Fence = Callable[[psycopg2.extensions.cursor, Sequence[DataKey], Generations | None], bool]
 
-Insert = Callable[[psycopg2.extensions.cursor, Sequence[SealedRecord]], frozenset[uuid.UUID]]
+Insert = Callable[
+    [psycopg2.extensions.cursor, Sequence[SealedRecord], Declaration], frozenset[uuid.UUID]
+]
 
 
 def no_fence(
@@ -56,10 +59,12 @@ def read_unlocked(
 
 
 def insert_then_lock(
-    cursor: psycopg2.extensions.cursor, records: Sequence[SealedRecord]
+    cursor: psycopg2.extensions.cursor,
+    records: Sequence[SealedRecord],
+    declaration: Declaration,
 ) -> frozenset[uuid.UUID]:
     """Take the fence after the INSERT."""
-    stored = insert_records(cursor, records)
+    stored = insert_records(cursor, records, declaration)
     time.sleep(NARROW_S)
     cursor.execute(LOCK_FENCE)
     return stored

@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import FIELDS, USER_LOGINS
 from tests.kit.vault import Vault
 from tests.rotation.events import RECORDS, load_file
@@ -68,7 +69,7 @@ def left_out(database: Database, after: uuid.UUID | None, limit: int) -> tuple[R
 
 def retried(database: Database, after: uuid.UUID | None, limit: int) -> tuple[Rows, bool | None]:
     """Read quarantine as a retry does, until no body is left."""
-    bodies = PostgresQuarantineMover(database).bodies(EVERY_BODY, after, limit)
+    bodies = PostgresQuarantineMover(database, DEFAULT).bodies(EVERY_BODY, after, limit)
     return [(body.record_id, len(body.ciphertext)) for body in bodies], None
 
 

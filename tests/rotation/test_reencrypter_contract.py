@@ -122,7 +122,7 @@ def of_another_field(process: Writer, field: FieldName) -> bytes:
 
 def a_token_key(process: Writer, field: FieldName) -> bytes:
     """A key of the same field, with another purpose."""
-    key = next((k for k in process.bench.keys.token_keys() if k.field is field), None)
+    key = next((k for k in process.bench.keys.token_keys() if k.field == field), None)
     return ciphertext(key.key_id if key else 9)
 
 

@@ -139,8 +139,8 @@ def test_a_value_that_was_erased_in_between_stays_erased(vault: FakeVault) -> No
 def test_a_row_that_changes_under_a_page_is_read_again(vault: FakeVault) -> None:
     """Another process seals the row twice under an old key, between the read and the swap, and then no more."""
     changing = vault.database.records[min(vault.database.records)]
-    place = login_place(IP, changing.record_id, changing.user_id)
-    value = Pii(b"198.51.100." + changing.user_id.removeprefix("user-").encode())
+    place = login_place(IP, changing.record_id, changing.subject)
+    value = Pii(b"198.51.100." + changing.subject.removeprefix("user-").encode())
     old_key = vault.leases().data_key(IP, 1)
     vault.keys.retire_data_keys(rotate_request(), [IP])
     calls: list[str] = []

@@ -176,7 +176,7 @@ def test_a_process_that_fails_frees_its_claims_at_once(vault: FakeVault) -> None
 def active_ids_of(vault: FakeVault, field: FieldName) -> set[int]:
     """The active keys of a field."""
     keys = vault.database.keys
-    return {i for i in active_ids(vault) if keys[i].field is field and not keys[i].generation}
+    return {i for i in active_ids(vault) if keys[i].field == field and not keys[i].generation}
 
 
 def _four_bytes(vault: FakeVault) -> set[bytes]:

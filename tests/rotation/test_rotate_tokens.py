@@ -53,7 +53,7 @@ def test_records_still_open_and_agree_with_their_tokens(vault: FakeVault) -> Non
     for record in vault.database.records.values():
         revealed = vault.reveal()(reveal_request(record.record_id)).fields
         values = [revealed[field] for field in PERSONAL_FIELDS]
-        assert [value.expose().decode() for value in values if value] == record.user_id.split()
+        assert [value.expose().decode() for value in values if value] == record.subject.split()
 
 
 def test_a_writer_in_each_phase_misses_no_duplicate(vault: FakeVault) -> None:

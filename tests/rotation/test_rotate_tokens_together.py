@@ -92,7 +92,7 @@ def test_ciphertexts_and_rows_may_change_during_a_rotation(order: list[int]) -> 
         assert isinstance(results[1], RotationReport)
         assert_cut_over_once(vault, results[:1])
         erased = [r for r in vault.database.records.values() if not r.ciphertexts]
-        assert {record.user_id for record in erased} == gone
+        assert {record.subject for record in erased} == gone
         for record in erased:
             assert not record.tokens
             assert not record.next_tokens

@@ -154,7 +154,7 @@ def test_a_row_of_each_unequal_pair_is_read_as_it_is_stored(bench: Bench, proces
     by_id = {row.record_id: row for row in rows}
     for row in found.unequal:
         stored = by_id[row.record_id]
-        assert (row.user_id, row.generation) == (stored.user_id, 1)
+        assert (row.user_id, row.generation) == (stored.subject, 1)
         assert (row.tokens, row.ciphertexts) == (dict(stored.tokens), dict(stored.ciphertexts))
         assert (row.next_tokens[DEVICE] == next_of(device)) is (row.record_id not in odd)
 
@@ -184,7 +184,7 @@ def test_a_sample_has_rows_with_both_tokens(bench: Bench, rows: list[SealedRecor
         stored = by_id[row.record_id]
         made = {f: next_of(token) for f, token in stored.tokens.items()}
         assert row == TokenRow(
-            row.record_id, stored.user_id, 1, dict(stored.tokens), dict(stored.ciphertexts), made
+            row.record_id, stored.subject, 1, dict(stored.tokens), dict(stored.ciphertexts), made
         )
 
 

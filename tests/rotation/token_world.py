@@ -57,7 +57,7 @@ class Watch:
             for record in self._vault.database.records.values():
                 if not record.ciphertexts:  # it was erased
                     continue
-                value = record.user_id.split()[PERSONAL_FIELDS.index(field)].encode()
+                value = record.subject.split()[PERSONAL_FIELDS.index(field)].encode()
                 holders.setdefault(value, set()).add(record.record_id)
                 if record.record_id not in self._left_out:
                     tokens.setdefault(value, set()).add(record.tokens.get(field))

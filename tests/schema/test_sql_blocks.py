@@ -13,7 +13,9 @@ import pytest
 
 import vault_etl
 from tests.kit.block_roles import RUN_BY
+from tests.kit.declarations import DEFAULT
 from tests.kit.scratch import Scratch
+from vault_etl.declaration.sql import sql_blocks
 from vault_etl.platform.postgres_copy import copy_binary
 from vault_etl.platform.resources import blocks
 
@@ -122,7 +124,7 @@ CASES = [
 def test_the_table_is_complete() -> None:
     """tests/kit/block_roles.py lists every file and every block in it, and nothing else."""
     files = [path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.sql")]
-    there = {name: set(blocks(name)) for name in files}
+    there = {name: set(sql_blocks(name, DEFAULT)) for name in files}
     assert {file: set(by_name) for file, by_name in RUN_BY.items()} == there
 
 
@@ -132,7 +134,9 @@ def test_every_block_is_used_and_every_use_exists(file: str) -> None:
     used = set()
     for path in PACKAGE.rglob("*.py"):
         code = path.read_text(encoding="utf-8")
-        for variable in re.findall(rf'(\w+): Final = blocks\("{re.escape(file)}"\)', code):
+        for variable in re.findall(
+            rf'(\w+)(?:: Final)? = (?:sql_)?blocks\("{re.escape(file)}"', code
+        ):
             for key in re.findall(rf'{variable}\[f?"([^"]+)"\]', code):
                 pattern = re.compile(re.sub(r"\{[^}]*\}", r"\\w+", key))
                 matching = {name for name in RUN_BY[file] if pattern.fullmatch(name)}
@@ -144,10 +148,12 @@ def test_every_block_is_used_and_every_use_exists(file: str) -> None:
 @pytest.mark.parametrize(("file", "name", "role"), CASES)
 def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role: str) -> None:
     """Queries are planned with the rights of the role checked, procedures are found, and the rest is run."""
-    sql = blocks(file)[name]
+    sql = sql_blocks(file, DEFAULT)[name]
     with shared.connect(role) as connection, connection.cursor() as cursor:
-        if name in {"copy_stage", "insert_records", "replace_user_logins", "fill"}:
+        if name in {"copy_stage", "replace_user_logins", "fill"}:
             cursor.execute(blocks(file)["make_stage"])
+        if file == "records/staging.sql" and name != "make_stage_user_logins":
+            cursor.execute(sql_blocks(file, DEFAULT)["make_stage_user_logins"])
         if (file, name) == ("rotation/retoken.sql", "store"):
             cursor.execute(blocks("rotation/tokens.sql")["make_stage"])
         if name == "make_table":
@@ -155,7 +161,7 @@ def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role
         after = 0 if file == "audit/audit.sql" or name == "about" else UUID
         month = dt.date(2026, 1, 1) if name == "ensure_month" else 1  # a day of it, or a number
         named = {**VALUES, "after": after, "month": month}
-        if name == "copy_stage":
+        if name.startswith("copy_stage"):
             cursor.copy_expert(sql, io.BytesIO(copy_binary([])))
         elif re.match(r"(--[^\n]*\n)*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", sql):
             positional = ("name", "checksum") if "(%s" in sql else None

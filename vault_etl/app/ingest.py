@@ -12,6 +12,8 @@ from vault_etl.app.keys import key_store, unwrapper
 from vault_etl.app.parts import Parts
 from vault_etl.app.records import batch_writer
 from vault_etl.base.errors import ConfigurationError
+from vault_etl.declaration.model import Declaration
+from vault_etl.event.known_names import KnownNames
 from vault_etl.ingest import dry_run
 from vault_etl.ingest.engine.engine import IngestEngine
 from vault_etl.ingest.engine.limits import Limits
@@ -21,7 +23,7 @@ from vault_etl.ingest.run import HEARTBEATS, Ingest, IngestOptions
 from vault_etl.ingest.sources.lines_file import LinesFile
 from vault_etl.ingest.sources.open_lines import LineOpener
 from vault_etl.ingest.sources.postgres import PostgresFileSources
-from vault_etl.ingest.sources.sqs import SqsQueue, dead_letter_queue_url
+from vault_etl.ingest.sources.sqs import SqsQueue, dead_letter_queue_url, queue_name
 from vault_etl.ingest.steps import Bounds, IngestSteps
 from vault_etl.ingest.worker_processes import WorkerProcesses
 from vault_etl.ingest.workers import Supervisor
@@ -56,9 +58,10 @@ class Source:
     """Quarantine events with unknown fields, even if the settings do not."""
 
 
-def records_of(source: Source) -> Iterator[list[tuple[int, bytes]]]:
-    """The numbered records of a file, in pieces. Needs no settings, no database and no AWS."""
-    return dry_run.records_of(source.file or "", keep_going=source.keep_going)
+def records_of(source: Source, declaration: Declaration) -> Iterator[list[tuple[int, bytes]]]:
+    """The numbered records of a file, in pieces. Needs no database and no AWS."""
+    events = KnownNames.of(declaration)
+    return dry_run.records_of(source.file or "", events, keep_going=source.keep_going)
 
 
 def ingest(parts: Parts, observer: IngestObserver, source: Source, bounds: Bounds) -> Ingest:
@@ -70,7 +73,8 @@ def ingest(parts: Parts, observer: IngestObserver, source: Source, bounds: Bound
     settings = parts.settings
     wait = settings.follow_wait if bounds.follow else settings.drain_wait
     queue = _source(parts, source, wait)
-    writer = batch_writer(parts, strict=source.strict)
+    name = None if source.file else queue_name(parts.settings.need_queue_url())
+    writer = batch_writer(parts, name, strict=source.strict)
     writer.prepare()  # missing keys and a KMS that cannot be trusted show before the first receive
     visibility = queue.visibility_timeout()
     if visibility < 1:
@@ -146,7 +150,12 @@ def line_opener(parts: Parts) -> LineOpener:
     """Build the reader of `ingest --file`, with its own connection: lines are read while batches are written."""
     sources = PostgresFileSources(parts.new_database())
     proven = ProvenUnwrapper(unwrapper(parts))
-    return LineOpener(parts.clock, sources, lambda: open_source_key(key_store(parts), proven))
+    return LineOpener(
+        parts.clock,
+        sources,
+        lambda: open_source_key(key_store(parts), proven),
+        KnownNames.of(parts.declaration),
+    )
 
 
 def _source(parts: Parts, source: Source, wait: int) -> SqsQueue | LinesFile:

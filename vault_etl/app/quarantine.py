@@ -9,6 +9,7 @@ from vault_etl.app.keys import leases, ring, value_keys
 from vault_etl.app.parts import Parts
 from vault_etl.app.records import months
 from vault_etl.audit.postgres_checkpoints import PostgresCheckpoints
+from vault_etl.event.events import EventParser
 from vault_etl.platform.clock import Progress
 from vault_etl.quarantine.discard import DiscardQuarantine
 from vault_etl.quarantine.postgres import (
@@ -42,14 +43,15 @@ def retry(parts: Parts, progress: Progress, request_id: uuid.UUID) -> Quarantine
     keys = ring(parts, request_id)
     return QuarantineRetry(
         audit=audit_log(parts, request_id),
-        mover=PostgresQuarantineMover(parts.database),
-        partitions=PostgresRecordLoader(parts.database),
+        mover=PostgresQuarantineMover(parts.database, parts.declaration),
+        partitions=PostgresRecordLoader(parts.database, parts.declaration),
         ring=keys,
         value_keys=value_keys(parts, keys, request_id),
         leases=leases(parts),
         clock=parts.clock,
         progress=progress,
         months=months(parts),
+        parser=EventParser(parts.declaration),
     )
 
 

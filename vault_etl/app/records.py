@@ -10,19 +10,24 @@ from vault_etl.app.parts import Parts
 from vault_etl.audit.postgres_checkpoints import PostgresCheckpoints
 from vault_etl.erase.erase import Erase
 from vault_etl.erase.postgres import PostgresEraser
+from vault_etl.event.events import EventParser
 from vault_etl.records.postgres import PostgresMonths, PostgresRecordLoader
 from vault_etl.records.unattached_months import Months
 from vault_etl.records.write_batch import BatchWriter
 
 
-def batch_writer(parts: Parts, *, strict: bool = False) -> BatchWriter:
-    """Build the writer of batches of messages, from a queue, a file or Lambda. It keeps keys for one lease."""
+def batch_writer(parts: Parts, queue: str | None = None, *, strict: bool = False) -> BatchWriter:
+    """Build the writer of batches of messages, from the queue of this name, or from a file.
+
+    It keeps keys for one lease.
+    """
     settings = parts.settings
     return BatchWriter(
-        PostgresRecordLoader(parts.database),
+        PostgresRecordLoader(parts.database, parts.declaration),
         ring(parts, max_seconds=settings.lease_hours * 3600),
         leases(parts),
         parts.clock,
+        EventParser(parts.declaration, queue),
         strict=strict or settings.strict,
     )
 

@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from vault_etl.app import ingest
+from vault_etl.app.declaration import declaration_in_force
 from vault_etl.app.ingest import Source, records_of
 from vault_etl.app.parts import Parts
 from vault_etl.base import logs
@@ -26,6 +27,7 @@ from vault_etl.cli.ui.output import (
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.signals import Lifeline, StopOnSignal
 from vault_etl.crypto.record_id import FIRST_DAY
+from vault_etl.event.events import EventParser
 from vault_etl.ingest.dry_run import Judgement
 from vault_etl.ingest.observer import IngestObserver, WorkersObserver, all_observers, observers
 from vault_etl.ingest.readiness import Readiness
@@ -206,10 +208,11 @@ def _dry_run(source: Source, output: OutputFormat | None, *, quiet: bool, verbos
     """Print the number of events in a file, and of the other records by reason. Raises the errors of a load."""
     _, settings = start(quiet=quiet, verbose=verbose)
     strict = source.strict or settings.strict
-    judgement = Judgement()
+    declaration = declaration_in_force(settings.schema_file)
+    judgement = Judgement(EventParser(declaration))
     records = 0
     with progress("dry run", total=None, quiet=quiet) as bar:
-        for piece in records_of(source):
+        for piece in records_of(source, declaration):
             judgement.add(piece, source.sent, strict=strict)
             records += len(piece)
             bar.advance(len(piece))

@@ -37,6 +37,8 @@ from vault_etl.platform.aws import AwsClients
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
 
+    from vault_etl.event.known_names import KnownNames
+
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -236,7 +238,9 @@ def _read_bodies(file: Path) -> list[str]:
         content = sys.stdin.buffer.read() if is_stream else file.read_bytes()
     except OSError as error:
         raise NotFoundError(f"{file} cannot be read: {error.strerror}") from None
-    splitter = ContentSplitter("standard input" if is_stream else str(file), keep_going=True)
+    splitter = ContentSplitter(
+        "standard input" if is_stream else str(file), _known_names(), keep_going=True
+    )
     bodies = []
     for number, record in splitter.feed(content) + splitter.finish():
         try:
@@ -245,6 +249,14 @@ def _read_bodies(file: Path) -> list[str]:
             message = f"record {number} is not UTF-8: a queue carries only text"
             raise DataError(message) from None
     return bodies
+
+
+def _known_names() -> KnownNames:
+    from vault_etl.app.declaration import declaration_in_force
+    from vault_etl.event.known_names import KnownNames
+
+    loaded, _ = settings.load(os.environ)
+    return KnownNames.of(declaration_in_force(loaded.schema_file))
 
 
 def _queue(stack: EmbeddedStack, count: int, *, quiet: bool) -> tuple[SQSClient, str]:

@@ -36,7 +36,8 @@ class PersonalValue:
     Associated data binds `name`; tokens and keys are those of `field`.
     """
 
-    name: str
+    name: FieldName
+    """The name in the event. A value of that name is of the field of that name, unless another one is declared."""
     field: VaultField
     path: JsonPath
     token: str

@@ -48,6 +48,7 @@ OWN_TABLES: Final = frozenset(
         "key_changes",
         "key_fence",
         "key_rotations",
+        "migrations",
         "quarantine",
         "reveal_policies",
         "rotation_ranges",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Final, TypeVar
 
-from vault_etl.crypto.fields import EventName
+from vault_etl.crypto.fields import EventName, FieldName
 from vault_etl.declaration.faults import TableReader
 from vault_etl.declaration.json_path import JsonPath
 from vault_etl.declaration.model import (
@@ -94,7 +94,7 @@ class EventReader:
             return None
         derived = tuple(_derived(table, field, forms))
         return PersonalValue(
-            name, field, path, token or f"masked_{name}", required, derived, retired
+            FieldName(name), field, path, token or f"masked_{name}", required, derived, retired
         )
 
 

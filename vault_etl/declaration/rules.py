@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from vault_etl.crypto.fields import FieldName
 from vault_etl.declaration.faults import Faults
 from vault_etl.declaration.key_lines import KeyPath
 from vault_etl.declaration.model import (
@@ -138,8 +139,8 @@ def _names(declaration: Declaration, faults: Faults) -> None:
     }
     for event in declaration.events:
         for column in event.plain:
-            if column.name in personal:
-                hint = f"{personal[column.name]} declares it personal: choose another name"
+            if (declared := personal.get(FieldName(column.name))) is not None:
+                hint = f"{declared} declares it personal: choose another name"
                 what = f"{column.name} is personal, and plain too"
                 faults.add(_of_value(event, column), what, hint)
 

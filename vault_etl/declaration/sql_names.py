@@ -131,6 +131,23 @@ class SqlColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class SqlStaged:
+    """A column of a temporary table for new rows: its type there, and its value in a new row."""
+
+    name: SqlName
+    type: str
+    value: str
+
+    @classmethod
+    def of(cls, name: SqlName, type_: str) -> SqlStaged:
+        """Return the column. Numbers are staged as the text of their spelling. No value is compressed there."""
+        if type_ in {"bigint", "numeric"}:
+            return cls(name, "text STORAGE PLAIN", f"{name}::{type_}")
+        plain = " STORAGE PLAIN" if type_ in {"text", "bytea"} else ""
+        return cls(name, type_ + plain, str(name))
+
+
+@dataclass(frozen=True, slots=True)
 class SqlEvent:
     """An event: its table, and the names that follow from it."""
 
@@ -194,6 +211,17 @@ class SqlEvent:
             *(SqlName("token_generation"), SqlName("next_token_generation")),
             *self.optional_plain,
         )
+
+    @property
+    def staged(self) -> tuple[SqlStaged, ...]:
+        """The columns of a temporary table for new rows, in the order of the table."""
+        types = {name.raw: column.type for column in self.plain for name in _columns(column)}
+        types |= {c.moment.raw: "timestamptz" for c in self.plain if c.moment is not None}
+        types |= dict.fromkeys([name.raw for name in self.tokens + self.next_tokens], "uuid")
+        types |= dict.fromkeys([name.raw for name in self.ciphertexts], "bytea")
+        types |= {"record_id": "uuid"}
+        types |= dict.fromkeys(["token_generation", "next_token_generation"], "smallint")
+        return tuple(SqlStaged.of(name, types[name.raw]) for name in self.columns)
 
 
 def _columns(column: SqlColumn) -> tuple[SqlName, ...]:

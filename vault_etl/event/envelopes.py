@@ -16,6 +16,19 @@ from vault_etl.event.rejection import Reason, RejectedError
 Inner = str | Mapping[str, object] | list[object]
 """The content of an envelope: the text of JSON, or a value that was parsed with the envelope."""
 
+NAMES: Final = frozenset(
+    {
+        *("Type", "TopicArn", "Message", "Token"),
+        *("id", "source", "detail-type", "detail"),
+        *("specversion", "type", "data", "data_base64"),
+        *("Records", "eventSource", "EventSource", "messageId", "body", "Sns", "kinesis", "s3"),
+        *("s3BucketName", "s3Key"),
+        *("requestId", "timestamp", "records", "invocationId", "deliveryStreamArn"),
+        *("Service", "Event"),
+    }
+)
+"""The names that the envelopes below are known by. An event may have values under these names too."""
+
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _STANDARD: Final = str.maketrans("-_", "+/")
 _WHITE_SPACE: Final = " \t\r\n"

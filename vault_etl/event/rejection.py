@@ -1,6 +1,6 @@
 """Reasons why a message cannot be a record, and the place of the fault in the message.
 
-`event.events` and `event.json_body` decide most of them, `records.messages` those of the month, and
+The parser (`event/`) decides most of them, `records.messages` those of the month, and
 `records.write_batch` the rows that the database refuses.
 """
 
@@ -22,6 +22,7 @@ class Reason(StrEnum):
     ENVELOPE_S3_EVENT = "envelope_s3_event"
     ENVELOPE_S3_POINTER = "envelope_s3_pointer"
     ENVELOPE_SNS_CONTROL = "envelope_sns_control"
+    NO_EVENT = "no_event"
     FIELD_TWICE = "field_twice"
     FIELD_MISSING = "field_missing"
     FIELD_NULL = "field_null"
@@ -30,6 +31,8 @@ class Reason(StrEnum):
     FIELD_TOO_LONG = "field_too_long"
     FIELD_NOT_STORABLE = "field_not_storable"
     NOT_AN_ADDRESS = "not_an_address"
+    NOT_A_NUMBER = "not_a_number"
+    NOT_A_BOOLEAN = "not_a_boolean"
     NOT_A_DATE = "not_a_date"
     TIME_WITHOUT_ZONE = "time_without_zone"
     UNKNOWN_FIELD = "unknown_field"
@@ -40,7 +43,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """The reason why a body is not a login event, and a JSONPath such as `$.ip`, never the value."""
+    """The reason why a body is not an event, and a JSONPath such as `$.ip`, never the value."""
 
     reason: Reason
     path: str = "$"
@@ -49,6 +52,6 @@ class Rejection:
 class RejectedError(Exception):
     """Carry a rejection out of nested calls of the parser."""
 
-    def __init__(self, reason: Reason, field: str | None = None) -> None:
+    def __init__(self, reason: Reason, path: str = "$") -> None:
         super().__init__(reason)
-        self.rejection = Rejection(reason, f"$.{field}" if field else "$")
+        self.rejection = Rejection(reason, path)

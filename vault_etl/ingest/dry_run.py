@@ -11,8 +11,10 @@ from typing import Final
 
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.record_id import first_millisecond
-from vault_etl.event.events import LoginEvent
+from vault_etl.event.events import EventParser
 from vault_etl.event.extra_fields import ExtraFields
+from vault_etl.event.known_names import KnownNames
+from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.ingest.sources.content import STANDARD_INPUT, FileContent, LineContent, StreamContent
 from vault_etl.ingest.sources.content_splitter import ContentSplitter
 from vault_etl.records.messages import Line, Message, RecordRange, parse_message
@@ -39,6 +41,7 @@ class Rejected:
 class Judgement:
     """The result of `ingest` for these lines, except for what only the database knows."""
 
+    parser: EventParser
     events: int = 0
     extra_fields: ExtraFields = field(default_factory=ExtraFields)
     """Unknown fields that would be dropped."""
@@ -58,8 +61,8 @@ class Judgement:
         for number, line in lines:
             handle = str(number)
             message = Message(handle, handle, Pii(line), sent_ms, line=Line(_NO_SOURCE, number))
-            content = parse_message(message, _EVERY_MONTH, strict=strict).content
-            if isinstance(content, LoginEvent):
+            content = parse_message(self.parser, message, _EVERY_MONTH, strict=strict).content
+            if isinstance(content, ParsedEvent):
                 self.events += 1
                 if content.extra_fields:
                     self.extra_fields.add(content.extra_fields)
@@ -78,12 +81,14 @@ class Judgement:
         ]
 
 
-def records_of(name: str, *, keep_going: bool) -> Iterator[list[tuple[int, bytes]]]:
+def records_of(
+    name: str, events: KnownNames, *, keep_going: bool
+) -> Iterator[list[tuple[int, bytes]]]:
     """The records of a file or of standard input, piece by piece, each with its number. Raises as `open`."""
     content: LineContent = (
         StreamContent(0, "standard input") if name == STANDARD_INPUT else FileContent(name)
     )
-    splitter = ContentSplitter(content.name, keep_going=keep_going)
+    splitter = ContentSplitter(content.name, events, keep_going=keep_going)
     with closing(content):
         while (chunk := content.read(_WAIT_S)) != b"":
             yield splitter.feed(chunk) if chunk else []

@@ -19,8 +19,9 @@ _MICROSECOND: Final = dt.timedelta(microseconds=1)
 def copy_binary(rows: Iterable[Sequence[object]]) -> bytes:
     """Encode the rows, with header and trailer.
 
-    uuid.UUID becomes uuid, str text, bytes bytea, int smallint, date date, datetime timestamptz, None NULL.
-    Raises TypeError for any other type, such as `Pii`, and for a datetime without a zone.
+    uuid.UUID becomes uuid, str text, bytes bytea, int smallint, bool boolean, date date,
+    datetime timestamptz, None NULL. Raises TypeError for any other type, such as `Pii`, and for a datetime without
+    a zone.
     """
     out = bytearray(HEADER)
     for row in rows:
@@ -48,6 +49,7 @@ _ENCODERS: Final[Mapping[type, Callable[[Any], bytes]]] = {
     str: str.encode,
     bytes: bytes,
     int: struct.Struct(">h").pack,
+    bool: lambda value: b"\x01" if value else b"\x00",
     dt.date: lambda value: struct.pack(">i", value.toordinal() - _EPOCH),
     dt.datetime: lambda value: struct.pack(">q", (value - _FIRST_MOMENT) // _MICROSECOND),
 }

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import AuditRequest
+from vault_etl.declaration.model import Declaration
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_statement_errors import LockTimeoutError, ValueRefusedError
 from vault_etl.platform.postgres_stream import page, stream
@@ -99,8 +100,9 @@ class PostgresQuarantineReader(QuarantineReader):
 class PostgresQuarantineMover(QuarantineMover):
     """Reads and moves bodies, for the role re-encrypt."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, declaration: Declaration) -> None:
         self._database = database
+        self._declaration = declaration
 
     @override
     def bodies(
@@ -137,9 +139,8 @@ class PostgresQuarantineMover(QuarantineMover):
                     },
                 )
                 unchanged = frozenset(record_id for (record_id,) in cursor.fetchall())
-                insert_records(
-                    cursor, [r.record for r in restored if r.record.record_id in unchanged]
-                )
+                records = [r.record for r in restored if r.record.record_id in unchanged]
+                insert_records(cursor, records, self._declaration)
                 cursor.execute(_SQL["delete_rows"], {"record_ids": list(unchanged)})
                 return Moved(unchanged)
         except ValueRefusedError as error:

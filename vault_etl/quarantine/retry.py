@@ -13,15 +13,17 @@ from vault_etl.audit.log import AuditLog, audited
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IntegrityError
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
-from vault_etl.crypto.fields import PERSONAL_FIELDS, QUARANTINE, KeyPurpose
+from vault_etl.crypto.fields import QUARANTINE, KeyPurpose
 from vault_etl.crypto.sealing import Sealer
-from vault_etl.event.events import LoginEvent
+from vault_etl.event.events import EventParser
 from vault_etl.event.extra_fields import ExtraFields
+from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.keys.make import DataKeyLeases
 from vault_etl.keys.ring import KeyRing
 from vault_etl.keys.value_keys import KeyAtFault, ValueKeys
 from vault_etl.platform.clock import Clock, Progress
 from vault_etl.quarantine.read import EVERY_BODY, QuarantinedBody, RetryFilter
+from vault_etl.records import messages
 from vault_etl.records.fenced_writes import (
     FenceTries,
     KeysChanged,
@@ -29,7 +31,7 @@ from vault_etl.records.fenced_writes import (
     WriteKeys,
     by_halves,
 )
-from vault_etl.records.messages import Parsed, RecordRange, SealedRecord, parse_again, seal_event
+from vault_etl.records.messages import Parsed, RecordRange, SealedRecord
 from vault_etl.records.months import is_undated, month_to_make
 from vault_etl.records.unattached_months import Months, UnattachedMonth
 
@@ -104,11 +106,11 @@ class RetryReport:
 
 @dataclass(frozen=True, slots=True)
 class _Passed:
-    """A body that is a login event by the current rules."""
+    """A body that is a event by the current rules."""
 
     body: QuarantinedBody
     parsed: Parsed
-    event: LoginEvent
+    event: ParsedEvent
 
 
 class QuarantineRetry:
@@ -126,8 +128,10 @@ class QuarantineRetry:
         clock: Clock,
         progress: Progress,
         months: Months,
+        parser: EventParser,
     ) -> None:
         self._audit = audit
+        self._parser = parser
         self._mover = mover
         self._months = months
         self._partitions = partitions
@@ -197,7 +201,7 @@ class QuarantineRetry:
     def _events(
         self, opener: Opener, bodies: Sequence[QuarantinedBody], not_opened: list[uuid.UUID]
     ) -> list[_Passed]:
-        """Open these bodies, and return those that are login events by the current rules."""
+        """Open these bodies, and return those that are events by the current rules."""
         events = []
         for body in bodies:
             try:
@@ -207,31 +211,21 @@ class QuarantineRetry:
                     raise IntegrityError  # noqa: TRY301
                 place = ValuePlace.in_quarantine(body.record_id)
                 opened = opener.open(body.ciphertext, place, key)
-                parsed = parse_again(
-                    body.record_id,
-                    opened,
-                    of_line=body.source_id is not None,
-                    strict=self._strict,
+                of_line, strict = body.source_id is not None, self._strict
+                parsed = messages.parse_again(
+                    self._parser, body.record_id, opened, of_line=of_line, strict=strict
                 )
             except IntegrityError:
                 not_opened.append(body.record_id)
                 continue
-            if isinstance(parsed.content, LoginEvent):
+            if isinstance(parsed.content, ParsedEvent):
                 events.append(_Passed(body, parsed, parsed.content))
         return events
 
     def _count(self, events: list[_Passed]) -> int:
         now = self._clock.now()
-        return self._counted(
-            [
-                p
-                for p in events
-                if not self._note_unattached(p.body.record_id)
-                and (
-                    is_undated(p.body.record_id) or month_to_make(p.body.record_id, now) is not None
-                )
-            ]
-        )
+        free = [p for p in events if not self._note_unattached(p.body.record_id)]
+        return self._counted([p for p in free if _may_have_month(p.body.record_id, now)])
 
     def _note_unattached(self, record_id: uuid.UUID) -> bool:
         """Tell whether the month is unattached, and add it to the report then."""
@@ -286,13 +280,20 @@ class QuarantineRetry:
         return events, result
 
     def _seal_and_move(self, events: Sequence[_Passed]) -> Moved | KeysChanged | RowsRefused:
-        keys = tuple(self._leases.data_key(field, len(events)) for field in PERSONAL_FIELDS)
+        seals = messages.seals_of(passed.event for passed in events)
+        keys = tuple(self._leases.data_key(field, count) for field, count in seals.items())
         sealer = Sealer(keys)
         active, pending = self._ring.tokenizers()
         return self._mover.move(
             [
-                RestoredMessage(p.body, seal_event(p.parsed, p.event, sealer, active, pending))
+                RestoredMessage(
+                    p.body, messages.seal_event(p.parsed, p.event, sealer, active, pending)
+                )
                 for p in events
             ],
             WriteKeys((active.generation, pending.generation if pending else None), keys),
         )
+
+
+def _may_have_month(record_id: uuid.UUID, now: dt.datetime) -> bool:
+    return is_undated(record_id) or month_to_make(record_id, now) is not None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import collections
 import datetime as dt
 import uuid
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import ValuePlace
-from vault_etl.crypto.fields import DEVICE_ID, IP, PERSONAL_FIELDS, USER_LOGINS, FieldName
+from vault_etl.crypto.fields import EventName, FieldName
 from vault_etl.crypto.record_id import (
     FIRST_DAY,
     MAX_MILLISECONDS,
@@ -20,7 +22,8 @@ from vault_etl.crypto.record_id import (
 )
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.tokens import Tokenizer
-from vault_etl.event.events import LoginEvent, parse_event, without_extra_fields
+from vault_etl.event.events import EventParser, without_extra_fields
+from vault_etl.event.parsed_event import ParsedEvent, PlainValue
 from vault_etl.event.rejection import Reason, Rejection
 
 
@@ -76,25 +79,27 @@ class Parsed:
 
     record_id: uuid.UUID
     message: Message
-    content: LoginEvent | Rejection
+    content: ParsedEvent | Rejection
 
 
 @dataclass(frozen=True, slots=True)
 class SealedRecord:
-    """A row of `user_logins`, without personal plaintext."""
+    """A row of the table of an event, without personal plaintext.
 
+    Tokens and ciphertexts are by the names of the values in the event. An optional value that the message does not
+    have is in none of them.
+    """
+
+    event: EventName
     record_id: uuid.UUID
-    user_id: str
-    device_type: str
+    subject: str
     tokens: dict[FieldName, uuid.UUID]
     next_tokens: dict[FieldName, uuid.UUID] | None
     ciphertexts: dict[FieldName, bytes]
     token_generation: int
     next_token_generation: int | None
-    locale: str | None
-    app_version: str | None
-    create_date: dt.date
-    event_time: dt.datetime | None
+    plain: Mapping[str, PlainValue]
+    """The plain values by their columns, subject and day too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,7 @@ class SealedRejection:
 
 
 def parse_message(
-    message: Message, ranges: tuple[RecordRange, ...], *, strict: bool = False
+    parser: EventParser, message: Message, ranges: tuple[RecordRange, ...], *, strict: bool = False
 ) -> Parsed:
     """Parse a message. A message without a partition is rejected before any SQL sees it.
 
@@ -119,25 +124,25 @@ def parse_message(
     `strict` rejects too, so that a load that is not strict finds the line under the same id. Raises ValueError if
     `sent_ms` does not fit a record id; no queue sends such a time.
     """
-    content = parse_event(message.body.expose())
+    content = parser.parse(message.body.expose())
     named_day = _day_of_line(message, content)
     record_id = _record_id(message, named_day)
     in_range = named_day is None or named_day >= FIRST_DAY
     if strict:
         content = without_extra_fields(content)
-    if isinstance(content, LoginEvent) and not (
+    if isinstance(content, ParsedEvent) and not (
         in_range and any(r.first <= record_id < r.end and not r.closed for r in ranges)
     ):
         is_closed = in_range and any(r.first <= record_id < r.end for r in ranges)
         reason = Reason.MONTH_CLOSED if is_closed else Reason.SENT_OUT_OF_RANGE
-        content = Rejection(reason, "$" if named_day is None else "$.create_date")
+        content = Rejection(reason, "$" if named_day is None else str(content.event.day.path))
     return Parsed(record_id, message, content)
 
 
-def _day_of_line(message: Message, content: LoginEvent | Rejection) -> dt.date | None:
+def _day_of_line(message: Message, content: ParsedEvent | Rejection) -> dt.date | None:
     """The day that the event of a line names. The day in a message of a queue is not its time of sending."""
     is_line = message.line is not None
-    return content.create_date if is_line and isinstance(content, LoginEvent) else None
+    return content.day if is_line and isinstance(content, ParsedEvent) else None
 
 
 def _record_id(message: Message, named_day: dt.date | None) -> uuid.UUID:
@@ -152,33 +157,43 @@ def _record_id(message: Message, named_day: dt.date | None) -> uuid.UUID:
 
 def seal_event(
     parsed: Parsed,
-    event: LoginEvent,
+    event: ParsedEvent,
     sealer: Sealer,
     tokenizer: Tokenizer,
     next_tokenizer: Tokenizer | None,
 ) -> SealedRecord:
-    """Seal an event into a row: two tokens, two next tokens while a generation is pending, and two ciphertexts."""
-    values = {IP: event.ip, DEVICE_ID: event.device_id}
+    """Seal an event into a row.
+
+    Each personal value gets a token, a next token while a generation is pending, and a ciphertext.
+    """
+    declared, values = event.event, event.personal
+    fields = {value.name: value.field.name for value in declared.personal if value.name in values}
+    day = event.day or _day_sent(parsed.message.sent_ms)
     return SealedRecord(
+        event=declared.name,
         record_id=parsed.record_id,
-        user_id=event.user_id,
-        device_type=event.device_type,
-        tokens=_tokens(tokenizer, values),
-        next_tokens=_tokens(next_tokenizer, values) if next_tokenizer else None,
+        subject=event.subject,
+        tokens=_tokens(tokenizer, fields, values),
+        next_tokens=_tokens(next_tokenizer, fields, values) if next_tokenizer else None,
         ciphertexts={
-            field: sealer.seal(
-                values[field],
-                ValuePlace(USER_LOGINS, field, field, parsed.record_id, event.user_id),
+            name: sealer.seal(
+                values[name],
+                ValuePlace(declared.name, name, field, parsed.record_id, event.subject),
             )
-            for field in PERSONAL_FIELDS
+            for name, field in fields.items()
         },
         token_generation=tokenizer.generation,
         next_token_generation=next_tokenizer.generation if next_tokenizer else None,
-        locale=event.locale,
-        app_version=event.app_version,
-        create_date=event.create_date or _day_sent(parsed.message.sent_ms),
-        event_time=event.event_time,
+        plain={**event.plain, declared.day.name: day},
     )
+
+
+def seals_of(events: Iterable[ParsedEvent]) -> Mapping[FieldName, int]:
+    """Count the values of these events by their fields, in the order of the declaration."""
+    counts: collections.Counter[FieldName] = collections.Counter()
+    for event in events:
+        counts.update(v.field.name for v in event.event.personal if v.name in event.personal)
+    return counts
 
 
 def seal_rejection(parsed: Parsed, rejection: Rejection, sealer: Sealer) -> SealedRejection:
@@ -195,15 +210,19 @@ def seal_rejection(parsed: Parsed, rejection: Rejection, sealer: Sealer) -> Seal
     )
 
 
-def _tokens(tokenizer: Tokenizer, values: dict[FieldName, Pii]) -> dict[FieldName, uuid.UUID]:
-    return {field: tokenizer.token(field, value) for field, value in values.items()}
+def _tokens(
+    tokenizer: Tokenizer, fields: Mapping[FieldName, FieldName], values: Mapping[FieldName, Pii]
+) -> dict[FieldName, uuid.UUID]:
+    return {name: tokenizer.token(field, values[name]) for name, field in fields.items()}
 
 
 def _day_sent(sent_ms: int) -> dt.date:
     return dt.datetime.fromtimestamp(sent_ms / 1000, dt.UTC).date()
 
 
-def parse_again(record_id: uuid.UUID, body: Pii, *, of_line: bool, strict: bool = False) -> Parsed:
+def parse_again(
+    parser: EventParser, record_id: uuid.UUID, body: Pii, *, of_line: bool, strict: bool = False
+) -> Parsed:
     """Parse a quarantined body by today's rules, as `parse_message` would. The record id stays, with its time.
 
     The ids that the queue gave the message are not stored, and are empty here. A line of a file that
@@ -212,13 +231,13 @@ def parse_again(record_id: uuid.UUID, body: Pii, *, of_line: bool, strict: bool 
     message = Message(
         message_id="", receipt_handle="", body=body, sent_ms=milliseconds_of(record_id)
     )
-    content = parse_event(body.expose())
+    content = parser.parse(body.expose())
     if strict:
         content = without_extra_fields(content)
-    if of_line and isinstance(content, LoginEvent) and _is_early(content):
-        content = Rejection(Reason.SENT_OUT_OF_RANGE, "$.create_date")
+    if of_line and isinstance(content, ParsedEvent) and _is_early(content):
+        content = Rejection(Reason.SENT_OUT_OF_RANGE, str(content.event.day.path))
     return Parsed(record_id, message, content)
 
 
-def _is_early(event: LoginEvent) -> bool:
-    return event.create_date is not None and event.create_date < FIRST_DAY
+def _is_early(event: ParsedEvent) -> bool:
+    return event.day is not None and event.day < FIRST_DAY

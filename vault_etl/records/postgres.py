@@ -6,7 +6,7 @@ import contextlib
 import datetime as dt
 import io
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import psycopg2.extensions
@@ -14,8 +14,10 @@ import stamina
 from typing_extensions import override
 
 from vault_etl.base.errors import UnavailableError, of_service
-from vault_etl.crypto.fields import DEVICE_ID, IP
 from vault_etl.crypto.keys import DataKey
+from vault_etl.declaration.model import Declaration, DeclaredEvent
+from vault_etl.declaration.sql import sql_blocks
+from vault_etl.declaration.sql_names import SqlEvent
 from vault_etl.event.rejection import Reason
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, SERVICE, Database
 from vault_etl.platform.postgres_copy import copy_binary
@@ -49,8 +51,9 @@ _PARTITION_TRIES: Final = 5
 class PostgresRecordLoader(RecordLoader):
     """`RecordLoader` on Postgres, for the role ingest."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, declaration: Declaration) -> None:
         self._database = database
+        self._declaration = declaration
 
     @override
     def prepare_partitions(self, months: Iterable[dt.date] = ()) -> tuple[RecordRange, ...]:
@@ -83,7 +86,7 @@ class PostgresRecordLoader(RecordLoader):
                 if not fence_holds(cursor, keys.data_keys, keys.generations):
                     return KeysChanged()
                 loaded = Loaded(
-                    record_ids=insert_records(cursor, records),
+                    record_ids=insert_records(cursor, records, self._declaration),
                     rejection_ids=_insert_rejections(cursor, _not_stored(cursor, rejections)),
                 )
                 _count(cursor, [*records, *rejections])
@@ -132,15 +135,20 @@ def fence_holds(
 
 
 def insert_records(
-    cursor: psycopg2.extensions.cursor, records: Sequence[SealedRecord]
+    cursor: psycopg2.extensions.cursor, records: Sequence[SealedRecord], declaration: Declaration
 ) -> frozenset[uuid.UUID]:
     """Stage the rows and store the new ones, behind a fence that holds; return the ids of the new rows."""
-    if not records:
-        return frozenset()
-    cursor.execute(_SQL["make_stage"])
-    cursor.copy_expert(_SQL["copy_stage"], io.BytesIO(copy_binary(map(_row, records))))
-    cursor.execute(_SQL["insert_records"])
-    return frozenset(record_id for (record_id,) in cursor.fetchall())
+    sql = sql_blocks("records/staging.sql", declaration)
+    stored = set[uuid.UUID]()
+    for event in declaration.events:
+        rows = [record for record in records if record.event == event.name]
+        if rows:
+            cursor.execute(sql[f"make_stage_{event.name}"])
+            copied = copy_binary(map(row_maker(event), rows))
+            cursor.copy_expert(sql[f"copy_stage_{event.name}"], io.BytesIO(copied))
+            cursor.execute(sql[f"insert_{event.name}"])
+            stored.update(record_id for (record_id,) in cursor.fetchall())
+    return frozenset(stored)
 
 
 def _not_stored(
@@ -185,26 +193,27 @@ def _count(
     )
 
 
-def _row(record: SealedRecord) -> tuple[object, ...]:
-    """The values of a staged row, in the order of the columns of `copy_stage`."""
-    next_tokens = record.next_tokens or {}
-    return (
-        record.record_id,
-        record.user_id,
-        record.device_type,
-        record.tokens[IP],
-        record.tokens[DEVICE_ID],
-        next_tokens.get(IP),
-        next_tokens.get(DEVICE_ID),
-        record.ciphertexts[IP],
-        record.ciphertexts[DEVICE_ID],
-        record.token_generation,
-        record.next_token_generation,
-        record.locale,
-        record.app_version,
-        record.create_date,
-        record.event_time,
-    )
+def row_maker(event: DeclaredEvent) -> Callable[[SealedRecord], tuple[object, ...]]:
+    """Return what makes a staged row of an event: its values in the order of the columns of its table."""
+    names = SqlEvent.of(event)
+    required = [name.raw for name in names.required_plain]
+    optional = [name.raw for name in names.optional_plain]
+    values = [value.name for value in event.personal]
+
+    def row(record: SealedRecord) -> tuple[object, ...]:
+        plain, next_tokens = record.plain, record.next_tokens or {}
+        return (
+            record.record_id,
+            *(plain.get(column) for column in required),
+            *(record.tokens.get(name) for name in values),
+            *(next_tokens.get(name) for name in values),
+            *(record.ciphertexts.get(name) for name in values),
+            record.token_generation,
+            record.next_token_generation,
+            *(plain.get(column) for column in optional),
+        )
+
+    return row
 
 
 _MONTHS: Final = blocks("records/months.sql")

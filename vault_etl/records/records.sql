@@ -16,47 +16,6 @@ SELECT
     (SELECT set_config('synchronous_commit', 'on', true)
         WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')) AS raised
 
--- name: make_stage
-CREATE TEMP TABLE IF NOT EXISTS stage_records (
-    record_id uuid,
-    user_id text STORAGE PLAIN,
-    device_type text STORAGE PLAIN,
-    masked_ip uuid,
-    masked_device_id uuid,
-    next_masked_ip uuid,
-    next_masked_device_id uuid,
-    ip_ciphertext bytea STORAGE PLAIN,
-    device_id_ciphertext bytea STORAGE PLAIN,
-    token_generation smallint,
-    next_token_generation smallint,
-    locale text STORAGE PLAIN,
-    app_version text STORAGE PLAIN,
-    create_date date,
-    event_time timestamptz
-) ON COMMIT DELETE ROWS
-
--- name: copy_stage
-COPY pg_temp.stage_records (
-    record_id, user_id, device_type, masked_ip, masked_device_id, next_masked_ip, next_masked_device_id,
-    ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation, locale, app_version,
-    create_date, event_time
-) FROM STDIN (FORMAT binary)
-
--- name: insert_records
-INSERT INTO vault_etl.user_logins (
-    record_id, user_id, device_type, masked_ip, masked_device_id, next_masked_ip, next_masked_device_id,
-    ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation, locale, app_version,
-    create_date, event_time
-)
-SELECT
-    record_id, user_id, device_type, masked_ip, masked_device_id, next_masked_ip, next_masked_device_id,
-    ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation, locale, app_version,
-    create_date, event_time
-FROM pg_temp.stage_records
-ORDER BY record_id
-ON CONFLICT (record_id) DO NOTHING
-RETURNING record_id
-
 -- name: in_closed_months
 SELECT vault_etl.in_closed_months(%(record_ids)s::uuid[])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime as dt
+import functools
 import math
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from vault_etl.base.errors import ConfigurationError, DeniedError, IncompleteError, UnavailableError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, QUARANTINE, FieldName
+from vault_etl.crypto.fields import QUARANTINE, FieldName
 from vault_etl.crypto.record_id import milliseconds_of
 from vault_etl.crypto.sealing import Sealer
-from vault_etl.event.events import LoginEvent
+from vault_etl.event.events import EventParser
 from vault_etl.event.extra_fields import ExtraFields
+from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Reason, Rejection
 from vault_etl.keys.make import DataKeyLeases
 from vault_etl.keys.ring import KeyRing
@@ -40,6 +42,7 @@ from vault_etl.records.messages import (
     parse_message,
     seal_event,
     seal_rejection,
+    seals_of,
 )
 
 MAX_MONTH_TRIES: Final = 5
@@ -106,6 +109,7 @@ class BatchWriter:
         ring: KeyRing,
         leases: DataKeyLeases,
         clock: Clock,
+        parser: EventParser,
         *,
         strict: bool = False,
     ) -> None:
@@ -113,6 +117,7 @@ class BatchWriter:
         self._ring = ring
         self._leases = leases
         self._clock = clock
+        self._parser = parser
         self._strict = strict
         self._ranges: tuple[RecordRange, ...] = ()
         self._ranges_end = -math.inf
@@ -123,14 +128,13 @@ class BatchWriter:
     def prepare(self) -> None:
         """Make the partitions and load the token keys, before the first batch.
 
-        Raises ConfigurationError if there are no keys or if the KMS ignores contexts, and the errors of
-        Postgres and KMS.
+        Raises ConfigurationError without keys or with a KMS that ignores contexts, and the errors of Postgres and KMS.
         """
         self._read_ranges(())
         self._ring.tokenizers()
 
     def probe(self) -> None:
-        """Test the connection without a write. Raises the database's error, or that the database does not answer."""
+        """Test the connection without a write, as `RecordLoader.probe` does."""
         self._loader.probe()
 
     @property
@@ -161,17 +165,15 @@ class BatchWriter:
         """Parse the messages; parse those outside every partition again after their months are made."""
         if self._clock.monotonic() >= self._ranges_end:
             self._read_ranges(())
-        parsed = [parse_message(message, self._ranges, strict=self._strict) for message in messages]
+        parse = functools.partial(parse_message, self._parser, strict=self._strict)
+        parsed = [parse(message, self._ranges) for message in messages]
         if self._clock.monotonic() >= self._not_made_end:
             self._months_not_made.clear()
         missing = {_month(p) for p in parsed if _has_no_month(p)} - self._months_not_made
         if not missing:
             return parsed
         self._read_ranges(missing)
-        parsed = [
-            parse_message(p.message, self._ranges, strict=self._strict) if _has_no_month(p) else p
-            for p in parsed
-        ]
+        parsed = [parse(p.message, self._ranges) if _has_no_month(p) else p for p in parsed]
         if not self._months_not_made:
             self._not_made_end = self._clock.monotonic() + NOT_MADE_SECONDS
         self._months_not_made |= missing & {_month(p) for p in parsed if _has_no_month(p)}
@@ -230,10 +232,10 @@ class BatchWriter:
     def _seal_and_load(
         self, batch: Sequence[Parsed]
     ) -> Loaded | KeysChanged | RowsRefused | MonthUnattached:
-        events = [(p, p.content) for p in batch if isinstance(p.content, LoginEvent)]
+        events = [(p, p.content) for p in batch if isinstance(p.content, ParsedEvent)]
         rejections = [(p, p.content) for p in batch if isinstance(p.content, Rejection)]
-        seals = dict.fromkeys(PERSONAL_FIELDS, len(events)) | {QUARANTINE: len(rejections)}
-        keys = [self._leases.data_key(field, count) for field, count in seals.items() if count]
+        seals = {**seals_of(event for _, event in events), QUARANTINE: len(rejections)}
+        keys = [self._leases.data_key(*sealed) for sealed in seals.items() if sealed[1]]
         sealer = Sealer(keys)
         active, pending = self._ring.tokenizers()
         return self._loader.load(
@@ -278,7 +280,7 @@ def _written(messages: Sequence[Message], parsed: Sequence[Parsed], progress: _P
         else:
             outcomes.append(Outcome.QUARANTINED if is_new else Outcome.ALREADY_QUARANTINED)
             reasons[rejection.reason] += is_new
-        if isinstance(p.content, LoginEvent):
+        if isinstance(p.content, ParsedEvent) and p.content.extra_fields:
             extra_fields.add(p.content.extra_fields)
     return Written(outcomes, +reasons, extra_fields.counts, progress.cause)
 

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from tests.ingest.metrics.reports import samples, value
 from tests.kit.databases import clone
+from tests.kit.declarations import DEFAULT
 from tests.kit.proxy import FaultProxy, Judge, closed_port
 from tests.kit.scratch import Scratch
 from vault_etl.base.errors import (
@@ -175,7 +176,7 @@ def test_the_loader_names_its_transactions(scratch: Scratch) -> None:
     """A batch is a `load`, as docs/metrics.md says."""
     told = Told()
     with closing(Database(scratch.url("ingest"), told)) as database:
-        ranges = PostgresRecordLoader(database).prepare_partitions()
+        ranges = PostgresRecordLoader(database, DEFAULT).prepare_partitions()
     assert all(isinstance(found, RecordRange) for found in ranges)
     assert {operation for _, operation in told.calls} == {
         "connect",

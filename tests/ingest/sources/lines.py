@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.kit.fakes.clock import FakeClock
 from tests.kit.fakes.file_sources import FakeFileSources
+from tests.kit.parsed import NAMES
 from vault_etl.crypto.keys import KeyMaterial
 from vault_etl.ingest.sources.lines_file import LinesFile
 from vault_etl.ingest.sources.open_lines import LineOpener
@@ -33,7 +34,7 @@ def opened(
 ) -> Iterator[LinesFile]:
     """Open the lines of a file of this content, which need not be events."""
     path.write_bytes(content)
-    opener = LineOpener(clock or FakeClock(), sources or FakeFileSources(), lambda: KEY)
+    opener = LineOpener(clock or FakeClock(), sources or FakeFileSources(), lambda: KEY, NAMES)
     lines = opener.open(str(path), source=source, sent=sent, keep_going=True)
     with closing(lines):
         yield lines

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.kit.parsed import NAMES
 from vault_etl.base.errors import DataError
 from vault_etl.crypto.keys import KeyMaterial
 from vault_etl.crypto.source_digest import LineDigest
@@ -40,7 +41,7 @@ PIECES = [
 
 def split(content: bytes, *cuts: int, keep_going: bool = False) -> list[tuple[int, bytes]]:
     """Return all records of content that comes in pieces, cut at these places."""
-    splitter = ContentSplitter("f", keep_going=keep_going)
+    splitter = ContentSplitter("f", NAMES, keep_going=keep_going)
     pieces = itertools.pairwise([0, *cuts, len(content)])
     found = [record for a, b in pieces for record in splitter.feed(content[a:b])]
     return found + splitter.finish()
@@ -155,7 +156,7 @@ def test_written_events_are_read(events: list[dict[str, object]]) -> None:
 def test_content_without_an_object_at_its_beginning_loads_nothing(content: bytes) -> None:
     """Ten records, or all of fewer, are checked before the digest is given any, so that a source's name stays free."""
     digest = LineDigest(KeyMaterial(bytes(32)))
-    splitter = ContentSplitter("f", digest)
+    splitter = ContentSplitter("f", NAMES, digest)
     with pytest.raises(
         DataError, match=r"first .*of f is (a|not a) JSON object: nothing was loaded"
     ) as caught:
@@ -192,7 +193,7 @@ def test_a_digest_covers_records_not_their_form() -> None:
         BOM + A + b"\r\n" + BOM + A + b"\r\n",
     ):
         digest = LineDigest(KeyMaterial(bytes(32)))
-        splitter = ContentSplitter("f", digest)
+        splitter = ContentSplitter("f", NAMES, digest)
         assert len(splitter.feed(content) + splitter.finish()) == 2
         digests.append((digest.lines, digest.value()))
     assert len(set(digests)) == 1
@@ -205,7 +206,7 @@ def test_other_records_of_the_same_bytes_are_another_source() -> None:
     for content, digest in zip(
         (lines, b"[" + lines.replace(b"\n{", b",{") + b"]"), digests, strict=True
     ):
-        splitter = ContentSplitter("f", digest)
+        splitter = ContentSplitter("f", NAMES, digest)
         assert splitter.feed(content) + splitter.finish()
     assert [digest.lines for digest in digests] == [3, 2]
     assert digests[0].value() != digests[1].value()
@@ -230,7 +231,7 @@ def test_a_record_is_no_longer_than_a_line() -> None:
 
 def test_a_beginning_without_an_end_is_taken_for_lines() -> None:
     """The decision comes after 2 MiB of a stream, so that the wait is bounded."""
-    splitter = ContentSplitter("f")
+    splitter = ContentSplitter("f", NAMES)
     blank = b" " * (HEAD_BYTES // 4) + b"\n"
     for _ in range(5):
         assert splitter.feed(blank) == []

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.kit.fakes.login_events import DEFAULTS, login_event_without
+from tests.kit.parsed import NAMES, REQUIRED, parse_event
 from vault_etl.base.errors import DataError
-from vault_etl.event.events import REQUIRED, LoginEvent, parse_event
+from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Reason, Rejection
 from vault_etl.ingest.sources.content_splitter import ContentSplitter
 from vault_etl.ingest.sources.csv_splitter import Header
@@ -28,7 +29,7 @@ EVENT = b'{"user_id": "u", "device_type": "t", "ip": "192.0.2.1", "device_id": "
 
 def split(content: bytes, *cuts: int, keep_going: bool = False) -> list[tuple[int, bytes]]:
     """Return all rows of content that comes in pieces, cut at these places."""
-    splitter = ContentSplitter("f", keep_going=keep_going)
+    splitter = ContentSplitter("f", NAMES, keep_going=keep_going)
     pieces = itertools.pairwise([0, *cuts, len(content)])
     found = [record for a, b in pieces for record in splitter.feed(content[a:b])]
     return found + splitter.finish()
@@ -128,7 +129,7 @@ def test_an_incomplete_header_row_is_refused(header: bytes, says: str) -> None:
     with pytest.raises(DataError, match=says):
         split(header)
     rows = split(header + b",".join([b"1"] * (header.count(b",") + 1)), keep_going=True)
-    assert not isinstance(parse_event(rows[0][1]), LoginEvent)
+    assert not isinstance(parse_event(rows[0][1]), ParsedEvent)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ def test_csv_of_other_programs_is_refused(
 )
 def test_a_header_row_has_two_known_names(line: bytes) -> None:
     """One known name is not enough."""
-    assert Header.parse(line) is None
+    assert Header.parse(line, NAMES) is None
 
 
 def test_a_row_that_does_not_end_is_refused() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.fakes.login_events import login_event
+from tests.kit.parsed import NAMES
 from vault_etl.base.errors import DataError
 from vault_etl.ingest.sources.content_splitter import ContentSplitter
 
@@ -71,7 +72,7 @@ OTHERS = {
 def test_unsupported_content_is_named_and_not_read(what: str) -> None:
     """No piece of the content becomes a record, with --keep-going or without."""
     for keep_going in (False, True):
-        splitter = ContentSplitter("f", keep_going=keep_going)
+        splitter = ContentSplitter("f", NAMES, keep_going=keep_going)
         with pytest.raises(DataError, match=f"^f is {what.strip(' :')}.*: nothing was loaded$"):
             splitter.feed((CONVERTIBLE | OTHERS)[what])
 
@@ -84,7 +85,7 @@ def test_the_hint_is_a_shell_line_that_converts_the_content(
     """The shell line gives the lines, also for a file that was decompressed by its name."""
     content = CONVERTIBLE[what]
     with pytest.raises(DataError) as caught:
-        ContentSplitter(name).feed(content)
+        ContentSplitter(name, NAMES).feed(content)
     (tmp_path / "FILE").write_bytes(gzip.compress(content) if name == "f.gz" else content)
     way, _, into = str(caught.value.hint).rpartition(" | ")
     assert into == "vault-etl ingest --file - --source NAME"
@@ -95,13 +96,13 @@ def test_the_hint_is_a_shell_line_that_converts_the_content(
 def test_standard_input_goes_through_a_filter() -> None:
     """The hint has no file to name."""
     with pytest.raises(DataError) as caught:
-        ContentSplitter("standard input").feed(CONVERTIBLE["compressed with xz"])
+        ContentSplitter("standard input", NAMES).feed(CONVERTIBLE["compressed with xz"])
     assert str(caught.value.hint) == "… | xz -dc | vault-etl ingest --file - --source NAME"
 
 
 def test_first_bytes_count_only_at_the_beginning() -> None:
     """In a later line, the same bytes are a line that is not an event."""
-    splitter = ContentSplitter("f")
+    splitter = ContentSplitter("f", NAMES)
     assert splitter.feed(login_event() + b"\nPK\x03\x04\n") == [
         (1, login_event()),
         (2, b"PK\x03\x04"),

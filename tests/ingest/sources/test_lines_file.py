@@ -16,6 +16,7 @@ import pytest
 from tests.ingest.sources.lines import BLANK, KEY, bodies, drained, opened
 from tests.kit.fakes.clock import FakeClock
 from tests.kit.fakes.file_sources import FakeFileSources
+from tests.kit.parsed import NAMES
 from vault_etl.base.errors import DataError, NotFoundError, UsageError
 from vault_etl.crypto.record_id import first_millisecond
 from vault_etl.crypto.source_digest import name_digest
@@ -98,7 +99,7 @@ def test_a_day_may_be_given(path: Path) -> None:
 
 def test_standard_input_needs_a_source() -> None:
     """Standard input cannot be read twice, so only a name can identify it."""
-    opener = LineOpener(FakeClock(), FakeFileSources(), lambda: KEY)
+    opener = LineOpener(FakeClock(), FakeFileSources(), lambda: KEY, NAMES)
     with pytest.raises(UsageError, match="needs --source"):
         opener.open("-")
     with closing(opener.open("-", source="today")) as lines:
@@ -143,7 +144,7 @@ def test_a_file_that_is_cut_off_loads_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cut off"), opened(tmp_path / "f.gz", whole[:-3]):
         pass
     with pytest.raises(NotFoundError, match="no file"):
-        LineOpener(FakeClock(), FakeFileSources(), lambda: KEY).open(str(tmp_path / "gone"))
+        LineOpener(FakeClock(), FakeFileSources(), lambda: KEY, NAMES).open(str(tmp_path / "gone"))
 
 
 @pytest.mark.parametrize("change", [b"a\nB\n", b"a\n", b"a\nb\nc\n", b""])

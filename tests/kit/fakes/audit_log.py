@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.database import FakeDatabase
+from tests.kit.login_records import column
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import (
     Action,
@@ -68,8 +69,8 @@ class FakeAuditLog(AuditLog, DisclosedValues, AuditReader):
         return {
             field: DisclosedValue(
                 record.ciphertexts.get(field),
-                record.user_id,
-                record.create_date,
+                record.subject,
+                column(record, "create_date"),
                 record.tokens.get(field),
                 record.token_generation,
             )

@@ -75,7 +75,7 @@ class FakeDatabase(Months):
     def ciphertexts(self) -> list[tuple[FieldName, uuid.UUID, str, bytes]]:
         """Every ciphertext: its field, its row, its person, its bytes."""
         sealed = [
-            (field, record.record_id, record.user_id, ciphertext)
+            (field, record.record_id, record.subject, ciphertext)
             for record in self.records.values()
             for field, ciphertext in record.ciphertexts.items()
         ]

@@ -57,4 +57,4 @@ class FakeEraser(Eraser):
             record = database.records.get(target.record_id)
             body = database.quarantine.get(target.record_id)
             return [record] if record else [], [body] if body else []
-        return [r for r in database.records.values() if r.user_id == target.user_id], []
+        return [r for r in database.records.values() if r.subject == target.user_id], []

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from tests.kit.fakes.audit_log import FakeAuditLog
 from tests.kit.fakes.database import FakeDatabase
+from tests.kit.login_records import column
 from vault_etl.audit.entries import Action, AuditReceipt
 from vault_etl.base.errors import DeniedError
 from vault_etl.crypto.fields import FieldName
@@ -54,14 +55,14 @@ class FakeRecordFinder(RecordFinder, DuplicateFinder):
         mine = [
             UserRecord(
                 record.record_id,
-                record.device_type,
-                record.locale,
-                record.app_version,
-                record.create_date,
-                record.event_time,
+                column(record, "device_type"),
+                column(record, "locale"),
+                column(record, "app_version"),
+                column(record, "create_date"),
+                column(record, "event_time"),
             )
             for record in self._database.records.values()
-            if record.user_id == user_id
+            if record.subject == user_id
         ]
         return UserRecords(
             len(mine), sorted(mine, key=lambda holder: holder.record_id, reverse=True)
@@ -70,7 +71,12 @@ class FakeRecordFinder(RecordFinder, DuplicateFinder):
     def holders(self, field: FieldName, tokens: Sequence[uuid.UUID], limit: int) -> TokenHolders:
         """The same without an entry, for a test that looks behind the log."""
         holding = [
-            TokenHolder(record.record_id, record.user_id, record.create_date, record.event_time)
+            TokenHolder(
+                record.record_id,
+                record.subject,
+                column(record, "create_date"),
+                column(record, "event_time"),
+            )
             for record in self._database.records.values()
             if {record.tokens.get(field), (record.next_tokens or {}).get(field)} & set(tokens)
         ]
@@ -89,8 +95,8 @@ class FakeRecordFinder(RecordFinder, DuplicateFinder):
             if (
                 token is not None
                 and token not in query.leave_out
-                and (query.since is None or record.create_date >= query.since)
-                and (query.until is None or record.create_date <= query.until)
+                and (query.since is None or column(record, "create_date") >= query.since)
+                and (query.until is None or column(record, "create_date") <= query.until)
             ):
                 by_token.setdefault(token, []).append(record)
         shared = [_shared(token, records) for token, records in by_token.items()]
@@ -100,6 +106,6 @@ class FakeRecordFinder(RecordFinder, DuplicateFinder):
 
 
 def _shared(token: uuid.UUID, records: Sequence[SealedRecord]) -> SharedToken:
-    days = [record.create_date for record in records]
-    users = {record.user_id for record in records}
+    days = [column(record, "create_date") for record in records]
+    users = {record.subject for record in records}
     return SharedToken(token, len(records), len(users), min(days), max(days))

@@ -61,7 +61,7 @@ class FakeRecordLoader(RecordLoader):
         if not database.fence_holds(keys.data_keys, keys.generations):
             return KeysChanged()
         sqlstates = [sqlstate for record in records if (sqlstate := _refused(record))]
-        unknown = any(record.user_id in self.refused_users for record in records)
+        unknown = any(record.subject in self.refused_users for record in records)
         if unknown or (rejections and self.refuses_rejections):
             sqlstates.append("23514")
         if sqlstates:
@@ -92,8 +92,8 @@ def _month(today: dt.datetime, ahead: int) -> uuid.UUID:
 
 def _refused(record: SealedRecord) -> str | None:
     for column, longest in _LONGEST.items():
-        text = getattr(record, column)
-        if text is None:
+        text = record.plain.get(column)
+        if not isinstance(text, str):
             continue
         if "\x00" in text:
             return "22021"

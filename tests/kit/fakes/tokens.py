@@ -200,7 +200,7 @@ class FakeTokens(BackfillStore, NamedCounter, TokenCutOver, TokenComparer):
 def _row(record: SealedRecord) -> TokenRow:
     return TokenRow(
         record.record_id,
-        record.user_id,
+        record.subject,
         record.token_generation,
         tokens=dict(record.tokens),
         ciphertexts=dict(record.ciphertexts),

@@ -29,6 +29,7 @@ from tests.kit.fakes.rotation import (
 )
 from tests.kit.fakes.stepped_ingest import SteppedIngest
 from tests.kit.fakes.tokens import FakeTokens
+from tests.kit.parsed import LOGINS
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.crypto.fields import FieldName
@@ -119,7 +120,7 @@ class FakeVault:
 
     def writer(self) -> BatchWriter:
         """Build the writer of batches of a new process."""
-        return BatchWriter(self.loader, self.ring(), self.leases(), self.clock)
+        return BatchWriter(self.loader, self.ring(), self.leases(), self.clock, LOGINS)
 
     def steps(
         self,

@@ -8,8 +8,8 @@ from typing import Final
 
 from vault_etl.base.errors import DataError
 from vault_etl.crypto.source_digest import LineDigest
-from vault_etl.event.events import REQUIRED
 from vault_etl.event.extra_fields import shown_name
+from vault_etl.event.known_names import KnownNames
 from vault_etl.ingest.sources.content import FIRST_BYTES, foreign, refuse_foreign
 from vault_etl.ingest.sources.csv_splitter import CsvSplitter, Header
 from vault_etl.ingest.sources.splitters import JsonSplitter, LineSplitter, Splitter, ValueScan
@@ -43,9 +43,15 @@ class ContentSplitter(Splitter):
     """
 
     def __init__(
-        self, name: str, digest: LineDigest | None = None, *, keep_going: bool = False
+        self,
+        name: str,
+        events: KnownNames,
+        digest: LineDigest | None = None,
+        *,
+        keep_going: bool = False,
     ) -> None:
         self._name = name
+        self._events = events
         self._digest = digest
         self._keep_going = keep_going
         self._head = b""
@@ -89,10 +95,10 @@ class ContentSplitter(Splitter):
             if _FOR_EXCEL.fullmatch(line):
                 raise foreign(self._name, "CSV with a line for Excel (sep=) first", "| tail -n +2")
             first, _, more = line.partition(b"\r")
-            if more and Header.parse(first):
+            if more and Header.parse(first, self._events):
                 what = "CSV with line ends of a carriage return alone"
                 raise foreign(self._name, what, "| tr '\\r' '\\n'")
-        return _kind(self._head, at_end=at_end)
+        return _kind(self._head, self._events, at_end=at_end)
 
     def _made(
         self, kind: Header | type[LineSplitter | JsonSplitter], digest: LineDigest | None
@@ -105,7 +111,7 @@ class ContentSplitter(Splitter):
 
     def _may_load(self, first: list[tuple[int, bytes]], *, at_end: bool) -> bool:
         """Return False if more content is needed. Raises DataError if no record can be an event."""
-        if len(first) == 1 and (member := _list_in(first[0][1])) is not None:
+        if len(first) == 1 and (member := _list_in(first[0][1], self._events)) is not None:
             if not at_end:
                 return False
             raise DataError(
@@ -125,12 +131,14 @@ class ContentSplitter(Splitter):
         )
         raise DataError(
             f"{none}: nothing was loaded",
-            hint=f"ingest reads JSON, and CSV with a header row ({', '.join(REQUIRED)});"
+            hint=f"ingest reads JSON, and CSV with a header row ({', '.join(self._events.of_events[0])});"
             " --keep-going quarantines records that are not events",
         )
 
 
-def _kind(head: bytes, *, at_end: bool) -> Header | type[LineSplitter | JsonSplitter] | None:
+def _kind(
+    head: bytes, events: KnownNames, *, at_end: bool
+) -> Header | type[LineSplitter | JsonSplitter] | None:
     """Return the kind of content that begins with `head`, or None if more content is needed."""
     undecided = LineSplitter if at_end else None
     start, first = _next(_BLANK, head, 0)
@@ -145,7 +153,7 @@ def _kind(head: bytes, *, at_end: bool) -> Header | type[LineSplitter | JsonSpli
     line = _first_line(head, at_end=at_end)
     if line is None:
         return None
-    return Header.parse(line.removesuffix(b"\r")) or LineSplitter
+    return Header.parse(line.removesuffix(b"\r"), events) or LineSplitter
 
 
 def _kind_of_array(
@@ -200,10 +208,10 @@ def _is_object(record: bytes) -> bool:
     return _object(record) is not None
 
 
-def _list_in(record: bytes) -> str | None:
+def _list_in(record: bytes, events: KnownNames) -> str | None:
     """Return the name, as it may be shown, of a list of objects in an object without event fields."""
     members = _object(record) or {}
-    if not members.keys().isdisjoint(REQUIRED):
+    if not members.keys().isdisjoint(events.required):
         return None
     lists = (
         name

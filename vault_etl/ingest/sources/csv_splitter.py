@@ -14,8 +14,8 @@ from typing import Final
 
 from vault_etl.base.errors import DataError
 from vault_etl.crypto.source_digest import LineDigest
-from vault_etl.event.events import KNOWN, REQUIRED
 from vault_etl.event.extra_fields import OTHERS, shown_names
+from vault_etl.event.known_names import KnownNames
 from vault_etl.ingest.sources.splitters import (
     BLANK,
     BYTE_ORDER_MARK,
@@ -32,30 +32,32 @@ _ENOUGH: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The names of the header row, and the delimiter of the cells."""
+    """The names of the header row, the delimiter of the cells, and the names of declared events."""
 
     names: tuple[str, ...]
     delimiter: str
+    events: KnownNames
 
     @classmethod
-    def parse(cls, line: bytes) -> Header | None:
+    def parse(cls, line: bytes, events: KnownNames) -> Header | None:
         """Return the header row in this line, or None if the line is not a header row."""
-        found = [header for d in _DELIMITERS if (header := cls._of(line, d)) is not None]
+        found = [header for d in _DELIMITERS if (header := cls._of(line, d, events)) is not None]
         return max(found, key=lambda header: len(header.names), default=None)
 
     @classmethod
-    def _of(cls, line: bytes, delimiter: str) -> Header | None:
+    def _of(cls, line: bytes, delimiter: str, events: KnownNames) -> Header | None:
         rows = _parsed(line, delimiter)
         names = tuple(name.strip() for name in rows[0]) if len(rows) == 1 else ()
-        return cls(names, delimiter) if len(KNOWN.intersection(names)) >= _ENOUGH else None
+        is_header = len(events.known.intersection(names)) >= _ENOUGH
+        return cls(names, delimiter, events) if is_header else None
 
     def check(self, content: str) -> None:
         """Raise DataError for a name that is missing or repeated."""
         counts = collections.Counter(self.names)
-        missing = [name for name in REQUIRED if name not in counts]
+        missing, required = self.events.missing(frozenset(counts))
         if missing:
             message = f"the header row of {content} has no {', '.join(missing)}: nothing was loaded"
-            hint = f"the required names: {', '.join(REQUIRED)}"
+            hint = f"the required names: {', '.join(required)}"
             raise DataError(message, hint=hint)
         twice = [name for name, count in counts.items() if name and count > 1]
         if twice:
@@ -75,6 +77,7 @@ class CsvSplitter(Splitter):
     def __init__(self, name: str, header: Header, digest: LineDigest | None = None) -> None:
         self._name = name
         self._header = header
+        self._required = frozenset(header.events.required)
         self._digest = digest
         self._number = 0
         self._rest = b""
@@ -138,7 +141,7 @@ class CsvSplitter(Splitter):
         cells = [
             (name or f"column {column}", cell)
             for column, (name, cell) in enumerate(zip(names, rows[0], strict=True), 1)
-            if cell or name in REQUIRED
+            if cell or name in self._required
         ]
         members = (f"{json.dumps(n)}: {json.dumps(c, ensure_ascii=False)}" for n, c in cells)
         return [(number, f"{{{', '.join(members)}}}".encode())]

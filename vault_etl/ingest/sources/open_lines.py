@@ -19,6 +19,7 @@ from vault_etl.crypto.digest import MAX_PREFIXED_BYTES
 from vault_etl.crypto.keys import KeyMaterial
 from vault_etl.crypto.record_id import first_millisecond
 from vault_etl.crypto.source_digest import LineDigest, name_digest
+from vault_etl.event.known_names import KnownNames
 from vault_etl.ingest.sources.content import STANDARD_INPUT, FileContent, StreamContent
 from vault_etl.ingest.sources.content_splitter import ContentSplitter
 from vault_etl.ingest.sources.lines_file import LineCheck, LinesFile
@@ -67,10 +68,13 @@ class FileSources(Protocol):
 class LineOpener:
     """Opens files and streams. Their sources are identified by digests under the source key."""
 
-    def __init__(self, clock: Clock, sources: FileSources, key: Callable[[], KeyMaterial]) -> None:
+    def __init__(
+        self, clock: Clock, sources: FileSources, key: Callable[[], KeyMaterial], events: KnownNames
+    ) -> None:
         self._clock = clock
         self._sources = sources
         self._key = key
+        self._events = events
 
     def open(
         self,
@@ -100,7 +104,9 @@ class LineOpener:
                 raise UsageError(message, hint="--source logins-2026-05")
             stream = StreamContent(0, "standard input")
             load = NamedLoad(stream.name, self._sources, self._key(), named)
-            splitter = ContentSplitter(stream.name, load.digest, keep_going=keep_going)
+            splitter = ContentSplitter(
+                stream.name, self._events, load.digest, keep_going=keep_going
+            )
             return LinesFile(stream, self._clock, load.source_id, sent_ms, load, splitter)
         content = FileContent(name)
         try:
@@ -116,7 +122,8 @@ class LineOpener:
         load = NamedLoad(content.name, self._sources, key, named) if named else None
         digest = load.digest if load else LineDigest(key)
         second = SecondReading(content.name, LineDigest(key), load)
-        splitter, lines = ContentSplitter(content.name, digest, keep_going=keep_going), 0
+        splitter = ContentSplitter(content.name, self._events, digest, keep_going=keep_going)
+        lines = 0
         while chunk := content.read():
             lines += len(splitter.feed(chunk))
             second.remember(digest)
@@ -128,7 +135,7 @@ class LineOpener:
         else:
             source_id = self._sources.find(digest.value()).source_id
         content.rewind()
-        splitter = ContentSplitter(content.name, second.digest, keep_going=keep_going)
+        splitter = ContentSplitter(content.name, self._events, second.digest, keep_going=keep_going)
         return LinesFile(content, self._clock, source_id, sent_ms, second, splitter, lines=lines)
 
 

@@ -146,6 +146,11 @@ def _message(received: MessageTypeDef) -> Message:
     )
 
 
+def queue_name(queue_url: str) -> str:
+    """Return the name of a queue: the last part of its URL."""
+    return queue_url.rstrip("/").rpartition("/")[2]
+
+
 def dead_letter_queue_url(sqs: SQSClient, queue_url: str) -> str:
     """Return the URL of the dead-letter queue that a queue's redrive policy names.
 

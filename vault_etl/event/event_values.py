@@ -1,0 +1,236 @@
+"""The values of one declared event, read from a JSON object, or the first rule that a value breaks."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from vault_etl.base.pii import Pii
+from vault_etl.declaration.json_path import JsonPath
+from vault_etl.declaration.model import (
+    DeclaredEvent,
+    Numbers,
+    PersonalValue,
+    PlainColumn,
+    PlainType,
+    Value,
+)
+from vault_etl.event.dates import event_date
+from vault_etl.event.extra_fields import shown_names
+from vault_etl.event.parsed_event import ParsedEvent, PlainValue
+from vault_etl.event.rejection import Reason, RejectedError
+from vault_etl.kinds.blank import is_blank
+from vault_etl.kinds.kind import WHOLE_NUMBER
+
+Message = Mapping[str, object]
+
+_NOT_STORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+_NUMBERS: Final[Mapping[Numbers, re.Pattern[bytes]]] = {
+    Numbers.WHOLE: WHOLE_NUMBER,
+    Numbers.DECIMAL: re.compile(rb"-?[0-9]+(\.[0-9]+)?"),
+}
+"""The JSON numbers that a text accepts, by their spelling. A whole number has one spelling, so 4711 and
+"4711" are one device. 4711.0 and 4.711e3 are other spellings, and a number with an exponent has often
+lost digits. A version is compared by its spelling: 1.10 is not 1.1."""
+
+_DECIMAL: Final = re.compile(rb"-?[0-9]+(\.[0-9]+)?([Ee][+-]?[0-9]{1,2})?")
+_INTEGERS: Final = range(-(2**63), 2**63)
+_MAX_SPELLING: Final = 64
+"""Characters of a number in a column of numbers: Postgres keeps them all."""
+
+_DAYS: Final = (PlainType.DAY, PlainType.MOMENT)
+
+
+class _Read(NamedTuple):
+    """The first rule of a value: its place, and what turns it into text. `find` is None for a name at the top."""
+
+    name: str
+    top: str
+    find: Callable[[Message], object] | None
+    path: JsonPath
+    required: bool
+    read: Callable[[object], PlainValue | None]
+
+
+class EventValues:
+    """Reads the values of one event. Its rules are made once, since they run for each message."""
+
+    def __init__(self, event: DeclaredEvent) -> None:
+        self._event = event
+        values = [value for value in event.values if not value.retired]
+        self._reads = [
+            _Read(
+                value.name,
+                value.path.names[0],
+                value.path.find if len(value.path.names) > 1 else None,
+                value.path,
+                value.required,
+                _reader(value),
+            )
+            for value in values
+        ]
+        self._accepts = [
+            (value.name, _accepting(value)) for value in event.personal if not value.retired
+        ]
+        columns = [column for column in event.plain if not column.retired]
+        self._kept = [column.name for column in columns if column.type not in _DAYS]
+        self._days = [column for column in columns if column.type in _DAYS]
+        paths = [value.path for value in event.values] + ([event.when.path] if event.when else [])
+        self.names = frozenset(path.names[0] for path in paths)
+        """The names at the top of a message that the event knows, those of retired values too."""
+
+    def read(self, message: Message) -> ParsedEvent:
+        """Return the event. Raises RejectedError for the first fault.
+
+        Required values are read first, then optional ones; then the kinds of personal values decide, then the rules
+        of days.
+        """
+        found: dict[str, PlainValue] = {}
+        for name, top, find, path, required, read in self._reads:
+            value = message.get(top) if find is None else find(message)
+            if value is not None:
+                text = read(value)
+                if text is not None:
+                    found[name] = text
+            elif required:
+                raise RejectedError(_absence(message, path.names), str(path))
+        personal = {
+            name: accept(str(found[name])) for name, accept in self._accepts if name in found
+        }
+        plain = {name: found[name] for name in self._kept if name in found}
+        day = None
+        for column in self._days:
+            if column.name in found:
+                named_day = _read_day(column, str(found[column.name]), plain)
+                if column.name == self._event.day.name:
+                    day = named_day
+        extra = message.keys() - self.names
+        return ParsedEvent(
+            event=self._event,
+            subject=str(plain[self._event.subject.name]),
+            day=day,
+            personal=personal,
+            plain=plain,
+            extra_fields=shown_names(extra) if extra else (),
+        )
+
+
+def _absence(message: object, names: Sequence[str]) -> Reason:
+    """Tell a null from a value that is missing, as is each value within one that is no object."""
+    for name in names:
+        if not isinstance(message, dict) or name not in message:
+            return Reason.FIELD_MISSING
+        message = message[name]
+    return Reason.FIELD_NULL
+
+
+def _read_day(column: PlainColumn, text: str, plain: dict[str, PlainValue]) -> dt.date:
+    """Put the day or moment into its columns, and return the day."""
+    day, moment = event_date(text, str(column.path))
+    if column.type is PlainType.DAY:
+        plain[column.name] = day
+    elif moment is None:
+        raise RejectedError(Reason.NOT_A_DATE, str(column.path))
+    else:
+        plain[column.name] = moment
+    if column.moment is not None and moment is not None:
+        plain[column.moment] = moment
+    return day
+
+
+def _reader(value: Value) -> Callable[[object], PlainValue | None]:
+    path = str(value.path)
+    if isinstance(value, PersonalValue):
+        kind = value.field.kind
+        own_limit = kind.reason_too_long != Reason.FIELD_TOO_LONG
+        longest = None if own_limit else kind.max_code_points
+        read = _text_reader(path, longest, kind.numbers, is_required=value.required)
+        return read if value.required else _without_blanks(read)
+    if value.type is PlainType.INTEGER:
+        return _number_reader(path, WHOLE_NUMBER, _INTEGERS)
+    if value.type is PlainType.DECIMAL:
+        return _number_reader(path, _DECIMAL)
+    if value.type is PlainType.BOOLEAN:
+        return _boolean_reader(path)
+    numbers = None if value.numbers is None else _NUMBERS[value.numbers]
+    return _text_reader(path, value.max, numbers, is_required=value.required)
+
+
+def _text_reader(
+    path: str, longest: int | None, numbers: re.Pattern[bytes] | None, *, is_required: bool
+) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if isinstance(value, str):
+            text = value
+        elif numbers is not None and isinstance(value, bytes) and numbers.fullmatch(value):
+            text = value.decode("ascii")
+        else:
+            raise RejectedError(Reason.FIELD_NOT_TEXT, path)
+        if longest is not None and len(text) > longest:
+            raise RejectedError(Reason.FIELD_TOO_LONG, path)
+        if _NOT_STORABLE.search(text):
+            raise RejectedError(Reason.FIELD_NOT_STORABLE, path)
+        if is_required and is_blank(text):
+            raise RejectedError(Reason.FIELD_EMPTY, path)
+        return text
+
+    return read
+
+
+def _without_blanks(read: Callable[[object], str]) -> Callable[[object], str | None]:
+    """Read blank text as no value: programs write "" for a value that they do not know."""
+
+    def read_shown(value: object) -> str | None:
+        text = read(value)
+        return None if is_blank(text) else text
+
+    return read_shown
+
+
+def _number_reader(
+    path: str, spelling: re.Pattern[bytes], within: range | None = None
+) -> Callable[[object], str]:
+    """Read a number, or the text of one, since the cells of CSV are texts."""
+
+    def read(value: object) -> str:
+        number = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
+        if (
+            not isinstance(number, bytes)
+            or len(number) > _MAX_SPELLING
+            or not spelling.fullmatch(number)
+            or (within is not None and int(number) not in within)
+        ):
+            raise RejectedError(Reason.NOT_A_NUMBER, path)
+        return number.decode("ascii")
+
+    return read
+
+
+def _boolean_reader(path: str) -> Callable[[object], bool]:
+    def read(value: object) -> bool:
+        if isinstance(value, bool):
+            return value
+        if value not in ("true", "false"):
+            raise RejectedError(Reason.NOT_A_BOOLEAN, path)
+        return value == "true"
+
+    return read
+
+
+def _accepting(value: PersonalValue) -> Callable[[str], Pii]:
+    """Make the check of a kind for the text of a value."""
+    kind, path = value.field.kind, str(value.path)
+    longest, accept = kind.max_code_points, kind.accept
+    reason, reason_too_long = Reason(kind.reason), Reason(kind.reason_too_long)
+
+    def accepted(text: str) -> Pii:
+        if len(text) > longest:
+            raise RejectedError(reason_too_long, path)
+        try:
+            return Pii.of_text(accept(text))
+        except ValueError:
+            raise RejectedError(reason, path) from None
+
+    return accepted
