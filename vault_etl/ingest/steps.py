@@ -90,8 +90,12 @@ class IngestSteps:
         """Take one long poll of `wait` seconds. Raises the queue's error when patience is over."""
         with self.changed:
             waits = self._clock.monotonic() < self._queue_outage.retry_at
-            # While nothing comes, receiver 0 polls for all, so that short polls cost no more.
-            rests = receiver > 0 and self._bounds.follow and self.engine.is_quiet
+            # While nothing comes, receiver 0 of an ingest that follows polls for all, so that short polls
+            # cost no more. In a drain, a receiver that has polled enough waits for the queue's counts.
+            may_rest = (
+                receiver > 0 if self._bounds.follow else self.engine.has_polled_enough(receiver)
+            )
+            rests = may_rest and self.engine.is_quiet
             granted = 0 if waits or rests else self.engine.grant()
         if not granted:
             return False

@@ -284,8 +284,11 @@ class IngestEngine:
     @property
     def looks_empty(self) -> bool:
         """True if a drain may trust the queue's own counts: see `EMPTY_POLLS`."""
-        polls = self._empty_polls.values()
-        return not self._held and all(empty >= EMPTY_POLLS for empty in polls)
+        return not self._held and all(map(self.has_polled_enough, self._empty_polls))
+
+    def has_polled_enough(self, receiver: int) -> bool:
+        """Tell whether the last polls of this receiver, `EMPTY_POLLS` or more, brought nothing."""
+        return self._empty_polls[receiver] >= EMPTY_POLLS
 
     @property
     def is_quiet(self) -> bool:
