@@ -22,11 +22,13 @@ from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey, encryption_con
 from vault_etl.crypto.record_id import record_id_of_line, record_id_of_message
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.source_digest import LineDigest, name_digest
-from vault_etl.crypto.tokens import Tokenizer, placeholder_token
+from vault_etl.crypto.tokens import DerivedTokenizer, Tokenizer, placeholder_token
 from vault_etl.event.field_kinds import KINDS
 from vault_etl.event.json_body import MAX_BODY_BYTES, MAX_NESTING
 from vault_etl.event.rejection import Reason
 from vault_etl.kinds.blank import WHITE_SPACE, is_blank
+from vault_etl.kinds.kind import Kind
+from vault_etl.kinds.make import OPTIONS, make_kind
 
 
 def _named(prefix: str) -> list[str]:
@@ -62,11 +64,46 @@ def test_the_source_digests_of_the_page() -> None:
     assert digest.value() == _bytes("source lines", "digest")
 
 
+def _kind(section: str) -> Kind:
+    """The kind of an example, by the second word of its heading."""
+    name = section.split()[1]
+    region = {"region": _text(section, "region")} if "region" in EXAMPLES[section] else {}
+    return make_kind(name, region)
+
+
 @pytest.mark.parametrize("section", _named("canonical "))
 def test_the_canonical_forms_of_the_page(section: str) -> None:
-    """Each spelling on the page has the canonical form beside it."""
-    field = FieldName(section.split()[1])
-    assert KINDS[field].canonical(_text(section, "text")) == _bytes(section, "canonical")
+    """Each spelling on the page is sealed as the page says, and has the canonical form beside it."""
+    kind, text = _kind(section), _text(section, "text")
+    sealed = _text(section, "sealed") if "sealed" in EXAMPLES[section] else text
+    assert kind.accept(text) == sealed
+    assert kind.canonical(sealed) == _bytes(section, "canonical")
+
+
+def test_the_page_has_an_example_of_each_kind() -> None:
+    """And of each derived form."""
+    assert {section.split()[1] for section in _named("canonical ")} == set(OPTIONS)
+    derived = {tuple(section.split()[1:3]) for section in _named("derived ")}
+    made = ((name, make_kind(name, {})) for name in OPTIONS)
+    assert derived == {(name, form.name) for name, kind in made for form in kind.derived}
+
+
+@pytest.mark.parametrize("section", _named("derived "))
+def test_the_derived_tokens_of_the_page(section: str) -> None:
+    """Form, derived key and token agree with the code and with the page's formula."""
+    field, name = section.split()[1:3]
+    (form,) = (form for form in _kind(section).derived if form.name == name)
+    text, token_key = _text(section, "text"), _bytes(section, "token_key")
+    canonical = form.canonical(text)
+    assert canonical == _bytes(section, "canonical")
+    derived = hmac_sha256(token_key, b"vault-etl/1/token", lp(f"{field}/{name}"))
+    assert derived == _bytes(section, "K")
+    token = uuid.UUID(bytes=hmac_sha256(derived, canonical)[:16])
+    key = TokenKey(1, FieldName(field), 1, KeyMaterial(token_key))
+    made = DerivedTokenizer(key, form).token(Pii.of_text(text))
+    assert made == token == _uuid(section, "token")
+    row = f"| `{field}` | `{name}` | "
+    assert PAGE.count(row) == 1
 
 
 def test_blank_is_what_the_page_says() -> None:
@@ -109,12 +146,12 @@ def test_the_placeholders_of_the_page(section: str) -> None:
     assert uuid.UUID(bytes=hashed[:16]) == token == placeholder_token(field, KINDS[field], form)
 
 
-@pytest.mark.parametrize("field", KINDS)
-def test_the_page_knows_every_placeholder(field: FieldName) -> None:
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_page_knows_every_placeholder(name: str) -> None:
     """The page lists the placeholders of the code, in their order."""
     table = PAGE.split("### Placeholders")[1].split("```")[0]
-    (row,) = re.findall(rf"^\| `{field}` \| (.*) \|$", table, re.MULTILINE)
-    assert tuple(re.findall("`(.*?)`", row)) == KINDS[field].placeholders
+    (row,) = re.findall(rf"^\| `{name}` \| (.*)\|$", table, re.MULTILINE)
+    assert tuple(re.findall("`(.*?)`", row)) == make_kind(name, {}).placeholders
 
 
 @pytest.mark.parametrize("section", _named("padding"))

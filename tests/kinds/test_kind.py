@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import pytest
 
@@ -12,6 +13,8 @@ from vault_etl.event.field_kinds import KINDS
 from vault_etl.event.rejection import Reason
 from vault_etl.kinds.kind import Kind
 from vault_etl.kinds.make import OPTIONS, make_kind
+
+_REGION: Final = "the option 'region' must be a country code in capitals, such as 'CH'"
 
 
 def test_a_kind_is_equal_to_one_of_its_name_version_and_options() -> None:
@@ -25,7 +28,7 @@ def test_a_kind_is_equal_to_one_of_its_name_version_and_options() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("ipv4", {}, "there is no kind 'ipv4': the kinds are ip, text"),
+        ("ipv4", {}, "there is no kind 'ipv4': the kinds are ip, text, email, phone, uuid, digits"),
         ("ip", {"max": 3}, "the kind ip has no option 'max': it has none"),
         ("text", {"mx": 3}, "the kind text has no option 'mx': its options are max"),
         ("text", {"max": 0}, "the option 'max' must be a whole number from 1 to 4,096"),
@@ -33,6 +36,13 @@ def test_a_kind_is_equal_to_one_of_its_name_version_and_options() -> None:
         ("text", {"max": True}, "the option 'max' must be a whole number from 1 to 4,096"),
         ("text", {"max": "9"}, "the option 'max' must be a whole number from 1 to 4,096"),
         ("text", {"max": 2.0}, "the option 'max' must be a whole number from 1 to 4,096"),
+        ("digits", {"min": 0}, "the option 'min' must be a whole number from 1 to 64"),
+        ("digits", {"max": 65}, "the option 'max' must be a whole number from 1 to 64"),
+        ("digits", {"min": 9, "max": 8}, "the option 'min' must not be greater than 'max'"),
+        ("phone", {"region": 41}, "the option 'region' must be a text"),
+        ("phone", {"region": "ch"}, _REGION),
+        ("phone", {"region": "XX"}, _REGION),
+        ("phone", {"region": "001"}, _REGION),
     ],
 )
 def test_a_wrong_kind_or_option_is_told(
@@ -67,6 +77,10 @@ def test_a_refusal_does_not_tell_the_value(kind: Kind, value: bytes) -> None:
 REFUSED = {
     "ip": ["", "2001::db8::471", "1.2.3.471", "4711 \ud800"],
     "text": ["", " ", "4711 \ud800 4711"],
+    "email": ["471", "471@\u2603.example", "471@\u1e9e.example", "4\ud800@x.example", "471@a b"],
+    "phone": ["471", "+471x", "+999 471 471 471"],
+    "uuid": ["471"],
+    "digits": ["471x"],
 }
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from tests.vectors.canonical_cases import token_cases
 from tests.vectors.key_cases import encryption_context_cases, fingerprint_cases, record_id_cases
+from tests.vectors.kind_cases import kind_cases
 from tests.vectors.line_cases import line_id_cases
 from tests.vectors.message_cases import message_cases
 from tests.vectors.sealed_cases import associated_data_cases, ciphertext_cases, padding_cases
@@ -34,6 +35,20 @@ FILES: Final[Mapping[str, tuple[Callable[[], list[Case]], dict[str, Any]]]] = {
                 "placeholder": "`value` stands for no value of `field`: it has this `canonical` form, "
                 "and this `token` under every key",
                 "rejected": "`value` is no value of `field`: it gets no token, and no event holds it",
+            },
+        },
+    ),
+    "kind": (
+        kind_cases,
+        {
+            "about": "Kinds beside those of the login event: what is sealed, and what tokens are made from.",
+            "specification": "docs/formats.md#canonical-form",
+            "expect": {
+                "accepted": "`text` is a value of `kind` without options: `sealed` is sealed, and has this "
+                "`canonical` form",
+                "refused": "`text` is no value of `kind`",
+                "derived": "`text`, as it is sealed in a field that is called as its `kind`, has this "
+                "`canonical` form as a derived `form`, and under `key` this `token`",
             },
         },
     ),

@@ -26,16 +26,18 @@ from vault_etl.crypto.fields import EventName, FieldName, KeyPurpose
 from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey, encryption_context, fingerprint
 from vault_etl.crypto.record_id import record_id_of_line, record_id_of_message
 from vault_etl.crypto.sealing import Sealer
-from vault_etl.crypto.tokens import Tokenizer, placeholders
+from vault_etl.crypto.tokens import DerivedTokenizer, Tokenizer, placeholders
 from vault_etl.event.field_kinds import KINDS
 from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Reason, Rejection
+from vault_etl.kinds.make import make_kind
 
 FROZEN: Final = {
     "associated_data": "006827e35ab7ec7da647321b66cdceef511410820bc509969c6b1f2266d58c44",
     "ciphertext": "ca4250c64f7d39000b39d355cc345bc28c046a650cf4cf1f861224fa90998c04",
     "encryption_context": "c81d1b387f4ff9dcd84c9e70d4fde29764e1996c9ed7e864619db6154da530f1",
     "fingerprint": "6533fdf16458f6f9ecf9f3e59ce808c81767b514121eeb046315db7420202d62",
+    "kind": "2a74ebd618a4783cd57984dd1ec2ae4bfd576a116634c165aaab53a4f5ed4b09",
     "line_id": "11d2dc11845a4a1039308dadd753627e629b3f0149177f37dbe0feecee1c727e",
     "message": "5479fda6e9beecbb6548bd1455b9f6e2c68339b1087cc52260abb6bf44708a4a",
     "padding": "d23383ee1429ebbff50c733c7b69ea4c1aea446873b3c082323ebf9732ae83fa",
@@ -93,6 +95,37 @@ def test_a_file_of_vectors_describes_itself(name: str) -> None:
     assert f"## {anchor.replace('-', ' ')}" in text.lower()
     assert {case["expect"] for case in document["cases"]} == set(document["expect"])
     assert all(case["comment"] for case in document["cases"])
+
+
+# Kinds.
+
+
+@pytest.mark.parametrize("case", _cases("kind", "accepted"))
+def test_a_spelling_is_sealed_as_it_was(case: Case) -> None:
+    """And the sealed text has its canonical form, and is accepted again as it is."""
+    kind = make_kind(case["kind"], {})
+    sealed = bytes.fromhex(case["sealed"]).decode()
+    assert kind.accept(case["text"]) == sealed == kind.accept(sealed)
+    assert kind.canonical(sealed).hex() == case["canonical"]
+
+
+@pytest.mark.parametrize("case", _cases("kind", "refused"))
+def test_what_is_no_value_stays_none(case: Case) -> None:
+    """No event holds it."""
+    with pytest.raises(ValueError, match=r"^[a-zA-Z0-9. ]+$") as caught:
+        make_kind(case["kind"], {}).accept(case["text"])
+    assert type(caught.value) is ValueError
+
+
+@pytest.mark.parametrize("case", _cases("kind", "derived"))
+def test_a_derived_form_has_the_token_that_it_had(case: Case) -> None:
+    """By its own canonical form, and under a key of its own."""
+    (derived,) = make_kind(case["kind"], {}).derived
+    assert derived.name == case["form"]
+    assert derived.canonical(case["text"]).hex() == case["canonical"]
+    key = TokenKey(1, FieldName(case["kind"]), 1, KeyMaterial(bytes.fromhex(case["key"])))
+    made = DerivedTokenizer(key, derived).token(Pii.of_text(case["text"]))
+    assert str(made) == case["token"]
 
 
 # Tokens.

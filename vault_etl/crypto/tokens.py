@@ -9,6 +9,12 @@ can leave out the records that hold one. The set of placeholders is a part of th
 
     public token = SHA-256("vault-etl/1/placeholder" ‖ lp(field) ‖ canonical form, ASCII letters lower-case)[:16]
 
+A kind may have derived forms, such as the network of an address. Their tokens are made under a key of their
+own, and never public. No name of a field has a slash.
+
+    K     = HMAC-SHA-256(token key, "vault-etl/1/token" ‖ lp(field "/" derived form))
+    token = HMAC-SHA-256(K, canonical derived form)[:16]
+
 Among 10^9 distinct values the chance of one collision is about 1.5e-21 (n^2 / 2^129).
 """
 
@@ -45,6 +51,18 @@ class TokenKind(Hashable, Protocol):
         """The placeholders, in lower case."""
 
 
+class DerivedTokenKind(Protocol):
+    """The part of a derived form that its tokens follow from."""
+
+    @property
+    def name(self) -> str:
+        """The name, which its key depends on."""
+
+    @property
+    def canonical(self) -> Callable[[str], bytes]:
+        """The function that makes the derived form of a value, or raises ValueError."""
+
+
 def placeholder_token(field: str, kind: TokenKind, form: bytes) -> uuid.UUID | None:
     """Return the public token if the canonical form is a placeholder, in upper or lower case; else None."""
     return _public_tokens(field, kind).get(form.lower())
@@ -74,21 +92,44 @@ class FieldTokenizer:
         self._field = key.field
         self._canonical = kind.canonical
         self._public = _public_tokens(key.field, kind)
-        derived = hmac_sha256(key.material.expose(), _LABEL, lp(key.field))
-        self._mac = HMAC(derived, SHA256())
+        self._mac = _mac(key, key.field)
 
     def token(self, value: Pii) -> uuid.UUID:
         """Return the token of `value`. Raises ValueError, without the value, if the field cannot hold it."""
-        try:
-            form = self._canonical(value.expose().decode())
-        except ValueError:
-            message = f"not a canonical {self._field}"
-            raise ValueError(message) from None
-        if public := self._public.get(form.lower()):
-            return public
-        mac = self._mac.copy()
-        mac.update(form)
-        return uuid.UUID(bytes=mac.finalize()[:TOKEN_BYTES])
+        form = _form(self._canonical, self._field, value)
+        return self._public.get(form.lower()) or _keyed(self._mac, form)
+
+
+class DerivedTokenizer:
+    """Makes the tokens of one derived form of a field, in one generation."""
+
+    def __init__(self, key: TokenKey, derived: DerivedTokenKind) -> None:
+        self.generation = key.generation
+        self._name = f"{key.field}/{derived.name}"
+        self._canonical = derived.canonical
+        self._mac = _mac(key, self._name)
+
+    def token(self, value: Pii) -> uuid.UUID:
+        """Return the token of the derived form of `value`. Raises ValueError, without the value, as above."""
+        return _keyed(self._mac, _form(self._canonical, self._name, value))
+
+
+def _form(canonical: Callable[[str], bytes], name: str, value: Pii) -> bytes:
+    try:
+        return canonical(value.expose().decode())
+    except ValueError:
+        message = f"not a canonical {name}"
+        raise ValueError(message) from None
+
+
+def _mac(key: TokenKey, name: str) -> HMAC:
+    return HMAC(hmac_sha256(key.material.expose(), _LABEL, lp(name)), SHA256())
+
+
+def _keyed(keyed: HMAC, form: bytes) -> uuid.UUID:
+    mac = keyed.copy()
+    mac.update(form)
+    return uuid.UUID(bytes=mac.finalize()[:TOKEN_BYTES])
 
 
 class Tokenizer:

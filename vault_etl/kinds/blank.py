@@ -27,7 +27,10 @@ _INVISIBLE: Final = (
 )
 """Controls and invisible characters: Default_Ignorable_Code_Point of Unicode 16, U+2800 and U+1D159."""
 
-_BLANK: Final = re.compile(f"[{re.escape(WHITE_SPACE)}{_INVISIBLE}]*")
+BLANK_CHARACTERS: Final = re.escape(WHITE_SPACE) + _INVISIBLE
+"""Both sets, for a class of a regular expression."""
+
+_BLANK: Final = re.compile(f"[{BLANK_CHARACTERS}]*")
 
 
 def is_blank(text: str) -> bool:

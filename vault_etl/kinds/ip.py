@@ -11,7 +11,7 @@ import ipaddress
 import re
 from typing import Final
 
-from vault_etl.kinds.kind import Kind
+from vault_etl.kinds.kind import DerivedForm, Kind
 
 _IPV4_MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
 
@@ -40,6 +40,13 @@ def canonical_ip(text: str) -> bytes:
     raise ValueError(message)
 
 
+def _network(text: str) -> bytes:
+    """Return the 16 bytes of the first address: of the /24 of an IPv4 address, of the /48 of an IPv6 address."""
+    packed = canonical_ip(text)
+    kept = 15 if packed.startswith(_IPV4_MAPPED_PREFIX) else 6
+    return packed[:kept] + bytes(16 - kept)
+
+
 def _accept(text: str) -> str:
     canonical_ip(text)
     return text
@@ -66,4 +73,12 @@ IP: Final = Kind(
     mask=_mask,
     placeholders=("0.0.0.0", "255.255.255.255", "127.0.0.1", "::", "::1"),  # noqa: S104 - data
     is_ascii=True,
+    derived=(
+        DerivedForm(
+            name="network",
+            leaks="records of one /24 (IPv4) or /48 (IPv6) network have equal tokens: a rare token is a household,"
+            " an office or a small provider, whose people are seen together",
+            canonical=_network,
+        ),
+    ),
 )

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
+from vault_etl.kinds.digits import MAX_DIGITS, digits_kind
+from vault_etl.kinds.email_address import EMAIL
 from vault_etl.kinds.ip import IP
 from vault_etl.kinds.kind import Kind
+from vault_etl.kinds.phone import phone_kind
 from vault_etl.kinds.text import text_kind
+from vault_etl.kinds.uuid_text import UUID
 
 OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "ip": (),
     "text": ("max",),
+    "email": (),
+    "phone": ("region",),
+    "uuid": (),
+    "digits": ("min", "max"),
 }
 """The kinds, and the options of each."""
 
@@ -29,9 +37,38 @@ def make_kind(name: str, options: Mapping[str, object]) -> Kind:
             known = f"its options are {_listed(OPTIONS[name])}" if OPTIONS[name] else "it has none"
             message = f"the kind {name} has no option {option!r}: {known}"
             raise ValueError(message)
-    if name == "text":
-        return text_kind(_whole(options, "max", 256, MAX_TEXT))
-    return IP
+    return _MAKERS[name](options)
+
+
+def _text(options: Mapping[str, object]) -> Kind:
+    return text_kind(_whole(options, "max", 256, MAX_TEXT))
+
+
+def _phone(options: Mapping[str, object]) -> Kind:
+    region = options.get("region")
+    if region is not None and not isinstance(region, str):
+        message = "the option 'region' must be a text"
+        raise ValueError(message)
+    return phone_kind(region)
+
+
+def _digits(options: Mapping[str, object]) -> Kind:
+    fewest = _whole(options, "min", 1, MAX_DIGITS)
+    most = _whole(options, "max", MAX_DIGITS, MAX_DIGITS)
+    if fewest > most:
+        message = "the option 'min' must not be greater than 'max'"
+        raise ValueError(message)
+    return digits_kind(fewest, most)
+
+
+_MAKERS: Final[Mapping[str, Callable[[Mapping[str, object]], Kind]]] = {
+    "ip": lambda _: IP,
+    "text": _text,
+    "email": lambda _: EMAIL,
+    "phone": _phone,
+    "uuid": lambda _: UUID,
+    "digits": _digits,
+}
 
 
 def _whole(options: Mapping[str, object], name: str, default: int, most: int) -> int:
