@@ -116,7 +116,7 @@ def destroyed(process: Writer, field: FieldName) -> bytes:
 
 def of_another_field(process: Writer, field: FieldName) -> bytes:
     """A good key of another field."""
-    other = next(f for f in FIELDS if f is not field)
+    other = next(f for f in FIELDS if f != field)
     return ciphertext(key_of(process, other).key_id)
 
 
@@ -147,7 +147,7 @@ def test_a_value_that_no_key_opens_is_old_in_every_rotation_of_its_field(
     ]
     assert reencrypter.remaining(rotation) == Remaining(1, (row.record_id,))
     assert reencrypter.remaining(
-        of_keys(process, fields=[f for f in FIELDS if f is not field])
+        of_keys(process, fields=[f for f in FIELDS if f != field])
     ) == Remaining(0, ())
 
 
