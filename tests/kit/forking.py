@@ -45,7 +45,7 @@ def can_fork(args: Sequence[str], environment: Mapping[str, str]) -> bool:
 
 
 class Forked(subprocess.Popen[str]):
-    """A command in a fork. The process between it and the server tells its process id, and then its exit code."""
+    """A command in a fork. The server of the forks tells its process id, and then its exit code."""
 
     def __init__(
         self, args: Sequence[str], told: socket.socket, outputs: Sequence[IO[bytes]]
