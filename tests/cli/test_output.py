@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.kit.processes import on_terminal, terminal
 from tests.kit.samples import a_record
 from tests.kit.transcripts import plain
 from tests.kit.vault import Vault
+from tests.kit.vaults import filled_vault
 
 PRINTING = {
     "duplicates": ("analyst", ("duplicates", "--field", "ip")),
@@ -157,36 +159,37 @@ def test_verbose_shows_no_secret(quick: Vault) -> None:
         assert bytes(wrapped).hex() not in logged
 
 
+@pytest.fixture(scope="module")
+def steering(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+    """A vault with one event, whose device id would steer a terminal."""
+    body = event(device_id=STEERING)
+    with filled_vault(keyed, tmp_path_factory.mktemp("steering"), [body]) as vault:
+        yield vault
+
+
 @pytest.mark.parametrize("output", ["table", "json", "value"])
-def test_a_value_cannot_steer_the_terminal(quick: Vault, output: str) -> None:
+def test_a_value_cannot_steer_the_terminal(steering: Vault, output: str) -> None:
     """Control characters in a device id are shown escaped on a terminal, and forge no line."""
-    record_id = store(quick, STEERING)
+    record_id, _ = a_record(steering)
     asked = ("reveal", record_id, "-f", "device_id", "--reason", "x", "--output", output)
-    shown = on_terminal(quick, "reveal", *asked, extra={"NO_COLOR": "1", "TERM": "dumb"}).stdout
+    shown = on_terminal(steering, "reveal", *asked, extra={"TERM": "dumb"}).stdout
     assert all(c.isprintable() or c == "\n" for c in shown)
     assert not any(line.startswith(" ip: 1.2.3.4") for line in shown.splitlines())
     assert "1.2.3.4" in shown
 
 
-def test_a_piped_value_is_the_one_that_was_sent(quick: Vault) -> None:
+def test_a_piped_value_is_the_one_that_was_sent(steering: Vault) -> None:
     """A pipe gets `--output value` byte for byte, and JSON that parses to the same, in any locale."""
-    record_id = store(quick, STEERING)
+    record_id, _ = a_record(steering)
     asked = ("reveal", record_id, "-f", "device_id", "--reason", "x")
     ascii_only = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
-    as_json = quick.ok("reveal", *asked, extra=ascii_only).json
+    as_json = steering.ok("reveal", *asked, extra=ascii_only).json
     assert as_json["fields"]["device_id"] == STEERING
     done = subprocess.run(
-        quick.command(*asked, "--output", "value"),
-        env={**quick.environment("reveal"), **ascii_only},
-        cwd=quick.home,
+        steering.command(*asked, "--output", "value"),
+        env={**steering.environment("reveal"), **ascii_only},
+        cwd=steering.home,
         capture_output=True,
         check=True,
     )
     assert done.stdout == f"{STEERING}\n".encode()
-
-
-def store(vault: Vault, device_id: str) -> str:
-    """Ingest one event with this device id; its record id."""
-    vault.send([event(device_id=device_id)])
-    assert vault.ok("ingest", "ingest").json["stored"] == 1
-    return a_record(vault)[0]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import botocore.session
 import pytest
 
 from tests.kit.databases import TEMPLATE, admin, make_logins
@@ -74,8 +76,10 @@ def moto(
 ) -> Iterator[tuple[str, Provisioned]]:
     """A moto server of this test process: its endpoint, and what was made in it.
 
-    With `--emulator localstack` it is a LocalStack, which enforces no IAM policy.
+    With `--emulator localstack` it is a LocalStack, which enforces no IAM policy. From now on AWS's models are
+    read once in this process, instead of once for each session.
     """
+    botocore.session.create_loader = functools.cache(botocore.session.create_loader)
     if request.config.getoption("--emulator") == EmulatorName.LOCALSTACK:
         endpoint = request.getfixturevalue("localstack").endpoint
         yield endpoint, provision(endpoint, authenticate=False)
