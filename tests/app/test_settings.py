@@ -54,6 +54,14 @@ def test_a_missing_setting_is_named(
         ("DRAIN_WAIT", "1.5"),
         ("LEASE_HOURS", "25"),
         ("LEASE_SEALS", "9999"),
+        *(
+            ("DATABASE_SCHEMA", value)
+            for value in (
+                *("public", "user", "pg_vault", "information_schema", "Vault", "1st", "a" * 32),
+                *("vault_detached", "vault_etl_audit", f"a; DROP {SECRET}", f'a"{SECRET}', "a.b"),
+            )
+        ),
+        *(("ROLE_PREFIX", value) for value in ("staging", "pg_a_", "_", f"a{SECRET}_", "a'_")),
     ],
 )
 def test_a_malformed_setting_is_named_and_not_quoted(

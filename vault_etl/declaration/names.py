@@ -60,8 +60,8 @@ OWN_TABLES: Final = frozenset(
 
 
 def is_reserved_field(name: str) -> bool:
-    """Tell whether the vault has keys of its own under this name."""
-    return name in _FIELDS
+    """Tell whether the vault has keys of its own under this name, or replaces it in SQL."""
+    return name in _FIELDS or _is_replaced(name)
 
 
 def is_reserved_event(name: str) -> bool:
@@ -72,4 +72,10 @@ def is_reserved_event(name: str) -> bool:
 
 def is_reserved_column(name: str) -> bool:
     """Tell whether a column of this name is the vault's, is made for a personal value, or is Postgres's own."""
-    return name in _COLUMNS or name.startswith("next_") or name.endswith("_ciphertext")
+    made = name.startswith("next_") or name.endswith("_ciphertext")
+    return name in _COLUMNS or made or _is_replaced(name)
+
+
+def _is_replaced(name: str) -> bool:
+    """Tell whether SQL has this name for the vault's schema or roles, which `platform/names.py` replaces."""
+    return name == "vault_etl" or name.startswith("vault_etl_")
