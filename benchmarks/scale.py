@@ -29,6 +29,7 @@ from typing import Any, Final
 
 from benchmarks.rotation import Stack
 from benchmarks.scale_fill import FIRST_KEY, ROWS_A_KEY, SQL, fill
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import PERSONAL_FIELDS, USER_LOGINS
 from tests.kit.sessions import connect
 from tests.kit.swaps import open_data_rotation
@@ -145,7 +146,7 @@ class Grown:
 
     def _left(self, old: Iterable[int]) -> None:
         with closing(Database(self._url)) as database:
-            PostgresReencrypter(database).remaining(_rotation(old))
+            PostgresReencrypter(database, DEFAULT).remaining(_rotation(old))
 
     def _range(self) -> None:
         """A range from the middle of the table, one page after the other."""
@@ -156,7 +157,7 @@ class Grown:
         with closing(Database(self._url)) as database:
             for _ in range(PAGES):
                 at = Range(USER_LOGINS, uuid.UUID(first), uuid.UUID(until), after)
-                page = PostgresReencrypter(database).page(rotation, at, 1_000)
+                page = PostgresReencrypter(database, DEFAULT).page(rotation, at, 1_000)
                 if not page.rows:
                     break
                 after = page.rows[-1].record_id

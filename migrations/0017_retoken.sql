@@ -48,7 +48,7 @@ COMMENT ON FUNCTION vault_etl.retoken_generations(uuid) IS
     'the month is not detached.';
 
 CREATE FUNCTION vault_etl.retoken_range(claim uuid) RETURNS TABLE (
-    month uuid, partition text, first uuid, last uuid, after uuid
+    place text, month uuid, partition text, first uuid, last uuid, after uuid
 )
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -61,42 +61,55 @@ BEGIN
         RAISE EXCEPTION 'this login has no such claim of a range' USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN QUERY
-        SELECT m.first, m.partition, r.first, r.last, r.claimed_after
+        SELECT r.place, m.first, m.partition, r.first, r.last, r.claimed_after
         FROM vault_etl.rotation_ranges AS r
         JOIN vault_etl.key_rotations AS k ON k.rotation_id = r.rotation_id
         JOIN vault_etl.closed_months AS m ON m.first = k.month
-        WHERE r.claim = retoken_range.claim AND r.place = 'user_logins'
+        WHERE r.claim = retoken_range.claim AND r.place <> 'quarantine'
             AND to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL;
 END
 $$;
 REVOKE ALL ON FUNCTION vault_etl.retoken_range(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION vault_etl.retoken_range(uuid) IS
     'Returns the range that is claimed by `claim`, as the entry of the claim says, and its month. No row if '
-    'another worker has claimed it since, if it is not of user_logins, or if the month is not detached any '
+    'another worker has claimed it since, if it is not of an event, or if the month is not detached any '
     'more. Raises 42501 unless the intent of the claim is of this login, is committed, and has no outcome yet.';
+--% for event in events
 
-CREATE FUNCTION vault_etl.retoken_page(claim uuid, after uuid, most integer, bytes bigint) RETURNS TABLE (
-    record_id uuid, user_id text, token_generation smallint, masked_ip uuid, masked_device_id uuid,
-    ip_ciphertext bytea, device_id_ciphertext bytea, found bigint
+CREATE FUNCTION vault_etl.{{ event.name.plus('_retoken_page') }}(claim uuid, after uuid, most integer, bytes bigint) RETURNS TABLE (
+    record_id uuid, subject text, token_generation smallint,
+--% for p in event.personal
+    {{ p.token }} uuid,
+--% endfor
+--% for p in event.personal
+    {{ p.ciphertext }} bytea,
+--% endfor
+    found bigint
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     place record;
 BEGIN
-    SELECT * INTO place FROM vault_etl.retoken_range(claim);
+    SELECT * INTO place FROM vault_etl.retoken_range(claim) AS r WHERE r.place = {{ event.name|literal }};
     IF NOT FOUND THEN
         RETURN;
     END IF;
     RETURN QUERY EXECUTE format(
         $query$
-        SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext, found
+        SELECT record_id, {{ event.subject }}, token_generation, {{ event.personal|map(attribute='token')|join(', ') }},
+            {{ event.ciphertexts|join(', ') }}, found
         FROM (
             SELECT *, count(*) OVER () AS found, sum(bytes) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS up_to_here
             FROM (
-                SELECT *, octet_length(user_id) + coalesce(octet_length(ip_ciphertext), 0)
-                    + coalesce(octet_length(device_id_ciphertext), 0) AS bytes
+                SELECT *, octet_length({{ event.subject }})
+--% for column in event.ciphertexts
+                    + coalesce(octet_length({{ column }}), 0)
+--% endfor
+                    AS bytes
                 FROM (
-                    SELECT * FROM vault_etl_detached.%I
+                    SELECT record_id, {{ event.subject }}, token_generation, {{ event.personal|map(attribute='token')|join(', ') }},
+                        {{ event.ciphertexts|join(', ') }}
+                    FROM vault_etl_detached.%I
                     WHERE record_id >= $1 AND record_id <= $2 AND ($3 IS NULL OR record_id > $3)
                     ORDER BY record_id OFFSET 0
                 ) AS in_order
@@ -110,19 +123,21 @@ BEGIN
         WHERE up_to_here <= $5 OR up_to_here = bytes
         ORDER BY record_id
         $query$, place.partition
-    ) USING place.first, place.last, greatest(place.after, retoken_page.after), most, bytes;
+    ) USING place.first, place.last, greatest(place.after, {{ event.name.plus('_retoken_page') }}.after), most, bytes;
 END
 $$;
-REVOKE ALL ON FUNCTION vault_etl.retoken_page(uuid, uuid, integer, bigint) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION vault_etl.retoken_page(uuid, uuid, integer, bigint) TO vault_etl_re_encrypt;
-COMMENT ON FUNCTION vault_etl.retoken_page(uuid, uuid, integer, bigint) IS
+REVOKE ALL ON FUNCTION vault_etl.{{ event.name.plus('_retoken_page') }}(uuid, uuid, integer, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.{{ event.name.plus('_retoken_page') }}(uuid, uuid, integer, bigint) TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.{{ event.name.plus('_retoken_page') }}(uuid, uuid, integer, bigint) IS
     'Returns the next rows of a claimed range after `after` whose tokens are not of the active generation. A '
     'page ends as in the re-encryption of records: at `most` rows or `bytes` bytes, and has one row at least. '
     '`found` is how many rows `most` let pass.';
 
-CREATE FUNCTION vault_etl.retoken_fill(
-    claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ips uuid[], old_device_ids uuid[],
-    sealed_ips bytea[], sealed_device_ids bytea[], new_ips uuid[], new_device_ids uuid[]
+CREATE FUNCTION vault_etl.{{ event.name.plus('_retoken_fill') }}(
+    claim uuid, generation smallint, record_ids uuid[], old_generations smallint[],
+--% for p in event.personal
+    old_{{ p.name.raw }} uuid[], sealed_{{ p.name.raw }} bytea[], new_{{ p.name.raw }} uuid[]{{ ',' if not loop.last }}
+--% endfor
 ) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
@@ -135,34 +150,48 @@ BEGIN
     LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
     IF NOT EXISTS (
         SELECT FROM vault_etl.data_keys AS k
-        WHERE k.purpose = 'token' AND k.state = 'active' AND k.generation = retoken_fill.generation
+        WHERE k.purpose = 'token' AND k.state = 'active' AND k.generation = {{ event.name.plus('_retoken_fill') }}.generation
     ) THEN
         RETURN NULL;
     END IF;
-    SELECT * INTO place FROM vault_etl.retoken_range(claim);
+    SELECT * INTO place FROM vault_etl.retoken_range(claim) AS r WHERE r.place = {{ event.name|literal }};
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
     EXECUTE format(
         $query$
         WITH wanted AS (
-            SELECT * FROM unnest($3, $4, $5, $6, $7, $8, $9, $10) AS w (
-                record_id, generation, ip, device_id, sealed_ip, sealed_device_id, new_ip, new_device_id
+            SELECT * FROM unnest(
+                $6, $7,
+--% for p in event.personal
+                ${{ 3 * loop.index + 5 }}, ${{ 3 * loop.index + 6 }}, ${{ 3 * loop.index + 7 }}{{ ',' if not loop.last }}
+--% endfor
+            ) AS w (
+                record_id, generation,
+--% for p in event.personal
+                old_{{ p.name.raw }}, sealed_{{ p.name.raw }}, new_{{ p.name.raw }}{{ ',' if not loop.last }}
+--% endfor
             )
-            WHERE w.record_id BETWEEN $11 AND $12 AND ($13 IS NULL OR w.record_id > $13)
+            WHERE w.record_id BETWEEN $3 AND $4 AND ($5 IS NULL OR w.record_id > $5)
         ), held AS MATERIALIZED (
-            SELECT u.record_id, u.token_generation AS generation, u.next_token_generation AS next_generation,
-                w.new_ip, w.new_device_id
+            SELECT
+                u.record_id, u.token_generation AS generation, u.next_token_generation AS next_generation,
+--% for p in event.personal
+                w.new_{{ p.name.raw }}{{ ',' if not loop.last }}
+--% endfor
             FROM vault_etl_detached.%1$I AS u JOIN wanted AS w ON w.record_id = u.record_id
             WHERE u.token_generation = w.generation AND u.token_generation <> $1
-                AND u.masked_ip IS NOT DISTINCT FROM w.ip AND u.masked_device_id IS NOT DISTINCT FROM w.device_id
-                AND u.ip_ciphertext IS NOT DISTINCT FROM w.sealed_ip
-                AND u.device_id_ciphertext IS NOT DISTINCT FROM w.sealed_device_id
+--% for p in event.personal
+                AND u.{{ p.token }} IS NOT DISTINCT FROM w.old_{{ p.name.raw }}
+                AND u.{{ p.ciphertext }} IS NOT DISTINCT FROM w.sealed_{{ p.name.raw }}
+--% endfor
             ORDER BY u.record_id FOR UPDATE OF u
         ), written AS (
             UPDATE vault_etl_detached.%1$I AS u SET
-                masked_ip = held.new_ip, masked_device_id = held.new_device_id, token_generation = $1,
-                next_masked_ip = NULL, next_masked_device_id = NULL, next_token_generation = NULL
+--% for p in event.personal
+                {{ p.token }} = held.new_{{ p.name.raw }}, {{ p.next_token }} = NULL,
+--% endfor
+                token_generation = $1, next_token_generation = NULL
             FROM held WHERE u.record_id = held.record_id
             RETURNING u.record_id, held.generation, held.next_generation
         ), counted AS (
@@ -176,24 +205,27 @@ BEGIN
         )
         SELECT count(*) FROM written
         $query$, place.partition
-    ) INTO filled USING generation, place.month, record_ids, old_generations, old_ips, old_device_ids, sealed_ips,
-        sealed_device_ids, new_ips, new_device_ids, place.first, place.last, place.after;
+    ) INTO filled USING generation, place.month, place.first, place.last, place.after, record_ids, old_generations,
+--% for p in event.personal
+        old_{{ p.name.raw }}, sealed_{{ p.name.raw }}, new_{{ p.name.raw }}{{ ',' if not loop.last else ';' }}
+--% endfor
     RETURN filled;
 -- The month was attached, archived or dropped while this waited for it.
 EXCEPTION WHEN undefined_table THEN
     RETURN 0;
 END
 $$;
-REVOKE ALL ON FUNCTION vault_etl.retoken_fill(
-    uuid, smallint, uuid[], smallint[], uuid[], uuid[], bytea[], bytea[], uuid[], uuid[]
+REVOKE ALL ON FUNCTION vault_etl.{{ event.name.plus('_retoken_fill') }}(
+    uuid, smallint, uuid[], smallint[]{{ ', uuid[], bytea[], uuid[]' * event.personal|length }}
 ) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION vault_etl.retoken_fill(
-    uuid, smallint, uuid[], smallint[], uuid[], uuid[], bytea[], bytea[], uuid[], uuid[]
+GRANT EXECUTE ON FUNCTION vault_etl.{{ event.name.plus('_retoken_fill') }}(
+    uuid, smallint, uuid[], smallint[]{{ ', uuid[], bytea[], uuid[]' * event.personal|length }}
 ) TO vault_etl_re_encrypt;
-COMMENT ON FUNCTION vault_etl.retoken_fill(
-    uuid, smallint, uuid[], smallint[], uuid[], uuid[], bytea[], bytea[], uuid[], uuid[]
+COMMENT ON FUNCTION vault_etl.{{ event.name.plus('_retoken_fill') }}(
+    uuid, smallint, uuid[], smallint[]{{ ', uuid[], bytea[], uuid[]' * event.personal|length }}
 ) IS
     'Gives rows of a claimed range their new tokens, and counts them: rows whose generation, tokens and '
     'ciphertexts are still what was read, so that an erasure in between wins. Returns how many; NULL if '
     '`generation` is not the active one. A row without new tokens is left out of the generation. All lists have '
     'one length.';
+--% endfor

@@ -3049,73 +3049,6 @@ $$;
 
 COMMENT ON FUNCTION vault_etl.retoken_begin(month uuid) IS 'Lets the rows of a detached month have tokens of another generation: an attach that failed left the constraint of the generation that was active then. The next attach makes the constraint again, and PostgreSQL refuses the table without it. Returns whether the month has a table.';
 
-CREATE FUNCTION vault_etl.retoken_fill(claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ips uuid[], old_device_ids uuid[], sealed_ips bytea[], sealed_device_ids bytea[], new_ips uuid[], new_device_ids uuid[]) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET lock_timeout TO '10s'
-    AS $_$
-DECLARE
-    place record;
-    filled bigint := 0;
-BEGIN
-    IF current_setting('transaction_isolation') <> 'read committed' THEN
-        RAISE EXCEPTION 'rows are written in READ COMMITTED' USING ERRCODE = 'insufficient_privilege';
-    END IF;
-    LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
-    IF NOT EXISTS (
-        SELECT FROM vault_etl.data_keys AS k
-        WHERE k.purpose = 'token' AND k.state = 'active' AND k.generation = retoken_fill.generation
-    ) THEN
-        RETURN NULL;
-    END IF;
-    SELECT * INTO place FROM vault_etl.retoken_range(claim);
-    IF NOT FOUND THEN
-        RETURN 0;
-    END IF;
-    EXECUTE format(
-        $query$
-        WITH wanted AS (
-            SELECT * FROM unnest($3, $4, $5, $6, $7, $8, $9, $10) AS w (
-                record_id, generation, ip, device_id, sealed_ip, sealed_device_id, new_ip, new_device_id
-            )
-            WHERE w.record_id BETWEEN $11 AND $12 AND ($13 IS NULL OR w.record_id > $13)
-        ), held AS MATERIALIZED (
-            SELECT u.record_id, u.token_generation AS generation, u.next_token_generation AS next_generation,
-                w.new_ip, w.new_device_id
-            FROM vault_etl_detached.%1$I AS u JOIN wanted AS w ON w.record_id = u.record_id
-            WHERE u.token_generation = w.generation AND u.token_generation <> $1
-                AND u.masked_ip IS NOT DISTINCT FROM w.ip AND u.masked_device_id IS NOT DISTINCT FROM w.device_id
-                AND u.ip_ciphertext IS NOT DISTINCT FROM w.sealed_ip
-                AND u.device_id_ciphertext IS NOT DISTINCT FROM w.sealed_device_id
-            ORDER BY u.record_id FOR UPDATE OF u
-        ), written AS (
-            UPDATE vault_etl_detached.%1$I AS u SET
-                masked_ip = held.new_ip, masked_device_id = held.new_device_id, token_generation = $1,
-                next_masked_ip = NULL, next_masked_device_id = NULL, next_token_generation = NULL
-            FROM held WHERE u.record_id = held.record_id
-            RETURNING u.record_id, held.generation, held.next_generation
-        ), counted AS (
-            INSERT INTO vault_etl.detached_values AS d (first, field, id, month, held)
-            SELECT $2, v.field, v.id, vault_etl.month_of(written.record_id) AS month, sum(v.sign)
-            FROM written, LATERAL (VALUES
-                ('token', written.generation, -1), ('next_token', written.next_generation, -1), ('token', $1, 1)
-            ) AS v (field, id, sign)
-            WHERE v.id IS NOT NULL GROUP BY 2, 3, 4 ORDER BY 2, 3, 4
-            ON CONFLICT ON CONSTRAINT detached_values_pkey DO UPDATE SET held = d.held + EXCLUDED.held
-        )
-        SELECT count(*) FROM written
-        $query$, place.partition
-    ) INTO filled USING generation, place.month, record_ids, old_generations, old_ips, old_device_ids, sealed_ips,
-        sealed_device_ids, new_ips, new_device_ids, place.first, place.last, place.after;
-    RETURN filled;
--- The month was attached, archived or dropped while this waited for it.
-EXCEPTION WHEN undefined_table THEN
-    RETURN 0;
-END
-$_$;
-
-COMMENT ON FUNCTION vault_etl.retoken_fill(claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ips uuid[], old_device_ids uuid[], sealed_ips bytea[], sealed_device_ids bytea[], new_ips uuid[], new_device_ids uuid[]) IS 'Gives rows of a claimed range their new tokens, and counts them: rows whose generation, tokens and ciphertexts are still what was read, so that an erasure in between wins. Returns how many; NULL if `generation` is not the active one. A row without new tokens is left out of the generation. All lists have one length.';
-
 CREATE FUNCTION vault_etl.retoken_generations(month uuid) RETURNS TABLE(generation smallint, rows bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3134,47 +3067,7 @@ $$;
 
 COMMENT ON FUNCTION vault_etl.retoken_generations(month uuid) IS 'Returns how many rows of a detached month have tokens of each generation. Reads every row. Raises 55000 if the month is not detached.';
 
-CREATE FUNCTION vault_etl.retoken_page(claim uuid, after uuid, most integer, bytes bigint) RETURNS TABLE(record_id uuid, user_id text, token_generation smallint, masked_ip uuid, masked_device_id uuid, ip_ciphertext bytea, device_id_ciphertext bytea, found bigint)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
-DECLARE
-    place record;
-BEGIN
-    SELECT * INTO place FROM vault_etl.retoken_range(claim);
-    IF NOT FOUND THEN
-        RETURN;
-    END IF;
-    RETURN QUERY EXECUTE format(
-        $query$
-        SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext, found
-        FROM (
-            SELECT *, count(*) OVER () AS found, sum(bytes) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS up_to_here
-            FROM (
-                SELECT *, octet_length(user_id) + coalesce(octet_length(ip_ciphertext), 0)
-                    + coalesce(octet_length(device_id_ciphertext), 0) AS bytes
-                FROM (
-                    SELECT * FROM vault_etl_detached.%I
-                    WHERE record_id >= $1 AND record_id <= $2 AND ($3 IS NULL OR record_id > $3)
-                    ORDER BY record_id OFFSET 0
-                ) AS in_order
-                WHERE token_generation <> (
-                    SELECT k.generation FROM vault_etl.data_keys AS k
-                    WHERE k.purpose = 'token' AND k.state = 'active' LIMIT 1
-                )
-                ORDER BY record_id LIMIT $4
-            ) AS page
-        ) AS sized
-        WHERE up_to_here <= $5 OR up_to_here = bytes
-        ORDER BY record_id
-        $query$, place.partition
-    ) USING place.first, place.last, greatest(place.after, retoken_page.after), most, bytes;
-END
-$_$;
-
-COMMENT ON FUNCTION vault_etl.retoken_page(claim uuid, after uuid, most integer, bytes bigint) IS 'Returns the next rows of a claimed range after `after` whose tokens are not of the active generation. A page ends as in the re-encryption of records: at `most` rows or `bytes` bytes, and has one row at least. `found` is how many rows `most` let pass.';
-
-CREATE FUNCTION vault_etl.retoken_range(claim uuid) RETURNS TABLE(month uuid, partition text, first uuid, last uuid, after uuid)
+CREATE FUNCTION vault_etl.retoken_range(claim uuid) RETURNS TABLE(place text, month uuid, partition text, first uuid, last uuid, after uuid)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -3188,16 +3081,16 @@ BEGIN
         RAISE EXCEPTION 'this login has no such claim of a range' USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN QUERY
-        SELECT m.first, m.partition, r.first, r.last, r.claimed_after
+        SELECT r.place, m.first, m.partition, r.first, r.last, r.claimed_after
         FROM vault_etl.rotation_ranges AS r
         JOIN vault_etl.key_rotations AS k ON k.rotation_id = r.rotation_id
         JOIN vault_etl.closed_months AS m ON m.first = k.month
-        WHERE r.claim = retoken_range.claim AND r.place = 'user_logins'
+        WHERE r.claim = retoken_range.claim AND r.place <> 'quarantine'
             AND to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL;
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.retoken_range(claim uuid) IS 'Returns the range that is claimed by `claim`, as the entry of the claim says, and its month. No row if another worker has claimed it since, if it is not of user_logins, or if the month is not detached any more. Raises 42501 unless the intent of the claim is of this login, is committed, and has no outcome yet.';
+COMMENT ON FUNCTION vault_etl.retoken_range(claim uuid) IS 'Returns the range that is claimed by `claim`, as the entry of the claim says, and its month. No row if another worker has claimed it since, if it is not of an event, or if the month is not detached any more. Raises 42501 unless the intent of the claim is of this login, is committed, and has no outcome yet.';
 
 CREATE FUNCTION vault_etl.reveal_policy_set(request_id uuid, actor text, host text, reason text, document text) RETURNS TABLE(seq bigint, hash bytea)
     LANGUAGE plpgsql
@@ -3762,6 +3655,129 @@ END
 $$;
 
 COMMENT ON FUNCTION vault_etl.user_logins_inserted() IS 'Refuses a new record without both tokens, both ciphertexts under keys of this login, and, while a generation is pending, its tokens in next_….';
+
+CREATE FUNCTION vault_etl.user_logins_retoken_fill(claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ip uuid[], sealed_ip bytea[], new_ip uuid[], old_device_id uuid[], sealed_device_id bytea[], new_device_id uuid[]) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '10s'
+    AS $_$
+DECLARE
+    place record;
+    filled bigint := 0;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'rows are written in READ COMMITTED' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
+    IF NOT EXISTS (
+        SELECT FROM vault_etl.data_keys AS k
+        WHERE k.purpose = 'token' AND k.state = 'active' AND k.generation = user_logins_retoken_fill.generation
+    ) THEN
+        RETURN NULL;
+    END IF;
+    SELECT * INTO place FROM vault_etl.retoken_range(claim) AS r WHERE r.place = 'user_logins';
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    EXECUTE format(
+        $query$
+        WITH wanted AS (
+            SELECT * FROM unnest(
+                $6, $7,
+                $8, $9, $10,
+                $11, $12, $13
+            ) AS w (
+                record_id, generation,
+                old_ip, sealed_ip, new_ip,
+                old_device_id, sealed_device_id, new_device_id
+            )
+            WHERE w.record_id BETWEEN $3 AND $4 AND ($5 IS NULL OR w.record_id > $5)
+        ), held AS MATERIALIZED (
+            SELECT
+                u.record_id, u.token_generation AS generation, u.next_token_generation AS next_generation,
+                w.new_ip,
+                w.new_device_id
+            FROM vault_etl_detached.%1$I AS u JOIN wanted AS w ON w.record_id = u.record_id
+            WHERE u.token_generation = w.generation AND u.token_generation <> $1
+                AND u.masked_ip IS NOT DISTINCT FROM w.old_ip
+                AND u.ip_ciphertext IS NOT DISTINCT FROM w.sealed_ip
+                AND u.masked_device_id IS NOT DISTINCT FROM w.old_device_id
+                AND u.device_id_ciphertext IS NOT DISTINCT FROM w.sealed_device_id
+            ORDER BY u.record_id FOR UPDATE OF u
+        ), written AS (
+            UPDATE vault_etl_detached.%1$I AS u SET
+                masked_ip = held.new_ip, next_masked_ip = NULL,
+                masked_device_id = held.new_device_id, next_masked_device_id = NULL,
+                token_generation = $1, next_token_generation = NULL
+            FROM held WHERE u.record_id = held.record_id
+            RETURNING u.record_id, held.generation, held.next_generation
+        ), counted AS (
+            INSERT INTO vault_etl.detached_values AS d (first, field, id, month, held)
+            SELECT $2, v.field, v.id, vault_etl.month_of(written.record_id) AS month, sum(v.sign)
+            FROM written, LATERAL (VALUES
+                ('token', written.generation, -1), ('next_token', written.next_generation, -1), ('token', $1, 1)
+            ) AS v (field, id, sign)
+            WHERE v.id IS NOT NULL GROUP BY 2, 3, 4 ORDER BY 2, 3, 4
+            ON CONFLICT ON CONSTRAINT detached_values_pkey DO UPDATE SET held = d.held + EXCLUDED.held
+        )
+        SELECT count(*) FROM written
+        $query$, place.partition
+    ) INTO filled USING generation, place.month, place.first, place.last, place.after, record_ids, old_generations,
+        old_ip, sealed_ip, new_ip,
+        old_device_id, sealed_device_id, new_device_id;
+    RETURN filled;
+-- The month was attached, archived or dropped while this waited for it.
+EXCEPTION WHEN undefined_table THEN
+    RETURN 0;
+END
+$_$;
+
+COMMENT ON FUNCTION vault_etl.user_logins_retoken_fill(claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ip uuid[], sealed_ip bytea[], new_ip uuid[], old_device_id uuid[], sealed_device_id bytea[], new_device_id uuid[]) IS 'Gives rows of a claimed range their new tokens, and counts them: rows whose generation, tokens and ciphertexts are still what was read, so that an erasure in between wins. Returns how many; NULL if `generation` is not the active one. A row without new tokens is left out of the generation. All lists have one length.';
+
+CREATE FUNCTION vault_etl.user_logins_retoken_page(claim uuid, after uuid, most integer, bytes bigint) RETURNS TABLE(record_id uuid, subject text, token_generation smallint, masked_ip uuid, masked_device_id uuid, ip_ciphertext bytea, device_id_ciphertext bytea, found bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    place record;
+BEGIN
+    SELECT * INTO place FROM vault_etl.retoken_range(claim) AS r WHERE r.place = 'user_logins';
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    RETURN QUERY EXECUTE format(
+        $query$
+        SELECT record_id, user_id, token_generation, masked_ip, masked_device_id,
+            ip_ciphertext, device_id_ciphertext, found
+        FROM (
+            SELECT *, count(*) OVER () AS found, sum(bytes) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS up_to_here
+            FROM (
+                SELECT *, octet_length(user_id)
+                    + coalesce(octet_length(ip_ciphertext), 0)
+                    + coalesce(octet_length(device_id_ciphertext), 0)
+                    AS bytes
+                FROM (
+                    SELECT record_id, user_id, token_generation, masked_ip, masked_device_id,
+                        ip_ciphertext, device_id_ciphertext
+                    FROM vault_etl_detached.%I
+                    WHERE record_id >= $1 AND record_id <= $2 AND ($3 IS NULL OR record_id > $3)
+                    ORDER BY record_id OFFSET 0
+                ) AS in_order
+                WHERE token_generation <> (
+                    SELECT k.generation FROM vault_etl.data_keys AS k
+                    WHERE k.purpose = 'token' AND k.state = 'active' LIMIT 1
+                )
+                ORDER BY record_id LIMIT $4
+            ) AS page
+        ) AS sized
+        WHERE up_to_here <= $5 OR up_to_here = bytes
+        ORDER BY record_id
+        $query$, place.partition
+    ) USING place.first, place.last, greatest(place.after, user_logins_retoken_page.after), most, bytes;
+END
+$_$;
+
+COMMENT ON FUNCTION vault_etl.user_logins_retoken_page(claim uuid, after uuid, most integer, bytes bigint) IS 'Returns the next rows of a claimed range after `after` whose tokens are not of the active generation. A page ends as in the re-encryption of records: at `most` rows or `bytes` bytes, and has one row at least. `found` is how many rows `most` let pass.';
 
 CREATE FUNCTION vault_etl.user_logins_updated() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4974,14 +4990,8 @@ REVOKE ALL ON FUNCTION vault_etl.restore_make(partition text, first uuid, until 
 REVOKE ALL ON FUNCTION vault_etl.retoken_begin(month uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION vault_etl.retoken_begin(month uuid) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION vault_etl.retoken_fill(claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ips uuid[], old_device_ids uuid[], sealed_ips bytea[], sealed_device_ids bytea[], new_ips uuid[], new_device_ids uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION vault_etl.retoken_fill(claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ips uuid[], old_device_ids uuid[], sealed_ips bytea[], sealed_device_ids bytea[], new_ips uuid[], new_device_ids uuid[]) TO vault_etl_re_encrypt;
-
 REVOKE ALL ON FUNCTION vault_etl.retoken_generations(month uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION vault_etl.retoken_generations(month uuid) TO vault_etl_re_encrypt;
-
-REVOKE ALL ON FUNCTION vault_etl.retoken_page(claim uuid, after uuid, most integer, bytes bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION vault_etl.retoken_page(claim uuid, after uuid, most integer, bytes bigint) TO vault_etl_re_encrypt;
 
 REVOKE ALL ON FUNCTION vault_etl.retoken_range(claim uuid) FROM PUBLIC;
 
@@ -5032,6 +5042,12 @@ GRANT ALL ON FUNCTION vault_etl.unexplained_keys(key_ids bigint[]) TO vault_etl_
 REVOKE ALL ON FUNCTION vault_etl.user_logins_counted() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION vault_etl.user_logins_inserted() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION vault_etl.user_logins_retoken_fill(claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ip uuid[], sealed_ip bytea[], new_ip uuid[], old_device_id uuid[], sealed_device_id bytea[], new_device_id uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.user_logins_retoken_fill(claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ip uuid[], sealed_ip bytea[], new_ip uuid[], old_device_id uuid[], sealed_device_id bytea[], new_device_id uuid[]) TO vault_etl_re_encrypt;
+
+REVOKE ALL ON FUNCTION vault_etl.user_logins_retoken_page(claim uuid, after uuid, most integer, bytes bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.user_logins_retoken_page(claim uuid, after uuid, most integer, bytes bigint) TO vault_etl_re_encrypt;
 
 REVOKE ALL ON FUNCTION vault_etl.user_logins_updated() FROM PUBLIC;
 

@@ -9,6 +9,7 @@ from typing import Final
 import psycopg2
 import pytest
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import DEVICE_ID, FIELDS, IP
 from tests.kit.entries import append_committed
 from tests.kit.fakes.vault import rotate_request
@@ -131,7 +132,7 @@ def test_a_rotation_at_the_limit_holds_up_no_writer(full: Scratch, *, whole: boo
         looks = pool.submit(look)
         try:
             if whole:
-                begun = PostgresDataRotations(database).begin(rotate_request(), FIELDS, 1)
+                begun = PostgresDataRotations(database, DEFAULT).begin(rotate_request(), FIELDS, 1)
                 retired: object = begun.retired
                 assert begun.old_keys == set(begun.retired)
             else:

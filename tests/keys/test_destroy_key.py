@@ -74,8 +74,10 @@ def destroy(
 ) -> Destroyed:
     """Destroy in a new process."""
     end = tap(FakeKeyEnd(vault.database))
-    keys_to_destroy = DestroyTargetFinder(vault.keys, end)
-    to_destroy = DestroyTargetFinder(vault.keys, FakeKeyEnd(vault.database)).find(key_id)
+    keys_to_destroy = DestroyTargetFinder(vault.keys, end, PERSONAL_FIELDS)
+    to_destroy = DestroyTargetFinder(vault.keys, FakeKeyEnd(vault.database), PERSONAL_FIELDS).find(
+        key_id
+    )
     if not to_destroy.keys:
         return Destroyed((), 0)
     destruction = KeyDestruction(
@@ -183,7 +185,7 @@ def test_a_lease_that_ends_between_two_reads_is_reported(vault: FakeVault) -> No
 
 def test_an_unknown_key_is_not_found(vault: FakeVault) -> None:
     """A key that is found names the keys that are destroyed with it."""
-    keys_to_destroy = DestroyTargetFinder(vault.keys, FakeKeyEnd(vault.database))
+    keys_to_destroy = DestroyTargetFinder(vault.keys, FakeKeyEnd(vault.database), PERSONAL_FIELDS)
     with pytest.raises(NotFoundError):
         keys_to_destroy.find(1)
     for key_id in token_keys(vault, 1):
@@ -196,7 +198,9 @@ def test_the_source_key_does_not_end(vault: FakeVault) -> None:
     key = make_unseen_key(vault.kms, vault.kms, KeyPurpose.SOURCE, SOURCE)
     vault.keys.store(key, KeyState.ACTIVE)
     with pytest.raises(ConfigurationError, match="is the source key"):
-        DestroyTargetFinder(vault.keys, FakeKeyEnd(vault.database)).find(key.key_id)
+        DestroyTargetFinder(vault.keys, FakeKeyEnd(vault.database), PERSONAL_FIELDS).find(
+            key.key_id
+        )
 
 
 def test_a_generation_goes_with_its_old_tokens(cut_over: FakeVault) -> None:

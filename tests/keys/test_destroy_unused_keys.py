@@ -75,7 +75,7 @@ def test_unneeded_keys_end(vault: FakeVault) -> None:
     assert destroy(vault, recorder.tap) == unused.key_ids
     assert in_state(vault, KeyState.DESTROYED) == set(unused.key_ids)
     assert in_state(vault, KeyState.ACTIVE) == {running, *needed}
-    assert unused.fields == (IP, DEVICE_ID, QUARANTINE)
+    assert unused.fields == (DEVICE_ID, IP, QUARANTINE)
     calls = ["intend", *["retire_expired"] * 2, "usage", *["destroy"] * 3, "conclude"]
     assert recorder.calls == calls
     assert unused_keys(vault.keys).keys == ()

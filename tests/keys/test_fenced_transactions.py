@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.kit.declarations import DEFAULT
-from tests.kit.declared import FIELDS, PERSONAL_FIELDS
+from tests.kit.declared import FIELDS, PERSONAL_FIELDS, USER_LOGINS
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import token_keys
 from tests.kit.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
@@ -106,11 +106,11 @@ def test_a_swap_of_records_locks_first_too(logged: Scratch, keys: WriteKeys) -> 
     """Re-encryption takes the same lock, and reads; rows and cursor are of one transaction."""
     batch = swaps([sealed_record(keys)], keys.data_keys[0])
     with logged.database("re-encrypt") as database:
-        reencrypter = PostgresReencrypter(database)
+        reencrypter = PostgresReencrypter(database, DEFAULT)
         statements = _statements(
             logged, database, lambda: reencrypter.replace(batch, keys.data_keys, outside())
         )
-    swap = ["CREATE TEMP", "COPY pg_temp.stage_seals", "WITH swapped"]
+    swap = ["CREATE TEMP", "COPY pg_temp.stage_seals_user_logins", "WITH swapped"]
     assert _fenced(statements) == [*swap, *MOVED]
 
 
@@ -119,7 +119,7 @@ def test_a_swap_of_bodies_locks_first_too(logged: Scratch, keys: WriteKeys) -> N
     row = SealedRow(QUARANTINE_TABLE, new_record_id(), "", {QUARANTINE: b"old"})
     batch, step = [Replacement(row, {QUARANTINE: b"new"})], outside(QUARANTINE_TABLE)
     with logged.database("re-encrypt") as database:
-        reencrypter = PostgresReencrypter(database)
+        reencrypter = PostgresReencrypter(database, DEFAULT)
         statements = _statements(
             logged, database, lambda: reencrypter.replace(batch, keys.data_keys, step)
         )
@@ -130,13 +130,15 @@ def test_a_write_of_next_tokens_locks_first_too(logged: Scratch, keys: WriteKeys
     """The writes are the backfill, and leaving rows out, which is a fill without tokens."""
     logged.add_token_keys(2, "pending")
     generations, row = Generations(1, 2), sealed_record(keys)
-    made = NextTokens(TokenRow(row.record_id, "u", 1, row.tokens, row.ciphertexts, {}), row.tokens)
+    made = NextTokens(
+        TokenRow(USER_LOGINS, row.record_id, "u", 1, row.tokens, row.ciphertexts, {}), row.tokens
+    )
     with logged.database("re-encrypt") as database:
-        backfill = PostgresTokenBackfill(database)
+        backfill = PostgresTokenBackfill(database, DEFAULT)
         filling = _statements(
             logged, database, lambda: backfill.fill([made], generations, outside())
         )
-    fill = ["CREATE TEMP", "COPY pg_temp.stage_tokens", "UPDATE vault_etl.user_logins"]
+    fill = ["CREATE TEMP", "COPY pg_temp.stage_tokens_user_logins", "UPDATE vault_etl.user_logins"]
     assert _fenced(filling) == [*fill, *MOVED]
 
 
@@ -144,7 +146,7 @@ def test_a_write_of_next_tokens_locks_first_too(logged: Scratch, keys: WriteKeys
 def test_a_check_is_one_snapshot(logged: Scratch) -> None:
     """All reads are in one REPEATABLE READ transaction, which could not write."""
     with logged.database("re-encrypt") as database:
-        comparer = PostgresTokenComparer(database)
+        comparer = PostgresTokenComparer(database, DEFAULT)
         statements = _statements(logged, database, lambda: comparer.compare(Generations(1, 2)))
     assert statements[1] == "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
     assert [statement.split()[0] for statement in statements[2:]] == [*["SELECT"] * 5, "COMMIT"]
@@ -172,7 +174,10 @@ def test_retiring_locks_first_with_a_time_limit(logged: Scratch) -> None:
 def test_beginning_and_aborting_lock_first_with_a_time_limit(logged: Scratch) -> None:
     """Rotations begin and end behind the closed fence, and read their rows behind it too."""
     with logged.database("re-encrypt") as database:
-        data, tokens = PostgresDataRotations(database), PostgresTokenRotations(database)
+        data, tokens = (
+            PostgresDataRotations(database, DEFAULT),
+            PostgresTokenRotations(database, DEFAULT),
+        )
         for work in (
             lambda: data.begin(rotate_request(), FIELDS, 1),
             lambda: tokens.begin(rotate_request(), token_keys(2), 1),

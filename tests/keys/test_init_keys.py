@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kit.declared import DEVICE_ID, IP
+from tests.kit.declared import DEVICE_ID, IP, PERSONAL_FIELDS
 from tests.kit.fakes.identity import ACTOR, FakeIdentity
 from tests.kit.fakes.key_service import FakeKms
 from tests.kit.fakes.vault import FakeVault
@@ -33,6 +33,7 @@ def init(vault: FakeVault) -> InitReport:
         unwrapper=vault.kms,
         audit=vault.audit,
         identity=FakeIdentity(),
+        fields=PERSONAL_FIELDS,
     )
 
 

@@ -10,6 +10,7 @@ import psycopg2
 import pytest
 
 from tests.kit.cut_over import Ready, ready
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import FIELDS, IP
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import token_keys
@@ -91,12 +92,12 @@ def test_a_change_of_a_data_key_is_one_entry(scratch: Scratch, role: str) -> Non
 def test_a_whole_life_of_token_keys_is_on_the_record(scratch: Scratch) -> None:
     """First keys, a pending generation, its abort, another generation, and the cut-over have one entry each."""
     with scratch.database("re-encrypt") as database:
-        rotations = PostgresTokenRotations(database)
+        rotations = PostgresTokenRotations(database, DEFAULT)
         assert PostgresKeyStore(database).add_first_keys(rotate_request(), token_keys(1))
         rotations.begin(rotate_request(), token_keys(2), 1)
         rotations.abort(rotate_request())
         rotations.begin(rotate_request(), token_keys(3), 1)
-        PostgresTokenCutOver(database).cut_over(cut_over_request(), 3)
+        PostgresTokenCutOver(database, DEFAULT).cut_over(cut_over_request(), 3)
     assert [action for action, _, _ in entries(scratch)] == [*["keys change"] * 4, "keys cut-over"]
     assert [reason.partition(":")[0] for _, reason, _ in entries(scratch)][:4] == [
         "made active",
@@ -148,13 +149,13 @@ def test_a_planted_generation_is_named_and_not_cut_over_to(vault: Ready) -> None
     """The owner plants it, whom no grant binds: the log has no entry, and the cut-over refuses."""
     scratch = vault.scratch
     with scratch.database("re-encrypt") as database:
-        PostgresTokenRotations(database).abort(rotate_request())
+        PostgresTokenRotations(database, DEFAULT).abort(rotate_request())
     planted = [draw_key_id(), draw_key_id()]
     scratch.sql(PLANT, planted[0], 3, ARN)
     scratch.sql(PLANT.replace("'ip'", "'device_id'"), planted[1], 3, ARN)
     assert unexplained(scratch, "re-encrypt") == sorted([*planted, *by_hand(scratch)])
     with scratch.database("re-encrypt") as database, pytest.raises(VaultEtlError):
-        PostgresTokenCutOver(database).cut_over(cut_over_request(), 3)
+        PostgresTokenCutOver(database, DEFAULT).cut_over(cut_over_request(), 3)
     assert {scratch.key_states()[key_id] for key_id in planted} == {KeyState.PENDING}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import DEVICE_ID, IP, PERSONAL_FIELDS
 from tests.kit.fakes.tap import Tap
 from tests.kit.fakes.vault import FakeVault
@@ -107,7 +108,7 @@ def test_a_failure_is_not_kept(fake_vault: FakeVault) -> None:
 def test_a_cached_key_has_an_age_limit(fake_vault: FakeVault) -> None:
     """After the limit KMS is asked again, and may deny."""
     key = data_key(fake_vault)
-    ring = KeyRing(fake_vault.keys, fake_vault.kms, max_seconds=0.05)
+    ring = KeyRing(fake_vault.keys, fake_vault.kms, DEFAULT.kinds, max_seconds=0.05)
     ring.data_key(key.key_id, IP)
     ring.data_key(key.key_id, IP)
     assert fake_vault.kms.unwrapped == [key.key_id]
@@ -120,7 +121,7 @@ def test_a_cached_key_has_an_age_limit(fake_vault: FakeVault) -> None:
 def test_the_cache_is_bounded_and_drops_what_was_used_least_recently(fake_vault: FakeVault) -> None:
     """A rotation over a million keys does not hold a million keys."""
     a, b, c = (data_key(fake_vault).key_id for _ in range(3))
-    ring = KeyRing(fake_vault.keys, fake_vault.kms, max_keys=2)
+    ring = KeyRing(fake_vault.keys, fake_vault.kms, DEFAULT.kinds, max_keys=2)
     for key_id in (a, b, a, c, a, b):
         ring.data_key(key_id, IP)
     # c took b's place, since a had been used after b; then b took c's.

@@ -8,6 +8,7 @@ import pytest
 from psycopg2.extensions import connection, cursor
 
 from tests.kit.databases import clone
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import IP
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import token_keys
@@ -114,7 +115,7 @@ def test_both_rules_find_the_same_keys(opened: connection) -> None:
 def _fill(scratch: Scratch) -> None:
     scratch.add_data_key(IP)
     with scratch.database("re-encrypt") as database:
-        rotations = PostgresTokenRotations(database)
+        rotations = PostgresTokenRotations(database, DEFAULT)
         assert PostgresKeyStore(database).add_first_keys(rotate_request(), token_keys(1))
         rotations.begin(rotate_request(), token_keys(2), 1)
         rotations.abort(rotate_request())

@@ -9,6 +9,7 @@ from contextlib import suppress
 import psycopg2
 import pytest
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import FIELDS, IP
 from tests.kit.scratch import Scratch, ciphertext, sealed_record, sealed_rejection
 from tests.kit.swaps import outside, swaps
@@ -87,7 +88,7 @@ def test_a_swap_and_an_erasure_are_counted(counted: Scratch, keys: WriteKeys) ->
         loader.load(records, [], keys)
     new = counted.add_data_key(IP, role="re-encrypt")
     with counted.database("re-encrypt") as database:
-        swap = PostgresReencrypter(database).replace(swaps(records, new), [new], outside())
+        swap = PostgresReencrypter(database, DEFAULT).replace(swaps(records, new), [new], outside())
     assert swap is not None
     assert kept(counted)["ip", new.key_id] == 1
     assert kept(counted)["ip", keys.data_keys[0].key_id] == RECORDS

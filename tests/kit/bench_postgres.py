@@ -84,7 +84,7 @@ class PostgresBench(Bench):
         self.loader = PostgresRecordLoader(self._database("ingest"), DEFAULT)
         self.data_keys = PostgresKeyStore(self._database("ingest"))
         self.keys = PostgresKeyStore(self._database("re-encrypt"))
-        self.reencrypter = PostgresReencrypter(self._database("re-encrypt"))
+        self.reencrypter = PostgresReencrypter(self._database("re-encrypt"), DEFAULT)
         self.audit = PostgresAuditLog(self._database("reveal"))
         self.others_audit = PostgresAuditLog(self._database("re-encrypt"))
         self.disclosed = PostgresDisclosedValues(self._database("reveal"))
@@ -96,12 +96,12 @@ class PostgresBench(Bench):
         self.duplicates = PostgresDuplicateFinder(self._database("analyst"))
         self.eraser = PostgresEraser(self._database("erase"))
         self.rotations = PostgresRotationReader(self._database("rotate"))
-        self.data_rotations = PostgresDataRotations(self._database("re-encrypt"))
-        self.token_rotations = PostgresTokenRotations(self._database("re-encrypt"))
+        self.data_rotations = PostgresDataRotations(self._database("re-encrypt"), DEFAULT)
+        self.token_rotations = PostgresTokenRotations(self._database("re-encrypt"), DEFAULT)
         self.claims = _RunsClaims(self._database("re-encrypt"), self.others_audit)
-        self.backfill = PostgresTokenBackfill(self._database("re-encrypt"))
-        self.comparer = self.named = PostgresTokenComparer(self._database("re-encrypt"))
-        self.cut_over = PostgresTokenCutOver(self._database("re-encrypt"))
+        self.backfill = PostgresTokenBackfill(self._database("re-encrypt"), DEFAULT)
+        self.comparer = self.named = PostgresTokenComparer(self._database("re-encrypt"), DEFAULT)
+        self.cut_over = PostgresTokenCutOver(self._database("re-encrypt"), DEFAULT)
 
     def close(self) -> None:
         """Close every connection."""

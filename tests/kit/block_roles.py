@@ -150,21 +150,24 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
             (
                 *("old_data_keys", "next_generation", "token_keys_by_state", "add_pending_keys"),
                 *("abort", "add_rotation", "end_rotation"),
-                *("bounds", "quarantine_bounds", "add_ranges", "claim_range", "unfinished_ranges"),
+                *("quarantine_bounds", "add_ranges", "claim_range", "unfinished_ranges"),
                 *("move_range", "free_range", "reopen_ranges"),
             ),
             RE_ENCRYPT,
         ),
     },
     "rotation/retoken.sql": dict.fromkeys(
-        ("find", "generations", "begin", "open", "add", "go_through_again", "page", "store"),
-        RE_ENCRYPT,
+        ("find", "generations", "begin", "open", "add", "go_through_again"), RE_ENCRYPT
     ),
+    "rotation/retoken_pages.sql": dict.fromkeys(
+        ("page_user_logins", "store_user_logins"), RE_ENCRYPT
+    ),
+    "rotation/ranges.sql": {"bounds_user_logins": RE_ENCRYPT},
     "rotation/reencrypt.sql": dict.fromkeys(
         (
-            *("page_user_logins", "page_quarantine", "make_stage", "copy_stage"),
+            *("page_user_logins", "page_quarantine"),
             *(
-                "replace_user_logins",
+                *("make_stage_user_logins", "copy_stage_user_logins", "replace_user_logins"),
                 "replace_quarantine",
                 "remaining_user_logins",
                 "remaining_quarantine",
@@ -175,15 +178,20 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     ),
     "rotation/tokens.sql": dict.fromkeys(
         (
-            *("page", "make_stage", "copy_stage", "fill", "named", "freeze", "map_ip"),
+            *("page_user_logins", "named_user_logins", "make_stage_user_logins"),
+            *(
+                "copy_stage_user_logins",
+                "fill_user_logins",
+                "sample_user_logins",
+                "freeze",
+                "map_ip",
+            ),
             *(
                 "map_device_id",
                 "missing",
                 "blamed",
                 "left_out",
-                "unequal_ip",
-                "unequal_device_id",
-                "sample",
+                *("unequal_user_logins_ip", "unequal_user_logins_device_id"),
                 "count",
             ),
             *(

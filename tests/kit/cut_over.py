@@ -8,6 +8,7 @@ import hashlib
 import uuid
 from typing import Any
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import FIELDS, PERSONAL_FIELDS
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import token_keys
@@ -59,7 +60,7 @@ class Ready:
     def cut_over(self) -> CutOverDone | Blocked:
         """Try once, through the real adapter."""
         with self.scratch.database("re-encrypt") as database:
-            return PostgresTokenCutOver(database).cut_over(cut_over_request(), 2)
+            return PostgresTokenCutOver(database, DEFAULT).cut_over(cut_over_request(), 2)
 
     def swap(self) -> CutOverDone:
         """Cut over; the cut-over must succeed, as no other session holds a lock."""
@@ -91,7 +92,7 @@ def ready(scratch: Scratch) -> Ready:
     with scratch.loader() as loader:
         loader.load(records, [], keys)
     with scratch.database("re-encrypt") as database:
-        PostgresTokenRotations(database).begin(rotate_request(), token_keys(2), 2)
+        PostgresTokenRotations(database, DEFAULT).begin(rotate_request(), token_keys(2), 2)
     fill(scratch)
     return Ready(scratch, records, keys)
 
@@ -115,9 +116,9 @@ def cut_over_again(scratch: Scratch, generation: int) -> None:
         " WHERE purpose = 'token' AND state = 'decrypt_only'"
     )
     with scratch.database("re-encrypt") as database:
-        PostgresTokenRotations(database).begin(rotate_request(), token_keys(generation), 1)
+        PostgresTokenRotations(database, DEFAULT).begin(rotate_request(), token_keys(generation), 1)
         fill(scratch, generation)
-        swapped = PostgresTokenCutOver(database).cut_over(cut_over_request(), generation)
+        swapped = PostgresTokenCutOver(database, DEFAULT).cut_over(cut_over_request(), generation)
     assert isinstance(swapped, CutOverDone)
 
 

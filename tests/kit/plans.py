@@ -9,8 +9,9 @@ from typing import Any
 
 from psycopg2.extensions import cursor
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.scratch import Scratch
-from vault_etl.platform.resources import blocks
+from vault_etl.declaration.sql import sql_blocks
 
 ROWS = 20_000
 PAGE = 500
@@ -80,9 +81,9 @@ def staged(file: str, *columns: str) -> Callable[[cursor], object]:
     """Put a page from the middle of the table into the stage of a statement."""
 
     def stage(opened: cursor) -> None:
-        opened.execute(blocks(file)["make_stage"])
+        opened.execute(sql_blocks(file, DEFAULT)["make_stage_user_logins"])
         opened.execute(
-            f"INSERT INTO {re.findall(r'stage_[0-9a-z_]+', blocks(file)['make_stage'])[0]}"  # noqa: S608
+            f"INSERT INTO {re.findall(r'stage_[0-9a-z_]+', sql_blocks(file, DEFAULT)['make_stage_user_logins'])[0]}"  # noqa: S608
             f" SELECT record_id, {', '.join(columns)} FROM user_logins"
             " ORDER BY record_id OFFSET %s LIMIT %s",
             (ROWS // 2, PAGE),

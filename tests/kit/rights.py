@@ -119,7 +119,7 @@ RE_ENCRYPT = ROTATE | {
     *columns("UPDATE", "rotation_ranges", "after", "done"),
     *("EXECUTE rotation_claim", "EXECUTE rotation_move", "EXECUTE rotation_free"),
     *("EXECUTE retoken_begin", "EXECUTE retoken_generations"),
-    *("EXECUTE retoken_page", "EXECUTE retoken_fill"),
+    *("EXECUTE user_logins_retoken_page", "EXECUTE user_logins_retoken_fill"),
     *columns("INSERT", "data_keys", *MADE),
     *("EXECUTE keys_init", "EXECUTE token_keys_begin", "EXECUTE token_keys_abort"),
     *("EXECUTE token_cut_over", "EXECUTE token_publications"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import USER_LOGINS
 from tests.kit.scratch import Scratch, ciphertext
 from vault_etl.crypto.fields import EventName
@@ -46,7 +47,9 @@ def swaps(records: Iterable[SealedRecord], *keys: DataKey) -> list[Replacement]:
 def replaced(scratch: Scratch, batch: list[Replacement], *keys: DataKey) -> Swap | None:
     """Swap a batch through the real adapter."""
     with scratch.database("re-encrypt") as database:
-        return PostgresReencrypter(database).replace(batch, keys, outside(batch[0].row.place))
+        return PostgresReencrypter(database, DEFAULT).replace(
+            batch, keys, outside(batch[0].row.place)
+        )
 
 
 def open_data_rotation(sql: Callable[..., object], rotation: OpenRotation) -> None:

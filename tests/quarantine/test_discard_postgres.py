@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.fakes.identity import ACTOR
 from tests.kit.scratch import Scratch, ciphertext, sealed_rejection
 from tests.kit.swaps import outside
@@ -222,7 +223,9 @@ def test_a_rotation_skips_messages_that_are_discarded_meanwhile(
 
     def reencrypt() -> Swap | None:
         with shared.database("re-encrypt") as database:
-            return PostgresReencrypter(database).replace(swaps, [key], outside(QUARANTINE_TABLE))
+            return PostgresReencrypter(database, DEFAULT).replace(
+                swaps, [key], outside(QUARANTINE_TABLE)
+            )
 
     with shared.connect() as eraser, eraser.cursor() as cursor:
         cursor.execute(DISCARD)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.scratch import Scratch, sealed_record
@@ -175,7 +176,7 @@ def _record(keys: WriteKeys) -> SealedRecord:
 def _adapters(scratch: Scratch) -> Iterator[tuple[PostgresTokenRotations, PostgresTokenCutOver]]:
     database = Database(scratch.url("re-encrypt"))
     try:
-        yield PostgresTokenRotations(database), PostgresTokenCutOver(database)
+        yield PostgresTokenRotations(database, DEFAULT), PostgresTokenCutOver(database, DEFAULT)
     finally:
         database.close()
 

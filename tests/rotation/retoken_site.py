@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tests.kit.cut_over import Ready, filled_token, ready
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import USER_LOGINS
 from tests.kit.entries import append_committed
 from tests.kit.fakes.vault import rotate_request
@@ -51,7 +52,7 @@ class Site:
     def rows(self, claim: uuid.UUID) -> Sequence[TokenRow]:
         """The rows that a claim gets."""
         with self.scratch.database("re-encrypt") as database:
-            return PostgresDetachedTokens(database).page(claim, EVERYTHING, 100).rows
+            return PostgresDetachedTokens(database, DEFAULT).page(claim, EVERYTHING, 100).rows
 
     def fill(self, claim: uuid.UUID, rows: Sequence[TokenRow], generation: int = 2) -> int | None:
         """Write new tokens, each a function of the old token."""
@@ -61,7 +62,7 @@ class Site:
         ]
         step = RotationStep(claim, EVERYTHING, None, is_done=True)
         with self.scratch.database("re-encrypt") as database:
-            return PostgresDetachedTokens(database).fill(made, generation, step)
+            return PostgresDetachedTokens(database, DEFAULT).fill(made, generation, step)
 
     def claim_with_rows(self) -> tuple[uuid.UUID, Sequence[TokenRow]]:
         """Claim both ranges; return the claim that has rows, since the other range is empty."""
@@ -112,7 +113,7 @@ def begun_site(scratch: Scratch) -> Site:
     run = uuid.uuid4()
     append_committed(scratch, "re-encrypt", action="partitions retoken", request_id=run)
     with scratch.database("re-encrypt") as database:
-        months = PostgresDetachedMonths(database)
+        months = PostgresDetachedMonths(database, DEFAULT)
         month = months.find(name_of(0))
         begun = months.begin(rotate_request(), month, 2, again=False)
         assert months.generations(month) == {1: 2}

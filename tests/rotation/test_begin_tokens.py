@@ -20,7 +20,7 @@ from vault_etl.rotation.pending_generation import BeginTokens
 
 def begin(vault: FakeVault) -> BeginTokens:
     """Begin in a new process."""
-    return BeginTokens(vault.keys, vault.token_rotations, vault.kms, vault.kms)
+    return BeginTokens(vault.keys, vault.token_rotations, vault.kms, vault.kms, PERSONAL_FIELDS)
 
 
 def test_a_generation_is_pending_with_one_key_a_field(fake_vault: FakeVault) -> None:

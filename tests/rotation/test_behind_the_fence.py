@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.kit.databases import clone
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.scratch import Scratch
@@ -17,13 +18,13 @@ from vault_etl.platform.postgres import Database
 from vault_etl.rotation.postgres import PostgresDataRotations, PostgresTokenRotations
 
 CHANGES: dict[str, Callable[[Database], object]] = {
-    "data keys retired": lambda database: PostgresDataRotations(database).begin(
+    "data keys retired": lambda database: PostgresDataRotations(database, DEFAULT).begin(
         rotate_request(), PERSONAL_FIELDS, 1
     ),
-    "a generation made pending": lambda database: PostgresTokenRotations(database).begin(
+    "a generation made pending": lambda database: PostgresTokenRotations(database, DEFAULT).begin(
         rotate_request(), _keys(2), 1
     ),
-    "a generation aborted": lambda database: PostgresTokenRotations(database).abort(
+    "a generation aborted": lambda database: PostgresTokenRotations(database, DEFAULT).abort(
         rotate_request()
     ),
 }

@@ -7,6 +7,7 @@ import pytest
 
 from tests.kit.chain import broken
 from tests.kit.cut_over import CUT_OVER, Ready, cut_over_again, filled_token, ready, state
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import IP
 from tests.kit.rows import cut_over_request
 from tests.kit.scratch import Scratch
@@ -106,10 +107,10 @@ def test_a_generation_that_is_not_pending_is_not_cut_over_to(vault: Ready, gener
     before = state(vault.scratch)
     with vault.scratch.database("re-encrypt") as database:
         with pytest.raises(IncompleteError):
-            PostgresTokenCutOver(database).cut_over(cut_over_request(), generation)
+            PostgresTokenCutOver(database, DEFAULT).cut_over(cut_over_request(), generation)
         assert state(vault.scratch) == before
         assert isinstance(
-            PostgresTokenCutOver(database).cut_over(cut_over_request(), 2), CutOverDone
+            PostgresTokenCutOver(database, DEFAULT).cut_over(cut_over_request(), 2), CutOverDone
         )
 
 
@@ -139,7 +140,7 @@ def test_only_re_encrypt_may_cut_over(vault: Ready, role: str) -> None:
     """Every other role is denied, and no state changes."""
     before = state(vault.scratch)
     with vault.scratch.database(role) as database, pytest.raises(DeniedError):
-        PostgresTokenCutOver(database).cut_over(cut_over_request(), 2)
+        PostgresTokenCutOver(database, DEFAULT).cut_over(cut_over_request(), 2)
     assert state(vault.scratch) == before
 
 

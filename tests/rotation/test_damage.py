@@ -76,7 +76,7 @@ def test_a_rotation_of_token_keys_refuses_damaged_rows_until_they_are_mended(
     left_out = whole["u-4"]["id"]
     result = rotate(rotation_filled, "--tokens", "--leave-out", str(left_out))
     assert result.code == 0, result.stderr
-    assert result.json["values_reencrypted"] == 4
+    assert result.json["rows_retokened"] == 4
     assert contents(rotation_filled).wrong_tokens == (left_out,)
     reason = f"leave out of generation 2 of the tokens: {left_out}"
     intent, outcome = logged(rotation_filled, left_out)

@@ -6,6 +6,7 @@ import psycopg2
 import pytest
 
 from tests.kit.cut_over import Ready, ready
+from tests.kit.declarations import DEFAULT
 from tests.kit.months import month_start, name_of, request
 from tests.kit.rows import cut_over_request
 from tests.kit.scratch import Scratch, new_record_id
@@ -74,8 +75,8 @@ def test_a_month_that_came_after_the_check_is_not_cut_over(vault: Ready) -> None
     vault.scratch.sql(f"ALTER TABLE user_logins DETACH PARTITION {name_of(3)}")
     bounds = "SELECT format('FROM (%%L) TO (%%L)', first_record_id(%s), first_record_id(%s))"
     with vault.scratch.database("re-encrypt") as database:
-        seen = PostgresTokenComparer(database).compare(Generations(1, 2)).partitions
-        cut_over = PostgresTokenCutOver(database).cut_over
+        seen = PostgresTokenComparer(database, DEFAULT).compare(Generations(1, 2)).partitions
+        cut_over = PostgresTokenCutOver(database, DEFAULT).cut_over
         for back, again in ((0, name), (3, name_of(3))):
             place = vault.scratch.value(bounds, month_start(back), month_start(back + 1))
             attach_by_hand = f"ALTER TABLE user_logins ATTACH PARTITION {again} FOR VALUES {place}"
@@ -84,7 +85,9 @@ def test_a_month_that_came_after_the_check_is_not_cut_over(vault: Ready) -> None
                 with pytest.raises(IncompleteError, match=f"{name} came after the check"):
                     cut_over(cut_over_request(), 2, seen)
                 assert vault.scratch.value("SELECT max(token_generation) FROM user_logins") == 1
-                seen = PostgresTokenComparer(database).compare(Generations(1, 2)).partitions
+                seen = (
+                    PostgresTokenComparer(database, DEFAULT).compare(Generations(1, 2)).partitions
+                )
         assert isinstance(cut_over(cut_over_request(), 2, seen), CutOverDone)
 
 
@@ -140,8 +143,8 @@ def test_a_cut_over_names_the_publication_that_it_would_break(vault: Ready, of: 
     vault.scratch.sql(f"CREATE PUBLICATION elsewhere FOR {of}")
     with vault.scratch.database("re-encrypt") as database:
         with pytest.raises(ConfigurationError, match="publication elsewhere"):
-            PostgresTokenCutOver(database).cut_over(cut_over_request(), 2)
-        allowed = PostgresTokenCutOver(database, allow_publication=True)
+            PostgresTokenCutOver(database, DEFAULT).cut_over(cut_over_request(), 2)
+        allowed = PostgresTokenCutOver(database, DEFAULT, allow_publication=True)
         assert isinstance(allowed.cut_over(cut_over_request(), 2), CutOverDone)
 
 

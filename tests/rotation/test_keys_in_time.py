@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.kit.declared import IP
+from tests.kit.declarations import DEFAULT
+from tests.kit.declared import IP, USER_LOGINS
 from tests.kit.fakes.rotation import CLAIM_SECONDS
 from tests.kit.fakes.vault import FakeVault
-from vault_etl.crypto.fields import FieldName
+from vault_etl.crypto.fields import EventName, FieldName
 from vault_etl.crypto.keys import KeyMaterial, WrappedKey
 from vault_etl.keys.ring import KeyRing
 from vault_etl.rotation.worker_keys import KEYS_WITHIN_S, WorkerKeys
@@ -22,6 +23,7 @@ class Row:
     """A row under one key."""
 
     ciphertexts: dict[FieldName, bytes]
+    place: EventName = USER_LOGINS
 
 
 class SlowKms:
@@ -41,8 +43,10 @@ def test_a_page_ends_where_its_keys_take_too_long() -> None:
     vault = FakeVault()
     key_ids = [vault.leases().data_key(IP, 1).key_id for _ in range(ROWS)]
     rows = [Row({IP: b"\x01" + key_id.to_bytes(4, "big")}) for key_id in key_ids]
-    ring = KeyRing(vault.keys, SlowKms(vault))
-    keys = WorkerKeys(ring, vault.value_keys(ring), vault.leases(), vault.clock)
+    ring = KeyRing(vault.keys, SlowKms(vault), DEFAULT.kinds)
+    keys = WorkerKeys(
+        ring, vault.value_keys(ring), vault.leases(), vault.clock, DEFAULT.fields_of_values
+    )
     asked = list[int]()
     pages = 0
     while rows:
@@ -60,8 +64,10 @@ def test_a_row_under_a_slow_key_is_done_all_the_same() -> None:
     """A page has at least one row, even under a slow key."""
     vault = FakeVault()
     key_id = vault.leases().data_key(IP, 1).key_id
-    ring = KeyRing(vault.keys, SlowKms(vault))
-    keys = WorkerKeys(ring, vault.value_keys(ring), vault.leases(), vault.clock)
+    ring = KeyRing(vault.keys, SlowKms(vault), DEFAULT.kinds)
+    keys = WorkerKeys(
+        ring, vault.value_keys(ring), vault.leases(), vault.clock, DEFAULT.fields_of_values
+    )
     row = Row({IP: b"\x01" + key_id.to_bytes(4, "big")})
     vault.clock.advance(KEYS_WITHIN_S)
     done, found = keys.of_rows([row], lambda _: None)

@@ -52,7 +52,7 @@ def without_tokens(
 ) -> tuple[Rows, bool | None]:
     """Read records as a rotation of token keys does."""
     at = Range(USER_LOGINS, uuid.UUID(int=0), ALL, after)
-    page = PostgresTokenBackfill(database).page(Generations(1, 2), at, limit)
+    page = PostgresTokenBackfill(database, DEFAULT).page(Generations(1, 2), at, limit)
     return [(row.record_id, _bytes(row.ciphertexts.values(), row.user_id)) for row in page.rows], (
         page.is_last
     )
@@ -61,7 +61,7 @@ def without_tokens(
 def left_out(database: Database, after: uuid.UUID | None, limit: int) -> tuple[Rows, bool | None]:
     """Read the records of a login as a rotation of token keys does, to leave them out."""
     at = Range(USER_LOGINS, uuid.UUID(int=0), ALL, after)
-    page = PostgresTokenBackfill(database).named(LeaveOut(login="test_ingest"), at, limit)
+    page = PostgresTokenBackfill(database, DEFAULT).named(LeaveOut(login="test_ingest"), at, limit)
     return [(row.record_id, _bytes(row.ciphertexts.values(), row.user_id)) for row in page.rows], (
         page.is_last
     )
@@ -151,7 +151,7 @@ def _old(
             (rotation.rotation_id, list(FIELDS), sorted(keys)),
         )
     at = dataclasses.replace(Range(place, uuid.UUID(int=0), ALL), after=after)
-    page = PostgresReencrypter(database).page(rotation, at, limit)
+    page = PostgresReencrypter(database, DEFAULT).page(rotation, at, limit)
     with database.transaction() as cursor:
         cursor.execute("DELETE FROM vault_etl.key_rotations WHERE purpose = 'data'")
     return [(row.record_id, _bytes(row.ciphertexts.values(), row.user_id)) for row in page.rows], (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.vault import Vault
 from tests.rotation.events import RECORDS
 from vault_etl.platform.postgres import Database
@@ -15,6 +16,6 @@ def test_a_plan_counts_every_record_that_gets_a_token(rotation_filled: Vault) ->
     rotation_filled.sql("UPDATE user_logins SET next_token_generation = 2 WHERE user_id = 'u-1'")
     database = Database(rotation_filled.database_url("re-encrypt"))
     try:
-        assert PostgresTokenComparer(database).count(None) == RECORDS
+        assert PostgresTokenComparer(database, DEFAULT).count(None) == RECORDS
     finally:
         database.close()

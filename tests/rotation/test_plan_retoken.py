@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.vault import FakeVault
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError
@@ -56,7 +57,7 @@ def test_rows_of_all_old_generations_are_counted() -> None:
     """Rows of the active generation need no new token."""
     old, active = KeyState.DECRYPT_ONLY, KeyState.ACTIVE
     vault = vault_with({1: old, 2: old, 3: active})
-    plan = plan_retoken(Counted({3: 7, 2: 5, 1: 4}), vault.keys, MONTH)
+    plan = plan_retoken(Counted({3: 7, 2: 5, 1: 4}), vault.keys, MONTH, PERSONAL_FIELDS)
     assert plan == RetokenPlan(MONTH, 3, {1: 4, 2: 5})
     assert plan.total == 9
 
@@ -65,12 +66,12 @@ def test_no_row_is_opened_while_a_generation_is_pending() -> None:
     """The new tokens would be old again after the cut-over."""
     vault = vault_with({1: KeyState.ACTIVE, 2: KeyState.PENDING})
     with pytest.raises(ConfigurationError, match="under way"):
-        plan_retoken(Counted({1: 1}), vault.keys, MONTH)
+        plan_retoken(Counted({1: 1}), vault.keys, MONTH, PERSONAL_FIELDS)
 
 
 def test_tokens_of_a_destroyed_generation_are_not_replaced() -> None:
     """No key can compare such tokens with their values; a month without such rows is accepted."""
     vault = vault_with({1: KeyState.DESTROYED, 2: KeyState.ACTIVE})
     with pytest.raises(ConfigurationError, match="generation 1 of the token keys was destroyed"):
-        plan_retoken(Counted({1: 1, 2: 1}), vault.keys, MONTH)
-    assert plan_retoken(Counted({2: 1}), vault.keys, MONTH).rows == {}
+        plan_retoken(Counted({1: 1, 2: 1}), vault.keys, MONTH, PERSONAL_FIELDS)
+    assert plan_retoken(Counted({2: 1}), vault.keys, MONTH, PERSONAL_FIELDS).rows == {}

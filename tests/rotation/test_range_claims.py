@@ -11,6 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.entries import append_committed
 from tests.kit.fakes.vault import rotate_request
@@ -68,7 +69,7 @@ def site(scratch: Scratch) -> Site:
     with scratch.loader() as loader:
         loader.load([sealed_record(keys) for _ in range(20)], [], keys)
     with scratch.database("re-encrypt") as database:
-        begun = PostgresDataRotations(database).begin(rotate_request(), PERSONAL_FIELDS, 3)
+        begun = PostgresDataRotations(database, DEFAULT).begin(rotate_request(), PERSONAL_FIELDS, 3)
     run = uuid.uuid4()
     append_committed(scratch, "re-encrypt", action="keys rotate", request_id=run)
     return Site(scratch, begun.rotation_id, run)

@@ -8,6 +8,7 @@ import uuid
 
 import pytest
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import FIELDS, IP, PERSONAL_FIELDS
 from tests.kit.scratch import Scratch, ciphertext, sealed_record, sealed_rejection
 from tests.kit.swaps import everything, open_data_rotation, outside, replaced, swaps
@@ -103,7 +104,7 @@ def test_pages_come_in_order_and_leave_no_value_out(scratch: Scratch, keys: Writ
     assert others
     seen: list[uuid.UUID] = []
     with scratch.database("re-encrypt") as database:
-        reencrypter = PostgresReencrypter(database)
+        reencrypter = PostgresReencrypter(database, DEFAULT)
         after, is_last = None, False
         while not is_last:
             page = reencrypter.page(rotation_of(scratch, keys), everything(after=after), 10)
@@ -120,7 +121,7 @@ def test_quarantined_bodies_come_a_few_at_a_time(scratch: Scratch, keys: WriteKe
         loader.load([], rejections, keys)
     key = scratch.add_data_key(QUARANTINE, role="re-encrypt")
     with scratch.database("re-encrypt") as database:
-        reencrypter = PostgresReencrypter(database)
+        reencrypter = PostgresReencrypter(database, DEFAULT)
         page = reencrypter.page(rotation_of(scratch, keys), everything(QUARANTINE_TABLE), 500)
         assert (len(page.rows), page.is_last) == (15, False)
         new = {QUARANTINE: ciphertext(key.key_id, 2**18 + 1)}

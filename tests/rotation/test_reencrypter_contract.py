@@ -37,7 +37,7 @@ def test_old_values_are_read_in_the_order_of_their_rows(
     assert {row.user_id for row in rows} == {"" if place == QUARANTINE_TABLE else "user-1"}
     there = sealed(process)
     for row in rows:
-        assert set(row.ciphertexts) == {f for f in FIELDS if PLACE[f] is place}
+        assert set(row.ciphertexts) == {f for f in FIELDS if PLACE[f] == place}
         assert all(there[row.record_id, f] == sealed for f, sealed in row.ciphertexts.items())
 
 

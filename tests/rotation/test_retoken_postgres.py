@@ -10,6 +10,7 @@ import psycopg2
 import pytest
 
 from tests.kit.cut_over import filled_token
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import IP, PERSONAL_FIELDS
 from tests.kit.entries import append_committed
 from tests.kit.fakes.vault import rotate_request
@@ -24,10 +25,11 @@ from vault_etl.erase.postgres import PostgresEraser
 from vault_etl.rotation.postgres import PostgresDataRotations
 from vault_etl.rotation.postgres_retoken import PostgresDetachedMonths
 
-PAGE: Final = "SELECT record_id FROM vault_etl.retoken_page(%s, NULL, 100, 1000000)"
+PAGE: Final = "SELECT record_id FROM vault_etl.user_logins_retoken_page(%s, NULL, 100, 1000000)"
 
 FILL: Final = (
-    "SELECT vault_etl.retoken_fill(%s, 2::smallint, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')"
+    "SELECT vault_etl.user_logins_retoken_fill("
+    "%s, 2::smallint, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')"
 )
 
 
@@ -59,7 +61,7 @@ def test_another_run_continues_where_one_was_killed(site: Site) -> None:
     site.fill(claim, rows)
     done = "SELECT count(*) FROM rotation_ranges WHERE done"
     with site.scratch.database("re-encrypt") as database:
-        months = PostgresDetachedMonths(database)
+        months = PostgresDetachedMonths(database, DEFAULT)
         again = months.begin(rotate_request(), site.month, 9, again=False)
         assert (again.rotation_id, again.resumed) == (site.rotation_id, True)
         assert site.scratch.value(done) == 1
@@ -86,7 +88,7 @@ def test_a_claim_belongs_to_the_run_of_its_entry(site: Site) -> None:
     rotation = uuid.uuid4()
     append_committed(site.scratch, "re-encrypt", action="keys rotate", request_id=rotation)
     with site.scratch.database("re-encrypt") as database:
-        data = PostgresDataRotations(database).begin(rotate_request(), PERSONAL_FIELDS, 1)
+        data = PostgresDataRotations(database, DEFAULT).begin(rotate_request(), PERSONAL_FIELDS, 1)
     entries = "SELECT count(*) FROM audit_log WHERE action = 'keys range'"
     for rotation_id, run in ((site.rotation_id, rotation), (data.rotation_id, site.run)):
         with pytest.raises(Denied):
@@ -186,7 +188,7 @@ def test_a_month_that_is_not_detached_any_more_has_no_rows(site: Site) -> None:
     assert site.rows(claim) == []
     assert site.fill(claim, rows) == 0
     with site.scratch.database("re-encrypt") as database, pytest.raises(ConfigurationError):
-        PostgresDetachedMonths(database).generations(site.month)
+        PostgresDetachedMonths(database, DEFAULT).generations(site.month)
 
 
 def test_a_failed_attach_does_not_block(site: Site) -> None:
@@ -196,7 +198,9 @@ def test_a_failed_attach_does_not_block(site: Site) -> None:
         " ADD CONSTRAINT tokens_of_one_generation CHECK (token_generation = 1)"
     )
     with site.scratch.database("re-encrypt") as database:
-        PostgresDetachedMonths(database).begin(rotate_request(), site.month, 2, again=False)
+        PostgresDetachedMonths(database, DEFAULT).begin(
+            rotate_request(), site.month, 2, again=False
+        )
     claim, rows = site.claim_with_rows()
     assert site.fill(claim, rows) == 2
 

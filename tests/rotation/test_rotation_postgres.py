@@ -12,6 +12,7 @@ import psycopg2
 import pytest
 
 from tests.kit.cut_over import filled_token
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import FIELDS, IP
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import token_keys
@@ -70,8 +71,10 @@ def test_a_rotation_is_begun_once(scratch: Scratch, keys: WriteKeys, is_of_token
 
     def begin(database: Database) -> OpenRotation:
         if is_of_tokens:
-            return PostgresTokenRotations(database).begin(rotate_request(), token_keys(2), 2)
-        return PostgresDataRotations(database).begin(rotate_request(), FIELDS, 2)
+            return PostgresTokenRotations(database, DEFAULT).begin(
+                rotate_request(), token_keys(2), 2
+            )
+        return PostgresDataRotations(database, DEFAULT).begin(rotate_request(), FIELDS, 2)
 
     begun = at_once(scratch, begin)
     assert len({each.rotation_id for each in begun}) == 1
@@ -86,7 +89,7 @@ def test_no_range_is_claimed_by_two_at_once(scratch: Scratch, keys: WriteKeys) -
     load(scratch, keys, 50)
     scratch.sql(f"ALTER DATABASE \"{scratch.name}\" SET lock_timeout = '2s'")
     with scratch.database("re-encrypt") as database:
-        begun = PostgresDataRotations(database).begin(rotate_request(), FIELDS, 40)
+        begun = PostgresDataRotations(database, DEFAULT).begin(rotate_request(), FIELDS, 40)
 
     run = rotate_request()
     with scratch.database("re-encrypt") as database:
@@ -122,7 +125,7 @@ def test_a_batch_that_was_open_at_the_beginning_is_in_a_range(
 
         def begin() -> OpenRotation:
             with scratch.database("re-encrypt") as database:
-                return PostgresDataRotations(database).begin(rotate_request(), FIELDS, 1)
+                return PostgresDataRotations(database, DEFAULT).begin(rotate_request(), FIELDS, 1)
 
         with in_the_way(scratch, begin):
             loading.commit()
@@ -134,8 +137,8 @@ def test_an_erasure_in_progress_wins_over_a_fill(scratch: Scratch, keys: WriteKe
     """The fill waits for the erasure, reads the row again, and leaves the row without a next token."""
     load(scratch, keys, 2)
     with scratch.database("re-encrypt") as database:
-        PostgresTokenRotations(database).begin(rotate_request(), token_keys(2), 1)
-        backfill, generations = PostgresTokenBackfill(database), Generations(1, 2)
+        PostgresTokenRotations(database, DEFAULT).begin(rotate_request(), token_keys(2), 1)
+        backfill, generations = PostgresTokenBackfill(database, DEFAULT), Generations(1, 2)
         rows = backfill.page(generations, everything(), 10).rows
         made = [NextTokens(r, {f: filled_token(t) for f, t in r.tokens.items()}) for r in rows]
         # The superuser may keep the transaction open; a client's erasure commits by itself.

@@ -109,7 +109,7 @@ def test_ranges_have_every_row_exactly_once(
     begun = begin(bench, slices=slices)
     ranges = bench.ranges(begun.rotation_id)
     for place, ids in rows.items():
-        there = [held for held, _ in ranges if held.place is place]
+        there = [held for held, _ in ranges if held.place == place]
         wanted = 0 if begin is begin_tokens and place == QUARANTINE_TABLE else 1
         assert {sum(r.first <= i <= r.last for r in there) for i in ids} == {wanted}
     assert {(held.after, is_done) for held, is_done in ranges} == {(None, False)}

@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 from tests.kit.bench import Bench
-from tests.kit.declared import IP, PERSONAL_FIELDS
+from tests.kit.declared import IP, PERSONAL_FIELDS, USER_LOGINS
 from tests.kit.rows import Writer, cut_over_request, writer
 from tests.kit.token_rows import (
     DEVICE,
@@ -184,7 +184,13 @@ def test_a_sample_has_rows_with_both_tokens(bench: Bench, rows: list[SealedRecor
         stored = by_id[row.record_id]
         made = {f: next_of(token) for f, token in stored.tokens.items()}
         assert row == TokenRow(
-            row.record_id, stored.subject, 1, dict(stored.tokens), dict(stored.ciphertexts), made
+            USER_LOGINS,
+            row.record_id,
+            stored.subject,
+            1,
+            dict(stored.tokens),
+            dict(stored.ciphertexts),
+            made,
         )
 
 

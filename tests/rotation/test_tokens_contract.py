@@ -52,7 +52,9 @@ def test_rows_without_a_next_token_are_read_in_their_order(
 ) -> None:
     """Each row has its person, its tokens and its ciphertexts."""
     assert read(bench) == [
-        TokenRow(row.record_id, row.subject, 1, dict(row.tokens), dict(row.ciphertexts), {})
+        TokenRow(
+            USER_LOGINS, row.record_id, row.subject, 1, dict(row.tokens), dict(row.ciphertexts), {}
+        )
         for row in rows
     ]
 

@@ -26,7 +26,12 @@ DEFINERS = {
     *("file_source", "file_load_reached", "file_load_whole"),
     "token_cut_over",
     *("rotation_claim", "rotation_move", "rotation_free"),
-    *("retoken_begin", "retoken_generations", "retoken_page", "retoken_fill"),
+    *(
+        "retoken_begin",
+        "retoken_generations",
+        "user_logins_retoken_page",
+        "user_logins_retoken_fill",
+    ),
     *("keys_init", "token_keys_begin", "token_keys_abort", "data_keys_retire"),
     *("data_keys_retire_expired", "keys_destroy", "key_rewrap", "unexplained_keys"),
     *("data_keys_are_few", "token_generations", "ingest_committed", "ingest_sessions"),

@@ -16,12 +16,13 @@ from psycopg2.extensions import cursor
 import benchmarks
 from benchmarks.layout import named
 from tests.kit.databases import clone
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import FIELDS, IP
 from tests.kit.plans import pages
 from tests.kit.scratch import Scratch
+from vault_etl.declaration.sql import sql_blocks
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.platform.postgres_stream import PAGE_BYTES
-from vault_etl.platform.resources import blocks
 
 SMALL, LARGE = 5_000, 50_000
 KEYS = 60
@@ -73,16 +74,19 @@ PAGE = {
 MIDDLE = "(vault_etl.first_record_id(now() - interval '12 months'))"
 
 ASKED: dict[str, tuple[str, Mapping[str, object]]] = {
-    "keys list": (blocks("keys/keys.sql")["usage"], {"counted": False}),
-    "the ages of keys": (blocks("keys/keys.sql")["oldest"], {"state": "active"}),
-    "keys destroy": (blocks("keys/destroy.sql")["needs_of_data_key"], {"key_id": FIRST_KEY}),
+    "keys list": (sql_blocks("keys/keys.sql", DEFAULT)["usage"], {"counted": False}),
+    "the ages of keys": (sql_blocks("keys/keys.sql", DEFAULT)["oldest"], {"state": "active"}),
+    "keys destroy": (
+        sql_blocks("keys/destroy.sql", DEFAULT)["needs_of_data_key"],
+        {"key_id": FIRST_KEY},
+    ),
     "what a rotation left": (
-        blocks("rotation/reencrypt.sql")["remaining"],
+        sql_blocks("rotation/reencrypt.sql", DEFAULT)["remaining"],
         {"fields": ["ip", "device_id", "quarantine"], "old_keys": "{1}"},
     ),
     **{
         f"a page of {table}": (
-            blocks("rotation/reencrypt.sql")[f"page_{table}"]
+            sql_blocks("rotation/reencrypt.sql", DEFAULT)[f"page_{table}"]
             .replace("%(first)s", MIDDLE)
             .replace("%(last)s", "'ffffffff-ffff-ffff-ffff-ffffffffffff'"),
             {**PAGE, "rotation_id": str(ROTATION)},
@@ -94,14 +98,20 @@ ASKED: dict[str, tuple[str, Mapping[str, object]]] = {
         {},
     ),
     "quarantine list --limit": (
-        blocks("quarantine/quarantine.sql")["before_the_newest"],
+        sql_blocks("quarantine/quarantine.sql", DEFAULT)["before_the_newest"],
         {**ANY_TIME, "limit": 50},
     ),
-    "a page of quarantine list": (blocks("quarantine/quarantine.sql")["rows"], ANY_TIME),
-    "status": (blocks("doctor/status.sql")["commits"], {}),
-    "doctor's sample": (blocks("doctor/doctor.sql")["token_generations"], {"every_row": False}),
-    "partitions list": (blocks("partitions/partitions.sql")["list"], {}),
-    "a start of ingest": (blocks("records/records.sql")["ranges"], {}),
+    "a page of quarantine list": (
+        sql_blocks("quarantine/quarantine.sql", DEFAULT)["rows"],
+        ANY_TIME,
+    ),
+    "status": (sql_blocks("doctor/status.sql", DEFAULT)["commits"], {}),
+    "doctor's sample": (
+        sql_blocks("doctor/doctor.sql", DEFAULT)["token_generations"],
+        {"every_row": False},
+    ),
+    "partitions list": (sql_blocks("partitions/partitions.sql", DEFAULT)["list"], {}),
+    "a start of ingest": (sql_blocks("records/records.sql", DEFAULT)["ranges"], {}),
     "its fold": ("SELECT vault_etl.fold_value_counts()", {}),
 }
 

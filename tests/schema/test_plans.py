@@ -8,6 +8,7 @@ import uuid
 import pytest
 from psycopg2.extensions import cursor
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import FIELDS, PERSONAL_FIELDS
 from tests.kit.plans import (
     OLD_KEYS,
@@ -23,8 +24,8 @@ from tests.kit.plans import (
 )
 from tests.kit.scratch import Scratch
 from tests.kit.swaps import everything, open_data_rotation
+from vault_etl.declaration.sql import sql_blocks
 from vault_etl.platform.postgres_stream import PAGE_BYTES
-from vault_etl.platform.resources import blocks
 from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
 from vault_etl.rotation.ranges import OpenRotation
 
@@ -88,7 +89,7 @@ def test_a_page_reads_a_page(
         "fields": list(FIELDS),
         "rotation_id": rotation.rotation_id,
     }
-    statement = blocks("rotation/reencrypt.sql")[f"page_{table}"]
+    statement = sql_blocks("rotation/reencrypt.sql", DEFAULT)[f"page_{table}"]
     plan = list(nodes(many_rows, statement, {**values, "limit": PAGE, "bytes": PAGE_BYTES}))
     assert not [node for node in plan if "Sort" in node["Node Type"]]
     assert plan[0]["Actual Rows"] == PAGE
@@ -103,7 +104,7 @@ def test_a_page_of_the_backfill_reads_a_page(many_rows: Scratch, start: int | No
     plan = list(
         nodes(
             many_rows,
-            blocks("rotation/tokens.sql")["page"],
+            sql_blocks("rotation/tokens.sql", DEFAULT)["page_user_logins"],
             {**values, "limit": PAGE, "bytes": PAGE_BYTES},
         )
     )
@@ -124,7 +125,7 @@ def test_a_page_of_named_rows_reads_no_row_twice(many_rows: Scratch, start: int 
 
     values = {**whole_range(many_rows, "user_logins", start), "limit": PAGE, "bytes": PAGE_BYTES}
     nothing = dict.fromkeys(("record_id", "key_id", "login", "since", "until"))
-    sql = blocks("rotation/tokens.sql")["named"]
+    sql = sql_blocks("rotation/tokens.sql", DEFAULT)["named_user_logins"]
     plan = list(nodes(many_rows, sql, {**values, **nothing}, add_key))
     assert not [node for node in plan if "Sort" in node["Node Type"]]
     assert plan[0]["Actual Rows"] == PAGE
@@ -136,7 +137,7 @@ def test_a_page_of_named_rows_reads_no_row_twice(many_rows: Scratch, start: int 
         )
         <= 1
     )
-    count = blocks("rotation/tokens.sql")["count_named"]
+    count = sql_blocks("rotation/tokens.sql", DEFAULT)["count_named"]
     assert rows_read(nodes(many_rows, count, {**values, **nothing, "record_id": record_id})) <= 2
 
 
@@ -149,7 +150,7 @@ def test_a_page_sends_no_list_of_keys(many_rows: Scratch) -> None:
     with many_rows.database("re-encrypt") as database:
         many_rows.sql(f'ALTER DATABASE "{many_rows.name}" SET {log}')
         offset = many_rows.server.log.stat().st_size
-        page = PostgresReencrypter(database).page(rotation, everything(), PAGE)
+        page = PostgresReencrypter(database, DEFAULT).page(rotation, everything(), PAGE)
         many_rows.sql(f'ALTER DATABASE "{many_rows.name}" RESET log_statement')
     assert len(page.rows) == PAGE
     statements = many_rows.server.log.read_bytes()[offset:].decode()
@@ -168,7 +169,7 @@ TOKENS = (
     ("file", "name", "columns"),
     [
         ("rotation/reencrypt.sql", "replace_user_logins", SEALED),
-        ("rotation/tokens.sql", "fill", TOKENS),
+        ("rotation/tokens.sql", "fill_user_logins", TOKENS),
     ],
 )
 def test_a_batch_reads_its_rows(
@@ -177,7 +178,7 @@ def test_a_batch_reads_its_rows(
     """A batch of swaps or fills reads the stretch of the table with its records, and no more."""
     ids = row_ids(many_rows, "user_logins", ROWS // 2, PAGE)
     values = {"first": ids[0], "last": ids[-1], "active": 1, "pending": 3}
-    plan = list(nodes(many_rows, blocks(file)[name], values, staged(file, *columns)))
+    plan = list(nodes(many_rows, sql_blocks(file, DEFAULT)[name], values, staged(file, *columns)))
     assert PAGE <= rows_read(plan) <= 2 * PAGE
     written = next(node for node in plan if node["Node Type"] == "ModifyTable")
     assert sum(node["Actual Rows"] for node in written["Plans"]) == PAGE
@@ -188,7 +189,11 @@ def test_a_batch_of_bodies_reads_its_rows(many_rows: Scratch) -> None:
     ids = row_ids(many_rows, "quarantine", ROWS // 2, 16)
     body = b"\x01\x00\x00\x00\x09" + bytes(44)
     values = {"record_ids": ids, "old": [body] * 16, "new": [body] * 16}
-    plan = list(nodes(many_rows, blocks("rotation/reencrypt.sql")["replace_quarantine"], values))
+    plan = list(
+        nodes(
+            many_rows, sql_blocks("rotation/reencrypt.sql", DEFAULT)["replace_quarantine"], values
+        )
+    )
     assert rows_read(plan) == 16
 
 
@@ -196,19 +201,26 @@ def test_a_sample_does_not_scan(many_rows: Scratch) -> None:
     """Each place gives one row, the next one in the primary key."""
     starts = row_ids(many_rows, "user_logins", 0, ROWS)[50 :: ROWS // 100]
     values = {"starts": starts, "active": 1, "pending": 2}
-    plan = list(nodes(many_rows, blocks("rotation/tokens.sql")["sample"], values))
+    plan = list(
+        nodes(many_rows, sql_blocks("rotation/tokens.sql", DEFAULT)["sample_user_logins"], values)
+    )
     assert rows_read(plan) <= len(starts)
     assert plan[0]["Actual Rows"] == len(starts)
 
 
 def test_the_ends_of_the_months_are_looked_up(many_rows: Scratch) -> None:
     """The first and the last record of each month come from the primary key."""
-    months = many_rows.sql(blocks("records/records.sql")["ranges"])
+    months = many_rows.sql(sql_blocks("records/records.sql", DEFAULT)["ranges"])
     values = {"firsts": [row[0] for row in months], "ends": [row[1] for row in months]}
-    plan = list(nodes(many_rows, blocks("rotation/rotation.sql")["bounds"], values))
+    plan = list(
+        nodes(many_rows, sql_blocks("rotation/ranges.sql", DEFAULT)["bounds_user_logins"], values)
+    )
     assert rows_read(plan) <= 2 * len(months)
     assert (
-        rows_read(nodes(many_rows, blocks("rotation/rotation.sql")["quarantine_bounds"], {})) <= 2
+        rows_read(
+            nodes(many_rows, sql_blocks("rotation/rotation.sql", DEFAULT)["quarantine_bounds"], {})
+        )
+        <= 2
     )
 
 
@@ -224,8 +236,8 @@ def test_the_ends_of_the_months_are_looked_up(many_rows: Scratch) -> None:
         ("rotation/tokens.sql", "map_device_id", 1),
         ("rotation/tokens.sql", "count", 1),
         ("rotation/tokens.sql", "blamed", 1),
-        ("rotation/tokens.sql", "unequal_ip", 1),
-        ("rotation/tokens.sql", "unequal_device_id", 1),
+        ("rotation/tokens.sql", "unequal_user_logins_ip", 1),
+        ("rotation/tokens.sql", "unequal_user_logins_device_id", 1),
     ],
 )
 def test_a_check_of_all_rows_reads_them_once(
@@ -236,7 +248,7 @@ def test_a_check_of_all_rows_reads_them_once(
     tokens = {"active": 1, "pending": 2, "blamed": 3, "pairs": 10}
     keys = dict.fromkeys(("record_id", "key_id", "login", "since", "until"))
     assert (
-        rows_read(nodes(many_rows, blocks(file)[name], {**values, **tokens, **keys}))
+        rows_read(nodes(many_rows, sql_blocks(file, DEFAULT)[name], {**values, **tokens, **keys}))
         <= times * ROWS
     )
 
@@ -273,11 +285,11 @@ def test_the_key_of_a_ciphertext_is_inlined(many_rows: Scratch) -> None:
 
 
 STATUS = {
-    "commits": blocks("doctor/status.sql")["commits"],
-    "quarantined_lately": blocks("doctor/status.sql")["quarantined_lately"],
-    "rotations": blocks("doctor/status.sql")["rotations"],
-    "key ages": blocks("keys/keys.sql")["oldest"],
-    "missing_months": blocks("doctor/doctor.sql")["missing_months"],
+    "commits": sql_blocks("doctor/status.sql", DEFAULT)["commits"],
+    "quarantined_lately": sql_blocks("doctor/status.sql", DEFAULT)["quarantined_lately"],
+    "rotations": sql_blocks("doctor/status.sql", DEFAULT)["rotations"],
+    "key ages": sql_blocks("keys/keys.sql", DEFAULT)["oldest"],
+    "missing_months": sql_blocks("doctor/doctor.sql", DEFAULT)["missing_months"],
 }
 
 

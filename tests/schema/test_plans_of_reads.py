@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import IP
 from tests.kit.scratch import Scratch
-from vault_etl.platform.resources import blocks
+from vault_etl.declaration.sql import sql_blocks
 from vault_etl.reveal.duplicates import SharedTokenQuery
 from vault_etl.reveal.postgres import PostgresDuplicateFinder
 
@@ -87,13 +88,13 @@ DUPLICATES: dict[str, object] = {
 @pytest.mark.parametrize("field", ["ip", "device_id"])
 def test_tokens_are_grouped_in_one_read(many_rows: Scratch, field: str, users: int) -> None:
     """The table is read once, whatever is asked for, even if no token is shared by so many users."""
-    sql = blocks("reveal/duplicates.sql")[f"shared_{field}"]
+    sql = sql_blocks("reveal/duplicates.sql", DEFAULT)[f"shared_{field}"]
     assert read(nodes(many_rows, "analyst", sql, {**DUPLICATES, "min_users": users})) == ROWS
 
 
 def test_months_without_a_day_that_is_asked_for_are_not_read(many_rows: Scratch) -> None:
     """The index on the day decides, whatever the ids are: an event may be of another month than its id."""
-    sql = blocks("reveal/duplicates.sql")["shared_ip"]
+    sql = sql_blocks("reveal/duplicates.sql", DEFAULT)["shared_ip"]
     day = many_rows.value("SELECT max(create_date) - 1 FROM user_logins")
     of_a_day = ROWS / 40
     for until in (day, None):
@@ -146,7 +147,7 @@ def test_lists_and_remainders_read_no_record(
     )
     values = {"counted": False, "fields": ["ip"], "old_keys": list(range(1, KEYS))}
     with many_rows.connect(role) as connection, connection.cursor() as cursor:
-        cursor.execute(blocks(file)[name], values)
+        cursor.execute(sql_blocks(file, DEFAULT)[name], values)
         assert cursor.rowcount in {1, KEYS}
         cursor.execute(f"{scans} WHERE relname LIKE 'user_logins%'")
         assert cursor.fetchone() == (0,)

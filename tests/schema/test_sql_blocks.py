@@ -17,7 +17,6 @@ from tests.kit.declarations import DEFAULT
 from tests.kit.scratch import Scratch
 from vault_etl.declaration.sql import sql_blocks
 from vault_etl.platform.postgres_copy import copy_binary
-from vault_etl.platform.resources import blocks
 
 PACKAGE = Path(vault_etl.__file__).parent
 
@@ -150,12 +149,12 @@ def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role
     """Queries are planned with the rights of the role checked, procedures are found, and the rest is run."""
     sql = sql_blocks(file, DEFAULT)[name]
     with shared.connect(role) as connection, connection.cursor() as cursor:
-        if name in {"copy_stage", "replace_user_logins", "fill"}:
-            cursor.execute(blocks(file)["make_stage"])
+        if name in {"copy_stage_user_logins", "replace_user_logins", "fill_user_logins"}:
+            cursor.execute(sql_blocks(file, DEFAULT)["make_stage_user_logins"])
         if file == "records/staging.sql" and name != "make_stage_user_logins":
             cursor.execute(sql_blocks(file, DEFAULT)["make_stage_user_logins"])
-        if (file, name) == ("rotation/retoken.sql", "store"):
-            cursor.execute(blocks("rotation/tokens.sql")["make_stage"])
+        if name == "store_user_logins":
+            cursor.execute(sql_blocks("rotation/tokens.sql", DEFAULT)["make_stage_user_logins"])
         if name == "make_table":
             cursor.execute("DROP SCHEMA vault_etl CASCADE")
         after = 0 if file == "audit/audit.sql" or name == "about" else UUID
@@ -190,4 +189,4 @@ def test_planning_checks_rights(shared: Scratch, file: str, name: str) -> None:
         connection.cursor() as cursor,
         pytest.raises(Exception, match="permission denied"),
     ):
-        cursor.execute("EXPLAIN " + blocks(file)[name], VALUES)
+        cursor.execute("EXPLAIN " + sql_blocks(file, DEFAULT)[name], VALUES)

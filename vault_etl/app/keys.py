@@ -54,7 +54,9 @@ def ring(
 ) -> KeyRing:
     """The key ring. The first unwrapping verifies that the KMS binds keys to their context."""
     proven = ProvenUnwrapper(unwrapper(parts, request_id))
-    return KeyRing(reader or key_store(parts), proven, max_seconds=max_seconds)
+    return KeyRing(
+        reader or key_store(parts), proven, parts.declaration.kinds, max_seconds=max_seconds
+    )
 
 
 def unwrapper(parts: Parts, request_id: uuid.UUID | None = None) -> KmsKeyUnwrapper:
@@ -99,6 +101,7 @@ def init(parts: Parts) -> InitReport:
         unwrapper=unwrapper(parts),
         audit=audit_log(parts),
         identity=parts.identity,
+        fields=parts.declaration.field_names,
     )
 
 
@@ -130,7 +133,9 @@ def rewrap_target(parts: Parts, request: AuditRequest | None) -> RewrapTarget:
 
 def keys_to_destroy(parts: Parts) -> DestroyTargetFinder:
     """The keys that `keys destroy` is asked for, with what still needs them."""
-    return DestroyTargetFinder(key_store(parts), PostgresKeyNeeds(parts.database))
+    return DestroyTargetFinder(
+        key_store(parts), PostgresKeyNeeds(parts.database), parts.declaration.field_names
+    )
 
 
 def destruction(parts: Parts, progress: Progress, request_id: uuid.UUID) -> KeyDestruction:

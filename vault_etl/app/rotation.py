@@ -69,9 +69,12 @@ def data_rotation(
     """Build `keys rotate`."""
     return Rotation(
         audit=audit_log(parts, request_id),
-        rotations=PostgresDataRotations(parts.database),
+        rotations=PostgresDataRotations(parts.database, parts.declaration),
         workers=[
-            RangeWorker(PostgresRangeClaims(database, request_id), PostgresReencrypter(database))
+            RangeWorker(
+                PostgresRangeClaims(database, request_id),
+                PostgresReencrypter(database, parts.declaration),
+            )
             for database in _worker_databases(parts)
         ],
         keys=_worker_keys(parts, request_id, ring(parts, request_id)),
@@ -82,13 +85,13 @@ def data_rotation(
 
 def plan_token_keys(parts: Parts, leave_out: Sequence[LeaveOut] = ()) -> TokenPlan:
     """The plan of `keys rotate --tokens`."""
-    comparer = PostgresTokenComparer(parts.database)
+    comparer = PostgresTokenComparer(parts.database, parts.declaration)
     return plan_tokens(key_store(parts), comparer, comparer, leave_out)
 
 
 def check_publications(parts: Parts) -> None:
     """Raise ConfigurationError, which names the publication, if the table is replicated to another server."""
-    PostgresTokenCutOver(parts.database).check_publications()
+    PostgresTokenCutOver(parts.database, parts.declaration).check_publications()
 
 
 def token_rotation(
@@ -110,13 +113,17 @@ def token_rotation(
         identity=parts.identity,
         begin=BeginTokens(
             reader,
-            PostgresTokenRotations(database),
+            PostgresTokenRotations(database, parts.declaration),
             unseen_generator(parts, request_id),
             unwrapper(parts, request_id),
+            parts.declaration.field_names,
         ),
         backfill=Backfill(
             [
-                RangeWorker(PostgresRangeClaims(own, request_id), PostgresTokenBackfill(own))
+                RangeWorker(
+                    PostgresRangeClaims(own, request_id),
+                    PostgresTokenBackfill(own, parts.declaration),
+                )
                 for own in _worker_databases(parts)
             ],
             _worker_keys(parts, request_id, ring(parts, request_id, reader=reader)),
@@ -124,9 +131,9 @@ def token_rotation(
             progress,
         ),
         keys=key_store(parts),
-        comparer=PostgresTokenComparer(database),
+        comparer=PostgresTokenComparer(database, parts.declaration),
         cut_over=CutOverTries(
-            PostgresTokenCutOver(database, allow_publication=allow_publication),
+            PostgresTokenCutOver(database, parts.declaration, allow_publication=allow_publication),
             parts.clock,
             threading.Event(),
             progress,
@@ -137,9 +144,9 @@ def token_rotation(
 
 def plan_month(parts: Parts, wanted: str) -> RetokenPlan:
     """The plan of `partitions retoken` for one month."""
-    months = PostgresDetachedMonths(parts.database)
+    months = PostgresDetachedMonths(parts.database, parts.declaration)
     reader = ExplainedKeys(key_store(parts), key_store(parts))
-    return plan_retoken(months, reader, months.find(wanted))
+    return plan_retoken(months, reader, months.find(wanted), parts.declaration.field_names)
 
 
 def month_retoken(
@@ -150,9 +157,11 @@ def month_retoken(
     return MonthRetoken(
         audit=audit_log(parts, request_id),
         identity=parts.identity,
-        months=PostgresDetachedMonths(parts.database),
+        months=PostgresDetachedMonths(parts.database, parts.declaration),
         workers=[
-            RangeWorker(PostgresRangeClaims(own, request_id), PostgresDetachedTokens(own))
+            RangeWorker(
+                PostgresRangeClaims(own, request_id), PostgresDetachedTokens(own, parts.declaration)
+            )
             for own in _worker_databases(parts)
         ],
         keys=_worker_keys(parts, request_id, ring(parts, request_id, reader=reader)),
@@ -166,7 +175,7 @@ def abort_tokens(parts: Parts, progress: Progress, request: AuditRequest) -> Abo
     database = parts.database
     abort = AbortTokens(
         audit_log(parts, request.request_id),
-        PostgresTokenRotations(database),
+        PostgresTokenRotations(database, parts.declaration),
         key_store(parts),
         PostgresOldTokens(database),
         progress,
@@ -175,7 +184,13 @@ def abort_tokens(parts: Parts, progress: Progress, request: AuditRequest) -> Abo
 
 
 def _worker_keys(parts: Parts, request_id: uuid.UUID, keys: KeyRing) -> WorkerKeys:
-    return WorkerKeys(keys, value_keys(parts, keys, request_id), leases(parts), parts.clock)
+    return WorkerKeys(
+        keys,
+        value_keys(parts, keys, request_id),
+        leases(parts),
+        parts.clock,
+        parts.declaration.fields_of_values,
+    )
 
 
 def _worker_databases(parts: Parts) -> list[Database]:

@@ -5,11 +5,12 @@ Every value here was checked by `declaration.parse`. Tuples have the order of th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from vault_etl.crypto.fields import EventName, FieldName
+from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, EventName, FieldName
 from vault_etl.declaration.json_path import JsonPath
 from vault_etl.kinds.kind import DerivedForm, Kind
 
@@ -162,6 +163,27 @@ class Declaration:
 
     fields: tuple[VaultField, ...]
     events: tuple[DeclaredEvent, ...]
+
+    @property
+    def field_names(self) -> tuple[FieldName, ...]:
+        """The names of all fields, each of which has token keys and data keys."""
+        return tuple(field.name for field in self.fields)
+
+    @property
+    def kinds(self) -> Mapping[FieldName, Kind]:
+        """The kind of each field."""
+        return {field.name: field.kind for field in self.fields}
+
+    @property
+    def fields_of_values(self) -> Mapping[EventName, Mapping[str, FieldName]]:
+        """The field of each value that has a ciphertext, by table and name: of the events, and of quarantine."""
+        return {
+            **{
+                event.name: {value.name: value.field.name for value in event.personal}
+                for event in self.events
+            },
+            QUARANTINE_TABLE: {QUARANTINE: QUARANTINE},
+        }
 
     def field(self, name: str) -> VaultField:
         """Return the field of this name. Raises KeyError."""

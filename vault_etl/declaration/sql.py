@@ -36,14 +36,9 @@ def rendered(template: str, declaration: Declaration) -> str:
     """
     if LINE not in template and "{{" not in template:
         return template
-    return (
-        _environment()
-        .from_string(template)
-        .render(
-            events=tuple(SqlEvent.of(event) for event in declaration.events),
-            fields=tuple(SqlField.of(field) for field in declaration.fields),
-        )
-    )
+    events = tuple(SqlEvent.of(event) for event in declaration.events)
+    fields = tuple(SqlField.of(field, events) for field in declaration.fields)
+    return _environment().from_string(template).render(events=events, fields=fields)
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,20 +51,6 @@ def literal(value: SqlName | str) -> str:
     """Return the text literal of a name or a text."""
     text = value.raw if isinstance(value, SqlName) else value
     return "'" + text.replace("'", "''") + "'"
-
-
-@dataclass(frozen=True, slots=True)
-class SqlField:
-    """A field of the vault. `kind` is the name of its kind."""
-
-    name: SqlName
-    kind: str
-    retired: bool
-
-    @classmethod
-    def of(cls, field: VaultField) -> SqlField:
-        """Return the field as SQL has it."""
-        return cls(SqlName(field.name), field.kind.name, field.retired)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +209,28 @@ class SqlEvent:
         types |= {"record_id": "uuid"}
         types |= dict.fromkeys(["token_generation", "next_token_generation"], "smallint")
         return tuple(SqlStaged.of(name, types[name.raw]) for name in self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class SqlField:
+    """A field of the vault. `kind` is the name of its kind."""
+
+    name: SqlName
+    kind: str
+    retired: bool
+    values: tuple[tuple[SqlEvent, SqlPersonal], ...]
+    """The values of the field, each with its event."""
+
+    @classmethod
+    def of(cls, field: VaultField, events: Iterable[SqlEvent]) -> SqlField:
+        """Return the field as SQL has it."""
+        values = ((event, value) for event in events for value in event.personal)
+        return cls(
+            SqlName(field.name),
+            field.kind.name,
+            field.retired,
+            tuple((event, value) for event, value in values if value.field.raw == field.name),
+        )
 
 
 def _columns(column: SqlColumn) -> tuple[SqlName, ...]:

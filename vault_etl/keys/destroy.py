@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.audit.log import AuditLog, audited
 from vault_etl.base.errors import IncompleteError
-from vault_etl.crypto.fields import FIELDS, FieldName
+from vault_etl.crypto.fields import FieldName
 from vault_etl.crypto.keys import KeyState, StoredKey
 from vault_etl.keys.needed import (
     DestroyTarget,
@@ -100,8 +100,8 @@ class UnusedKeys:
 
     @property
     def fields(self) -> tuple[FieldName, ...]:
-        """The fields of `keys`."""
-        return tuple(field for field in FIELDS if any(key.field == field for key in self.keys))
+        """The fields of `keys`, in the order of the alphabet."""
+        return tuple(sorted({key.field for key in self.keys}))
 
     def __str__(self) -> str:
         return f"{len(self.keys)} data keys that nothing needs"

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.log import AuditLog, Identity, audit_request, audited
 from vault_etl.base.errors import ConfigurationError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, SOURCE, KeyPurpose
+from vault_etl.crypto.fields import SOURCE, FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyMaterial, StoredKey
 from vault_etl.keys.make import NewKey, UnseenKeyGenerator, make_unseen_key
 from vault_etl.keys.ring import KeyReader
@@ -35,18 +35,19 @@ def init_keys(
     unwrapper: KeyUnwrapper,
     audit: AuditLog,
     identity: Identity,
+    fields: Sequence[FieldName],
 ) -> InitReport:
-    """Make the token keys of generation 1, one a field, and the source key. Repeating it makes no key.
+    """Make the token keys of generation 1, one for each of `fields`, and the source key. Repeating it makes no key.
 
     Raises ConfigurationError, and stores no key, if the KMS ignores encryption contexts.
     """
     if reader.token_keys():
         return InitReport(())
-    request = audit_request(identity, Action.KEYS_INIT, INIT_REASON, fields=PERSONAL_FIELDS)
+    request = audit_request(identity, Action.KEYS_INIT, INIT_REASON, fields=tuple(fields))
     with audited(audit, request):
         made = [
             make_unseen_key(generator, unwrapper, KeyPurpose.TOKEN, field, _FIRST_GENERATION)
-            for field in PERSONAL_FIELDS
+            for field in fields
         ]
         made.append(make_unseen_key(generator, unwrapper, KeyPurpose.SOURCE, SOURCE))
         prove_kms(made[0], unwrapper)

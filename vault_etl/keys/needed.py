@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vault_etl.base.errors import ConfigurationError, NotFoundError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, FieldName, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
 from vault_etl.keys.ring import KeyReader
 
@@ -39,9 +39,12 @@ class DestroyTarget:
 class DestroyTargetFinder:
     """Finds the keys to destroy, and refuses while something needs them."""
 
-    def __init__(self, reader: KeyReader, needs: KeyNeedsCounter) -> None:
+    def __init__(
+        self, reader: KeyReader, needs: KeyNeedsCounter, fields: Sequence[FieldName]
+    ) -> None:
         self._reader = reader
         self._needs = needs
+        self._fields = tuple(fields)
 
     def find(self, key_id: int) -> DestroyTarget:
         """Return the keys that are destroyed with this key.
@@ -59,14 +62,14 @@ class DestroyTargetFinder:
             raise ConfigurationError(message, hint="without it no file is known to be loaded")
         if key.generation is None:
             live = key.state is not KeyState.DESTROYED
-            return DestroyTarget(key_id, None, (FieldName(key.field),), (key,) if live else ())
+            return DestroyTarget(key_id, None, (key.field,), (key,) if live else ())
         generation = [
             each
-            for field in PERSONAL_FIELDS
+            for field in self._fields
             for each in self._reader.field_token_keys(field)
             if each.generation == key.generation
         ]
-        return DestroyTarget(key_id, key.generation, PERSONAL_FIELDS, tuple(generation))
+        return DestroyTarget(key_id, key.generation, self._fields, tuple(generation))
 
     def needs(self, to_destroy: DestroyTarget, *, counted: bool = False) -> KeyNeeds:
         """Return the old tokens that are cleared with the keys, and what unattached months need of them.

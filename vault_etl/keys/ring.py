@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 import cachetools
 from typing_extensions import override
 
 from vault_etl.base.errors import ConfigurationError, DataError, IntegrityError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, FieldName, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import (
     DataKey,
     KeyMaterial,
@@ -21,26 +21,31 @@ from vault_etl.crypto.keys import (
     WrappedKey,
 )
 from vault_etl.crypto.tokens import FieldTokenizer, Tokenizer
-from vault_etl.event.field_kinds import KINDS
 from vault_etl.keys.unwrap import KeyUnwrapper, must_have_its_fingerprint
+from vault_etl.kinds.kind import Kind
 
 MAX_CACHED_KEYS: Final = 1_000
 MAX_CACHED_SECONDS: Final = 300.0
 
 
 class KeyRing:
-    """Unwraps keys, checks their fingerprints, and keeps them for five minutes at most."""
+    """Unwraps keys, checks their fingerprints, and keeps them for five minutes at most.
+
+    `kinds` has the kind of each declared field.
+    """
 
     def __init__(
         self,
         reader: KeyReader,
         unwrapper: KeyUnwrapper,
+        kinds: Mapping[FieldName, Kind],
         *,
         max_keys: int = MAX_CACHED_KEYS,
         max_seconds: float = MAX_CACHED_SECONDS,
     ) -> None:
         self._reader = reader
         self._unwrapper = unwrapper
+        self._kinds = kinds
         # With a condition, cachetools lets one caller call KMS, and the others wait for that answer.
         self._material = cachetools.cached(
             cachetools.TTLCache(max_keys, max_seconds),
@@ -81,7 +86,7 @@ class KeyRing:
         """
         stored = [
             key
-            for field in PERSONAL_FIELDS
+            for field in self._kinds
             for key in self._reader.field_token_keys(field)
             if key.state is KeyState.DECRYPT_ONLY
         ]
@@ -99,7 +104,7 @@ class KeyRing:
         """
         for key in self._reader.field_token_keys(field):
             if key.generation == generation:
-                return FieldTokenizer(self._token_key(key), KINDS[field])
+                return FieldTokenizer(self._token_key(key), self._kinds[field])
         raise IntegrityError
 
     def field_tokenizers(self, field: FieldName) -> Sequence[FieldTokenizer]:
@@ -111,7 +116,7 @@ class KeyRing:
         stored = self._reader.field_token_keys(field)
         if not stored or stored[0].state is not KeyState.ACTIVE:
             raise _no_token_keys()
-        return [FieldTokenizer(self._token_key(key), KINDS[field]) for key in stored]
+        return [FieldTokenizer(self._token_key(key), self._kinds[field]) for key in stored]
 
     def _tokenizer(self, stored: Sequence[StoredKey]) -> Tokenizer | None:
         """Build the tokenizer of a generation. Raises IntegrityError unless it has one key a field."""
@@ -119,7 +124,7 @@ class KeyRing:
             return None
         keys = [self._token_key(key) for key in stored]
         with contextlib.suppress(ValueError):
-            return Tokenizer(keys, KINDS)
+            return Tokenizer(keys, self._kinds)
         raise IntegrityError
 
     def _token_key(self, key: StoredKey) -> TokenKey:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IntegrityError
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace, key_id_in
-from vault_etl.crypto.fields import USER_LOGINS, FieldName
+from vault_etl.crypto.fields import EventName, FieldName
 from vault_etl.crypto.keys import DataKey
 from vault_etl.crypto.tokens import Tokenizer
 from vault_etl.rotation.worker_keys import WorkerKeys
@@ -27,8 +27,9 @@ class Generations:
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """A row with tokens. `generation` is the one that the row names for its tokens."""
+    """A row with tokens, by the names of its values. `generation` is the one that the row names for its tokens."""
 
+    place: EventName
     record_id: uuid.UUID
     user_id: str
     generation: int
@@ -49,7 +50,7 @@ class NextTokens:
 
 
 NewTokens = Mapping[uuid.UUID, Mapping[FieldName, uuid.UUID]]
-"""The new tokens of the fields of each record."""
+"""The new tokens of the values of each record."""
 
 
 class NextTokenMaker:
@@ -92,23 +93,23 @@ class NextTokenMaker:
             # ValueError: the sealed value has no token, so no writer of this project sealed it.
             with contextlib.suppress(IntegrityError, ValueError):
                 made[row.record_id] = {
-                    field: self._next(row, field, keys)
-                    for field in row.tokens.keys() | row.ciphertexts.keys()
+                    name: self._next(row, name, keys)
+                    for name in row.tokens.keys() | row.ciphertexts.keys()
                 }
         return rows, made
 
-    def _next(self, row: TokenRow, field: FieldName, keys: Mapping[int, DataKey]) -> uuid.UUID:
+    def _next(self, row: TokenRow, name: FieldName, keys: Mapping[int, DataKey]) -> uuid.UUID:
         old = self._old.get(row.generation)
         if old is None:
             raise IntegrityError
-        sealed = row.ciphertexts.get(field, b"")
+        sealed = row.ciphertexts.get(name, b"")
         key = keys.get(Ciphertext.parse(sealed).key_id)
         if key is None:
             raise IntegrityError
-        value = self._opener.open(
-            sealed, ValuePlace(USER_LOGINS, field, field, row.record_id, row.user_id), key
-        )
-        if old.token(field, value) != row.tokens.get(field):
+        field = self._keys.fields[row.place][name]
+        place = ValuePlace(row.place, name, field, row.record_id, row.user_id)
+        value = self._opener.open(sealed, place, key)
+        if old.token(field, value) != row.tokens.get(name):
             raise IntegrityError
         return self._new.token(field, value)
 
@@ -123,6 +124,6 @@ class RotationTokenMaker(NextTokenMaker):
         self.generations = Generations(active.generation, pending.generation)
 
 
-def wanted_keys(rows: Sequence[TokenRow]) -> set[tuple[int, FieldName]]:
-    """The data keys that these rows are under, each with its field."""
-    return {(key_id_in(sealed), field) for row in rows for field, sealed in row.ciphertexts.items()}
+def keys_of(rows: Sequence[TokenRow]) -> set[int]:
+    """The ids of the data keys that these rows are under."""
+    return {key_id_in(sealed) for row in rows for sealed in row.ciphertexts.values()}

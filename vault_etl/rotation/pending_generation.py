@@ -8,7 +8,7 @@ from typing import Protocol
 
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.audit.log import AuditLog, audited
-from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.destroy import OldTokens, clear_tokens
 from vault_etl.keys.make import NewKey, UnseenKeyGenerator, make_unseen_key
@@ -50,11 +50,13 @@ class BeginTokens:
         rotations: TokenRotations,
         generator: UnseenKeyGenerator,
         unwrapper: KeyUnwrapper,
+        fields: Sequence[FieldName],
     ) -> None:
         self._reader = reader
         self._rotations = rotations
         self._generator = generator
         self._unwrapper = unwrapper
+        self._fields = fields
 
     def __call__(self, request: AuditRequest, ranges: int) -> OpenRotation:
         """Begin a rotation, or continue the one that has begun.
@@ -70,7 +72,7 @@ class BeginTokens:
                 make_unseen_key(
                     self._generator, self._unwrapper, KeyPurpose.TOKEN, field, generation
                 )
-                for field in PERSONAL_FIELDS
+                for field in self._fields
             ]
             prove_kms(new[0], self._unwrapper)
         return self._rotations.begin(request, new, ranges)

@@ -13,16 +13,10 @@ from typing_extensions import override
 
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError, IncompleteError
-from vault_etl.crypto.fields import (
-    PERSONAL_FIELDS,
-    QUARANTINE,
-    QUARANTINE_TABLE,
-    USER_LOGINS,
-    EventName,
-    FieldName,
-    KeyPurpose,
-)
+from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, EventName, FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyState
+from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.sql import sql_blocks
 from vault_etl.keys.make import NewKey
 from vault_etl.keys.postgres import (
     FENCE_SECONDS,
@@ -68,8 +62,9 @@ class PostgresRotationReader(RotationReader):
 class PostgresDataRotations(DataRotations):
     """`DataRotations` on Postgres."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, declaration: Declaration) -> None:
         self._database = database
+        self._declaration = declaration
 
     @override
     def begin(
@@ -95,7 +90,7 @@ class PostgresDataRotations(DataRotations):
             cursor.execute(_SQL["old_data_keys"], {"fields": names})
             old = frozenset(key_id for (key_id,) in cursor.fetchall())
             begun = OpenRotation(rotation_id=request.request_id, fields=tuple(fields), old_keys=old)
-            _add(cursor, KeyPurpose.DATA, begun, ranges)
+            _add(cursor, self._declaration, KeyPurpose.DATA, begun, ranges)
             return begun
 
     @override
@@ -107,8 +102,9 @@ class PostgresDataRotations(DataRotations):
 class PostgresTokenRotations(TokenRotations):
     """`TokenRotations` on Postgres."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, declaration: Declaration) -> None:
         self._database = database
+        self._declaration = declaration
 
     @override
     def next_generation(self) -> int:
@@ -141,10 +137,10 @@ class PostgresTokenRotations(TokenRotations):
                 raise IncompleteError(message, hint="run the command again to begin another")
             begun = OpenRotation(
                 rotation_id=request.request_id,
-                fields=PERSONAL_FIELDS,
+                fields=self._declaration.field_names,
                 old_keys=frozenset(by_state.get(KeyState.ACTIVE, ())),
             )
-            _add(cursor, KeyPurpose.TOKEN, begun, ranges)
+            _add(cursor, self._declaration, KeyPurpose.TOKEN, begun, ranges)
             return begun
 
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
@@ -200,13 +196,16 @@ def move_range(cursor: psycopg2.extensions.cursor, step: RotationStep, *, is_who
     )
 
 
-def month_bounds(cursor: psycopg2.extensions.cursor) -> list[tuple[uuid.UUID, uuid.UUID]]:
-    """The first and the last record of each month with records."""
+def month_bounds(
+    cursor: psycopg2.extensions.cursor, declaration: Declaration, event: EventName
+) -> list[tuple[uuid.UUID, uuid.UUID]]:
+    """The first and the last record of each month in which the event has records."""
     cursor.execute(_RECORDS["ranges"])
-    months = [row for row in cursor.fetchall() if not row[2]]
+    months = sorted({(first, end) for first, end, is_closed in cursor.fetchall() if not is_closed})
+    sql = sql_blocks("rotation/ranges.sql", declaration)
     cursor.execute(
-        _SQL["bounds"],
-        {"firsts": [first for first, *_ in months], "ends": [end for _, end, _ in months]},
+        sql[f"bounds_{event}"],
+        {"firsts": [first for first, _ in months], "ends": [end for _, end in months]},
     )
     return list(cursor.fetchall())
 
@@ -242,7 +241,11 @@ def _token_keys(cursor: psycopg2.extensions.cursor) -> dict[KeyState, list[int]]
 
 
 def _add(
-    cursor: psycopg2.extensions.cursor, purpose: KeyPurpose, begun: OpenRotation, ranges: int
+    cursor: psycopg2.extensions.cursor,
+    declaration: Declaration,
+    purpose: KeyPurpose,
+    begun: OpenRotation,
+    ranges: int,
 ) -> None:
     """Add the rotation and its ranges. Ranges are read behind the fence: rows that come later need no work."""
     cursor.execute(
@@ -254,7 +257,7 @@ def _add(
             "old_keys": sorted(begun.old_keys),
         },
     )
-    add_ranges(cursor, begun.rotation_id, list(_ranges(cursor, begun.fields, ranges)))
+    add_ranges(cursor, begun.rotation_id, list(_ranges(cursor, declaration, begun.fields, ranges)))
 
 
 def add_ranges(
@@ -273,11 +276,16 @@ def add_ranges(
 
 
 def _ranges(
-    cursor: psycopg2.extensions.cursor, fields: Sequence[FieldName], ranges: int
+    cursor: psycopg2.extensions.cursor,
+    declaration: Declaration,
+    fields: Sequence[FieldName],
+    ranges: int,
 ) -> Iterator[Range]:
-    if set(fields) & set(PERSONAL_FIELDS):
-        for first, last in month_bounds(cursor):
-            yield from split(USER_LOGINS, first, last, ranges)
+    """Cut the tables with values of these fields."""
+    for event in declaration.events:
+        if any(value.field.name in fields for value in event.personal):
+            for first, last in month_bounds(cursor, declaration, event.name):
+                yield from split(event.name, first, last, ranges)
     if QUARANTINE in fields:
         cursor.execute(_SQL["quarantine_bounds"])
         ((first, last),) = cursor.fetchall()

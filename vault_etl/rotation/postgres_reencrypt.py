@@ -11,22 +11,14 @@ import psycopg2.extensions
 import stamina
 from typing_extensions import override
 
-from vault_etl.crypto.fields import (
-    DEVICE_ID,
-    IP,
-    PERSONAL_FIELDS,
-    QUARANTINE,
-    QUARANTINE_TABLE,
-    USER_LOGINS,
-    EventName,
-    FieldName,
-)
+from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, EventName, FieldName
 from vault_etl.crypto.keys import DataKey
+from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.sql import sql_blocks
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_copy import copy_binary
 from vault_etl.platform.postgres_statement_errors import LockTimeoutError
 from vault_etl.platform.postgres_stream import page
-from vault_etl.platform.resources import blocks
 from vault_etl.records.postgres import fence_holds
 from vault_etl.rotation.postgres import move_range
 from vault_etl.rotation.ranges import OpenRotation, Page, Range, RotationStep, Swap
@@ -34,19 +26,22 @@ from vault_etl.rotation.reencrypt import Reencrypter, Remaining, Replacement, Se
 
 MAX_REMAINING_IDS: Final = 10
 
-_SQL: Final = blocks("rotation/reencrypt.sql")
-
 _TRIES: Final = 5
-
-_FIELDS: Final = {USER_LOGINS: PERSONAL_FIELDS, QUARANTINE_TABLE: (QUARANTINE,)}
-"""Fields in the order of the columns of the blocks `page_…`."""
 
 
 class PostgresReencrypter(Reencrypter):
     """`Resealer` on Postgres."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, declaration: Declaration) -> None:
         self._database = database
+        self._sql = sql_blocks("rotation/reencrypt.sql", declaration)
+        self._names = {
+            **{
+                event.name: tuple(FieldName(value.name) for value in event.personal)
+                for event in declaration.events
+            },
+            QUARANTINE_TABLE: (QUARANTINE,),
+        }
 
     @override
     def page(self, rotation: OpenRotation, at: Range, limit: int) -> Page[SealedRow]:
@@ -58,8 +53,8 @@ class PostgresReencrypter(Reencrypter):
             "after": at.after,
         }
         with self._database.transaction(long=True) as cursor:
-            found, is_last = page(cursor, _SQL[f"page_{at.place}"], values, limit)
-        return Page([_row(at.place, row) for row in found], is_last=is_last)
+            found, is_last = page(cursor, self._sql[f"page_{at.place}"], values, limit)
+        return Page([_row(at.place, self._names[at.place], row) for row in found], is_last=is_last)
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
     @override
@@ -72,7 +67,7 @@ class PostgresReencrypter(Reencrypter):
                 return None
             swap = Swap(0, 0)
             if replacements:
-                swap = _SWAPS[step.range.place](cursor, replacements)
+                swap = self._swap(cursor, step.range.place, replacements)
             move_range(cursor, step, is_whole=swap.rows == len(replacements))
             return swap
 
@@ -88,53 +83,51 @@ class PostgresReencrypter(Reencrypter):
         }
         record_ids = list[uuid.UUID]()
         with self._database.transaction(long=True) as cursor:
-            cursor.execute(_SQL["remaining"], what)
+            cursor.execute(self._sql["remaining"], what)
             ((values,),) = cursor.fetchall()
-            for place in _FIELDS if values else ():
+            for place in self._names if values else ():
                 limit = MAX_REMAINING_IDS - len(record_ids)
-                cursor.execute(_SQL[f"remaining_{place}"], {**what, "limit": limit})
+                cursor.execute(self._sql[f"remaining_{place}"], {**what, "limit": limit})
                 record_ids += (record_id for (record_id,) in cursor.fetchall())
         return Remaining(values, tuple(record_ids))
+
+    def _swap(
+        self, cursor: psycopg2.extensions.cursor, place: EventName, batch: Sequence[Replacement]
+    ) -> Swap:
+        if place == QUARANTINE_TABLE:
+            values: Mapping[str, object] = {
+                "record_ids": [r.row.record_id for r in batch],
+                "old": [r.row.ciphertexts[QUARANTINE] for r in batch],
+                "new": [r.ciphertexts[QUARANTINE] for r in batch],
+            }
+            cursor.execute(self._sql["replace_quarantine"], values)
+            return Swap(cursor.rowcount, cursor.rowcount)
+        cursor.execute(self._sql[f"make_stage_{place}"])
+        staged = (_staged(replacement, self._names[place]) for replacement in batch)
+        cursor.copy_expert(self._sql[f"copy_stage_{place}"], io.BytesIO(copy_binary(staged)))
+        record_ids = [r.row.record_id for r in batch]
+        bounds = {"first": min(record_ids), "last": max(record_ids)}
+        cursor.execute(self._sql[f"replace_{place}"], bounds)
+        ((rows, swapped),) = cursor.fetchall()
+        return Swap(rows, swapped)
 
 
 def _names(rotation: OpenRotation) -> list[str]:
     return list(rotation.fields)
 
 
-def _row(place: EventName, row: Sequence[Any]) -> SealedRow:
+def _row(place: EventName, names: Sequence[FieldName], row: Sequence[Any]) -> SealedRow:
     record_id, user_id, *sealed = row
     ciphertexts = {
-        field: bytes(value)
-        for field, value in zip(_FIELDS[place], sealed, strict=True)
-        if value is not None
+        name: bytes(value) for name, value in zip(names, sealed, strict=True) if value is not None
     }
     return SealedRow(place, record_id, user_id, ciphertexts)
 
 
-def _swap_records(cursor: psycopg2.extensions.cursor, batch: Sequence[Replacement]) -> Swap:
-    cursor.execute(_SQL["make_stage"])
-    rows = ((r.row.record_id, *_old_and_new(r, IP), *_old_and_new(r, DEVICE_ID)) for r in batch)
-    cursor.copy_expert(_SQL["copy_stage"], io.BytesIO(copy_binary(rows)))
-    record_ids = [r.row.record_id for r in batch]
-    cursor.execute(_SQL["replace_user_logins"], {"first": min(record_ids), "last": max(record_ids)})
-    ((rows, values),) = cursor.fetchall()
-    return Swap(rows, values)
-
-
-def _old_and_new(replacement: Replacement, field: FieldName) -> tuple[bytes | None, bytes | None]:
-    """The old and the new ciphertext of a field. A field that is not replaced is not compared."""
-    new = replacement.ciphertexts.get(field)
-    return (None if new is None else replacement.row.ciphertexts[field]), new
-
-
-def _swap_bodies(cursor: psycopg2.extensions.cursor, batch: Sequence[Replacement]) -> Swap:
-    values: Mapping[str, object] = {
-        "record_ids": [r.row.record_id for r in batch],
-        "old": [r.row.ciphertexts[QUARANTINE] for r in batch],
-        "new": [r.ciphertexts[QUARANTINE] for r in batch],
-    }
-    cursor.execute(_SQL["replace_quarantine"], values)
-    return Swap(cursor.rowcount, cursor.rowcount)
-
-
-_SWAPS: Final = {USER_LOGINS: _swap_records, QUARANTINE_TABLE: _swap_bodies}
+def _staged(replacement: Replacement, names: Sequence[FieldName]) -> tuple[object, ...]:
+    """The id, and the old and the new ciphertext of each value. A value that is not replaced is not compared."""
+    old, new = replacement.row.ciphertexts, replacement.ciphertexts
+    values = (
+        value for name in names for value in (old[name] if name in new else None, new.get(name))
+    )
+    return (replacement.row.record_id, *values)

@@ -11,8 +11,10 @@ from typing_extensions import override
 
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError, IncompleteError, NotFoundError, UsageError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, USER_LOGINS, FieldName
+from vault_etl.crypto.fields import USER_LOGINS, FieldName
 from vault_etl.crypto.record_id import first_millisecond
+from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.sql import sql_blocks
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_statement_errors import LockTimeoutError
 from vault_etl.platform.postgres_stream import page
@@ -38,8 +40,9 @@ _FIRST: Final = {
 class PostgresDetachedMonths(DetachedMonths):
     """`DetachedMonths` on Postgres."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, declaration: Declaration) -> None:
         self._database = database
+        self._declaration = declaration
 
     def find(self, wanted: str) -> DetachedMonth:
         """Find the detached month of that name, or the one that has all or a part of that calendar month.
@@ -87,7 +90,7 @@ class PostgresDetachedMonths(DetachedMonths):
                 _SQL["add"],
                 {
                     "rotation_id": request.request_id,
-                    "fields": list(PERSONAL_FIELDS),
+                    "fields": list(self._declaration.field_names),
                     "month_id": month.first,
                 },
             )
@@ -117,16 +120,19 @@ class PostgresDetachedMonths(DetachedMonths):
 class PostgresDetachedTokens(DetachedTokens):
     """`DetachedTokens` on Postgres."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, declaration: Declaration) -> None:
         self._database = database
+        self._declaration = declaration
+        self._sql = sql_blocks("rotation/retoken_pages.sql", declaration)
 
     @override
     def page(self, claim: uuid.UUID, at: Range, limit: int) -> Page[TokenRow]:
         """Read a page. The function finds the range by its claim."""
         with self._database.transaction(long=True) as cursor:
             values = {"claim": claim, "after": at.after}
-            found, is_last = page(cursor, _SQL["page"], values, limit)
-        return Page([token_row(row) for row in found], is_last=is_last)
+            found, is_last = page(cursor, self._sql[f"page_{at.place}"], values, limit)
+        event = self._declaration.event(at.place)
+        return Page([token_row(event, row) for row in found], is_last=is_last)
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
     @override
@@ -135,8 +141,10 @@ class PostgresDetachedTokens(DetachedTokens):
         with self._database.transaction() as cursor:
             filled: int | None = 0
             if rows:
-                stage(cursor, rows)
-                cursor.execute(_SQL["store"], {"claim": step.claim, "generation": generation})
+                place = step.range.place
+                stage(cursor, self._declaration, place, rows)
+                values = {"claim": step.claim, "generation": generation}
+                cursor.execute(self._sql[f"store_{place}"], values)
                 ((filled,),) = cursor.fetchall()
             if filled is not None:
                 move_range(cursor, step, is_whole=filled == len(rows))

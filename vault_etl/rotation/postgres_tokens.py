@@ -15,13 +15,14 @@ from typing_extensions import override
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError, IncompleteError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, FieldName
+from vault_etl.crypto.fields import EventName, FieldName
+from vault_etl.declaration.model import Declaration, DeclaredEvent
+from vault_etl.declaration.sql import sql_blocks
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_copy import copy_binary
 from vault_etl.platform.postgres_lock_watch import named
 from vault_etl.platform.postgres_statement_errors import LockTimeoutError, ObjectsDependError
 from vault_etl.platform.postgres_stream import page
-from vault_etl.platform.resources import blocks
 from vault_etl.platform.waiting import Blocked
 from vault_etl.records.postgres import fence_holds
 from vault_etl.rotation.backfill import BackfillStore
@@ -44,24 +45,24 @@ MAX_BLAMED: Final = 3
 MAX_PAIRS: Final = 100
 """Pairs of tokens of one field that do not map one to one, of each of which a comparison reads a row."""
 
-_SQL: Final = blocks("rotation/tokens.sql")
-
 _TRIES: Final = 5
 
 
 class PostgresTokenBackfill(BackfillStore):
     """`BackfillStore` on Postgres."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, declaration: Declaration) -> None:
         self._database = database
+        self._declaration = declaration
+        self._sql = sql_blocks("rotation/tokens.sql", declaration)
 
     @override
     def page(self, generations: Generations, at: Range, limit: int) -> Page[TokenRow]:
-        return self._page(_SQL["page"], _numbers(generations), at, limit)
+        return self._page("page", _numbers(generations), at, limit)
 
     @override
     def named(self, what: LeaveOut, at: Range, limit: int) -> Page[TokenRow]:
-        return self._page(_SQL["named"], _criteria(what), at, limit)
+        return self._page("named", _criteria(what), at, limit)
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
     @override
@@ -70,14 +71,15 @@ class PostgresTokenBackfill(BackfillStore):
     ) -> int | None:
         """Fill rows. A deadlock is followed by another attempt: filling twice has the effect of once."""
         record_ids = [made.row.record_id for made in rows]
+        place = step.range.place
         with self._database.transaction() as cursor:
             if not fence_holds(cursor, (), (generations.active, generations.pending)):
                 return None
             filled = 0
             if rows:
-                stage(cursor, rows)
+                stage(cursor, self._declaration, place, rows)
                 cursor.execute(
-                    _SQL["fill"],
+                    self._sql[f"fill_{place}"],
                     {
                         "pending": generations.pending,
                         "first": min(record_ids),
@@ -88,18 +90,21 @@ class PostgresTokenBackfill(BackfillStore):
             move_range(cursor, step, is_whole=filled == len(rows))
             return filled
 
-    def _page(self, sql: str, which: dict[str, object], at: Range, limit: int) -> Page[TokenRow]:
+    def _page(self, which: str, what: dict[str, object], at: Range, limit: int) -> Page[TokenRow]:
         with self._database.transaction(long=True) as cursor:
-            values = {**which, "first": at.first, "last": at.last, "after": at.after}
-            found, is_last = page(cursor, sql, values, limit)
-        return Page([token_row(row) for row in found], is_last=is_last)
+            values = {**what, "first": at.first, "last": at.last, "after": at.after}
+            found, is_last = page(cursor, self._sql[f"{which}_{at.place}"], values, limit)
+        event = self._declaration.event(at.place)
+        return Page([token_row(event, row) for row in found], is_last=is_last)
 
 
 class PostgresTokenComparer(TokenComparer, NamedCounter):
     """`TokenComparer` and `NamedCounter` on Postgres. A comparison groups the whole table by its tokens."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, declaration: Declaration) -> None:
         self._database = database
+        self._declaration = declaration
+        self._sql = sql_blocks("rotation/tokens.sql", declaration)
 
     @override
     def compare(self, generations: Generations) -> TokenComparison:
@@ -110,25 +115,24 @@ class PostgresTokenComparer(TokenComparer, NamedCounter):
             "pairs": MAX_PAIRS,
         }
         with self._database.transaction(long=True) as cursor:
-            cursor.execute(_SQL["freeze"])
-            cursor.execute(_SQL["partitions"])
+            cursor.execute(self._sql["freeze"])
+            cursor.execute(self._sql["partitions"])
             partitions = tuple(relation for relation, _ in cursor.fetchall())
-            cursor.execute(_SQL["missing"], values)
+            cursor.execute(self._sql["missing"], values)
             missing = cursor.fetchall()
             blamed = list[Blamed]()
             if missing:
-                cursor.execute(_SQL["blamed"], values)
+                cursor.execute(self._sql["blamed"], values)
                 blamed = [Blamed(*row) for row in cursor.fetchall()]
-            cursor.execute(_SQL["left_out"], values)
+            cursor.execute(self._sql["left_out"], values)
             ((left_out,),) = cursor.fetchall()
             fields, unequal = dict[FieldName, Mapped](), dict[uuid.UUID, TokenRow]()
-            for field in PERSONAL_FIELDS:
-                cursor.execute(_SQL[f"map_{field}"], values)
+            for field in self._declaration.field_names:
+                cursor.execute(self._sql[f"map_{field}"], values)
                 ((old, new, pairs),) = cursor.fetchall()
                 fields[field] = Mapped(old, new, pairs)
                 if not old == new == pairs:
-                    cursor.execute(_SQL[f"unequal_{field}"], values)
-                    unequal |= {row[0]: token_row(row) for row in cursor.fetchall()}
+                    unequal |= self._unequal(cursor, field, values)
         return TokenComparison(
             fields=fields,
             missing=missing[0][0] if missing else 0,
@@ -139,34 +143,53 @@ class PostgresTokenComparer(TokenComparer, NamedCounter):
             partitions=partitions,
         )
 
+    def _unequal(
+        self, cursor: psycopg2.extensions.cursor, field: FieldName, values: dict[str, object]
+    ) -> dict[uuid.UUID, TokenRow]:
+        found = dict[uuid.UUID, TokenRow]()
+        for event in self._declaration.events:
+            for value in event.personal:
+                if value.field.name == field:
+                    cursor.execute(self._sql[f"unequal_{event.name}_{value.name}"], values)
+                    found |= {row[0]: token_row(event, row) for row in cursor.fetchall()}
+        return found
+
     @override
     def sample(self, generations: Generations, rows: int) -> Sequence[TokenRow]:
         """Draw random record ids, and take the first row behind each."""
+        found = dict[uuid.UUID, TokenRow]()
         with self._database.transaction(long=True) as cursor:
-            bounds = month_bounds(cursor)
+            bounds = [
+                (event.name, *month)
+                for event in self._declaration.events
+                for month in month_bounds(cursor, self._declaration, event.name)
+            ]
             if not bounds:
                 return []
             picked = random.SystemRandom()
-            starts = [
-                uuid.UUID(int=picked.randint(first.int, last.int))
-                for first, last in picked.choices(bounds, k=rows)
-            ]
-            cursor.execute(_SQL["sample"], {**_numbers(generations), "starts": starts})
-            found = {row[0]: token_row(row) for row in cursor.fetchall()}
+            starts: dict[EventName, list[uuid.UUID]] = {}
+            for event_name, first, last in picked.choices(bounds, k=rows):
+                start = uuid.UUID(int=picked.randint(first.int, last.int))
+                starts.setdefault(event_name, []).append(start)
+            for event_name, of_event in starts.items():
+                values = {**_numbers(generations), "starts": of_event}
+                cursor.execute(self._sql[f"sample_{event_name}"], values)
+                event = self._declaration.event(event_name)
+                found |= {row[0]: token_row(event, row) for row in cursor.fetchall()}
         return list(found.values())
 
     @override
     def count(self, generations: Generations | None) -> int:
         with self._database.transaction(long=True) as cursor:
             pending = None if generations is None else generations.pending
-            cursor.execute(_SQL["count"], {"pending": pending})
+            cursor.execute(self._sql["count"], {"pending": pending})
             ((count,),) = cursor.fetchall()
         return int(count)
 
     @override
     def count_named(self, what: LeaveOut) -> Named:
         with self._database.transaction(long=True) as cursor:
-            cursor.execute(_SQL["count_named"], {**_criteria(what), "limit": MAX_NAMED})
+            cursor.execute(self._sql["count_named"], {**_criteria(what), "limit": MAX_NAMED})
             ((keys, logins, arns, rows),) = cursor.fetchall()
         return Named(what, keys, tuple(logins), tuple(arns), rows)
 
@@ -185,48 +208,67 @@ def _numbers(generations: Generations) -> dict[str, object]:
     return {"active": generations.active, "pending": generations.pending}
 
 
-def stage(cursor: psycopg2.extensions.cursor, rows: Sequence[NextTokens]) -> None:
-    """Copy rows and their new tokens into the session's staging table."""
-    cursor.execute(_SQL["make_stage"])
-    cursor.copy_expert(_SQL["copy_stage"], io.BytesIO(copy_binary(map(_staged, rows))))
+def stage(
+    cursor: psycopg2.extensions.cursor,
+    declaration: Declaration,
+    place: EventName,
+    rows: Sequence[NextTokens],
+) -> None:
+    """Copy rows of an event and their new tokens into the session's staging table of the event."""
+    sql = sql_blocks("rotation/tokens.sql", declaration)
+    names = _names(declaration.event(place))
+    cursor.execute(sql[f"make_stage_{place}"])
+    staged = (_staged(made, names) for made in rows)
+    cursor.copy_expert(sql[f"copy_stage_{place}"], io.BytesIO(copy_binary(staged)))
 
 
-def token_row(row: Sequence[Any]) -> TokenRow:
-    """Build a row from the columns of a page: id, user, generation; then tokens, ciphertexts, next tokens, two each."""
+def token_row(event: DeclaredEvent, row: Sequence[Any]) -> TokenRow:
+    """Build a row from the columns of a page: id, subject, generation; all tokens, all ciphertexts, all next tokens."""
     record_id, user_id, generation, *values = row
-    tokens, sealed, made = values[0:2], values[2:4], values[4:6]
+    names = _names(event)
+    count = len(names)
     return TokenRow(
+        event.name,
         record_id,
         user_id,
         generation,
-        tokens=_of_fields(tokens),
-        ciphertexts={field: bytes(value) for field, value in _of_fields(sealed).items()},
-        next_tokens=_of_fields(made),
+        tokens=_by_name(names, values[:count]),
+        ciphertexts={
+            name: bytes(value) for name, value in _by_name(names, values[count : 2 * count]).items()
+        },
+        next_tokens=_by_name(names, values[2 * count : 3 * count]),
     )
 
 
-def _of_fields(values: Sequence[Any]) -> dict[FieldName, Any]:
-    pairs = zip(PERSONAL_FIELDS, values, strict=True)
-    return {field: value for field, value in pairs if value is not None}
+def _names(event: DeclaredEvent) -> tuple[FieldName, ...]:
+    return tuple(FieldName(value.name) for value in event.personal)
 
 
-def _staged(made: NextTokens) -> tuple[object, ...]:
-    """The values of a staged row, in the order of the columns of `copy_stage`."""
+def _by_name(names: Sequence[FieldName], values: Sequence[Any]) -> dict[FieldName, Any]:
+    pairs = zip(names, values, strict=True)
+    return {name: value for name, value in pairs if value is not None}
+
+
+def _staged(made: NextTokens, names: Sequence[FieldName]) -> tuple[object, ...]:
+    """The values of a staged row, in the order of the columns of `copy_stage_…`."""
     row = made.row
     return (
         row.record_id,
         row.generation,
-        *(row.tokens.get(field) for field in PERSONAL_FIELDS),
-        *(row.ciphertexts.get(field) for field in PERSONAL_FIELDS),
-        *(made.tokens.get(field) for field in PERSONAL_FIELDS),
+        *(row.tokens.get(name) for name in names),
+        *(row.ciphertexts.get(name) for name in names),
+        *(made.tokens.get(name) for name in names),
     )
 
 
 class PostgresTokenCutOver(TokenCutOver):
     """`TokenCutOver` on Postgres."""
 
-    def __init__(self, database: Database, *, allow_publication: bool = False) -> None:
+    def __init__(
+        self, database: Database, declaration: Declaration, *, allow_publication: bool = False
+    ) -> None:
         self._database = database
+        self._sql = sql_blocks("rotation/tokens.sql", declaration)
         self._allow_publication = allow_publication
 
     def check_publications(self) -> None:
@@ -234,7 +276,7 @@ class PostgresTokenCutOver(TokenCutOver):
         if self._allow_publication:
             return
         with self._database.transaction() as cursor:
-            cursor.execute(_SQL["publications"])
+            cursor.execute(self._sql["publications"])
             names = [name for (name,) in cursor.fetchall()]
         if names:
             message = f"the table is replicated elsewhere: {', '.join(names)}"
@@ -250,7 +292,7 @@ class PostgresTokenCutOver(TokenCutOver):
     ) -> CutOverDone | Blocked:
         try:
             seq, entry_hash, held_ms = self._database.call(
-                _SQL["cut_over"],
+                self._sql["cut_over"],
                 {
                     "request_id": request.request_id,
                     "actor": request.actor,
@@ -278,15 +320,15 @@ class PostgresTokenCutOver(TokenCutOver):
 
     def _lock_holders(self) -> tuple[str, ...]:
         with self._database.transaction() as cursor:
-            cursor.execute(_SQL["lock_holders"])
+            cursor.execute(self._sql["lock_holders"])
             return tuple(map(named, cursor.fetchall()))
 
     def _unseen(self, partitions: Sequence[int]) -> list[str]:
         with self._database.transaction() as cursor:
-            cursor.execute(_SQL["partitions"])
+            cursor.execute(self._sql["partitions"])
             return [name for relation, name in cursor.fetchall() if relation not in partitions]
 
     def _dependents(self) -> list[str]:
         with self._database.transaction() as cursor:
-            cursor.execute(_SQL["dependents"])
+            cursor.execute(self._sql["dependents"])
             return [name for (name,) in cursor.fetchall()]

@@ -12,7 +12,7 @@ from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IntegrityError
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import ValuePlace, key_id_in
-from vault_etl.crypto.fields import QUARANTINE, EventName, FieldName
+from vault_etl.crypto.fields import EventName, FieldName
 from vault_etl.crypto.keys import DataKey
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.platform.clock import Progress
@@ -24,7 +24,7 @@ from vault_etl.rotation.workers import Claim, Paged, write_page
 
 @dataclass(frozen=True, slots=True)
 class SealedRow:
-    """The ciphertexts of a row that a rotation replaces. `user_id` is empty in quarantine."""
+    """The ciphertexts of a row that a rotation replaces, by name. `user_id` is empty in quarantine."""
 
     place: EventName
     record_id: uuid.UUID
@@ -107,13 +107,14 @@ class ReencryptPages:
         opened = []
         for row in rows:
             values = {}
-            for field, sealed in row.ciphertexts.items():
+            for name, sealed in row.ciphertexts.items():
                 key = keys.get(key_id_in(sealed))
                 if key is None:
                     continue
-                place = _place(row, field)
+                field = self._keys.fields[row.place][name]
+                place = ValuePlace(row.place, name, field, row.record_id, row.user_id)
                 try:
-                    values[field] = place, self._opener.open(sealed, place, key)
+                    values[name] = place, self._opener.open(sealed, place, key)
                 except IntegrityError:
                     continue
             if values:
@@ -127,12 +128,14 @@ class ReencryptPages:
         return swap
 
     def _seal_and_swap(self, opened: Sequence[_Opened], step: RotationStep) -> Swap | None:
-        keys = self._keys.new(Counter(field for row in opened for field in row.values))
+        keys = self._keys.new(
+            Counter(place.field for row in opened for place, _ in row.values.values())
+        )
         sealer = Sealer(keys)
         replacements = [
             Replacement(
                 each.row,
-                {f: sealer.seal(value, place) for f, (place, value) in each.values.items()},
+                {n: sealer.seal(value, place) for n, (place, value) in each.values.items()},
             )
             for each in opened
         ]
@@ -141,13 +144,7 @@ class ReencryptPages:
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A row, and its opened values of the rotation's fields, each with its place."""
+    """A row, and its opened values of the rotation's fields, by name, each with its place."""
 
     row: SealedRow
     values: Mapping[FieldName, tuple[ValuePlace, Pii]]
-
-
-def _place(row: SealedRow, field: FieldName) -> ValuePlace:
-    if field == QUARANTINE:
-        return ValuePlace.in_quarantine(row.record_id)
-    return ValuePlace(row.place, field, field, row.record_id, row.user_id)

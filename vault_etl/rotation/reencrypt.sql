@@ -8,43 +8,98 @@
 -- OFFSET 0 keeps the planner from reading and sorting all rows for each page, which it does because it expects the
 -- rows of a key to be rare. Of 50,000 rows a page takes 41 ms without it, and 1 ms with it.
 
--- name: page_user_logins
+--% for event in events
+
+-- name: page_{{ event.name.raw }}
 WITH kept AS MATERIALIZED (
     SELECT key_id, field FROM vault_etl.data_keys
     WHERE purpose = 'data' AND state <> 'destroyed' AND key_id NOT IN (
         SELECT unnest(old_keys) FROM vault_etl.key_rotations WHERE rotation_id = %(rotation_id)s
     )
 )
-SELECT record_id, user_id, ip, device_id, found FROM (
-    SELECT record_id, user_id, ip, device_id, bytes, count(*) OVER () AS found,
+SELECT record_id, subject, {{ event.ciphertexts|join(', ') }}, found FROM (
+    SELECT record_id, subject, {{ event.ciphertexts|join(', ') }}, bytes, count(*) OVER () AS found,
         sum(bytes) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS up_to_here
     FROM (
         SELECT
-            record_id, user_id,
-            CASE WHEN ip_is_old THEN ip_ciphertext END AS ip,
-            CASE WHEN device_id_is_old THEN device_id_ciphertext END AS device_id,
-            octet_length(user_id) + CASE WHEN ip_is_old THEN octet_length(ip_ciphertext) ELSE 0 END
-                + CASE WHEN device_id_is_old THEN octet_length(device_id_ciphertext) ELSE 0 END AS bytes
+            record_id, subject,
+--% for p in event.personal
+            CASE WHEN {{ p.name.raw }}_is_old THEN {{ p.ciphertext }} END AS {{ p.ciphertext }},
+--% endfor
+            octet_length(subject)
+--% for p in event.personal
+                + CASE WHEN {{ p.name.raw }}_is_old THEN octet_length({{ p.ciphertext }}) ELSE 0 END
+--% endfor
+                AS bytes
         FROM (
             SELECT
-                record_id, user_id, ip_ciphertext, device_id_ciphertext,
-                'ip' = ANY (%(fields)s::text[]) AND ip_ciphertext IS NOT NULL
-                    AND vault_etl.ciphertext_key_id(ip_ciphertext) NOT IN (SELECT key_id FROM kept WHERE field = 'ip')
-                    AS ip_is_old,
-                'device_id' = ANY (%(fields)s::text[]) AND device_id_ciphertext IS NOT NULL
-                    AND vault_etl.ciphertext_key_id(device_id_ciphertext) NOT IN (SELECT key_id FROM kept WHERE field = 'device_id')
-                    AS device_id_is_old
-            FROM vault_etl.user_logins
+--% for p in event.personal
+                {{ p.ciphertext }},
+                {{ p.field|literal }} = ANY (%(fields)s::text[]) AND {{ p.ciphertext }} IS NOT NULL
+                    AND vault_etl.ciphertext_key_id({{ p.ciphertext }})
+                        NOT IN (SELECT key_id FROM kept WHERE field = {{ p.field|literal }})
+                    AS {{ p.name.raw }}_is_old,
+--% endfor
+                record_id, {{ event.subject }} AS subject
+            FROM vault_etl.{{ event.name }}
             WHERE record_id >= %(first)s AND record_id <= %(last)s
                 AND (%(after)s::uuid IS NULL OR record_id > %(after)s::uuid)
             ORDER BY record_id OFFSET 0
         ) AS in_order
-        WHERE ip_is_old OR device_id_is_old
+        WHERE {{ event.personal|map(attribute='name.raw')|join('_is_old OR ') }}_is_old
         ORDER BY record_id LIMIT %(limit)s
     ) AS page
 ) AS sized
 WHERE up_to_here <= %(bytes)s OR up_to_here = bytes
 ORDER BY record_id
+
+-- name: make_stage_{{ event.name.raw }}
+CREATE TEMP TABLE IF NOT EXISTS stage_seals_{{ event.name.raw }} (
+    record_id uuid,
+--% for p in event.personal
+    old_{{ p.name.raw }} bytea STORAGE PLAIN,
+    new_{{ p.name.raw }} bytea STORAGE PLAIN{{ ',' if not loop.last }}
+--% endfor
+) ON COMMIT DELETE ROWS
+
+-- name: copy_stage_{{ event.name.raw }}
+COPY pg_temp.stage_seals_{{ event.name.raw }} (
+    record_id,
+--% for p in event.personal
+    old_{{ p.name.raw }}, new_{{ p.name.raw }}{{ ',' if not loop.last }}
+--% endfor
+) FROM STDIN (FORMAT binary)
+
+-- name: replace_{{ event.name.raw }}
+WITH swapped AS (
+    UPDATE vault_etl.{{ event.name }} AS r SET
+--% for p in event.personal
+        {{ p.ciphertext }} = coalesce(swap.new_{{ p.name.raw }}, r.{{ p.ciphertext }}){{ ',' if not loop.last }}
+--% endfor
+    FROM pg_temp.stage_seals_{{ event.name.raw }} AS swap
+    WHERE r.record_id = swap.record_id AND r.record_id BETWEEN %(first)s AND %(last)s
+--% for p in event.personal
+        AND (swap.old_{{ p.name.raw }} IS NULL OR r.{{ p.ciphertext }} = swap.old_{{ p.name.raw }})
+--% endfor
+    RETURNING num_nonnulls(swap.new_{{ event.personal|map(attribute='name.raw')|join(', swap.new_') }}) AS replaced
+)
+SELECT count(*), coalesce(sum(replaced), 0)::bigint FROM swapped
+
+-- name: remaining_{{ event.name.raw }}
+-- The first rows that are left, if there are any.
+SELECT record_id FROM vault_etl.{{ event.name }}
+--% for p in event.personal
+{{ 'WHERE' if loop.first else 'OR' }} (
+    {{ p.field|literal }} = ANY (%(fields)s::text[]) AND {{ p.ciphertext }} IS NOT NULL
+    AND vault_etl.ciphertext_key_id({{ p.ciphertext }}) NOT IN (
+        SELECT key_id FROM vault_etl.data_keys
+        WHERE purpose = 'data' AND field = {{ p.field|literal }} AND state <> 'destroyed'
+            AND key_id <> ALL (%(old_keys)s::bigint[])
+    )
+)
+--% endfor
+ORDER BY record_id LIMIT %(limit)s
+--% endfor
 
 -- name: page_quarantine
 WITH kept AS MATERIALIZED (
@@ -71,32 +126,6 @@ SELECT record_id, '', body_ciphertext, found FROM (
 WHERE up_to_here <= %(bytes)s OR up_to_here = bytes
 ORDER BY record_id
 
--- name: make_stage
-CREATE TEMP TABLE IF NOT EXISTS stage_seals (
-    record_id uuid,
-    old_ip bytea STORAGE PLAIN,
-    new_ip bytea STORAGE PLAIN,
-    old_device_id bytea STORAGE PLAIN,
-    new_device_id bytea STORAGE PLAIN
-) ON COMMIT DELETE ROWS
-
--- name: copy_stage
-COPY pg_temp.stage_seals (record_id, old_ip, new_ip, old_device_id, new_device_id)
-FROM STDIN (FORMAT binary)
-
--- name: replace_user_logins
-WITH swapped AS (
-    UPDATE vault_etl.user_logins AS r SET
-        ip_ciphertext = coalesce(swap.new_ip, r.ip_ciphertext),
-        device_id_ciphertext = coalesce(swap.new_device_id, r.device_id_ciphertext)
-    FROM pg_temp.stage_seals AS swap
-    WHERE r.record_id = swap.record_id AND r.record_id BETWEEN %(first)s AND %(last)s
-        AND (swap.old_ip IS NULL OR r.ip_ciphertext = swap.old_ip)
-        AND (swap.old_device_id IS NULL OR r.device_id_ciphertext = swap.old_device_id)
-    RETURNING num_nonnulls(swap.new_ip, swap.new_device_id) AS fields
-)
-SELECT count(*), coalesce(sum(fields), 0)::bigint FROM swapped
-
 -- name: replace_quarantine
 UPDATE vault_etl.quarantine AS r SET body_ciphertext = swap.new_body
 FROM unnest(%(record_ids)s::uuid[], %(old)s::bytea[], %(new)s::bytea[]) AS swap (record_id, old_body, new_body)
@@ -113,26 +142,6 @@ SELECT coalesce(sum(held), 0)::bigint FROM (
     )
     GROUP BY c.field, c.id HAVING sum(c.held) > 0
 ) AS of_a_key
-
--- name: remaining_user_logins
--- The first rows that are left, if there are any.
-SELECT record_id FROM vault_etl.user_logins
-WHERE (
-    'ip' = ANY (%(fields)s::text[]) AND ip_ciphertext IS NOT NULL
-    AND vault_etl.ciphertext_key_id(ip_ciphertext) NOT IN (
-        SELECT key_id FROM vault_etl.data_keys
-        WHERE purpose = 'data' AND field = 'ip' AND state <> 'destroyed'
-            AND key_id <> ALL (%(old_keys)s::bigint[])
-    )
-) OR (
-    'device_id' = ANY (%(fields)s::text[]) AND device_id_ciphertext IS NOT NULL
-    AND vault_etl.ciphertext_key_id(device_id_ciphertext) NOT IN (
-        SELECT key_id FROM vault_etl.data_keys
-        WHERE purpose = 'data' AND field = 'device_id' AND state <> 'destroyed'
-            AND key_id <> ALL (%(old_keys)s::bigint[])
-    )
-)
-ORDER BY record_id LIMIT %(limit)s
 
 -- name: remaining_quarantine
 SELECT record_id FROM vault_etl.quarantine

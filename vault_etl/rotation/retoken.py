@@ -13,7 +13,7 @@ from vault_etl.audit.entries import Action, AuditReceipt, AuditRequest, one_line
 from vault_etl.audit.log import AuditLog, Identity, audit_request, audited
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import ConfigurationError, DataError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.keys.ring import KeyReader
 from vault_etl.keys.value_keys import naming
 from vault_etl.platform.clock import Pace, Progress
@@ -85,7 +85,9 @@ class RetokenReport:
     left_out: int
 
 
-def plan_retoken(months: DetachedMonths, keys: KeyReader, month: DetachedMonth) -> RetokenPlan:
+def plan_retoken(
+    months: DetachedMonths, keys: KeyReader, month: DetachedMonth, fields: Sequence[FieldName]
+) -> RetokenPlan:
     """Count the rows that `MonthRetoken` would change now, and change nothing. Reads every row of the month.
 
     Raises ConfigurationError without an active generation, while another one is pending, and if a
@@ -106,7 +108,7 @@ def plan_retoken(months: DetachedMonths, keys: KeyReader, month: DetachedMonth) 
         for generation, count in sorted(months.generations(month).items())
         if generation != active
     }
-    known = {key.generation for field in PERSONAL_FIELDS for key in keys.field_token_keys(field)}
+    known = {key.generation for field in fields for key in keys.field_token_keys(field)}
     if gone := [generation for generation in rows if generation not in known]:
         message = (
             f"generation {', '.join(map(str, gone))} of the token keys was destroyed:"
@@ -193,7 +195,7 @@ class MonthRetoken:
             Action.PARTITIONS_RETOKEN,
             one_line(reason),
             record_id=what.record_id,
-            fields=PERSONAL_FIELDS,
+            fields=run.request.fields,
             ticket=str(run.request.request_id),
         )
         return audited(self._audit, entry)

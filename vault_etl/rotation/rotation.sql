@@ -32,20 +32,6 @@ VALUES (%(purpose)s, %(rotation_id)s, %(fields)s::text[], %(old_keys)s::bigint[]
 -- name: end_rotation
 DELETE FROM vault_etl.key_rotations WHERE rotation_id = %(rotation_id)s
 
--- name: bounds
--- The first and the last record of each month that has one.
-SELECT bounds.first, bounds.last
-FROM unnest(%(firsts)s::uuid[], %(ends)s::uuid[]) AS month (first, "end"),
-    LATERAL (
-        SELECT
-            (SELECT record_id FROM vault_etl.user_logins
-                WHERE record_id >= month.first AND record_id < month."end" ORDER BY record_id LIMIT 1) AS first,
-            (SELECT record_id FROM vault_etl.user_logins
-                WHERE record_id >= month.first AND record_id < month."end" ORDER BY record_id DESC LIMIT 1) AS last
-    ) AS bounds
-WHERE bounds.first IS NOT NULL
-ORDER BY bounds.first
-
 -- name: quarantine_bounds
 SELECT
     (SELECT record_id FROM vault_etl.quarantine ORDER BY record_id LIMIT 1),

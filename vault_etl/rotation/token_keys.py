@@ -11,7 +11,6 @@ from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import Action, AuditReceipt, AuditRequest, one_line
 from vault_etl.audit.log import AuditLog, Identity, audit_request, audited
 from vault_etl.base.errors import ConfigurationError, DataError, NotFoundError
-from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.ring import KeyReader
 from vault_etl.keys.value_keys import naming
@@ -21,7 +20,7 @@ from vault_etl.rotation.backfill import Backfill
 from vault_etl.rotation.compare_tokens import TokenComparer, compare_tokens
 from vault_etl.rotation.data_keys import ranges_a_month
 from vault_etl.rotation.leave_out import LeaveOut, Named
-from vault_etl.rotation.next_tokens import Generations, RotationTokenMaker, TokenRow, wanted_keys
+from vault_etl.rotation.next_tokens import Generations, RotationTokenMaker, TokenRow, keys_of
 from vault_etl.rotation.pending_generation import BeginTokens
 from vault_etl.rotation.ranges import named_keys
 
@@ -154,7 +153,7 @@ class TokenRotation:
             if comparison.left_out:
                 reason += f", which leaves out {comparison.left_out} records"
             done = self._cut_over(
-                audit_request(self._identity, Action.KEYS_CUT_OVER, reason, fields=PERSONAL_FIELDS),
+                audit_request(self._identity, Action.KEYS_CUT_OVER, reason, fields=request.fields),
                 generation,
                 comparison.partitions,
             )
@@ -172,12 +171,12 @@ class TokenRotation:
         self, receipt: AuditReceipt, rows: Sequence[TokenRow]
     ) -> AbstractContextManager[AuditReceipt]:
         """Put on record the rows of any range that the comparison opens."""
-        keys = named_keys(key_id for key_id, _ in wanted_keys(rows))
+        keys = named_keys(keys_of(rows))
         entry = audit_request(
             self._identity,
             Action.KEYS_ROTATE,
             f"a check of {len(rows)} rows, under {keys}",
-            fields=PERSONAL_FIELDS,
+            fields=receipt.request.fields,
             ticket=str(receipt.request.request_id),
         )
         return audited(self._audit, entry)
@@ -191,7 +190,7 @@ class TokenRotation:
             Action.KEYS_ROTATE,
             reason,
             record_id=what.record_id,
-            fields=PERSONAL_FIELDS,
+            fields=run.request.fields,
             ticket=str(run.request.request_id),
         )
         with audited(self._audit, entry) as receipt:

@@ -1,34 +1,72 @@
 -- A new generation of tokens, for the role re-encrypt. Pages end at %(limit)s rows or %(bytes)s bytes, as in reencrypt.sql.
-
+--
 -- A row that was left out names the pending generation, and has no token of it. After the cut-over it names the active
 -- generation, without a token, and the next rotation skips it.
+--
+-- A page has the columns of `token_row`: id, subject, generation; then all tokens, all ciphertexts, all next tokens.
+--% macro is_named(event)
+token_generation IS NOT NULL
+            AND num_nonnulls({{ event.personal|map(attribute='token')|join(', ') }}, {{ event.personal|map(attribute='next_token')|join(', ') }}) > 0
+            AND (
+                %(record_id)s::uuid IS NOT NULL
+--% for column in event.ciphertexts
+                OR vault_etl.ciphertext_key_id({{ column }}) IN (SELECT key_id FROM named_keys)
+--% endfor
+            )
+--% endmacro
+--% macro is_left_out(event)
+(next_token_generation = %(pending)s AND num_nonnulls({{ event.personal|map(attribute='next_token')|join(', ') }}) = 0)
+--% endmacro
+--% macro is_missing(event)
+num_nonnulls(
+            {{ event.personal|map(attribute='token')|join(', ') }},
+            {{ event.personal|map(attribute='next_token')|join(', ') }}, token_generation, next_token_generation
+        ) > 0
+        AND NOT (
+            token_generation IS NOT DISTINCT FROM %(active)s
+            AND next_token_generation IS NOT DISTINCT FROM %(pending)s
+--% for p in event.personal
+            AND ({{ p.token }} IS NULL) = ({{ p.next_token }} IS NULL)
+            AND ({{ p.token }} IS NULL) = ({{ p.ciphertext }} IS NULL)
+--% endfor
+        )
+        AND NOT (
+            num_nonnulls({{ event.personal|map(attribute='next_token')|join(', ') }}) = 0
+            AND (next_token_generation IS NOT DISTINCT FROM %(pending)s OR num_nonnulls({{ event.personal|map(attribute='token')|join(', ') }}) = 0)
+        )
+--% endmacro
+--% for event in events
 
--- name: page
-SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
-    next_masked_ip, next_masked_device_id, found
+-- name: page_{{ event.name.raw }}
+SELECT record_id, subject, token_generation, {{ event.personal|map(attribute='token')|join(', ') }},
+    {{ event.ciphertexts|join(', ') }}, {{ event.personal|map(attribute='next_token')|join(', ') }}, found
 FROM (
     SELECT *, count(*) OVER () AS found, sum(bytes) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS up_to_here
     FROM (
-        SELECT *, octet_length(user_id) + coalesce(octet_length(ip_ciphertext), 0)
-            + coalesce(octet_length(device_id_ciphertext), 0) AS bytes
+        SELECT *, octet_length(subject)
+--% for column in event.ciphertexts
+            + coalesce(octet_length({{ column }}), 0)
+--% endfor
+            AS bytes
         FROM (
-            SELECT record_id, user_id, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
-                next_masked_ip, next_masked_device_id, token_generation, next_token_generation
-            FROM vault_etl.user_logins
+            SELECT record_id, {{ event.subject }} AS subject, {{ event.personal|map(attribute='token')|join(', ') }},
+                {{ event.ciphertexts|join(', ') }}, {{ event.personal|map(attribute='next_token')|join(', ') }},
+                token_generation, next_token_generation
+            FROM vault_etl.{{ event.name }}
             WHERE record_id >= %(first)s AND record_id <= %(last)s
                 AND (%(after)s::uuid IS NULL OR record_id > %(after)s::uuid)
             ORDER BY record_id OFFSET 0
         ) AS in_order
         WHERE token_generation = %(active)s AND next_token_generation IS DISTINCT FROM %(pending)s
-            AND num_nonnulls(masked_ip, masked_device_id) > 0
+            AND num_nonnulls({{ event.personal|map(attribute='token')|join(', ') }}) > 0
         ORDER BY record_id LIMIT %(limit)s
     ) AS page
 ) AS sized
 WHERE up_to_here <= %(bytes)s OR up_to_here = bytes
 ORDER BY record_id
 
--- name: named
--- Without a record id: rows with a value, of either field, under data keys that meet all criteria.
+-- name: named_{{ event.name.raw }}
+-- Without a record id: rows with a value under data keys that meet all criteria.
 WITH named_keys AS MATERIALIZED (
     SELECT key_id FROM vault_etl.data_keys
     WHERE purpose = 'data' AND (%(key_id)s::bigint IS NULL OR key_id = %(key_id)s::bigint)
@@ -36,33 +74,187 @@ WITH named_keys AS MATERIALIZED (
         AND (%(since)s::timestamptz IS NULL OR expires_at >= %(since)s::timestamptz)
         AND (%(until)s::timestamptz IS NULL OR created_at <= %(until)s::timestamptz)
 )
-SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
-    next_masked_ip, next_masked_device_id, found
+SELECT record_id, subject, token_generation, {{ event.personal|map(attribute='token')|join(', ') }},
+    {{ event.ciphertexts|join(', ') }}, {{ event.personal|map(attribute='next_token')|join(', ') }}, found
 FROM (
     SELECT *, count(*) OVER () AS found, sum(bytes) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS up_to_here
     FROM (
-        SELECT *, octet_length(user_id) + coalesce(octet_length(ip_ciphertext), 0)
-            + coalesce(octet_length(device_id_ciphertext), 0) AS bytes
+        SELECT *, octet_length(subject)
+--% for column in event.ciphertexts
+            + coalesce(octet_length({{ column }}), 0)
+--% endfor
+            AS bytes
         FROM (
-            SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext,
-                device_id_ciphertext, next_masked_ip, next_masked_device_id
-            FROM vault_etl.user_logins
+            SELECT record_id, {{ event.subject }} AS subject, token_generation, {{ event.personal|map(attribute='token')|join(', ') }},
+                {{ event.ciphertexts|join(', ') }}, {{ event.personal|map(attribute='next_token')|join(', ') }}
+            FROM vault_etl.{{ event.name }}
             WHERE record_id >= coalesce(%(record_id)s::uuid, %(first)s) AND record_id <= coalesce(%(record_id)s::uuid, %(last)s)
                 AND (%(after)s::uuid IS NULL OR record_id > %(after)s::uuid)
             ORDER BY record_id OFFSET 0
         ) AS in_order
-        WHERE token_generation IS NOT NULL
-            AND num_nonnulls(masked_ip, masked_device_id, next_masked_ip, next_masked_device_id) > 0
-            AND (
-                %(record_id)s::uuid IS NOT NULL
-                OR vault_etl.ciphertext_key_id(ip_ciphertext) IN (SELECT key_id FROM named_keys)
-                OR vault_etl.ciphertext_key_id(device_id_ciphertext) IN (SELECT key_id FROM named_keys)
-            )
+        WHERE {{ is_named(event) }}
         ORDER BY record_id LIMIT %(limit)s
     ) AS page
 ) AS sized
 WHERE up_to_here <= %(bytes)s OR up_to_here = bytes
 ORDER BY record_id
+
+-- name: make_stage_{{ event.name.raw }}
+CREATE TEMP TABLE IF NOT EXISTS stage_tokens_{{ event.name.raw }} (
+    record_id uuid,
+    token_generation smallint,
+--% for p in event.personal
+    {{ p.token }} uuid,
+--% endfor
+--% for p in event.personal
+    {{ p.ciphertext }} bytea STORAGE PLAIN,
+--% endfor
+--% for p in event.personal
+    {{ p.next_token }} uuid{{ ',' if not loop.last }}
+--% endfor
+) ON COMMIT DELETE ROWS
+
+-- name: copy_stage_{{ event.name.raw }}
+COPY pg_temp.stage_tokens_{{ event.name.raw }} (
+    record_id, token_generation, {{ event.personal|map(attribute='token')|join(', ') }}, {{ event.ciphertexts|join(', ') }},
+    {{ event.personal|map(attribute='next_token')|join(', ') }}
+) FROM STDIN (FORMAT binary)
+
+-- name: fill_{{ event.name.raw }}
+-- Fills rows whose old tokens and ciphertexts are still what was read, so an erasure in between wins. A row without a next
+-- token is left out.
+UPDATE vault_etl.{{ event.name }} AS r SET
+--% for p in event.personal
+    {{ p.next_token }} = made.{{ p.next_token }},
+--% endfor
+    next_token_generation = %(pending)s
+FROM pg_temp.stage_tokens_{{ event.name.raw }} AS made
+WHERE r.record_id = made.record_id AND r.record_id BETWEEN %(first)s AND %(last)s
+    AND r.token_generation = made.token_generation
+--% for p in event.personal
+    AND r.{{ p.token }} IS NOT DISTINCT FROM made.{{ p.token }}
+    AND r.{{ p.ciphertext }} IS NOT DISTINCT FROM made.{{ p.ciphertext }}
+--% endfor
+
+-- name: sample_{{ event.name.raw }}
+SELECT r.* FROM unnest(%(starts)s::uuid[]) AS start (record_id),
+    LATERAL (
+        SELECT record_id, {{ event.subject }} AS subject, token_generation, {{ event.personal|map(attribute='token')|join(', ') }},
+            {{ event.ciphertexts|join(', ') }}, {{ event.personal|map(attribute='next_token')|join(', ') }}
+        FROM vault_etl.{{ event.name }}
+        WHERE record_id >= start.record_id
+            AND token_generation = %(active)s AND next_token_generation = %(pending)s
+        ORDER BY record_id LIMIT 1
+    ) AS r
+--% for p in event.personal
+
+-- name: unequal_{{ event.name.raw }}_{{ p.name.raw }}
+-- The rows of this value among rows with a token, of any value of the field, that pairs with two tokens. Of these pairs, at
+-- least a third are not the two tokens of one value. The sample is random, so a login that plants rows cannot choose which
+-- pairs are compared.
+WITH counted AS (
+    SELECT old, new, count(*) OVER (PARTITION BY old) AS news, count(*) OVER (PARTITION BY new) AS olds
+    FROM (
+        SELECT DISTINCT old, new FROM (
+--% for field in fields if field.name.raw == p.field.raw
+--% for of_event, of_value in field.values
+            SELECT {{ of_value.token }} AS old, {{ of_value.next_token }} AS new FROM vault_etl.{{ of_event.name }}
+            WHERE {{ of_value.token }} IS NOT NULL AND {{ of_value.next_token }} IS NOT NULL
+            {{ 'UNION ALL' if not loop.last }}
+--% endfor
+--% endfor
+        ) AS of_field
+    ) AS pairs
+), drawn AS MATERIALIZED (
+    SELECT old, new FROM counted WHERE news > 1 OR olds > 1 ORDER BY random() LIMIT %(pairs)s
+)
+SELECT r.* FROM drawn,
+    LATERAL (
+        SELECT record_id, {{ event.subject }} AS subject, token_generation, {{ event.personal|map(attribute='token')|join(', ') }},
+            {{ event.ciphertexts|join(', ') }}, {{ event.personal|map(attribute='next_token')|join(', ') }}
+        FROM vault_etl.{{ event.name }} WHERE {{ p.token }} = drawn.old AND {{ p.next_token }} = drawn.new LIMIT 1
+    ) AS r
+--% endfor
+--% endfor
+
+-- name: freeze
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
+--% for field in fields
+
+-- name: map_{{ field.name.raw }}
+-- A pair with a NULL counts as a pair and not as a token, so that the three numbers differ.
+SELECT count(DISTINCT old), count(DISTINCT new), count(*)
+FROM (
+    SELECT old, new FROM (
+--% for event, p in field.values
+        SELECT {{ p.token }} AS old, {{ p.next_token }} AS new FROM vault_etl.{{ event.name }}
+        WHERE num_nonnulls({{ p.token }}, {{ p.next_token }}) > 0
+            AND {{ is_left_out(event) }} IS NOT TRUE
+        {{ 'UNION ALL' if not loop.last }}
+--% endfor
+    ) AS tokens
+    GROUP BY old, new
+) AS pairs
+--% endfor
+
+-- name: missing
+-- All rows with a token or a generation, except rows whose tokens of both generations go with their ciphertexts, and rows
+-- that are left out now.
+SELECT count(*) OVER (), record_id FROM (
+--% for event in events
+    SELECT record_id FROM vault_etl.{{ event.name }}
+    WHERE {{ is_missing(event) }}
+    {{ 'UNION ALL' if not loop.last }}
+--% endfor
+) AS missing
+ORDER BY record_id LIMIT %(limit)s
+
+-- name: blamed
+-- The rows of `missing` by the logins and by the keys of their values. A row counts once for each login and each key.
+WITH missing AS MATERIALIZED (
+--% for event in events
+    SELECT {{ event.name|literal }} AS place, ARRAY[
+--% for column in event.ciphertexts
+            vault_etl.ciphertext_key_id({{ column }}){{ ',' if not loop.last }}
+--% endfor
+        ] AS key_ids, count(*) AS rows
+    FROM vault_etl.{{ event.name }}
+    WHERE {{ is_missing(event) }}
+    GROUP BY 2
+    {{ 'UNION ALL' if not loop.last }}
+--% endfor
+), under AS MATERIALIZED (
+    SELECT m.place, m.key_ids, m.rows, k.key_id, k.created_by
+    FROM missing AS m JOIN vault_etl.data_keys AS k ON k.key_id = ANY (m.key_ids)
+)
+(
+    SELECT created_by, sum(rows)::bigint, NULL::bigint
+    FROM (SELECT DISTINCT created_by, place, key_ids, rows FROM under) AS once
+    GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %(blamed)s
+)
+UNION ALL (
+    SELECT created_by, sum(rows)::bigint, key_id FROM under GROUP BY 1, 3 ORDER BY 2 DESC, 3 LIMIT %(blamed)s
+)
+
+-- name: left_out
+SELECT coalesce(sum(rows), 0)::bigint FROM (
+--% for event in events
+    SELECT count(*) AS rows FROM vault_etl.{{ event.name }}
+    WHERE {{ is_left_out(event) }} AND num_nonnulls({{ event.personal|map(attribute='token')|join(', ') }}) > 0
+    {{ 'UNION ALL' if not loop.last }}
+--% endfor
+) AS of_events
+
+-- name: count
+-- Without a pending generation, all rows: an aborted one may have left tokens in next_….
+SELECT coalesce(sum(rows), 0)::bigint FROM (
+--% for event in events
+    SELECT count(*) AS rows FROM vault_etl.{{ event.name }}
+    WHERE token_generation IS NOT NULL AND num_nonnulls({{ event.personal|map(attribute='token')|join(', ') }}) > 0
+        AND (%(pending)s::smallint IS NULL OR next_token_generation IS DISTINCT FROM %(pending)s::smallint)
+    {{ 'UNION ALL' if not loop.last }}
+--% endfor
+) AS of_events
 
 -- name: count_named
 WITH named_keys AS MATERIALIZED (
@@ -73,10 +265,15 @@ WITH named_keys AS MATERIALIZED (
         AND (%(until)s::timestamptz IS NULL OR created_at <= %(until)s::timestamptz)
         AND (
             %(record_id)s::uuid IS NULL OR key_id IN (
+--% for event in events
                 SELECT unnest(ARRAY[
-                    vault_etl.ciphertext_key_id(ip_ciphertext), vault_etl.ciphertext_key_id(device_id_ciphertext)
+--% for column in event.ciphertexts
+                    vault_etl.ciphertext_key_id({{ column }}){{ ',' if not loop.last }}
+--% endfor
                 ])
-                FROM vault_etl.user_logins WHERE record_id = %(record_id)s::uuid
+                FROM vault_etl.{{ event.name }} WHERE record_id = %(record_id)s::uuid
+                {{ 'UNION ALL' if not loop.last }}
+--% endfor
             )
         )
 )
@@ -85,189 +282,15 @@ SELECT
     ARRAY(SELECT DISTINCT created_by FROM named_keys ORDER BY 1 LIMIT %(limit)s),
     ARRAY(SELECT DISTINCT kms_key_arn FROM named_keys ORDER BY 1 LIMIT %(limit)s),
     (
-        SELECT count(*) FROM vault_etl.user_logins
-        WHERE token_generation IS NOT NULL
-            AND num_nonnulls(masked_ip, masked_device_id, next_masked_ip, next_masked_device_id) > 0
-            AND (%(record_id)s::uuid IS NULL OR record_id = %(record_id)s::uuid)
-            AND (
-                %(record_id)s::uuid IS NOT NULL
-                OR vault_etl.ciphertext_key_id(ip_ciphertext) IN (SELECT key_id FROM named_keys)
-                OR vault_etl.ciphertext_key_id(device_id_ciphertext) IN (SELECT key_id FROM named_keys)
-            )
+        SELECT coalesce(sum(rows), 0)::bigint FROM (
+--% for event in events
+            SELECT count(*) AS rows FROM vault_etl.{{ event.name }}
+            WHERE (%(record_id)s::uuid IS NULL OR record_id = %(record_id)s::uuid)
+                AND {{ is_named(event) }}
+            {{ 'UNION ALL' if not loop.last }}
+--% endfor
+        ) AS of_events
     )
-
--- name: make_stage
-CREATE TEMP TABLE IF NOT EXISTS stage_tokens (
-    record_id uuid,
-    token_generation smallint,
-    masked_ip uuid,
-    masked_device_id uuid,
-    ip_ciphertext bytea STORAGE PLAIN,
-    device_id_ciphertext bytea STORAGE PLAIN,
-    next_masked_ip uuid,
-    next_masked_device_id uuid
-) ON COMMIT DELETE ROWS
-
--- name: copy_stage
-COPY pg_temp.stage_tokens (
-    record_id, token_generation, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext, next_masked_ip,
-    next_masked_device_id
-) FROM STDIN (FORMAT binary)
-
--- name: fill
--- Fills rows whose old tokens and ciphertexts are still what was read, so an erasure in between wins. A row without a next
--- token is left out.
-UPDATE vault_etl.user_logins AS r SET
-    next_masked_ip = made.next_masked_ip,
-    next_masked_device_id = made.next_masked_device_id,
-    next_token_generation = %(pending)s
-FROM pg_temp.stage_tokens AS made
-WHERE r.record_id = made.record_id AND r.record_id BETWEEN %(first)s AND %(last)s
-    AND r.token_generation = made.token_generation
-    AND r.masked_ip IS NOT DISTINCT FROM made.masked_ip
-    AND r.masked_device_id IS NOT DISTINCT FROM made.masked_device_id
-    AND r.ip_ciphertext IS NOT DISTINCT FROM made.ip_ciphertext
-    AND r.device_id_ciphertext IS NOT DISTINCT FROM made.device_id_ciphertext
-
--- name: freeze
-SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
-
--- name: map_ip
--- A pair with a NULL counts as a pair and not as a token, so that the three numbers differ.
-SELECT count(DISTINCT old), count(DISTINCT new), count(*)
-FROM (
-    SELECT masked_ip AS old, next_masked_ip AS new FROM vault_etl.user_logins
-    WHERE num_nonnulls(masked_ip, next_masked_ip) > 0
-        AND (next_token_generation = %(pending)s AND num_nonnulls(next_masked_ip, next_masked_device_id) = 0)
-            IS NOT TRUE
-    GROUP BY masked_ip, next_masked_ip
-) AS pairs
-
--- name: map_device_id
-SELECT count(DISTINCT old), count(DISTINCT new), count(*)
-FROM (
-    SELECT masked_device_id AS old, next_masked_device_id AS new FROM vault_etl.user_logins
-    WHERE num_nonnulls(masked_device_id, next_masked_device_id) > 0
-        AND (next_token_generation = %(pending)s AND num_nonnulls(next_masked_ip, next_masked_device_id) = 0)
-            IS NOT TRUE
-    GROUP BY masked_device_id, next_masked_device_id
-) AS pairs
-
--- name: missing
--- All rows with a token or a generation, except rows whose tokens of both generations go with their ciphertexts, and rows
--- that are left out now.
-SELECT count(*) OVER (), record_id FROM vault_etl.user_logins
-WHERE num_nonnulls(
-        masked_ip, masked_device_id, next_masked_ip, next_masked_device_id, token_generation,
-        next_token_generation
-    ) > 0
-    AND NOT (
-        token_generation IS NOT DISTINCT FROM %(active)s
-        AND next_token_generation IS NOT DISTINCT FROM %(pending)s
-        AND (masked_ip IS NULL) = (next_masked_ip IS NULL)
-        AND (masked_device_id IS NULL) = (next_masked_device_id IS NULL)
-        AND (masked_ip IS NULL) = (ip_ciphertext IS NULL)
-        AND (masked_device_id IS NULL) = (device_id_ciphertext IS NULL)
-    )
-    AND NOT (
-        num_nonnulls(next_masked_ip, next_masked_device_id) = 0
-        AND (next_token_generation IS NOT DISTINCT FROM %(pending)s OR num_nonnulls(masked_ip, masked_device_id) = 0)
-    )
-ORDER BY record_id LIMIT %(limit)s
-
--- name: blamed
--- The rows of `missing` by the logins and by the keys of their values. A row counts once for each login and each key.
-WITH missing AS MATERIALIZED (
-    SELECT vault_etl.ciphertext_key_id(ip_ciphertext) AS ip_key,
-        vault_etl.ciphertext_key_id(device_id_ciphertext) AS device_id_key, count(*) AS rows
-    FROM vault_etl.user_logins
-    WHERE num_nonnulls(
-            masked_ip, masked_device_id, next_masked_ip, next_masked_device_id, token_generation,
-            next_token_generation
-        ) > 0
-        AND NOT (
-            token_generation IS NOT DISTINCT FROM %(active)s
-            AND next_token_generation IS NOT DISTINCT FROM %(pending)s
-            AND (masked_ip IS NULL) = (next_masked_ip IS NULL)
-            AND (masked_device_id IS NULL) = (next_masked_device_id IS NULL)
-            AND (masked_ip IS NULL) = (ip_ciphertext IS NULL)
-            AND (masked_device_id IS NULL) = (device_id_ciphertext IS NULL)
-        )
-        AND NOT (
-            num_nonnulls(next_masked_ip, next_masked_device_id) = 0
-            AND (next_token_generation IS NOT DISTINCT FROM %(pending)s OR num_nonnulls(masked_ip, masked_device_id) = 0)
-        )
-    GROUP BY 1, 2
-), under AS MATERIALIZED (
-    SELECT m.ip_key, m.device_id_key, m.rows, k.key_id, k.created_by
-    FROM missing AS m JOIN vault_etl.data_keys AS k ON k.key_id = m.ip_key OR k.key_id = m.device_id_key
-)
-(
-    SELECT created_by, sum(rows)::bigint, NULL::bigint
-    FROM (SELECT DISTINCT created_by, ip_key, device_id_key, rows FROM under) AS once
-    GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %(blamed)s
-)
-UNION ALL (
-    SELECT created_by, sum(rows)::bigint, key_id FROM under GROUP BY 1, 3 ORDER BY 2 DESC, 3 LIMIT %(blamed)s
-)
-
--- name: left_out
-SELECT count(*) FROM vault_etl.user_logins
-WHERE next_token_generation = %(pending)s AND num_nonnulls(next_masked_ip, next_masked_device_id) = 0
-    AND num_nonnulls(masked_ip, masked_device_id) > 0
-
--- name: unequal_ip
--- Of these pairs, at least a third are not the two tokens of one value. The sample is random, so a login that plants rows
--- cannot choose which pairs are compared.
-WITH counted AS (
-    SELECT old, new, count(*) OVER (PARTITION BY old) AS news, count(*) OVER (PARTITION BY new) AS olds
-    FROM (
-        SELECT DISTINCT masked_ip AS old, next_masked_ip AS new FROM vault_etl.user_logins
-        WHERE masked_ip IS NOT NULL AND next_masked_ip IS NOT NULL
-    ) AS pairs
-), drawn AS MATERIALIZED (
-    SELECT old, new FROM counted WHERE news > 1 OR olds > 1 ORDER BY random() LIMIT %(pairs)s
-)
-SELECT r.* FROM drawn,
-    LATERAL (
-        SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext,
-            device_id_ciphertext, next_masked_ip, next_masked_device_id
-        FROM vault_etl.user_logins WHERE masked_ip = drawn.old AND next_masked_ip = drawn.new LIMIT 1
-    ) AS r
-
--- name: unequal_device_id
-WITH counted AS (
-    SELECT old, new, count(*) OVER (PARTITION BY old) AS news, count(*) OVER (PARTITION BY new) AS olds
-    FROM (
-        SELECT DISTINCT masked_device_id AS old, next_masked_device_id AS new FROM vault_etl.user_logins
-        WHERE masked_device_id IS NOT NULL AND next_masked_device_id IS NOT NULL
-    ) AS pairs
-), drawn AS MATERIALIZED (
-    SELECT old, new FROM counted WHERE news > 1 OR olds > 1 ORDER BY random() LIMIT %(pairs)s
-)
-SELECT r.* FROM drawn,
-    LATERAL (
-        SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext,
-            device_id_ciphertext, next_masked_ip, next_masked_device_id
-        FROM vault_etl.user_logins WHERE masked_device_id = drawn.old AND next_masked_device_id = drawn.new LIMIT 1
-    ) AS r
-
--- name: sample
-SELECT r.* FROM unnest(%(starts)s::uuid[]) AS start (record_id),
-    LATERAL (
-        SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext,
-            device_id_ciphertext, next_masked_ip, next_masked_device_id
-        FROM vault_etl.user_logins
-        WHERE record_id >= start.record_id
-            AND token_generation = %(active)s AND next_token_generation = %(pending)s
-        ORDER BY record_id LIMIT 1
-    ) AS r
-
--- name: count
--- Without a pending generation, all rows: an aborted one may have left tokens in next_….
-SELECT count(*) FROM vault_etl.user_logins
-WHERE token_generation IS NOT NULL AND num_nonnulls(masked_ip, masked_device_id) > 0
-    AND (%(pending)s::smallint IS NULL OR next_token_generation IS DISTINCT FROM %(pending)s::smallint)
 
 -- name: cut_over
 CALL vault_etl.commit_token_cut_over(
@@ -277,7 +300,11 @@ CALL vault_etl.commit_token_cut_over(
 
 -- name: partitions
 SELECT inhrelid::bigint, inhrelid::regclass::text FROM pg_catalog.pg_inherits
-WHERE inhparent = 'vault_etl.user_logins'::regclass ORDER BY 1
+WHERE inhparent IN (
+--% for event in events
+    'vault_etl.{{ event.name }}'::regclass{{ ',' if not loop.last }}
+--% endfor
+) ORDER BY 1
 
 -- name: publications
 SELECT vault_etl.token_publications()
@@ -296,10 +323,12 @@ WHERE l.granted AND l.pid <> pg_catalog.pg_backend_pid()
                 'vault_etl.key_rotations'::regclass, 'vault_etl.rotation_ranges'::regclass
             )
         )
-        OR l.relation IN ('vault_etl.user_logins_masked'::regclass, 'vault_etl.user_logins'::regclass)
+--% for event in events
+        OR l.relation IN ('vault_etl.{{ event.name.plus('_masked') }}'::regclass, 'vault_etl.{{ event.name }}'::regclass)
         OR l.relation IN (
-            SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = 'vault_etl.user_logins'::regclass
+            SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = 'vault_etl.{{ event.name }}'::regclass
         )
+--% endfor
     )
 ORDER BY a.pid LIMIT 10
 
@@ -310,14 +339,23 @@ FROM pg_catalog.pg_depend AS d
 JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
 WHERE d.refclassid = 'pg_catalog.pg_class'::regclass
     AND (
-        d.refobjid = 'vault_etl.user_logins'::regclass
-        OR d.refobjid IN (
-            SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = 'vault_etl.user_logins'::regclass
+--% for event in events
+        (
+            (
+                d.refobjid = 'vault_etl.{{ event.name }}'::regclass
+                OR d.refobjid IN (
+                    SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = 'vault_etl.{{ event.name }}'::regclass
+                )
+            )
+            AND a.attname IN (
+--% for column in event.tokens + event.next_tokens
+                {{ column|literal }},
+--% endfor
+                'token_generation', 'next_token_generation'
+            )
         )
-    )
-    AND a.attname IN (
-        'masked_ip', 'masked_device_id', 'token_generation',
-        'next_masked_ip', 'next_masked_device_id', 'next_token_generation'
+        {{ 'OR' if not loop.last }}
+--% endfor
     )
     AND NOT EXISTS (
         SELECT FROM pg_catalog.pg_class AS c
@@ -331,7 +369,12 @@ WHERE d.refclassid = 'pg_catalog.pg_class'::regclass
     AND NOT EXISTS (
         SELECT FROM pg_catalog.pg_rewrite AS w JOIN pg_catalog.pg_class AS c ON c.oid = w.ev_class
         WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass AND w.oid = d.objid AND w.rulename = '_RETURN'
-            AND (c.oid = 'vault_etl.user_logins_masked'::regclass OR c.relpersistence = 't')
+            AND (
+--% for event in events
+                c.oid = 'vault_etl.{{ event.name.plus('_masked') }}'::regclass OR
+--% endfor
+                c.relpersistence = 't'
+            )
     )
     AND NOT EXISTS (
         SELECT FROM pg_catalog.pg_proc AS f JOIN pg_catalog.pg_namespace AS n ON n.oid = f.pronamespace

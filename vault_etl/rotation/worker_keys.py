@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol, TypeVar
 
 from vault_etl.crypto.ciphertext import key_id_in
-from vault_etl.crypto.fields import FieldName, KeyPurpose
+from vault_etl.crypto.fields import EventName, FieldName, KeyPurpose
 from vault_etl.crypto.keys import DataKey, StoredKey
 from vault_etl.crypto.tokens import Tokenizer
 from vault_etl.keys.make import DataKeyLeases
@@ -19,23 +19,36 @@ KEYS_WITHIN_S: Final = 3.0
 """Seconds for the keys of one page. A claim lapses after 10 s, and a loader can put each row under other keys."""
 
 
-class SealedFields(Protocol):
+class SealedValues(Protocol):
     """A row with values under data keys."""
 
     @property
+    def place(self) -> EventName:
+        """The table of the row."""
+
+    @property
     def ciphertexts(self) -> Mapping[FieldName, bytes]:
-        """The ciphertext of each field that is not erased."""
+        """The ciphertext of each value that is not erased, by the name of the value."""
 
 
-_Row = TypeVar("_Row", bound=SealedFields)
+_Row = TypeVar("_Row", bound=SealedValues)
 
 
 class WorkerKeys:
-    """Keys of a process for all of its workers, behind a lock: the keys come over one connection."""
+    """Keys of a process for all of its workers, behind a lock: the keys come over one connection.
+
+    `fields` has the field of each value, by table and by the name of the value.
+    """
 
     def __init__(
-        self, ring: KeyRing, value_keys: ValueKeys, leases: DataKeyLeases, clock: Clock
+        self,
+        ring: KeyRing,
+        value_keys: ValueKeys,
+        leases: DataKeyLeases,
+        clock: Clock,
+        fields: Mapping[EventName, Mapping[str, FieldName]],
     ) -> None:
+        self.fields = fields
         self._ring = ring
         self._value_keys = value_keys
         self._leases = leases
@@ -58,8 +71,9 @@ class WorkerKeys:
         ends = self._clock.monotonic() + KEYS_WITHIN_S
         asked, found = set[tuple[int, FieldName]](), dict[int, DataKey]()
         for number, row in enumerate(rows):
-            for field, sealed in row.ciphertexts.items():
-                wanted = key_id, _ = key_id_in(sealed), field
+            fields = self.fields[row.place]
+            for name, sealed in row.ciphertexts.items():
+                wanted = key_id, field = key_id_in(sealed), fields[name]
                 if wanted in asked:
                     continue
                 if number and self._clock.monotonic() > ends:

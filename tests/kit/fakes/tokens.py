@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from typing_extensions import override
 
-from tests.kit.declared import PERSONAL_FIELDS
+from tests.kit.declared import PERSONAL_FIELDS, USER_LOGINS
 from tests.kit.fakes.audit_log import FakeAuditLog
 from tests.kit.fakes.database import FakeDatabase
 from tests.kit.fakes.rotation import end_rotation, move_range
@@ -199,6 +199,7 @@ class FakeTokens(BackfillStore, NamedCounter, TokenCutOver, TokenComparer):
 
 def _row(record: SealedRecord) -> TokenRow:
     return TokenRow(
+        USER_LOGINS,
         record.record_id,
         record.subject,
         record.token_generation,

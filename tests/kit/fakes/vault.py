@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import FIELDS, IP, PERSONAL_FIELDS
 from tests.kit.fakes.audit_log import FakeAuditLog
 from tests.kit.fakes.clock import FakeClock, FakeStop
@@ -112,7 +113,7 @@ class FakeVault:
 
     def ring(self) -> KeyRing:
         """A cold key ring."""
-        return KeyRing(self.keys, self.kms)
+        return KeyRing(self.keys, self.kms, DEFAULT.kinds)
 
     def leases(self, *, max_age: dt.timedelta = MAX_LEASE, max_seals: int = 2**28) -> DataKeyLeases:
         """Leases of a process that has none yet."""
@@ -192,10 +193,10 @@ class FakeVault:
             audit=self.audit,
             sign=self.signed.append,
             identity=FakeIdentity(),
-            begin=BeginTokens(reader, self.token_rotations, self.kms, self.kms),
+            begin=BeginTokens(reader, self.token_rotations, self.kms, self.kms, PERSONAL_FIELDS),
             backfill=Backfill(
                 [RangeWorker(self.claims, self.tokens)] * workers,
-                self._workers_keys(KeyRing(reader, self.kms)),
+                self._workers_keys(KeyRing(reader, self.kms, DEFAULT.kinds)),
                 pace,
                 self.progress,
             ),
@@ -215,7 +216,9 @@ class FakeVault:
         return ValueKeys(ring, self.kms, self.keys, self.kms, self.kms)
 
     def _workers_keys(self, ring: KeyRing) -> WorkerKeys:
-        return WorkerKeys(ring, self.value_keys(ring), self.leases(), self.clock)
+        return WorkerKeys(
+            ring, self.value_keys(ring), self.leases(), self.clock, DEFAULT.fields_of_values
+        )
 
     def reveal(self) -> Reveal:
         """One reveal, in a new process."""
