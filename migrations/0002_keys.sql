@@ -5,7 +5,9 @@ SET LOCAL ROLE vault_etl_owner;
 CREATE TABLE vault_etl.data_keys (
     key_id bigint PRIMARY KEY CHECK (key_id BETWEEN 1 AND 4294967295),
     purpose text NOT NULL DEFAULT 'data' CHECK (purpose IN ('data', 'token', 'source')),
-    field text NOT NULL CHECK (field IN ('ip', 'device_id', 'quarantine', 'source')),
+    field text NOT NULL CHECK (
+        field IN ({{ fields | map(attribute="name") | map("literal") | join(", ") }}, 'quarantine', 'source')
+    ),
     generation smallint CHECK (generation > 0),
     state text NOT NULL DEFAULT 'active'
         CHECK (state IN ('pending', 'active', 'decrypt_only', 'destroyed')),

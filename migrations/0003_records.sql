@@ -10,99 +10,100 @@ REVOKE ALL ON FUNCTION vault_etl.ciphertext_key_id(bytea) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION vault_etl.ciphertext_key_id(bytea) TO vault_etl_re_encrypt;
 COMMENT ON FUNCTION vault_etl.ciphertext_key_id(bytea) IS
     'Returns the key id of a ciphertext: bytes 1 to 4, big-endian (docs/formats.md).';
+--% for event in events
 
-CREATE TABLE vault_etl.user_logins (
+CREATE TABLE vault_etl.{{ event.name }} (
     record_id uuid NOT NULL,
-    user_id text NOT NULL CHECK (char_length(user_id) BETWEEN 1 AND 128),
-    device_type text NOT NULL CHECK (char_length(device_type) BETWEEN 1 AND 32),
-    masked_ip uuid,
-    masked_device_id uuid,
-    next_masked_ip uuid,
-    next_masked_device_id uuid,
-    ip_ciphertext bytea,
-    device_id_ciphertext bytea,
+    --% for column in event.plain if column.required
+    {{ column.name }} {{ column.type }} NOT NULL{{ column.check }},
+    --% endfor
+    --% for token in event.tokens + event.next_tokens
+    {{ token }} uuid,
+    --% endfor
+    --% for ciphertext in event.ciphertexts
+    {{ ciphertext }} bytea,
+    --% endfor
     token_generation smallint,
     next_token_generation smallint,
-    locale text CHECK (char_length(locale) <= 32),
-    app_version text CHECK (char_length(app_version) <= 32),
-    create_date date NOT NULL CHECK (create_date BETWEEN '0001-01-01' AND '9999-12-31'),
-    event_time timestamptz,
+    --% for column in event.plain if not column.required
+    {{ column.name }} {{ column.type }}{{ " NOT NULL" if column.is_day }}{{ column.check }},
+    --% if column.moment
+    {{ column.moment }} timestamptz,
+    --% endif
+    --% endfor
     PRIMARY KEY (record_id),
-    CONSTRAINT event_time_is_of_the_day CHECK ((event_time AT TIME ZONE 'UTC')::date = create_date),
-    CONSTRAINT tokens_of_one_generation CHECK (token_generation = 1),
-    CONSTRAINT ip_is_sealed CHECK (
-        substring(ip_ciphertext FOR 1) = '\x01'::bytea
-        AND octet_length(ip_ciphertext) >= 49 AND octet_length(ip_ciphertext) <= 113
-        AND octet_length(ip_ciphertext) % 16 = 1
+    --% for column in event.plain if column.moment
+    CONSTRAINT {{ column.moment.plus("_is_of_the_day") }} CHECK (({{ column.moment }} AT TIME ZONE 'UTC')::date = {{ column.name }}),
+    --% endfor
+    --% for value in event.personal
+    CONSTRAINT {{ value.name.plus("_is_sealed") }} CHECK (
+        substring({{ value.ciphertext }} FOR 1) = '\x01'::bytea
+        AND octet_length({{ value.ciphertext }}) >= 49 AND octet_length({{ value.ciphertext }}) <= {{ value.max_octets }}
+        AND octet_length({{ value.ciphertext }}) % 16 = 1
     ),
-    CONSTRAINT device_id_is_sealed CHECK (
-        substring(device_id_ciphertext FOR 1) = '\x01'::bytea
-        AND octet_length(device_id_ciphertext) >= 49 AND octet_length(device_id_ciphertext) <= 1073
-        AND octet_length(device_id_ciphertext) % 16 = 1
-    )
+    --% endfor
+    CONSTRAINT tokens_of_one_generation CHECK (token_generation = 1)
 ) PARTITION BY RANGE (record_id);
-COMMENT ON TABLE vault_etl.user_logins IS
-    'Login events. masked_ip and masked_device_id are tokens made by the keys of token_generation, the columns '
+COMMENT ON TABLE vault_etl.{{ event.name }} IS
+    'Records of an event. {{ event.tokens | join(", ") }} are tokens made by the keys of token_generation, the columns '
     'next_… are tokens of a second generation beside them, and the columns …_ciphertext are the sealed '
-    'originals. A cut-over swaps the names of the columns with and without next_. All eight are NULL after an '
+    'originals. A cut-over swaps the names of the columns with and without next_. All of them are NULL after an '
     'erasure.';
-COMMENT ON COLUMN vault_etl.user_logins.record_id IS
+COMMENT ON COLUMN vault_etl.{{ event.name }}.record_id IS
     'A UUIDv7 that is a function of the message (docs/formats.md). Its time names the partition.';
-COMMENT ON COLUMN vault_etl.user_logins.create_date IS
+COMMENT ON COLUMN vault_etl.{{ event.name }}.{{ event.day }} IS
     'The day (UTC) of the event. The limits are those of Python.';
-COMMENT ON COLUMN vault_etl.user_logins.event_time IS
+--% for column in event.plain if column.moment
+COMMENT ON COLUMN vault_etl.{{ event.name }}.{{ column.moment }} IS
     'The moment that the event names. NULL if it names a day alone, or nothing.';
-COMMENT ON CONSTRAINT ip_is_sealed ON vault_etl.user_logins IS
-    'Ciphertext format 1: 0x01, and 32 bytes beside the padded text. At most 64 bytes of text, padded to 80. '
+--% endfor
+--% for value in event.personal
+COMMENT ON CONSTRAINT {{ value.name.plus("_is_sealed") }} ON vault_etl.{{ event.name }} IS
+    'Ciphertext format 1: 0x01, and 32 bytes beside the padded text. At most {{ value.max_bytes }} bytes of text, padded to {{ value.max_octets - 33 }}. '
     'The memory of a reader rests on this limit.';
-COMMENT ON CONSTRAINT device_id_is_sealed ON vault_etl.user_logins IS
-    'Ciphertext format 1: 0x01, and 32 bytes beside the padded text. At most 256 code points of 4 bytes, padded '
-    'to 1,040. The memory of a reader rests on this limit.';
+--% endfor
 
 -- The constraint tokens_of_one_generation keeps generations apart, since tokens of two generations join nothing. A cut-over
 -- puts its own generation there. A month with tokens of another generation is not attached, and replication brings no such row.
 
-CREATE INDEX user_logins_masked_ip ON vault_etl.user_logins (masked_ip)
-    WHERE masked_ip IS NOT NULL;
-CREATE INDEX user_logins_masked_device_id ON vault_etl.user_logins (masked_device_id)
-    WHERE masked_device_id IS NOT NULL;
-CREATE INDEX user_logins_next_masked_ip ON vault_etl.user_logins (next_masked_ip)
-    WHERE next_masked_ip IS NOT NULL;
-CREATE INDEX user_logins_next_masked_device_id ON vault_etl.user_logins (next_masked_device_id)
-    WHERE next_masked_device_id IS NOT NULL;
-CREATE INDEX user_logins_user_id ON vault_etl.user_logins (user_id);
-COMMENT ON INDEX vault_etl.user_logins_user_id IS
+--% for token in event.tokens + event.next_tokens
+CREATE INDEX {{ event.name.plus("_" ~ token.raw) }} ON vault_etl.{{ event.name }} ({{ token }})
+    WHERE {{ token }} IS NOT NULL;
+--% endfor
+CREATE INDEX {{ event.name.plus("_" ~ event.subject.raw) }} ON vault_etl.{{ event.name }} ({{ event.subject }});
+COMMENT ON INDEX vault_etl.{{ event.name.plus("_" ~ event.subject.raw) }} IS
     'For an erasure of a user, and for an access to the records of one.';
-CREATE INDEX user_logins_create_date ON vault_etl.user_logins (create_date);
+CREATE INDEX {{ event.name.plus("_" ~ event.day.raw) }} ON vault_etl.{{ event.name }} ({{ event.day }});
 
-CREATE TABLE vault_etl.user_logins_undated PARTITION OF vault_etl.user_logins
+CREATE TABLE vault_etl.{{ event.name.plus("_undated") }} PARTITION OF vault_etl.{{ event.name }}
     FOR VALUES FROM ('00000000-0000-0000-0000-000000000000') TO ('00000000-0001-0000-0000-000000000000')
     WITH (fillfactor = 80);
-COMMENT ON TABLE vault_etl.user_logins_undated IS 'The time 0: lines of a file whose day is unknown.';
+COMMENT ON TABLE vault_etl.{{ event.name.plus("_undated") }} IS 'The time 0: lines of a file whose day is unknown.';
 
-CREATE VIEW vault_etl.user_logins_masked AS
+CREATE VIEW vault_etl.{{ event.name.plus("_masked") }} AS
 SELECT
-    record_id, user_id, device_type, masked_ip, masked_device_id, locale, app_version, create_date, event_time
-FROM vault_etl.user_logins;
-COMMENT ON VIEW vault_etl.user_logins_masked IS
+    {{ event.shown | join(", ") }}
+FROM vault_etl.{{ event.name }};
+COMMENT ON VIEW vault_etl.{{ event.name.plus("_masked") }} IS
     'Records as analysts see them: tokens and plain columns, no ciphertext.';
 
-GRANT INSERT ON vault_etl.user_logins TO vault_etl_ingest;
-GRANT SELECT (record_id) ON vault_etl.user_logins TO vault_etl_ingest;
+GRANT INSERT ON vault_etl.{{ event.name }} TO vault_etl_ingest;
+GRANT SELECT (record_id) ON vault_etl.{{ event.name }} TO vault_etl_ingest;
 
 -- A rotation reads what it re-encrypts, and updates no plain column. No role changes tokens that are in use: an erasure
 -- takes them away, and a cut-over lets those of next_… take their place.
-GRANT SELECT ON vault_etl.user_logins TO vault_etl_re_encrypt;
+GRANT SELECT ON vault_etl.{{ event.name }} TO vault_etl_re_encrypt;
 GRANT UPDATE (
-    next_masked_ip, next_masked_device_id, next_token_generation, ip_ciphertext, device_id_ciphertext
-) ON vault_etl.user_logins TO vault_etl_re_encrypt;
+    {{ event.next_tokens | join(", ") }}, next_token_generation, {{ event.ciphertexts | join(", ") }}
+) ON vault_etl.{{ event.name }} TO vault_etl_re_encrypt;
 -- `quarantine retry` stores what passes today.
-GRANT INSERT ON vault_etl.user_logins TO vault_etl_re_encrypt;
+GRANT INSERT ON vault_etl.{{ event.name }} TO vault_etl_re_encrypt;
 
-GRANT SELECT ON vault_etl.user_logins_masked TO vault_etl_analyst;
+GRANT SELECT ON vault_etl.{{ event.name.plus("_masked") }} TO vault_etl_analyst;
 GRANT SELECT (
-    record_id, user_id, device_type, masked_ip, masked_device_id, locale, app_version, create_date, event_time
-) ON vault_etl.user_logins TO vault_etl_analyst;
+    {{ event.shown | join(", ") }}
+) ON vault_etl.{{ event.name }} TO vault_etl_analyst;
+--% endfor
 
 -- The guard. Whatever a login may INSERT or UPDATE, the database refuses rows that no worker of vault-etl writes: after
 -- each statement a trigger checks all rows that it wrote. A login writes under active data keys of its own and of the right
@@ -115,8 +116,9 @@ GRANT SELECT (
 --
 -- The owner is exempt, and so are the owner's functions, above all the erasure: WHEN is evaluated as the role that the
 -- statement runs as. A restore and the apply of a replica run as the owner or fire no triggers.
+--% for event in events
 
-CREATE FUNCTION vault_etl.user_logins_inserted() RETURNS trigger
+CREATE FUNCTION vault_etl.{{ event.name.plus("_inserted") }}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     active smallint;
@@ -135,23 +137,44 @@ BEGIN
     IF EXISTS (
         SELECT FROM (
             SELECT DISTINCT
-                substring(ip_ciphertext FROM 2 FOR 4) AS ip_key,
-                substring(device_id_ciphertext FROM 2 FOR 4) AS device_id_key,
-                token_generation, next_token_generation,
-                num_nonnulls(masked_ip, masked_device_id) AS tokens,
-                num_nonnulls(next_masked_ip, next_masked_device_id) AS next_tokens
-            FROM written
+                --% for value in event.personal
+                substring(w.{{ value.ciphertext }} FROM 2 FOR 4) AS {{ value.name.plus("_key") }},
+                --% if not value.required
+                num_nonnulls({{ value.tokens | prefixed("w.") }}) AS {{ value.name.plus("_has") }},
+                num_nonnulls({{ value.next_tokens | prefixed("w.") }}) AS {{ value.name.plus("_has_next") }},
+                --% endif
+                --% endfor
+                --% if event.required
+                num_nonnulls({{ event.required_tokens | prefixed("w.") }}) AS tokens,
+                num_nonnulls({{ event.required_next_tokens | prefixed("w.") }}) AS next_tokens,
+                --% endif
+                w.token_generation, w.next_token_generation
+            FROM written AS w
         ) AS kinds
-        LEFT JOIN vault_etl.data_keys AS ip ON ip.key_id = vault_etl.ciphertext_key_id('\x01'::bytea || ip_key)
-            AND ip.field = 'ip' AND ip.purpose = 'data' AND ip.state = 'active'
-            AND ip.created_by = session_user AND ip.expires_at > now()
-        LEFT JOIN vault_etl.data_keys AS device_id
-            ON device_id.key_id = vault_etl.ciphertext_key_id('\x01'::bytea || device_id_key)
-            AND device_id.field = 'device_id' AND device_id.purpose = 'data' AND device_id.state = 'active'
-            AND device_id.created_by = session_user AND device_id.expires_at > now()
-        WHERE ip.key_id IS NULL OR device_id.key_id IS NULL
-            OR token_generation IS DISTINCT FROM active OR next_token_generation IS DISTINCT FROM pending
-            OR tokens <> 2 OR next_tokens <> CASE WHEN pending IS NULL THEN 0 ELSE 2 END
+        --% for value in event.personal
+        LEFT JOIN vault_etl.data_keys AS of_{{ value.name.raw }}
+            ON of_{{ value.name.raw }}.key_id = vault_etl.ciphertext_key_id('\x01'::bytea || kinds.{{ value.name.plus("_key") }})
+            AND of_{{ value.name.raw }}.field = {{ value.field | literal }} AND of_{{ value.name.raw }}.purpose = 'data'
+            AND of_{{ value.name.raw }}.state = 'active' AND of_{{ value.name.raw }}.created_by = session_user
+            AND of_{{ value.name.raw }}.expires_at > now()
+        --% endfor
+        WHERE kinds.token_generation IS DISTINCT FROM active OR kinds.next_token_generation IS DISTINCT FROM pending
+            --% if event.required
+            OR kinds.tokens <> {{ event.required_tokens | length }}
+            OR kinds.next_tokens <> CASE WHEN pending IS NULL THEN 0 ELSE {{ event.required_tokens | length }} END
+            --% endif
+            --% for value in event.personal
+            --% if value.required
+            OR of_{{ value.name.raw }}.key_id IS NULL
+            --% else
+            OR (of_{{ value.name.raw }}.key_id IS NULL AND kinds.{{ value.name.plus("_key") }} IS NOT NULL)
+            OR kinds.{{ value.name.plus("_has") }}
+                <> CASE WHEN kinds.{{ value.name.plus("_key") }} IS NULL THEN 0 ELSE {{ value.tokens | length }} END
+            OR kinds.{{ value.name.plus("_has_next") }} <> CASE
+                WHEN kinds.{{ value.name.plus("_key") }} IS NULL OR pending IS NULL THEN 0 ELSE {{ value.tokens | length }}
+            END
+            --% endif
+            --% endfor
     ) THEN
         RAISE EXCEPTION 'a record is not under keys that this login may write under'
             USING ERRCODE = 'insufficient_privilege';
@@ -159,16 +182,17 @@ BEGIN
     RETURN NULL;
 END
 $$;
-REVOKE ALL ON FUNCTION vault_etl.user_logins_inserted() FROM PUBLIC;
-COMMENT ON FUNCTION vault_etl.user_logins_inserted() IS
-    'Refuses a new record without both tokens, both ciphertexts under keys of this login, and, while a '
-    'generation is pending, its tokens in next_….';
-CREATE TRIGGER user_logins_inserted AFTER INSERT ON vault_etl.user_logins
+REVOKE ALL ON FUNCTION vault_etl.{{ event.name.plus("_inserted") }}() FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.{{ event.name.plus("_inserted") }}() IS
+    'Refuses a new record without the tokens and the ciphertext of a required value, and one that has a part of an '
+    'optional value. Ciphertexts are under keys of this login. While a generation is pending, each value has its '
+    'tokens in next_….';
+CREATE TRIGGER {{ event.name.plus("_inserted") }} AFTER INSERT ON vault_etl.{{ event.name }}
     REFERENCING NEW TABLE AS written FOR EACH STATEMENT
     WHEN (NOT pg_has_role(current_user, 'vault_etl_owner', 'USAGE'))
-    EXECUTE FUNCTION vault_etl.user_logins_inserted();
+    EXECUTE FUNCTION vault_etl.{{ event.name.plus("_inserted") }}();
 
-CREATE FUNCTION vault_etl.user_logins_updated() RETURNS trigger
+CREATE FUNCTION vault_etl.{{ event.name.plus("_updated") }}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     pending smallint;
@@ -182,15 +206,16 @@ BEGIN
     );
     IF EXISTS (
         SELECT FROM (
+            --% for value in event.personal
             SELECT DISTINCT
-                substring(w.ip_ciphertext FROM 2 FOR 4) AS key, 'ip' AS field, o.ip_ciphertext IS NULL AS was_erased
+                substring(w.{{ value.ciphertext }} FROM 2 FOR 4) AS key, {{ value.field | literal }} AS field,
+                o.{{ value.ciphertext }} IS NULL AS was_erased
             FROM written AS w JOIN replaced AS o USING (record_id)
-            WHERE w.ip_ciphertext IS DISTINCT FROM o.ip_ciphertext
+            WHERE w.{{ value.ciphertext }} IS DISTINCT FROM o.{{ value.ciphertext }}
+            --% if not loop.last
             UNION ALL
-            SELECT DISTINCT
-                substring(w.device_id_ciphertext FROM 2 FOR 4), 'device_id', o.device_id_ciphertext IS NULL
-            FROM written AS w JOIN replaced AS o USING (record_id)
-            WHERE w.device_id_ciphertext IS DISTINCT FROM o.device_id_ciphertext
+            --% endif
+            --% endfor
         ) AS swapped
         WHERE was_erased OR NOT EXISTS (
             SELECT FROM vault_etl.data_keys AS k
@@ -200,9 +225,9 @@ BEGIN
         )
     ) OR EXISTS (
         SELECT FROM written AS w JOIN replaced AS o USING (record_id)
-        WHERE (w.next_masked_ip, w.next_masked_device_id, w.next_token_generation)
-                IS DISTINCT FROM (o.next_masked_ip, o.next_masked_device_id, o.next_token_generation)
-            AND num_nonnulls(w.next_masked_ip, w.next_masked_device_id, w.next_token_generation) > 0
+        WHERE ({{ event.next_tokens | prefixed("w.") }}, w.next_token_generation)
+                IS DISTINCT FROM ({{ event.next_tokens | prefixed("o.") }}, o.next_token_generation)
+            AND num_nonnulls({{ event.next_tokens | prefixed("w.") }}, w.next_token_generation) > 0
             AND ((w.next_token_generation = pending) IS NOT TRUE OR o.token_generation IS NULL)
     ) THEN
         RAISE EXCEPTION 'this login may not make this change of a record' USING ERRCODE = 'insufficient_privilege';
@@ -210,11 +235,12 @@ BEGIN
     RETURN NULL;
 END
 $$;
-REVOKE ALL ON FUNCTION vault_etl.user_logins_updated() FROM PUBLIC;
-COMMENT ON FUNCTION vault_etl.user_logins_updated() IS
+REVOKE ALL ON FUNCTION vault_etl.{{ event.name.plus("_updated") }}() FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.{{ event.name.plus("_updated") }}() IS
     'Refuses to fill a value that was erased, and a ciphertext under a key that this login may not write under. '
     'Tokens in next_… are taken away, or are of the pending generation.';
-CREATE TRIGGER user_logins_updated AFTER UPDATE ON vault_etl.user_logins
+CREATE TRIGGER {{ event.name.plus("_updated") }} AFTER UPDATE ON vault_etl.{{ event.name }}
     REFERENCING OLD TABLE AS replaced NEW TABLE AS written FOR EACH STATEMENT
     WHEN (NOT pg_has_role(current_user, 'vault_etl_owner', 'USAGE'))
-    EXECUTE FUNCTION vault_etl.user_logins_updated();
+    EXECUTE FUNCTION vault_etl.{{ event.name.plus("_updated") }}();
+--% endfor

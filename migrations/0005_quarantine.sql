@@ -5,7 +5,7 @@ SET LOCAL ROLE vault_etl_owner;
 CREATE TABLE vault_etl.quarantine (
     record_id uuid PRIMARY KEY,
     reason_code text NOT NULL CHECK (reason_code ~ '^[a-z0-9_]{1,40}$'),
-    path text NOT NULL CHECK (char_length(path) BETWEEN 1 AND 64),
+    path text NOT NULL CHECK (char_length(path) BETWEEN 1 AND 256),
     body_ciphertext bytea,
     quarantined_at timestamptz NOT NULL DEFAULT now(),
     receive_count integer NOT NULL DEFAULT 1 CHECK (receive_count > 0),
@@ -27,7 +27,7 @@ COMMENT ON COLUMN vault_etl.quarantine.receive_count IS
 COMMENT ON COLUMN vault_etl.quarantine.source_id IS
     'The file of the line, of which the record id is made (0022_ingest.sql). NULL: a message of the queue.';
 COMMENT ON CONSTRAINT body_is_sealed ON vault_etl.quarantine IS
-    'As in user_logins. A message of the queue, or a line of a file, has 1 MiB at most.';
+    'As in a table of records. A message of the queue, or a line of a file, has 1 MiB at most.';
 CREATE INDEX quarantine_quarantined_at ON vault_etl.quarantine (quarantined_at);
 
 CREATE FUNCTION vault_etl.quarantine_matches(

@@ -3,7 +3,9 @@
 SET LOCAL ROLE vault_etl_owner;
 
 CREATE TABLE vault_etl.value_counts (
-    field text NOT NULL CHECK (field IN ('ip', 'device_id', 'quarantine', 'token')),
+    field text NOT NULL CHECK (
+        field IN ({{ fields | map(attribute="name") | map("literal") | join(", ") }}, 'quarantine', 'token')
+    ),
     id bigint NOT NULL,
     month date NOT NULL,
     writer integer NOT NULL,
@@ -36,17 +38,23 @@ COMMENT ON COLUMN vault_etl.detached_values.field IS
     'As in value_counts, and next_token for the generation beside the tokens in use: it comes back with the '
     'month, and its keys are not needed.';
 
-CREATE FUNCTION vault_etl.user_logins_counted() RETURNS trigger
+--% for event in events
+CREATE FUNCTION vault_etl.{{ event.name.plus("_counted") }}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO vault_etl.value_counts AS c (field, id, month, writer, held)
     SELECT v.field, v.id, kinds.month, pg_backend_pid(), TG_ARGV[0]::integer * sum(kinds.rows)
     FROM (
-        SELECT substring(ip_ciphertext FOR 5) AS ip, substring(device_id_ciphertext FOR 5) AS device_id,
+        SELECT
+            --% for value in event.personal
+            substring({{ value.ciphertext }} FOR 5) AS {{ value.name.plus("_head") }},
+            --% endfor
             token_generation, next_token_generation, vault_etl.month_of(record_id) AS month, count(*) AS rows
-        FROM changed GROUP BY 1, 2, 3, 4, 5
+        FROM changed GROUP BY {{ range(1, event.personal | length + 4) | join(", ") }}
     ) AS kinds, LATERAL (VALUES
-        ('ip', vault_etl.ciphertext_key_id(kinds.ip)), ('device_id', vault_etl.ciphertext_key_id(kinds.device_id)),
+        --% for value in event.personal
+        ({{ value.field | literal }}, vault_etl.ciphertext_key_id(kinds.{{ value.name.plus("_head") }})),
+        --% endfor
         ('token', kinds.token_generation), ('token', kinds.next_token_generation)
     ) AS v (field, id)
     WHERE v.id IS NOT NULL
@@ -55,10 +63,11 @@ BEGIN
     RETURN NULL;
 END
 $$;
-REVOKE ALL ON FUNCTION vault_etl.user_logins_counted() FROM PUBLIC;
-COMMENT ON FUNCTION vault_etl.user_logins_counted() IS
+REVOKE ALL ON FUNCTION vault_etl.{{ event.name.plus("_counted") }}() FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.{{ event.name.plus("_counted") }}() IS
     'Adds the rows that a statement wrote to value_counts, or subtracts those that it replaced: the argument of '
     'the trigger is the sign.';
+--% endfor
 CREATE FUNCTION vault_etl.quarantine_counted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -78,7 +87,11 @@ COMMENT ON FUNCTION vault_etl.quarantine_counted() IS
 CREATE FUNCTION vault_etl.values_truncated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    --% if events | length == 1
     DELETE FROM vault_etl.value_counts AS c WHERE (c.field = 'quarantine') = (TG_TABLE_NAME = 'quarantine');
+    --% else
+    PERFORM vault_etl.recount_values();
+    --% endif
     RETURN NULL;
 END
 $$;
@@ -90,7 +103,7 @@ DECLARE
     place text;
     kind text[];
 BEGIN
-    FOREACH place IN ARRAY ARRAY['user_logins', 'quarantine'] LOOP
+    FOREACH place IN ARRAY ARRAY[{{ events | map(attribute="name") | map("literal") | join(", ") }}, 'quarantine'] LOOP
         FOREACH kind SLICE 1 IN ARRAY ARRAY[
             ['added', 'INSERT', 'NEW', '1'], ['removed', 'DELETE', 'OLD', '-1'],
             ['replacing', 'UPDATE', 'NEW', '1'], ['replaced', 'UPDATE', 'OLD', '-1']
@@ -111,15 +124,22 @@ $$;
 
 CREATE FUNCTION vault_etl.counted_tables() RETURNS SETOF regclass
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT 'vault_etl.user_logins'::regclass
+    --% for event in events
+    SELECT 'vault_etl.{{ event.name }}'::regclass
     UNION ALL
+    --% endfor
     SELECT c.oid::regclass
     FROM pg_class AS c
-    LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid AND i.inhparent = 'vault_etl.user_logins'::regclass
+    LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid
+        AND i.inhparent IN (
+            --% for event in events
+            'vault_etl.{{ event.name }}'::regclass{{ "," if not loop.last }}
+            --% endfor
+        )
     WHERE c.relnamespace = 'vault_etl'::regnamespace AND c.relkind = 'r' AND (
         i.inhdetachpending
         OR i.inhrelid IS NULL AND (
-            c.relname ~ '^user_logins_[0-9]{4}_(0[1-9]|1[0-2])$'
+            c.relname ~ '^({{ events | map(attribute="name.raw") | join("|") }})_[0-9]{4}_(0[1-9]|1[0-2])$'
             OR EXISTS (
                 SELECT FROM vault_etl.closed_months AS m
                 WHERE m.partition = c.relname AND m.dropped_at IS NULL AND m.archive IS NULL
@@ -133,23 +153,51 @@ COMMENT ON FUNCTION vault_etl.counted_tables() IS
     'of it does not read, because their detaching is under way, or they are not moved yet, or they were '
     'detached by hand.';
 
+--% if events | length > 1
+CREATE FUNCTION vault_etl.event_of(place regclass) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT e.name FROM pg_class AS c
+    JOIN unnest(ARRAY[{{ events | map(attribute="name") | map("literal") | join(", ") }}]) AS e (name)
+        ON c.relname = e.name OR starts_with(c.relname, e.name || '_')
+    WHERE c.oid = place
+    ORDER BY length(e.name) DESC LIMIT 1
+$$;
+REVOKE ALL ON FUNCTION vault_etl.event_of(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.event_of(regclass) IS
+    'Returns the event of a table of records or of a month, by its name: that of the event, or the longest that it '
+    'begins with.';
+--% endif
+
 CREATE FUNCTION vault_etl.values_in(place regclass) RETURNS TABLE (field text, id bigint, month date, held bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    --% for event in events
+    --% if events | length > 1
+    IF vault_etl.event_of(place) = {{ event.name | literal }} THEN
+    --% endif
     RETURN QUERY EXECUTE format(
         $query$
         SELECT v.field, v.id, kinds.month, sum(kinds.rows)::bigint
         FROM (
-            SELECT substring(ip_ciphertext FOR 5) AS ip, substring(device_id_ciphertext FOR 5) AS device_id,
+            SELECT
+                --% for value in event.personal
+                substring({{ value.ciphertext }} FOR 5) AS {{ value.name.plus("_head") }},
+                --% endfor
                 token_generation, next_token_generation, vault_etl.month_of(record_id) AS month, count(*) AS rows
-            FROM %s GROUP BY 1, 2, 3, 4, 5
+            FROM %s GROUP BY {{ range(1, event.personal | length + 4) | join(", ") }}
         ) AS kinds, LATERAL (VALUES
-            ('ip', vault_etl.ciphertext_key_id(kinds.ip)), ('device_id', vault_etl.ciphertext_key_id(kinds.device_id)),
+            --% for value in event.personal
+            ({{ value.field | literal }}, vault_etl.ciphertext_key_id(kinds.{{ value.name.plus("_head") }})),
+            --% endfor
             ('token', kinds.token_generation), ('next_token', kinds.next_token_generation)
         ) AS v (field, id)
         WHERE v.id IS NOT NULL GROUP BY v.field, v.id, kinds.month
         $query$, place
     );
+    --% if events | length > 1
+    END IF;
+    --% endif
+    --% endfor
 END
 $$;
 REVOKE ALL ON FUNCTION vault_etl.values_in(regclass) FROM PUBLIC;

@@ -1394,11 +1394,14 @@ CREATE FUNCTION vault_etl.counted_tables() RETURNS SETOF regclass
     UNION ALL
     SELECT c.oid::regclass
     FROM pg_class AS c
-    LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid AND i.inhparent = 'vault_etl.user_logins'::regclass
+    LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid
+        AND i.inhparent IN (
+            'vault_etl.user_logins'::regclass
+        )
     WHERE c.relnamespace = 'vault_etl'::regnamespace AND c.relkind = 'r' AND (
         i.inhdetachpending
         OR i.inhrelid IS NULL AND (
-            c.relname ~ '^user_logins_[0-9]{4}_(0[1-9]|1[0-2])$'
+            c.relname ~ '^(user_logins)_[0-9]{4}_(0[1-9]|1[0-2])$'
             OR EXISTS (
                 SELECT FROM vault_etl.closed_months AS m
                 WHERE m.partition = c.relname AND m.dropped_at IS NULL AND m.archive IS NULL
@@ -3591,11 +3594,14 @@ BEGIN
     INSERT INTO vault_etl.value_counts AS c (field, id, month, writer, held)
     SELECT v.field, v.id, kinds.month, pg_backend_pid(), TG_ARGV[0]::integer * sum(kinds.rows)
     FROM (
-        SELECT substring(ip_ciphertext FOR 5) AS ip, substring(device_id_ciphertext FOR 5) AS device_id,
+        SELECT
+            substring(ip_ciphertext FOR 5) AS ip_head,
+            substring(device_id_ciphertext FOR 5) AS device_id_head,
             token_generation, next_token_generation, vault_etl.month_of(record_id) AS month, count(*) AS rows
         FROM changed GROUP BY 1, 2, 3, 4, 5
     ) AS kinds, LATERAL (VALUES
-        ('ip', vault_etl.ciphertext_key_id(kinds.ip)), ('device_id', vault_etl.ciphertext_key_id(kinds.device_id)),
+        ('ip', vault_etl.ciphertext_key_id(kinds.ip_head)),
+        ('device_id', vault_etl.ciphertext_key_id(kinds.device_id_head)),
         ('token', kinds.token_generation), ('token', kinds.next_token_generation)
     ) AS v (field, id)
     WHERE v.id IS NOT NULL
@@ -3629,23 +3635,28 @@ BEGIN
     IF EXISTS (
         SELECT FROM (
             SELECT DISTINCT
-                substring(ip_ciphertext FROM 2 FOR 4) AS ip_key,
-                substring(device_id_ciphertext FROM 2 FOR 4) AS device_id_key,
-                token_generation, next_token_generation,
-                num_nonnulls(masked_ip, masked_device_id) AS tokens,
-                num_nonnulls(next_masked_ip, next_masked_device_id) AS next_tokens
-            FROM written
+                substring(w.ip_ciphertext FROM 2 FOR 4) AS ip_key,
+                substring(w.device_id_ciphertext FROM 2 FOR 4) AS device_id_key,
+                num_nonnulls(w.masked_ip, w.masked_device_id) AS tokens,
+                num_nonnulls(w.next_masked_ip, w.next_masked_device_id) AS next_tokens,
+                w.token_generation, w.next_token_generation
+            FROM written AS w
         ) AS kinds
-        LEFT JOIN vault_etl.data_keys AS ip ON ip.key_id = vault_etl.ciphertext_key_id('\x01'::bytea || ip_key)
-            AND ip.field = 'ip' AND ip.purpose = 'data' AND ip.state = 'active'
-            AND ip.created_by = session_user AND ip.expires_at > now()
-        LEFT JOIN vault_etl.data_keys AS device_id
-            ON device_id.key_id = vault_etl.ciphertext_key_id('\x01'::bytea || device_id_key)
-            AND device_id.field = 'device_id' AND device_id.purpose = 'data' AND device_id.state = 'active'
-            AND device_id.created_by = session_user AND device_id.expires_at > now()
-        WHERE ip.key_id IS NULL OR device_id.key_id IS NULL
-            OR token_generation IS DISTINCT FROM active OR next_token_generation IS DISTINCT FROM pending
-            OR tokens <> 2 OR next_tokens <> CASE WHEN pending IS NULL THEN 0 ELSE 2 END
+        LEFT JOIN vault_etl.data_keys AS of_ip
+            ON of_ip.key_id = vault_etl.ciphertext_key_id('\x01'::bytea || kinds.ip_key)
+            AND of_ip.field = 'ip' AND of_ip.purpose = 'data'
+            AND of_ip.state = 'active' AND of_ip.created_by = session_user
+            AND of_ip.expires_at > now()
+        LEFT JOIN vault_etl.data_keys AS of_device_id
+            ON of_device_id.key_id = vault_etl.ciphertext_key_id('\x01'::bytea || kinds.device_id_key)
+            AND of_device_id.field = 'device_id' AND of_device_id.purpose = 'data'
+            AND of_device_id.state = 'active' AND of_device_id.created_by = session_user
+            AND of_device_id.expires_at > now()
+        WHERE kinds.token_generation IS DISTINCT FROM active OR kinds.next_token_generation IS DISTINCT FROM pending
+            OR kinds.tokens <> 2
+            OR kinds.next_tokens <> CASE WHEN pending IS NULL THEN 0 ELSE 2 END
+            OR of_ip.key_id IS NULL
+            OR of_device_id.key_id IS NULL
     ) THEN
         RAISE EXCEPTION 'a record is not under keys that this login may write under'
             USING ERRCODE = 'insufficient_privilege';
@@ -3654,7 +3665,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.user_logins_inserted() IS 'Refuses a new record without both tokens, both ciphertexts under keys of this login, and, while a generation is pending, its tokens in next_….';
+COMMENT ON FUNCTION vault_etl.user_logins_inserted() IS 'Refuses a new record without the tokens and the ciphertext of a required value, and one that has a part of an optional value. Ciphertexts are under keys of this login. While a generation is pending, each value has its tokens in next_….';
 
 CREATE FUNCTION vault_etl.user_logins_retoken_fill(claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ip uuid[], sealed_ip bytea[], new_ip uuid[], old_device_id uuid[], sealed_device_id bytea[], new_device_id uuid[]) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3797,12 +3808,14 @@ BEGIN
     IF EXISTS (
         SELECT FROM (
             SELECT DISTINCT
-                substring(w.ip_ciphertext FROM 2 FOR 4) AS key, 'ip' AS field, o.ip_ciphertext IS NULL AS was_erased
+                substring(w.ip_ciphertext FROM 2 FOR 4) AS key, 'ip' AS field,
+                o.ip_ciphertext IS NULL AS was_erased
             FROM written AS w JOIN replaced AS o USING (record_id)
             WHERE w.ip_ciphertext IS DISTINCT FROM o.ip_ciphertext
             UNION ALL
             SELECT DISTINCT
-                substring(w.device_id_ciphertext FROM 2 FOR 4), 'device_id', o.device_id_ciphertext IS NULL
+                substring(w.device_id_ciphertext FROM 2 FOR 4) AS key, 'device_id' AS field,
+                o.device_id_ciphertext IS NULL AS was_erased
             FROM written AS w JOIN replaced AS o USING (record_id)
             WHERE w.device_id_ciphertext IS DISTINCT FROM o.device_id_ciphertext
         ) AS swapped
@@ -3857,11 +3870,14 @@ BEGIN
         $query$
         SELECT v.field, v.id, kinds.month, sum(kinds.rows)::bigint
         FROM (
-            SELECT substring(ip_ciphertext FOR 5) AS ip, substring(device_id_ciphertext FOR 5) AS device_id,
+            SELECT
+                substring(ip_ciphertext FOR 5) AS ip_head,
+                substring(device_id_ciphertext FOR 5) AS device_id_head,
                 token_generation, next_token_generation, vault_etl.month_of(record_id) AS month, count(*) AS rows
             FROM %s GROUP BY 1, 2, 3, 4, 5
         ) AS kinds, LATERAL (VALUES
-            ('ip', vault_etl.ciphertext_key_id(kinds.ip)), ('device_id', vault_etl.ciphertext_key_id(kinds.device_id)),
+            ('ip', vault_etl.ciphertext_key_id(kinds.ip_head)),
+            ('device_id', vault_etl.ciphertext_key_id(kinds.device_id_head)),
             ('token', kinds.token_generation), ('next_token', kinds.next_token_generation)
         ) AS v (field, id)
         WHERE v.id IS NOT NULL GROUP BY v.field, v.id, kinds.month
@@ -4176,7 +4192,7 @@ CREATE TABLE vault_etl.quarantine (
     receive_count integer DEFAULT 1 NOT NULL,
     source_id uuid,
     CONSTRAINT body_is_sealed CHECK (((SUBSTRING(body_ciphertext FROM 1 FOR 1) = '\x01'::bytea) AND (octet_length(body_ciphertext) >= 49) AND (octet_length(body_ciphertext) <= 1048625) AND ((octet_length(body_ciphertext) % 16) = 1))),
-    CONSTRAINT quarantine_path_check CHECK (((char_length(path) >= 1) AND (char_length(path) <= 64))),
+    CONSTRAINT quarantine_path_check CHECK (((char_length(path) >= 1) AND (char_length(path) <= 256))),
     CONSTRAINT quarantine_reason_code_check CHECK ((reason_code ~ '^[a-z0-9_]{1,40}$'::text)),
     CONSTRAINT quarantine_receive_count_check CHECK ((receive_count > 0))
 );
@@ -4191,7 +4207,7 @@ COMMENT ON COLUMN vault_etl.quarantine.receive_count IS 'How often the queue had
 
 COMMENT ON COLUMN vault_etl.quarantine.source_id IS 'The file of the line, of which the record id is made (0022_ingest.sql). NULL: a message of the queue.';
 
-COMMENT ON CONSTRAINT body_is_sealed ON vault_etl.quarantine IS 'As in user_logins. A message of the queue, or a line of a file, has 1 MiB at most.';
+COMMENT ON CONSTRAINT body_is_sealed ON vault_etl.quarantine IS 'As in a table of records. A message of the queue, or a line of a file, has 1 MiB at most.';
 
 CREATE TABLE vault_etl.reveal_policies (
     seq bigint NOT NULL,
@@ -4252,7 +4268,7 @@ CREATE TABLE vault_etl.user_logins (
 )
 PARTITION BY RANGE (record_id);
 
-COMMENT ON TABLE vault_etl.user_logins IS 'Login events. masked_ip and masked_device_id are tokens made by the keys of token_generation, the columns next_… are tokens of a second generation beside them, and the columns …_ciphertext are the sealed originals. A cut-over swaps the names of the columns with and without next_. All eight are NULL after an erasure.';
+COMMENT ON TABLE vault_etl.user_logins IS 'Records of an event. masked_ip, masked_device_id are tokens made by the keys of token_generation, the columns next_… are tokens of a second generation beside them, and the columns …_ciphertext are the sealed originals. A cut-over swaps the names of the columns with and without next_. All of them are NULL after an erasure.';
 
 COMMENT ON COLUMN vault_etl.user_logins.record_id IS 'A UUIDv7 that is a function of the message (docs/formats.md). Its time names the partition.';
 
@@ -4260,7 +4276,7 @@ COMMENT ON COLUMN vault_etl.user_logins.create_date IS 'The day (UTC) of the eve
 
 COMMENT ON COLUMN vault_etl.user_logins.event_time IS 'The moment that the event names. NULL if it names a day alone, or nothing.';
 
-COMMENT ON CONSTRAINT device_id_is_sealed ON vault_etl.user_logins IS 'Ciphertext format 1: 0x01, and 32 bytes beside the padded text. At most 256 code points of 4 bytes, padded to 1,040. The memory of a reader rests on this limit.';
+COMMENT ON CONSTRAINT device_id_is_sealed ON vault_etl.user_logins IS 'Ciphertext format 1: 0x01, and 32 bytes beside the padded text. At most 1024 bytes of text, padded to 1040. The memory of a reader rests on this limit.';
 
 COMMENT ON CONSTRAINT ip_is_sealed ON vault_etl.user_logins IS 'Ciphertext format 1: 0x01, and 32 bytes beside the padded text. At most 64 bytes of text, padded to 80. The memory of a reader rests on this limit.';
 

@@ -178,7 +178,7 @@ def test_bodies_of_a_megabyte_are_quarantined(
 
 def test_records_and_rejections_are_one_transaction(shared: Scratch, keys: WriteKeys) -> None:
     """When the rejections cannot be stored, no record of the batch is stored."""
-    wrong = replace(sealed_rejection(keys), path="$" * 65)
+    wrong = replace(sealed_rejection(keys), path="$" * 257)
     with shared.loader() as loader:
         loader.load([sealed_record(keys)], [wrong], keys)
     assert _stored(shared) == {}

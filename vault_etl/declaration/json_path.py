@@ -10,6 +10,9 @@ from typing import Final
 MAX_NAMES: Final = 8
 """Names in one path. A body has at most 64 brackets, and no sender nests a value as deep as eight."""
 
+MAX_TEXT: Final = 256
+"""Code points of a path as it is written. A row of the quarantine has room for it."""
+
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _STEP: Final = re.compile(rf"\.({_PLAIN.pattern})|\['([^'\\\x00-\x1f\ud800-\udfff]{{1,128}})'\]")
 
@@ -27,7 +30,12 @@ class JsonPath:
         while step := _STEP.match(text, at):
             names.append(step[1] or step[2])
             at = step.end()
-        if text[:1] != "$" or at != len(text) or not 1 <= len(names) <= MAX_NAMES:
+        if (
+            len(text) > MAX_TEXT
+            or text[:1] != "$"
+            or at != len(text)
+            or not 1 <= len(names) <= MAX_NAMES
+        ):
             message = "not a path to one value"
             raise ValueError(message)
         return cls(tuple(names))

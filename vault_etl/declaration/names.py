@@ -14,8 +14,8 @@ NAME_WORDS: Final = "a lower-case letter, then up to 30 lower-case letters, digi
 MAX_NAME_BYTES: Final = 63
 """The longest name of a relation in Postgres: NAMEDATALEN - 1."""
 
-_FIELDS: Final = frozenset({"quarantine", "source"})
-"""Fields of the vault's own keys: the bodies of quarantined messages, and loaded files."""
+_FIELDS: Final = frozenset({"quarantine", "source", "token", "next_token"})
+"""Fields of the vault's own keys, the bodies of quarantined messages and loaded files, and of its own counts."""
 
 _COLUMNS: Final = frozenset(
     {

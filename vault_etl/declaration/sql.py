@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from vault_etl.declaration.model import Declaration
-from vault_etl.declaration.sql_names import SqlEvent, SqlField, literal
+from vault_etl.declaration.sql_names import SqlEvent, SqlField, literal, prefixed
 from vault_etl.platform.resources import named_blocks, text_of
 
 if TYPE_CHECKING:
@@ -58,4 +58,5 @@ def _environment() -> jinja2.Environment:
         comment_end_string="##}",
     )
     environment.filters["literal"] = literal
+    environment.filters["prefixed"] = prefixed
     return environment

@@ -53,6 +53,11 @@ def literal(value: SqlName | str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def prefixed(names: Iterable[SqlName], alias: str) -> str:
+    """Return the names in a list, each behind an alias with its dot: `w.masked_ip, w.masked_device_id`."""
+    return ", ".join(f"{alias}{name}" for name in names)
+
+
 @dataclass(frozen=True, slots=True)
 class SqlPersonal:
     """A personal value of an event, and its columns."""
@@ -69,6 +74,8 @@ class SqlPersonal:
     next_tokens: tuple[SqlName, ...]
     required: bool
     """True if each new record has the value."""
+    max_bytes: int
+    """The most bytes of its text."""
     max_octets: int
     """The most octets of its ciphertext."""
 
@@ -84,6 +91,7 @@ class SqlPersonal:
             tokens=tuple(map(SqlName, value.tokens)),
             next_tokens=tuple(SqlName(f"next_{token}") for token in value.tokens),
             required=value.required and not value.retired,
+            max_bytes=value.field.kind.max_bytes,
             max_octets=_sealed(value.field.kind.max_bytes),
         )
 
@@ -96,6 +104,7 @@ class SqlColumn:
     type: str
     """The type in SQL."""
     required: bool
+    """True if each new record has it. False of the event's day: a record without one has the day that it was sent."""
     max: int | None
     moment: SqlName | None
     """The column of the moment beside a day."""
@@ -103,13 +112,23 @@ class SqlColumn:
     """True of the event's day, which every record has."""
     is_subject: bool
 
+    @property
+    def check(self) -> str:
+        """The limits of its values, as a CHECK; empty for a type without any."""
+        if self.type == "date":
+            return f" CHECK ({self.name} BETWEEN '0001-01-01' AND '9999-12-31')"
+        if self.max is None:
+            return ""
+        limit = f"BETWEEN 1 AND {self.max}" if self.required else f"<= {self.max}"
+        return f" CHECK (char_length({self.name}) {limit})"
+
     @classmethod
     def of(cls, column: PlainColumn, event: DeclaredEvent) -> SqlColumn:
         """Return the column as SQL has it."""
         return cls(
             name=SqlName(column.name),
             type=_TYPES[column.type],
-            required=column.required and not column.retired,
+            required=column.required and not column.retired and column.name != event.day.name,
             max=column.max,
             moment=None if column.moment is None else SqlName(column.moment),
             is_day=column.name == event.day.name,
@@ -166,6 +185,21 @@ class SqlEvent:
     def next_tokens(self) -> tuple[SqlName, ...]:
         """The columns of the tokens of a second generation."""
         return tuple(token for value in self.personal for token in value.next_tokens)
+
+    @property
+    def required(self) -> tuple[SqlPersonal, ...]:
+        """The required personal values."""
+        return tuple(value for value in self.personal if value.required)
+
+    @property
+    def required_tokens(self) -> tuple[SqlName, ...]:
+        """The columns of the tokens of required values."""
+        return tuple(token for value in self.required for token in value.tokens)
+
+    @property
+    def required_next_tokens(self) -> tuple[SqlName, ...]:
+        """The columns of the tokens of a second generation, of required values."""
+        return tuple(token for value in self.required for token in value.next_tokens)
 
     @property
     def ciphertexts(self) -> tuple[SqlName, ...]:

@@ -58,7 +58,7 @@ class Kind:
     numbers: re.Pattern[bytes] | None = field(default=None, compare=False, repr=False)
     """The numbers of JSON that count as their spelling. None: a number is refused."""
     placeholders: tuple[str, ...] = field(default=(), compare=False, repr=False)
-    """Texts that programs write when they have no value, in lower case. Their tokens are vault_etl."""
+    """Texts that programs write when they have no value, in lower case. Their tokens are public."""
     derived: tuple[DerivedForm, ...] = field(default=(), compare=False, repr=False)
     """The derived forms that may be declared."""
     is_ascii: bool = field(default=False, compare=False, repr=False)
