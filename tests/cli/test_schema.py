@@ -1,4 +1,4 @@
-"""`vault-etl schema show`, `check` and `diff`: the declaration in force, faults with lines, classes of changes."""
+"""`vault-etl schema`: the declaration in force, faults with lines, classes of changes, proposals."""
 
 from __future__ import annotations
 
@@ -119,3 +119,37 @@ def test_a_refused_change_is_exit_65(loaded: Vault, file: Path) -> None:
     assert row["change"] == "refused"
     assert row["reason"] == "it is missing, and nothing is deleted or renamed"
     assert "1 of 1 changes refused: events.user_logins.personal.home" in shown.stderr
+
+
+def test_infer_proposes_a_declaration_without_a_value(loaded: Vault, tmp_path: Path) -> None:
+    """The proposal is TOML that `check` accepts; no output, and no error, has a value of the samples."""
+    sample = tmp_path / "sample.jsonl"
+    events = [{"user_id": f"marked-{at}", "client": {"ip": f"203.0.113.{at}"}} for at in range(9)]
+    sample.write_text("\n".join([*map(json.dumps, events), "marked rubbish"]), "utf-8")
+    shown = loaded.ok("analyst", "schema", "infer", str(sample), "--event", "signups")
+    assert 'client_ip = {field = "ip", path = "$.client.ip", required = true}' in shown.stdout
+    assert shown.stderr == "1 of 10 records are not JSON objects, and were left out\n"
+    proposal = tmp_path / "proposal.toml"
+    proposal.write_text(shown.stdout, "utf-8")
+    (checked,) = loaded.ok("analyst", "schema", "check", str(proposal)).lines
+    assert checked["events"] == ["signups"]
+    refused = loaded.run("analyst", "schema", "infer", str(sample), "--subject", "$.client.ip")
+    assert refused.code == 65
+    for text in (shown.stdout, shown.stderr, refused.stdout, refused.stderr):
+        assert not any(value in text for value in ("marked", "203.0.113"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--event", "data_keys"), "--event takes a name that no table of the vault has"),
+        (("--event", "Sign-ups"), "--event takes a name that no table of the vault has"),
+        (("--subject", "user"), "--subject takes a path"),
+    ],
+)
+def test_infer_refuses_names_and_paths(
+    loaded: Vault, tmp_path: Path, options: tuple[str, str], said: str
+) -> None:
+    """A name that is taken or no name, and a text that is no path, are exit 2."""
+    shown = loaded.run("analyst", "schema", "infer", str(tmp_path / "none"), *options)
+    assert (shown.code, said in shown.stderr) == (2, True)

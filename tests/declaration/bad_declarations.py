@@ -243,6 +243,19 @@ CASES: Final[dict[str, tuple[str, str]]] = {
         changed(IP, 'ip = {derived = ["postcode"]} #!'),
         "the kind ip has no derived form postcode",
     ),
+    "a derived form twice": (
+        changed(IP, 'ip = {derived = ["network", "network"]} #!'),
+        "a derived form is listed twice",
+    ),
+    "a derived form that is a column": (
+        changed(IP, 'ip = {required = true, derived = ["network"]}')
+        + "masked_ip_network = {type = 'integer'} #!\n",
+        "the event logins has the column masked_ip_network twice",
+    ),
+    "a telephone number of no region": (
+        changed('kind = "ip"', 'kind = "phone"\nregion = "Switzerland" #!'),
+        "the option 'region' must be a country code",
+    ),
     # Routes.
     "a queue that is a URL": (
         changed('day = "day"', 'day = "day"\nqueue = "https://sqs/1/a" #!'),
@@ -304,7 +317,11 @@ CASES: Final[dict[str, tuple[str, str]]] = {
     "a view that is an event": (
         changed('day = "day"', 'day = "day"\nqueue = "a"')
         + SECOND.replace("[events.signups]", "[events.logins_masked] #!\nqueue = 'b'"),
-        "logins_masked would be a table, a view or an index of two events",
+        "two tables, views or indexes would be called logins_masked",
+    ),
+    "a view that is an index": (
+        GOOD.replace("user_id", "masked").replace("logins]", "logins] #!", 1),
+        "two tables, views or indexes would be called logins_masked",
     ),
     "a month that is an event": (
         changed('day = "day"', 'day = "day"\nqueue = "a"')

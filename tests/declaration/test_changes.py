@@ -120,6 +120,13 @@ CASES: Final[dict[str, tuple[str, str, list[str]]]] = {
             "events.logins.personal.ip refused: its columns are masked_ip, next_masked_ip, ip_ciphertext",
         ],
     ),
+    "another derived form": (
+        GOOD,
+        changed(IP, 'ip = {required = true, derived = ["network"]}'),
+        [
+            "events.logins.personal.ip refused: its columns are masked_ip, next_masked_ip, ip_ciphertext",
+        ],
+    ),
     "another moment": (
         GOOD,
         changed(DAY, 'day = {type = "day", moment = "at"}'),

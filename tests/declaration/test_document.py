@@ -76,6 +76,7 @@ OTHER = {
     "a field": changed(FIELD, f'{FIELD}\n[fields.id]\nkind = "text"'),
     "a requirement": changed(IP, "ip = {}"),
     "a path": changed(IP, 'ip = {required = true, path = "$.client.ip"}'),
+    "a derived form": changed(IP, 'ip = {required = true, derived = ["network"]}'),
     "a token": changed(IP, 'ip = {required = true, token = "masked_address"}'),
     "a limit": changed("max = 64", "max = 65"),
     "numbers": changed("max = 64", 'max = 64, numbers = "whole"'),

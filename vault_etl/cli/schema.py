@@ -1,4 +1,4 @@
-"""`vault-etl schema`: the group, `show`, `check` and `diff`."""
+"""`vault-etl schema`: the group, `show`, `check`, `diff`, and the place of `infer`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vault_etl.base.errors import DataError
+from vault_etl.cli import schema_infer
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.ui.output import (
     OutputOption,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from vault_etl.kinds.kind import Kind
 
 app = typer.Typer(
-    help="Show, check and compare declarations: the fields and events of a vault.",
+    help="Show, check, compare and propose declarations: the fields and events of a vault.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -33,7 +34,7 @@ FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A declaration
 
 @app.callback()
 def _group() -> None:
-    """Show, check and compare declarations: the fields and events of a vault."""
+    """Show, check, compare and propose declarations: the fields and events of a vault."""
 
 
 @app.command("show")
@@ -161,6 +162,9 @@ def _diff(
             f"{len(refused)} of {len(found)} changes refused: {', '.join(refused)}",
             hint="retire a name with `retired = true`, and add another one",
         )
+
+
+app.command("infer")(schema_infer.infer)
 
 
 def _values(declaration: Declaration) -> Iterator[Mapping[str, object]]:

@@ -154,9 +154,13 @@ def _relations(declaration: Declaration, faults: Faults) -> None:
             hint = "the vault has a table of this name: choose another one"
             faults.add(where, f"no event can be called {event.name}", hint)
         for relation in _relations_of(event):
-            if made.setdefault(relation, event.name) != event.name:
-                what = f"{relation} would be a table, a view or an index of two events"
-                faults.add(where, what, f"the other is {made[relation]}: choose another name")
+            if relation in made:
+                what = f"two tables, views or indexes would be called {relation}"
+                faults.add(
+                    where, what, f"one is of the event {made[relation]}: choose another name"
+                )
+                break
+            made[relation] = event.name
         longest = max(_relations_of(event), key=len)
         if len(longest) > MAX_NAME_BYTES:
             what = f"the index {longest} would have more than {MAX_NAME_BYTES} bytes"
@@ -173,7 +177,8 @@ def _relations_of(event: DeclaredEvent) -> Iterator[str]:
     indexed = [event.subject.name, event.day.name]
     for value in event.personal:
         indexed += [*value.tokens, *(f"next_{token}" for token in value.tokens)]
-    yield from (f"{event.name}_{end}" for end in ("masked", "undated", "pkey", *indexed))
+    yield from (f"{event.name}_{end}" for end in ("masked", "undated", "pkey"))
+    yield from (f"{event.name}_{column}" for column in dict.fromkeys(indexed))
 
 
 def _routes(declaration: Declaration, faults: Faults) -> None:

@@ -51,6 +51,17 @@ class Header:
         is_header = len(events.known.intersection(names)) >= _ENOUGH
         return cls(names, delimiter, events) if is_header else None
 
+    @classmethod
+    def of_any(cls, line: bytes) -> Header | None:
+        """Return the header row of CSV with any names, two at least; None if the line is no such row."""
+        found = []
+        for delimiter in _DELIMITERS:
+            rows = _parsed(line, delimiter)
+            names = tuple(name.strip() for name in rows[0]) if len(rows) == 1 else ()
+            if len(names) > 1 and all(names):
+                found.append(cls(names, delimiter, KnownNames(frozenset(names), ((),))))
+        return max(found, key=lambda header: len(header.names), default=None)
+
     def check(self, content: str) -> None:
         """Raise DataError for a name that is missing or repeated."""
         counts = collections.Counter(self.names)
