@@ -38,16 +38,16 @@ BEGIN
         coalesce(sum(c.held) FILTER (WHERE c.field = 'quarantine'), 0)
     INTO in_records, bodies
     FROM vault_etl.value_counts AS c
-    WHERE c.field IN ('ip', 'device_id', 'quarantine') AND c.id = needs_of_data_key.key_id;
+    WHERE c.field IN ({{ fields|map(attribute='name')|map('literal')|join(', ') }}, 'quarantine') AND c.id = needs_of_data_key.key_id;
     IF in_records <= 0 AND bodies <= 0 AND leases = 0 THEN
-        SELECT coalesce(sum(v.held) FILTER (WHERE v.field IN ('ip', 'device_id')), 0),
+        SELECT coalesce(sum(v.held) FILTER (WHERE v.field IN ({{ fields|map(attribute='name')|map('literal')|join(', ') }})), 0),
             coalesce(sum(v.held) FILTER (WHERE v.field = 'quarantine'), 0)
         INTO in_records, bodies
         FROM vault_etl.values_counted() AS v WHERE v.id = needs_of_data_key.key_id;
     END IF;
     in_records := in_records + (
         SELECT coalesce(sum(d.held), 0) FROM vault_etl.detached_values AS d
-        WHERE d.field IN ('ip', 'device_id') AND d.id = needs_of_data_key.key_id
+        WHERE d.field IN ({{ fields|map(attribute='name')|map('literal')|join(', ') }}) AND d.id = needs_of_data_key.key_id
     );
     RETURN NEXT;
 END
@@ -70,8 +70,16 @@ BEGIN
         SELECT k.generation FROM vault_etl.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'active' LIMIT 1
     );
     held := (
-        SELECT substring(pg_get_constraintdef(c.oid) FROM ' = ([0-9]+)')::smallint FROM pg_constraint AS c
-        WHERE c.conrelid = 'vault_etl.user_logins'::regclass AND c.conname = 'tokens_of_one_generation'
+        SELECT named.generation
+        FROM (
+            SELECT substring(pg_get_constraintdef(c.oid) FROM ' = ([0-9]+)')::smallint AS generation FROM pg_constraint AS c
+            WHERE c.conname = 'tokens_of_one_generation' AND c.conrelid IN (
+--% for event in events
+                'vault_etl.{{ event.name }}'::regclass{{ ',' if not loop.last }}
+--% endfor
+            )
+        ) AS named
+        ORDER BY named.generation = active LIMIT 1
     );
     others := 0;
     rows_read := 0;
@@ -93,7 +101,8 @@ REVOKE ALL ON FUNCTION vault_etl.token_generations(boolean) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION vault_etl.token_generations(boolean)
     TO vault_etl_audit, vault_etl_rotate, vault_etl_re_encrypt;
 COMMENT ON FUNCTION vault_etl.token_generations(boolean) IS
-    'Returns the active generation, the one that the constraint of the table names, and how many rows have '
+    'Returns the active generation, the one that the constraint of the table names (of several tables: one that is '
+    'not the active one, if there is one), and how many rows have '
     'tokens of another generation than the active one: of all rows, or of the pages that a sample reads, about '
     '64 of each partition.';
 
@@ -107,9 +116,13 @@ BEGIN
         SELECT coalesce(sum(d.held), 0)::bigint FROM vault_etl.detached_values AS d
         WHERE d.field = 'token' AND d.id = needs_of_generation.generation
     );
-    IF NOT counted AND EXISTS (
-        SELECT FROM pg_constraint AS c
-        WHERE c.conrelid = 'vault_etl.user_logins'::regclass AND c.conname = 'tokens_of_one_generation'
+    IF NOT counted AND {{ events|length }} = (
+        SELECT count(*) FROM pg_constraint AS c
+        WHERE c.conname = 'tokens_of_one_generation' AND c.conrelid IN (
+--% for event in events
+                'vault_etl.{{ event.name }}'::regclass{{ ',' if not loop.last }}
+--% endfor
+            )
             AND substring(pg_get_constraintdef(c.oid) FROM ' = ([0-9]+)')::smallint <> needs_of_generation.generation
     ) THEN
         tokens := 0;
@@ -134,5 +147,5 @@ REVOKE ALL ON FUNCTION vault_etl.needs_of_generation(smallint, boolean) FROM PUB
 GRANT EXECUTE ON FUNCTION vault_etl.needs_of_generation(smallint, boolean) TO vault_etl_rotate, vault_etl_re_encrypt;
 COMMENT ON FUNCTION vault_etl.needs_of_generation(smallint, boolean) IS
     'Returns how many rows have tokens of a generation, how many have them as their next ones, and how many '
-    'rows of closed months have them. The kept counts do not tell the first two apart; the constraint of the '
-    'table does. All rows are read if `counted`, or if the constraint lets rows have these tokens.';
+    'rows of closed months have them. The kept counts do not tell the first two apart; the constraint of each '
+    'table does. All rows are read if `counted`, or if a constraint lets rows have these tokens.';

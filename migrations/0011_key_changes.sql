@@ -185,7 +185,7 @@ DECLARE
     retired bigint[];
 BEGIN
     PERFORM vault_etl.ensure_short_transaction();
-    IF cardinality(fields) > 10 THEN  -- each key is compared with each field
+    IF cardinality(fields) > 40 THEN  -- each key is compared with each field
         RAISE EXCEPTION 'a vault has fewer fields' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
@@ -257,7 +257,7 @@ BEGIN
                 SELECT v.id FROM vault_etl.detached_values AS v WHERE v.field = 'token' AND v.held > 0
             )
             ELSE d.key_id NOT IN (
-                SELECT v.id FROM vault_etl.detached_values AS v WHERE v.field IN ('ip', 'device_id') AND v.held > 0
+                SELECT v.id FROM vault_etl.detached_values AS v WHERE v.field IN ({{ fields|map(attribute='name')|map('literal')|join(', ') }}) AND v.held > 0
             )
         END
         RETURNING d.key_id

@@ -6,14 +6,14 @@ CREATE TABLE vault_etl.key_rotations (
     purpose text NOT NULL CHECK (purpose IN ('data', 'token', 'month')),
     rotation_id uuid PRIMARY KEY,
     fields text[] NOT NULL CHECK (
-        fields <@ ARRAY['device_id', 'ip', 'quarantine'] AND coalesce(array_ndims(fields), 0) = 1
+        fields <@ ARRAY[{{ (fields|map(attribute='name.raw')|list + ['quarantine'])|sort|map('literal')|join(', ') }}] AND coalesce(array_ndims(fields), 0) = 1
     ),
     old_keys bigint[] NOT NULL CHECK (coalesce(array_ndims(old_keys), 1) = 1),
     began_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     month uuid REFERENCES vault_etl.closed_months ON DELETE CASCADE,
     CONSTRAINT months_have_one CHECK ((purpose = 'month') = (month IS NOT NULL)),
-    CONSTRAINT tokens_are_of_both CHECK (
-        purpose = 'data' OR fields @> ARRAY['device_id', 'ip'] AND cardinality(fields) = 2
+    CONSTRAINT tokens_are_of_all_fields CHECK (
+        purpose = 'data' OR fields @> ARRAY[{{ fields|map(attribute='name.raw')|sort|map('literal')|join(', ') }}] AND cardinality(fields) = {{ fields|length }}
     ),
     CONSTRAINT one_of_each UNIQUE NULLS NOT DISTINCT (purpose, month)
 );
@@ -22,14 +22,14 @@ COMMENT ON TABLE vault_etl.key_rotations IS
     'detached month.';
 COMMENT ON COLUMN vault_etl.key_rotations.month IS
     'Of a detached month, whose rows get tokens of the active generation.';
-COMMENT ON CONSTRAINT tokens_are_of_both ON vault_etl.key_rotations IS
-    'The entry of each range names both fields, and tokens are made of both.';
+COMMENT ON CONSTRAINT tokens_are_of_all_fields ON vault_etl.key_rotations IS
+    'The tokens of a generation are made for all fields at once.';
 GRANT SELECT ON vault_etl.key_rotations TO vault_etl_rotate, vault_etl_audit;
 GRANT SELECT, INSERT (purpose, rotation_id, fields, old_keys, month), DELETE ON vault_etl.key_rotations TO vault_etl_re_encrypt;
 
 CREATE TABLE vault_etl.rotation_ranges (
     rotation_id uuid NOT NULL REFERENCES vault_etl.key_rotations (rotation_id) ON DELETE CASCADE,
-    place text NOT NULL CHECK (place IN ('user_logins', 'quarantine')),
+    place text NOT NULL CHECK (place IN ({{ events|map(attribute='name')|map('literal')|join(', ') }}, 'quarantine')),
     first uuid NOT NULL,
     last uuid NOT NULL,
     after uuid,
@@ -84,7 +84,13 @@ BEGIN
         PERFORM vault_etl.audit_write(
             claim, 'intent', run.actor, run.host, 'keys range', NULL::uuid,
             CASE held.place
-                WHEN 'quarantine' THEN ARRAY['quarantine'] ELSE array_remove(rotation.fields, 'quarantine')
+                WHEN 'quarantine' THEN ARRAY['quarantine']
+--% for event in events
+                WHEN {{ event.name|literal }} THEN ARRAY(
+                    SELECT f FROM unnest(rotation.fields) AS f
+                    WHERE f IN ({{ event.personal|map(attribute='field.raw')|unique|map('literal')|join(', ') }})
+                )
+--% endfor
             END,
             NULL, run.request_id::text,
             format(
@@ -164,6 +170,7 @@ RETURNS TABLE (cleared bigint, last uuid)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     ids uuid[];
+    changed bigint;
 BEGIN
     LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
     IF NOT EXISTS (
@@ -175,18 +182,29 @@ BEGIN
             (array_agg(p.record_id))[count(*)]
         INTO ids, last
         FROM (
-            SELECT l.record_id, l.next_token_generation FROM vault_etl.user_logins AS l
-            -- One condition that the index serves in every plan that is kept for the next page.
-            WHERE l.record_id >= coalesce(after, '00000000-0000-0000-0000-000000000000')
-                AND (l.record_id = after) IS NOT TRUE
-            ORDER BY l.record_id LIMIT least(page, 5000)
+            SELECT * FROM (
+--% for event in events
+                (
+                    SELECT l.record_id, l.next_token_generation FROM vault_etl.{{ event.name }} AS l
+                    -- One condition that the index serves in every plan that is kept for the next page.
+                    WHERE l.record_id >= coalesce(after, '00000000-0000-0000-0000-000000000000')
+                        AND (l.record_id = after) IS NOT TRUE
+                    ORDER BY l.record_id LIMIT least(page, 5000)
+                ){{ ' UNION ALL' if not loop.last }}
+--% endfor
+            ) AS of_events
+            ORDER BY record_id LIMIT least(page, 5000)
         ) AS p;
     END IF;
-    UPDATE vault_etl.user_logins AS r
-    SET next_masked_ip = NULL, next_masked_device_id = NULL, next_token_generation = NULL
+    cleared := 0;
+--% for event in events
+    UPDATE vault_etl.{{ event.name }} AS r
+    SET {{ event.next_tokens|join(' = NULL, ') }} = NULL, next_token_generation = NULL
     WHERE r.record_id = ANY (ids) AND r.record_id BETWEEN ids[1] AND ids[cardinality(ids)]
         AND r.next_token_generation = clear_old_tokens.generation;  -- a row that was changed meanwhile is left
-    GET DIAGNOSTICS cleared = ROW_COUNT;
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    cleared := cleared + changed;
+--% endfor
     RETURN NEXT;
 END
 $$;

@@ -74,7 +74,8 @@ CREATE FUNCTION vault_etl.token_publications() RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT DISTINCT 'publication ' || p.pubname FROM pg_publication_tables AS p
     WHERE p.schemaname = 'vault_etl' AND (
-        p.tablename = 'user_logins' OR p.tablename IN (SELECT r.partition FROM vault_etl.partition_ranges() AS r)
+        p.tablename IN ({{ events|map(attribute='name')|map('literal')|join(', ') }})
+        OR p.tablename IN (SELECT r.partition FROM vault_etl.partition_ranges() AS r)
     )
     UNION ALL
     SELECT 'replication slot ' || s.slot_name FROM pg_replication_slots AS s
@@ -84,9 +85,28 @@ $$;
 REVOKE ALL ON FUNCTION vault_etl.token_publications() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION vault_etl.token_publications() TO vault_etl_re_encrypt;
 COMMENT ON FUNCTION vault_etl.token_publications() IS
-    'Returns what carries rows of user_logins elsewhere by logical replication: a cut-over arrives there as '
+    'Returns what carries rows of events elsewhere by logical replication: a cut-over arrives there as '
     'rows of another generation, and not as new names of columns. Slots of pgoutput carry what publications '
     'name.';
+
+CREATE FUNCTION vault_etl.token_columns() RETURNS TABLE (parent regclass, relation oid, name text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT c.parent::regclass, r.relation, c.name
+    FROM (VALUES
+--% for event in events
+--% for column in event.tokens
+        ('vault_etl.{{ event.name }}', {{ column|literal }}),
+--% endfor
+        ('vault_etl.{{ event.name }}', 'token_generation'){{ ',' if not loop.last }}
+--% endfor
+    ) AS c (parent, name), LATERAL (
+        SELECT c.parent::regclass::oid UNION ALL SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = c.parent::regclass
+    ) AS r (relation)
+$$;
+REVOKE ALL ON FUNCTION vault_etl.token_columns() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.token_columns() TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.token_columns() IS
+    'Returns the columns that a cut-over swaps with next_…, of the table of each event and of its partitions.';
 
 -- How a cut-over goes. First each partition is kept from autovacuum, by a lock that no reader and no writer waits for. A
 -- session that waits for a lock cancels the autovacuum that holds it, but only after `deadlock_timeout` (1 s), which a
@@ -106,11 +126,12 @@ DECLARE
     deadline timestamptz;
     granted_at timestamptz;
     changed bigint[];
-    relations oid[];
+    partitions oid[];
     relation oid;
     name text;
     dependents text;
-    definition text;
+    definitions text[];
+    place regclass;
     grants text[];
     statement text;
     outcome vault_etl.audit_log;
@@ -125,7 +146,7 @@ BEGIN
             DETAIL = (SELECT string_agg(p, ', ') FROM vault_etl.token_publications() AS p);
     END IF;
     FOR relation IN
-        SELECT inhrelid FROM pg_inherits WHERE inhparent = 'vault_etl.user_logins'::regclass ORDER BY inhrelid
+        SELECT DISTINCT t.relation FROM vault_etl.token_columns() AS t WHERE t.relation <> t.parent ORDER BY 1
     LOOP
         PERFORM vault_etl.token_cut_over_wait(
             clock_timestamp() + current_setting('deadlock_timeout')::interval + interval '1 s'
@@ -136,7 +157,7 @@ BEGIN
     PERFORM vault_etl.token_cut_over_wait(deadline);
     LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
     granted_at := clock_timestamp();
-    IF 2 <> (
+    IF {{ fields|length }} <> (
         SELECT count(*) FROM vault_etl.data_keys
         WHERE purpose = 'token' AND state = 'pending' AND generation = new_generation
     ) THEN
@@ -161,23 +182,24 @@ BEGIN
     PERFORM vault_etl.audit_lock();
     -- LOCK TABLE would go on from the view to the table and each partition, 200 ms for each. This locks the view
     -- alone, and changes nothing.
+--% for event in events
     PERFORM vault_etl.token_cut_over_wait(deadline);
-    ALTER VIEW vault_etl.user_logins_masked OWNER TO vault_etl_owner;
+    ALTER VIEW vault_etl.{{ event.name.plus('_masked') }} OWNER TO vault_etl_owner;
+--% endfor
+--% for event in events
     PERFORM vault_etl.token_cut_over_wait(deadline);
-    LOCK TABLE ONLY vault_etl.user_logins IN ACCESS EXCLUSIVE MODE;
-    relations := ARRAY(
-        SELECT 'vault_etl.user_logins'::regclass::oid
-        UNION ALL (
-            SELECT inhrelid FROM pg_inherits WHERE inhparent = 'vault_etl.user_logins'::regclass ORDER BY inhrelid
-        )
+    LOCK TABLE ONLY vault_etl.{{ event.name }} IN ACCESS EXCLUSIVE MODE;
+--% endfor
+    partitions := ARRAY(
+        SELECT DISTINCT t.relation FROM vault_etl.token_columns() AS t WHERE t.relation <> t.parent ORDER BY 1
     );
-    FOREACH relation IN ARRAY relations[2:] LOOP
+    FOREACH relation IN ARRAY partitions LOOP
         PERFORM vault_etl.token_cut_over_wait(deadline);
         EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', relation::regclass);
     END LOOP;
 
     IF EXISTS (
-        SELECT FROM unnest(relations[2:]) AS r (relation) WHERE r.relation <> ALL (checked) AND pg_relation_size(r.relation) > 0
+        SELECT FROM unnest(partitions) AS r (relation) WHERE r.relation <> ALL (checked) AND pg_relation_size(r.relation) > 0
     ) THEN
         RAISE EXCEPTION 'a month was attached after the check' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
@@ -185,11 +207,8 @@ BEGIN
     SELECT string_agg(DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid), ', ') INTO dependents
     FROM pg_depend AS d
     JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-    WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY (relations)
-        AND a.attname IN (
-            'masked_ip', 'masked_device_id', 'token_generation',
-            'next_masked_ip', 'next_masked_device_id', 'next_token_generation'
-        )
+    JOIN vault_etl.token_columns() AS t ON t.relation = d.refobjid AND a.attname IN (t.name, 'next_' || t.name)
+    WHERE d.refclassid = 'pg_class'::regclass
         AND NOT EXISTS (  -- an index stays with its column, and serves it under the new name
             SELECT FROM pg_class AS c
             WHERE d.classid = 'pg_class'::regclass AND c.oid = d.objid AND c.relkind IN ('i', 'I')
@@ -199,10 +218,16 @@ BEGIN
             WHERE d.classid = 'pg_constraint'::regclass AND c.oid = d.objid
                 AND c.conname = 'tokens_of_one_generation'
         )
-        AND NOT EXISTS (  -- the view is made again below; a temporary one ends with its session
+        AND NOT EXISTS (  -- the views are made again below; a temporary one ends with its session
             SELECT FROM pg_rewrite AS w JOIN pg_class AS c ON c.oid = w.ev_class
             WHERE d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid AND w.rulename = '_RETURN'
-                AND (c.oid = 'vault_etl.user_logins_masked'::regclass OR c.relpersistence = 't')
+                AND (
+                    c.relpersistence = 't' OR c.oid IN (
+--% for event in events
+                        'vault_etl.{{ event.name.plus('_masked') }}'::regclass{{ ',' if not loop.last }}
+--% endfor
+                    )
+                )
         )
         AND NOT EXISTS (
             SELECT FROM pg_proc AS f JOIN pg_namespace AS n ON n.oid = f.pronamespace
@@ -213,13 +238,17 @@ BEGIN
             USING ERRCODE = 'dependent_objects_still_exist', DETAIL = dependents;
     END IF;
 
-    -- The definition of now, by name: an owner may have narrowed the view since it was made.
-    definition := (
+    -- The definitions of now, by name: an owner may have narrowed a view since it was made.
+    definitions := ARRAY(
         SELECT format(
-            'CREATE OR REPLACE VIEW vault_etl.user_logins_masked %s AS %s',
-            'WITH (' || array_to_string(c.reloptions, ', ') || ')', pg_get_viewdef(c.oid)
+            'CREATE OR REPLACE VIEW %s %s AS %s',
+            c.oid::regclass, 'WITH (' || array_to_string(c.reloptions, ', ') || ')', pg_get_viewdef(c.oid)
         )
-        FROM pg_class AS c WHERE c.oid = 'vault_etl.user_logins_masked'::regclass
+        FROM pg_class AS c WHERE c.oid IN (
+--% for event in events
+            'vault_etl.{{ event.name.plus('_masked') }}'::regclass{{ ',' if not loop.last }}
+--% endfor
+        )
     );
 
     -- Rights belong to a column and not to its name, so they are revoked, and granted again by name. A right that a
@@ -230,46 +259,50 @@ BEGIN
             CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END,
             CASE WHEN acl.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
         )
-        FROM pg_attribute AS a, aclexplode(a.attacl) AS acl
-        WHERE a.attrelid = ANY (relations) AND a.attname IN (
-            'masked_ip', 'masked_device_id', 'token_generation',
-            'next_masked_ip', 'next_masked_device_id', 'next_token_generation'
-        )
+        FROM pg_attribute AS a
+        JOIN vault_etl.token_columns() AS t ON t.relation = a.attrelid AND a.attname IN (t.name, 'next_' || t.name),
+            aclexplode(a.attacl) AS acl
     );
     FOR statement IN
         SELECT DISTINCT format(
             'REVOKE ALL (%I) ON %s FROM %s CASCADE', a.attname, a.attrelid::regclass,
             CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END
         )
-        FROM pg_attribute AS a, aclexplode(a.attacl) AS acl
-        WHERE a.attrelid = ANY (relations) AND a.attname IN (
-            'masked_ip', 'masked_device_id', 'token_generation',
-            'next_masked_ip', 'next_masked_device_id', 'next_token_generation'
-        )
+        FROM pg_attribute AS a
+        JOIN vault_etl.token_columns() AS t ON t.relation = a.attrelid AND a.attname IN (t.name, 'next_' || t.name),
+            aclexplode(a.attacl) AS acl
     LOOP
         EXECUTE statement;
     END LOOP;
-    FOREACH name IN ARRAY ARRAY['masked_ip', 'masked_device_id', 'token_generation'] LOOP
-        EXECUTE format('ALTER TABLE vault_etl.user_logins RENAME COLUMN %I TO %I', name, 'old_' || name);
-        EXECUTE format('ALTER TABLE vault_etl.user_logins RENAME COLUMN %I TO %I', 'next_' || name, name);
-        EXECUTE format('ALTER TABLE vault_etl.user_logins RENAME COLUMN %I TO %I', 'old_' || name, 'next_' || name);
+    FOR place, name IN SELECT t.parent, t.name FROM vault_etl.token_columns() AS t WHERE t.relation = t.parent LOOP
+        EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', place, name, 'old_' || name);
+        EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', place, 'next_' || name, name);
+        EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', place, 'old_' || name, 'next_' || name);
     END LOOP;
+--% for event in events
     -- NOT VALID reads no row. The check before the cut-over found tokens of this generation in every row.
-    ALTER TABLE vault_etl.user_logins DROP CONSTRAINT IF EXISTS tokens_of_one_generation;
+    ALTER TABLE vault_etl.{{ event.name }} DROP CONSTRAINT IF EXISTS tokens_of_one_generation;
     EXECUTE format(
-        'ALTER TABLE vault_etl.user_logins ADD CONSTRAINT tokens_of_one_generation CHECK (token_generation = %s) NOT VALID',
+        'ALTER TABLE vault_etl.{{ event.name }} ADD CONSTRAINT tokens_of_one_generation CHECK (token_generation = %s) NOT VALID',
         new_generation
     );
+--% endfor
     FOREACH statement IN ARRAY grants LOOP
         EXECUTE statement;
     END LOOP;
-    FOREACH name IN ARRAY ARRAY['user_logins_masked_ip', 'user_logins_masked_device_id'] LOOP
-        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', name, 'old_' || name);
-        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', replace(name, '_masked', '_next_masked'), name);
-        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', 'old_' || name, replace(name, '_masked', '_next_masked'));
+--% for event in events
+    FOREACH name IN ARRAY ARRAY[{{ event.tokens|map('literal')|join(', ') }}] LOOP
+        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', {{ event.name.plus('_')|literal }} || name, 'old_' || name);
+        EXECUTE format(
+            'ALTER INDEX vault_etl.%I RENAME TO %I', {{ event.name.plus('_next_')|literal }} || name, {{ event.name.plus('_')|literal }} || name
+        );
+        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', 'old_' || name, {{ event.name.plus('_next_')|literal }} || name);
     END LOOP;
-    -- The view is bound to columns too: the same text means the new ones from here on. Its rights stay.
-    EXECUTE definition;
+--% endfor
+    -- A view is bound to columns too: the same text means the new ones from here on. Its rights stay.
+    FOREACH statement IN ARRAY definitions LOOP
+        EXECUTE statement;
+    END LOOP;
 
     UPDATE vault_etl.data_keys SET state = 'decrypt_only' WHERE purpose = 'token' AND state = 'active';
     UPDATE vault_etl.data_keys SET state = 'active' WHERE purpose = 'token' AND generation = new_generation;

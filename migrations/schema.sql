@@ -1025,6 +1025,7 @@ CREATE FUNCTION vault_etl.clear_old_tokens(generation smallint, after uuid, page
     AS $$
 DECLARE
     ids uuid[];
+    changed bigint;
 BEGIN
     LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
     IF NOT EXISTS (
@@ -1036,18 +1037,25 @@ BEGIN
             (array_agg(p.record_id))[count(*)]
         INTO ids, last
         FROM (
-            SELECT l.record_id, l.next_token_generation FROM vault_etl.user_logins AS l
-            -- One condition that the index serves in every plan that is kept for the next page.
-            WHERE l.record_id >= coalesce(after, '00000000-0000-0000-0000-000000000000')
-                AND (l.record_id = after) IS NOT TRUE
-            ORDER BY l.record_id LIMIT least(page, 5000)
+            SELECT * FROM (
+                (
+                    SELECT l.record_id, l.next_token_generation FROM vault_etl.user_logins AS l
+                    -- One condition that the index serves in every plan that is kept for the next page.
+                    WHERE l.record_id >= coalesce(after, '00000000-0000-0000-0000-000000000000')
+                        AND (l.record_id = after) IS NOT TRUE
+                    ORDER BY l.record_id LIMIT least(page, 5000)
+                )
+            ) AS of_events
+            ORDER BY record_id LIMIT least(page, 5000)
         ) AS p;
     END IF;
+    cleared := 0;
     UPDATE vault_etl.user_logins AS r
     SET next_masked_ip = NULL, next_masked_device_id = NULL, next_token_generation = NULL
     WHERE r.record_id = ANY (ids) AND r.record_id BETWEEN ids[1] AND ids[cardinality(ids)]
         AND r.next_token_generation = clear_old_tokens.generation;  -- a row that was changed meanwhile is left
-    GET DIAGNOSTICS cleared = ROW_COUNT;
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    cleared := cleared + changed;
     RETURN NEXT;
 END
 $$;
@@ -1485,7 +1493,7 @@ DECLARE
     retired bigint[];
 BEGIN
     PERFORM vault_etl.ensure_short_transaction();
-    IF cardinality(fields) > 10 THEN  -- each key is compared with each field
+    IF cardinality(fields) > 40 THEN  -- each key is compared with each field
         RAISE EXCEPTION 'a vault has fewer fields' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
@@ -2257,9 +2265,11 @@ BEGIN
         SELECT coalesce(sum(d.held), 0)::bigint FROM vault_etl.detached_values AS d
         WHERE d.field = 'token' AND d.id = needs_of_generation.generation
     );
-    IF NOT counted AND EXISTS (
-        SELECT FROM pg_constraint AS c
-        WHERE c.conrelid = 'vault_etl.user_logins'::regclass AND c.conname = 'tokens_of_one_generation'
+    IF NOT counted AND 1 = (
+        SELECT count(*) FROM pg_constraint AS c
+        WHERE c.conname = 'tokens_of_one_generation' AND c.conrelid IN (
+                'vault_etl.user_logins'::regclass
+            )
             AND substring(pg_get_constraintdef(c.oid) FROM ' = ([0-9]+)')::smallint <> needs_of_generation.generation
     ) THEN
         tokens := 0;
@@ -2281,7 +2291,7 @@ BEGIN
 END
 $_$;
 
-COMMENT ON FUNCTION vault_etl.needs_of_generation(generation smallint, counted boolean) IS 'Returns how many rows have tokens of a generation, how many have them as their next ones, and how many rows of closed months have them. The kept counts do not tell the first two apart; the constraint of the table does. All rows are read if `counted`, or if the constraint lets rows have these tokens.';
+COMMENT ON FUNCTION vault_etl.needs_of_generation(generation smallint, counted boolean) IS 'Returns how many rows have tokens of a generation, how many have them as their next ones, and how many rows of closed months have them. The kept counts do not tell the first two apart; the constraint of each table does. All rows are read if `counted`, or if a constraint lets rows have these tokens.';
 
 CREATE FUNCTION vault_etl.partition_attach(partition text) RETURNS void
     LANGUAGE plpgsql
@@ -3166,7 +3176,11 @@ BEGIN
         PERFORM vault_etl.audit_write(
             claim, 'intent', run.actor, run.host, 'keys range', NULL::uuid,
             CASE held.place
-                WHEN 'quarantine' THEN ARRAY['quarantine'] ELSE array_remove(rotation.fields, 'quarantine')
+                WHEN 'quarantine' THEN ARRAY['quarantine']
+                WHEN 'user_logins' THEN ARRAY(
+                    SELECT f FROM unnest(rotation.fields) AS f
+                    WHERE f IN ('ip', 'device_id')
+                )
             END,
             NULL, run.request_id::text,
             format(
@@ -3233,6 +3247,22 @@ $$;
 
 COMMENT ON FUNCTION vault_etl.rotation_move(claim uuid, after uuid, done boolean) IS 'Moves a claimed range on, in the transaction that did a page of it, and keeps it for 10 s more. A range that another worker has claimed since is left as it is.';
 
+CREATE FUNCTION vault_etl.token_columns() RETURNS TABLE(parent regclass, relation oid, name text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT c.parent::regclass, r.relation, c.name
+    FROM (VALUES
+        ('vault_etl.user_logins', 'masked_ip'),
+        ('vault_etl.user_logins', 'masked_device_id'),
+        ('vault_etl.user_logins', 'token_generation')
+    ) AS c (parent, name), LATERAL (
+        SELECT c.parent::regclass::oid UNION ALL SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = c.parent::regclass
+    ) AS r (relation)
+$$;
+
+COMMENT ON FUNCTION vault_etl.token_columns() IS 'Returns the columns that a cut-over swaps with next_…, of the table of each event and of its partitions.';
+
 CREATE FUNCTION vault_etl.token_cut_over(request_id uuid, actor text, host text, reason text, new_generation smallint, allow_publication boolean DEFAULT false, checked oid[] DEFAULT NULL::oid[]) RETURNS TABLE(seq bigint, hash bytea, held_ms double precision)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3243,11 +3273,12 @@ DECLARE
     deadline timestamptz;
     granted_at timestamptz;
     changed bigint[];
-    relations oid[];
+    partitions oid[];
     relation oid;
     name text;
     dependents text;
-    definition text;
+    definitions text[];
+    place regclass;
     grants text[];
     statement text;
     outcome vault_etl.audit_log;
@@ -3262,7 +3293,7 @@ BEGIN
             DETAIL = (SELECT string_agg(p, ', ') FROM vault_etl.token_publications() AS p);
     END IF;
     FOR relation IN
-        SELECT inhrelid FROM pg_inherits WHERE inhparent = 'vault_etl.user_logins'::regclass ORDER BY inhrelid
+        SELECT DISTINCT t.relation FROM vault_etl.token_columns() AS t WHERE t.relation <> t.parent ORDER BY 1
     LOOP
         PERFORM vault_etl.token_cut_over_wait(
             clock_timestamp() + current_setting('deadlock_timeout')::interval + interval '1 s'
@@ -3302,19 +3333,16 @@ BEGIN
     ALTER VIEW vault_etl.user_logins_masked OWNER TO vault_etl_owner;
     PERFORM vault_etl.token_cut_over_wait(deadline);
     LOCK TABLE ONLY vault_etl.user_logins IN ACCESS EXCLUSIVE MODE;
-    relations := ARRAY(
-        SELECT 'vault_etl.user_logins'::regclass::oid
-        UNION ALL (
-            SELECT inhrelid FROM pg_inherits WHERE inhparent = 'vault_etl.user_logins'::regclass ORDER BY inhrelid
-        )
+    partitions := ARRAY(
+        SELECT DISTINCT t.relation FROM vault_etl.token_columns() AS t WHERE t.relation <> t.parent ORDER BY 1
     );
-    FOREACH relation IN ARRAY relations[2:] LOOP
+    FOREACH relation IN ARRAY partitions LOOP
         PERFORM vault_etl.token_cut_over_wait(deadline);
         EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', relation::regclass);
     END LOOP;
 
     IF EXISTS (
-        SELECT FROM unnest(relations[2:]) AS r (relation) WHERE r.relation <> ALL (checked) AND pg_relation_size(r.relation) > 0
+        SELECT FROM unnest(partitions) AS r (relation) WHERE r.relation <> ALL (checked) AND pg_relation_size(r.relation) > 0
     ) THEN
         RAISE EXCEPTION 'a month was attached after the check' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
@@ -3322,11 +3350,8 @@ BEGIN
     SELECT string_agg(DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid), ', ') INTO dependents
     FROM pg_depend AS d
     JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-    WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY (relations)
-        AND a.attname IN (
-            'masked_ip', 'masked_device_id', 'token_generation',
-            'next_masked_ip', 'next_masked_device_id', 'next_token_generation'
-        )
+    JOIN vault_etl.token_columns() AS t ON t.relation = d.refobjid AND a.attname IN (t.name, 'next_' || t.name)
+    WHERE d.refclassid = 'pg_class'::regclass
         AND NOT EXISTS (  -- an index stays with its column, and serves it under the new name
             SELECT FROM pg_class AS c
             WHERE d.classid = 'pg_class'::regclass AND c.oid = d.objid AND c.relkind IN ('i', 'I')
@@ -3336,10 +3361,14 @@ BEGIN
             WHERE d.classid = 'pg_constraint'::regclass AND c.oid = d.objid
                 AND c.conname = 'tokens_of_one_generation'
         )
-        AND NOT EXISTS (  -- the view is made again below; a temporary one ends with its session
+        AND NOT EXISTS (  -- the views are made again below; a temporary one ends with its session
             SELECT FROM pg_rewrite AS w JOIN pg_class AS c ON c.oid = w.ev_class
             WHERE d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid AND w.rulename = '_RETURN'
-                AND (c.oid = 'vault_etl.user_logins_masked'::regclass OR c.relpersistence = 't')
+                AND (
+                    c.relpersistence = 't' OR c.oid IN (
+                        'vault_etl.user_logins_masked'::regclass
+                    )
+                )
         )
         AND NOT EXISTS (
             SELECT FROM pg_proc AS f JOIN pg_namespace AS n ON n.oid = f.pronamespace
@@ -3350,13 +3379,15 @@ BEGIN
             USING ERRCODE = 'dependent_objects_still_exist', DETAIL = dependents;
     END IF;
 
-    -- The definition of now, by name: an owner may have narrowed the view since it was made.
-    definition := (
+    -- The definitions of now, by name: an owner may have narrowed a view since it was made.
+    definitions := ARRAY(
         SELECT format(
-            'CREATE OR REPLACE VIEW vault_etl.user_logins_masked %s AS %s',
-            'WITH (' || array_to_string(c.reloptions, ', ') || ')', pg_get_viewdef(c.oid)
+            'CREATE OR REPLACE VIEW %s %s AS %s',
+            c.oid::regclass, 'WITH (' || array_to_string(c.reloptions, ', ') || ')', pg_get_viewdef(c.oid)
         )
-        FROM pg_class AS c WHERE c.oid = 'vault_etl.user_logins_masked'::regclass
+        FROM pg_class AS c WHERE c.oid IN (
+            'vault_etl.user_logins_masked'::regclass
+        )
     );
 
     -- Rights belong to a column and not to its name, so they are revoked, and granted again by name. A right that a
@@ -3367,29 +3398,25 @@ BEGIN
             CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END,
             CASE WHEN acl.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
         )
-        FROM pg_attribute AS a, aclexplode(a.attacl) AS acl
-        WHERE a.attrelid = ANY (relations) AND a.attname IN (
-            'masked_ip', 'masked_device_id', 'token_generation',
-            'next_masked_ip', 'next_masked_device_id', 'next_token_generation'
-        )
+        FROM pg_attribute AS a
+        JOIN vault_etl.token_columns() AS t ON t.relation = a.attrelid AND a.attname IN (t.name, 'next_' || t.name),
+            aclexplode(a.attacl) AS acl
     );
     FOR statement IN
         SELECT DISTINCT format(
             'REVOKE ALL (%I) ON %s FROM %s CASCADE', a.attname, a.attrelid::regclass,
             CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END
         )
-        FROM pg_attribute AS a, aclexplode(a.attacl) AS acl
-        WHERE a.attrelid = ANY (relations) AND a.attname IN (
-            'masked_ip', 'masked_device_id', 'token_generation',
-            'next_masked_ip', 'next_masked_device_id', 'next_token_generation'
-        )
+        FROM pg_attribute AS a
+        JOIN vault_etl.token_columns() AS t ON t.relation = a.attrelid AND a.attname IN (t.name, 'next_' || t.name),
+            aclexplode(a.attacl) AS acl
     LOOP
         EXECUTE statement;
     END LOOP;
-    FOREACH name IN ARRAY ARRAY['masked_ip', 'masked_device_id', 'token_generation'] LOOP
-        EXECUTE format('ALTER TABLE vault_etl.user_logins RENAME COLUMN %I TO %I', name, 'old_' || name);
-        EXECUTE format('ALTER TABLE vault_etl.user_logins RENAME COLUMN %I TO %I', 'next_' || name, name);
-        EXECUTE format('ALTER TABLE vault_etl.user_logins RENAME COLUMN %I TO %I', 'old_' || name, 'next_' || name);
+    FOR place, name IN SELECT t.parent, t.name FROM vault_etl.token_columns() AS t WHERE t.relation = t.parent LOOP
+        EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', place, name, 'old_' || name);
+        EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', place, 'next_' || name, name);
+        EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', place, 'old_' || name, 'next_' || name);
     END LOOP;
     -- NOT VALID reads no row. The check before the cut-over found tokens of this generation in every row.
     ALTER TABLE vault_etl.user_logins DROP CONSTRAINT IF EXISTS tokens_of_one_generation;
@@ -3400,13 +3427,17 @@ BEGIN
     FOREACH statement IN ARRAY grants LOOP
         EXECUTE statement;
     END LOOP;
-    FOREACH name IN ARRAY ARRAY['user_logins_masked_ip', 'user_logins_masked_device_id'] LOOP
-        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', name, 'old_' || name);
-        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', replace(name, '_masked', '_next_masked'), name);
-        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', 'old_' || name, replace(name, '_masked', '_next_masked'));
+    FOREACH name IN ARRAY ARRAY['masked_ip', 'masked_device_id'] LOOP
+        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', 'user_logins_' || name, 'old_' || name);
+        EXECUTE format(
+            'ALTER INDEX vault_etl.%I RENAME TO %I', 'user_logins_next_' || name, 'user_logins_' || name
+        );
+        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', 'old_' || name, 'user_logins_next_' || name);
     END LOOP;
-    -- The view is bound to columns too: the same text means the new ones from here on. Its rights stay.
-    EXECUTE definition;
+    -- A view is bound to columns too: the same text means the new ones from here on. Its rights stay.
+    FOREACH statement IN ARRAY definitions LOOP
+        EXECUTE statement;
+    END LOOP;
 
     UPDATE vault_etl.data_keys SET state = 'decrypt_only' WHERE purpose = 'token' AND state = 'active';
     UPDATE vault_etl.data_keys SET state = 'active' WHERE purpose = 'token' AND generation = new_generation;
@@ -3445,8 +3476,14 @@ BEGIN
         SELECT k.generation FROM vault_etl.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'active' LIMIT 1
     );
     held := (
-        SELECT substring(pg_get_constraintdef(c.oid) FROM ' = ([0-9]+)')::smallint FROM pg_constraint AS c
-        WHERE c.conrelid = 'vault_etl.user_logins'::regclass AND c.conname = 'tokens_of_one_generation'
+        SELECT named.generation
+        FROM (
+            SELECT substring(pg_get_constraintdef(c.oid) FROM ' = ([0-9]+)')::smallint AS generation FROM pg_constraint AS c
+            WHERE c.conname = 'tokens_of_one_generation' AND c.conrelid IN (
+                'vault_etl.user_logins'::regclass
+            )
+        ) AS named
+        ORDER BY named.generation = active LIMIT 1
     );
     others := 0;
     rows_read := 0;
@@ -3465,7 +3502,7 @@ BEGIN
 END
 $_$;
 
-COMMENT ON FUNCTION vault_etl.token_generations(every_row boolean, OUT active smallint, OUT held smallint, OUT others bigint, OUT rows_read bigint) IS 'Returns the active generation, the one that the constraint of the table names, and how many rows have tokens of another generation than the active one: of all rows, or of the pages that a sample reads, about 64 of each partition.';
+COMMENT ON FUNCTION vault_etl.token_generations(every_row boolean, OUT active smallint, OUT held smallint, OUT others bigint, OUT rows_read bigint) IS 'Returns the active generation, the one that the constraint of the table names (of several tables: one that is not the active one, if there is one), and how many rows have tokens of another generation than the active one: of all rows, or of the pages that a sample reads, about 64 of each partition.';
 
 CREATE FUNCTION vault_etl.token_keys_abort(request_id uuid, actor text, host text) RETURNS SETOF bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3527,7 +3564,8 @@ CREATE FUNCTION vault_etl.token_publications() RETURNS SETOF text
     AS $$
     SELECT DISTINCT 'publication ' || p.pubname FROM pg_publication_tables AS p
     WHERE p.schemaname = 'vault_etl' AND (
-        p.tablename = 'user_logins' OR p.tablename IN (SELECT r.partition FROM vault_etl.partition_ranges() AS r)
+        p.tablename IN ('user_logins')
+        OR p.tablename IN (SELECT r.partition FROM vault_etl.partition_ranges() AS r)
     )
     UNION ALL
     SELECT 'replication slot ' || s.slot_name FROM pg_replication_slots AS s
@@ -3535,7 +3573,7 @@ CREATE FUNCTION vault_etl.token_publications() RETURNS SETOF text
     ORDER BY 1
 $$;
 
-COMMENT ON FUNCTION vault_etl.token_publications() IS 'Returns what carries rows of user_logins elsewhere by logical replication: a cut-over arrives there as rows of another generation, and not as new names of columns. Slots of pgoutput carry what publications name.';
+COMMENT ON FUNCTION vault_etl.token_publications() IS 'Returns what carries rows of events elsewhere by logical replication: a cut-over arrives there as rows of another generation, and not as new names of columns. Slots of pgoutput carry what publications name.';
 
 CREATE FUNCTION vault_etl.unattached_months() RETURNS TABLE(partition text, first uuid, until uuid, state text, since timestamp with time zone, archive text, earliest date, latest date)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -4167,14 +4205,14 @@ CREATE TABLE vault_etl.key_rotations (
     CONSTRAINT key_rotations_old_keys_check CHECK ((COALESCE(array_ndims(old_keys), 1) = 1)),
     CONSTRAINT key_rotations_purpose_check CHECK ((purpose = ANY (ARRAY['data'::text, 'token'::text, 'month'::text]))),
     CONSTRAINT months_have_one CHECK (((purpose = 'month'::text) = (month IS NOT NULL))),
-    CONSTRAINT tokens_are_of_both CHECK (((purpose = 'data'::text) OR ((fields @> ARRAY['device_id'::text, 'ip'::text]) AND (cardinality(fields) = 2))))
+    CONSTRAINT tokens_are_of_all_fields CHECK (((purpose = 'data'::text) OR ((fields @> ARRAY['device_id'::text, 'ip'::text]) AND (cardinality(fields) = 2))))
 );
 
 COMMENT ON TABLE vault_etl.key_rotations IS 'Rotations that are under way: at most one of the data keys, one of the token keys, and one of each detached month.';
 
 COMMENT ON COLUMN vault_etl.key_rotations.month IS 'Of a detached month, whose rows get tokens of the active generation.';
 
-COMMENT ON CONSTRAINT tokens_are_of_both ON vault_etl.key_rotations IS 'The entry of each range names both fields, and tokens are made of both.';
+COMMENT ON CONSTRAINT tokens_are_of_all_fields ON vault_etl.key_rotations IS 'The tokens of a generation are made for all fields at once.';
 
 CREATE TABLE vault_etl.migrations (
     name text NOT NULL,
@@ -5021,6 +5059,9 @@ GRANT ALL ON FUNCTION vault_etl.rotation_free(claim uuid, rows bigint, key_ids b
 
 REVOKE ALL ON FUNCTION vault_etl.rotation_move(claim uuid, after uuid, done boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION vault_etl.rotation_move(claim uuid, after uuid, done boolean) TO vault_etl_re_encrypt;
+
+REVOKE ALL ON FUNCTION vault_etl.token_columns() FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.token_columns() TO vault_etl_re_encrypt;
 
 REVOKE ALL ON FUNCTION vault_etl.token_cut_over(request_id uuid, actor text, host text, reason text, new_generation smallint, allow_publication boolean, checked oid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION vault_etl.token_cut_over(request_id uuid, actor text, host text, reason text, new_generation smallint, allow_publication boolean, checked oid[]) TO vault_etl_re_encrypt;

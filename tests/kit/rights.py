@@ -122,7 +122,7 @@ RE_ENCRYPT = ROTATE | {
     *("EXECUTE user_logins_retoken_page", "EXECUTE user_logins_retoken_fill"),
     *columns("INSERT", "data_keys", *MADE),
     *("EXECUTE keys_init", "EXECUTE token_keys_begin", "EXECUTE token_keys_abort"),
-    *("EXECUTE token_cut_over", "EXECUTE token_publications"),
+    *("EXECUTE token_cut_over", "EXECUTE token_publications", "EXECUTE token_columns"),
     "EXECUTE unattached_months",
     *CLOSED,
 }

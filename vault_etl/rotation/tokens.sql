@@ -337,26 +337,8 @@ ORDER BY a.pid LIMIT 10
 SELECT DISTINCT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)
 FROM pg_catalog.pg_depend AS d
 JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+JOIN vault_etl.token_columns() AS t ON t.relation = d.refobjid AND a.attname IN (t.name, 'next_' || t.name)
 WHERE d.refclassid = 'pg_catalog.pg_class'::regclass
-    AND (
---% for event in events
-        (
-            (
-                d.refobjid = 'vault_etl.{{ event.name }}'::regclass
-                OR d.refobjid IN (
-                    SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = 'vault_etl.{{ event.name }}'::regclass
-                )
-            )
-            AND a.attname IN (
---% for column in event.tokens + event.next_tokens
-                {{ column|literal }},
---% endfor
-                'token_generation', 'next_token_generation'
-            )
-        )
-        {{ 'OR' if not loop.last }}
---% endfor
-    )
     AND NOT EXISTS (
         SELECT FROM pg_catalog.pg_class AS c
         WHERE d.classid = 'pg_catalog.pg_class'::regclass AND c.oid = d.objid AND c.relkind IN ('i', 'I')
