@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,8 +12,10 @@ import psycopg2
 import pytest
 
 from tests.kit.databases import admin, database_copy
+from tests.kit.dumps import program
 from tests.kit.events import event
 from tests.kit.named_vaults import NamedVault, named_vault
+from tests.kit.scratch import Scratch
 from tests.kit.vault import ROLES
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.local.provision import Provisioned
@@ -75,6 +78,8 @@ def two(
             before = cursor.fetchall()
         try:
             with _as_shop(postgres, one) as cursor:
+                with admin(postgres, one) as administrator:
+                    administrator.execute("CREATE EXTENSION vector SCHEMA public")
                 for name in ("user_logins", "data_keys", "migrations"):
                     cursor.execute(f"CREATE TABLE public.{name} (id integer)")
             at = (one, one if request.param == "one database" else other)
@@ -276,6 +281,26 @@ def test_an_archive_is_of_a_vault_and_of_no_schema(worked: Two) -> None:
     )
     assert result.code != 0
     assert "vault" in result.stderr
+
+
+def test_one_vault_of_a_database_is_dumped_and_restored_alone(worked: Two) -> None:
+    """A dump of its two schemas, in another database, is the vault: rows, log and schema."""
+    for vault in worked.vaults:
+        server, schema = vault.server, vault.names.schema
+        only = [f"--schema={name}" for name in (schema, f"{schema}_detached")]
+        dump = program(Scratch(server, vault.database), "pg_dump", *only)
+        with database_copy(server, "template1") as name:
+            restored = dataclasses.replace(vault, database=name)
+            restored.ok("admin", "migrate", "--roles-only")
+            program(Scratch(server, name), "psql", "-v", "ON_ERROR_STOP=1", stdin=dump)
+            assert restored.ok("audit", "migrate", "--check").json == {"applied": []}
+            restored.ok("audit", "audit", "verify")
+            rows = "SELECT to_jsonb(u)::text FROM vault_etl.user_logins AS u ORDER BY 1"
+            assert restored.sql(rows) == vault.sql(rows)
+            schemas = (
+                "SELECT nspname::text FROM pg_namespace WHERE nspname ~ '^vault_of' ORDER BY 1"
+            )
+            assert restored.sql(schemas) == [(schema,), (f"{schema}_detached",)]
 
 
 def _call(name: str, arguments: str, kind: str) -> str:

@@ -112,7 +112,16 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     "schema/migrations.sql": dict.fromkeys(
         (
             *("lock", "limit_waits", "pid", "server", "act_as_login", "act_as_owner"),
-            *("in_the_way", "exists", "hold", "is_plain", "applied", "make_table", "record"),
+            *(
+                "in_the_way",
+                "may_create",
+                "exists",
+                "hold",
+                "is_plain",
+                "applied",
+                "make_table",
+                "record",
+            ),
             "table_bytes",
         ),
         ("admin",),

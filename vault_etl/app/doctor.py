@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
@@ -30,9 +31,12 @@ _COUNTERS: Final = ("rotate", "re_encrypt", "audit")
 
 
 def doctor(parts: Parts, *, deep: bool = False) -> Iterator[Finding]:
-    """Run `doctor`: the findings, one after the other."""
+    """Run `doctor`: the findings, one after the other. Their hints have the names of this vault."""
     checks = [*_settings_checks(parts), *_aws_checks(parts), *_database_checks(parts)]
-    return diagnose([*checks, *(_deep_checks(parts) if deep else ())])
+    for found in diagnose([*checks, *(_deep_checks(parts) if deep else ())]):
+        verdict = found.verdict
+        hint = verdict.hint and parts.names.put_into(verdict.hint)
+        yield Finding(found.check, dataclasses.replace(verdict, hint=hint))
 
 
 def acts_as(parts: Parts, *roles: str) -> Callable[[], bool]:

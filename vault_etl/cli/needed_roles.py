@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from vault_etl.base.errors import LoginDeniedError, VaultEtlError
+from vault_etl.platform.names import SCHEMA
 
 _KEYS_CHANGE: Final = ("vault_etl_rotate", "vault_etl_re_encrypt")
 
@@ -52,15 +53,16 @@ def command_of(arguments: Sequence[str]) -> str | None:
 
 
 def hint_of(error: VaultEtlError, command: str | None) -> str | None:
-    """The hint of an error. If Postgres refused a login without a role, the hint names the roles of the command."""
+    """The hint of an error, with the names of this vault.
+
+    If Postgres refused a login without a role, the hint names the roles of the command.
+    """
+    hint = error.hint
     if isinstance(error, LoginDeniedError) and command is not None:
-        return f"use a login that has the role {_named(' or '.join(NEEDED_ROLES[command]))}"
-    return error.hint
-
-
-def _named(text: str) -> str:
-    """The text with the role names of the settings."""
+        hint = f"use a login that has the role {' or '.join(NEEDED_ROLES[command])}"
+    if hint is None or SCHEMA not in hint:
+        return hint
     from vault_etl import settings
 
     loaded, *_ = settings.inspect(os.environ)
-    return loaded.names.put_into(text)
+    return loaded.names.put_into(hint)

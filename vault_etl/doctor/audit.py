@@ -76,7 +76,7 @@ def turn(found: Turn) -> Verdict:
     if not found.visible:
         return Verdict.bad(
             "a session that keeps others from writing would not be seen",
-            "GRANT pg_read_all_stats TO the owner role WITH INHERIT TRUE, as a superuser",
+            "GRANT pg_read_all_stats TO vault_etl_owner WITH INHERIT TRUE, as a superuser",
         )
     return Verdict.good("no session keeps others from writing")
 

@@ -44,7 +44,7 @@ def roles(rights: LoginRights) -> Verdict:
     if not rights.roles:
         return Verdict.bad(
             "this login acts as no role",
-            "GRANT it one of the roles of the vault, WITH INHERIT TRUE (docs/how-to/database.md)",
+            "GRANT it one of the roles vault_etl_…, WITH INHERIT TRUE (docs/how-to/database.md)",
         )
     return Verdict.good(", ".join(rights.roles))
 

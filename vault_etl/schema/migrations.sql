@@ -27,6 +27,9 @@ WHERE r.rolname ~ '^vault_etl_(owner|ingest|reveal|rotate|re_encrypt|erase|audit
 )
 ORDER BY 1
 
+-- name: may_create
+SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')
+
 -- name: exists
 SELECT pg_catalog.to_regclass('vault_etl.migrations') IS NOT NULL
 

@@ -19,7 +19,7 @@ from typing import Final
 import psycopg2.errors
 import psycopg2.extensions
 
-from vault_etl.base.errors import ConfigurationError
+from vault_etl.base.errors import ConfigurationError, DeniedError
 from vault_etl.declaration.model import Declaration
 from vault_etl.declaration.read import read_declaration
 from vault_etl.declaration.sql import rendered
@@ -208,7 +208,7 @@ def _applied(cursor: psycopg2.extensions.cursor) -> dict[str, tuple[str, bool]]:
     cursor.execute(_SQL["hold"])
     cursor.execute(_SQL["is_plain"])
     if cursor.fetchone() != (True,):
-        message = "vault_etl.migrations is not the table that the migrations made"
+        message = "the table `migrations` is not the one that `migrate` made"
         raise ConfigurationError(
             message, hint="an owner changed it: check its definition before you read it"
         )
@@ -224,7 +224,14 @@ def _begin(cursor: psycopg2.extensions.cursor) -> None:
 
 
 def _refuse_what_is_in_the_way(cursor: psycopg2.extensions.cursor) -> None:
-    """Raise ConfigurationError for schemas of our names, and for roles of our names with other rights."""
+    """Raise ConfigurationError for schemas of our names, and for roles of our names with other rights.
+
+    Raises DeniedError for a login that may not make a schema.
+    """
+    cursor.execute(_SQL["may_create"])
+    if cursor.fetchone() != (True,):
+        message = "this login may not make a schema in this database"
+        raise DeniedError(message, hint="run `vault-etl migrate` as the owner of the database")
     cursor.execute(_SQL["in_the_way"])
     if found := [name for (name,) in cursor.fetchall()]:
         raise ConfigurationError(f"in the way of the migrations: {'; '.join(found)}", hint=_OTHER)
@@ -235,7 +242,7 @@ def _make_table(cursor: psycopg2.extensions.cursor) -> None:
     try:
         cursor.execute(_SQL["make_table"])
     except (psycopg2.errors.DuplicateSchema, psycopg2.errors.UniqueViolation):
-        message = "in the way of the migrations: schema vault_etl, which is new"
+        message = "in the way of the migrations: a schema of the vault, which is new"
         raise ConfigurationError(message, hint=_OTHER) from None
     cursor.execute(_SQL["act_as_login"])
 

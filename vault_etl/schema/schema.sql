@@ -5,7 +5,7 @@
 WITH namespace AS (
     SELECT n.oid, n.nspowner, n.nspacl FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'vault_etl'
 ), of_extension AS (
-    -- schema_around.sql names every extension except plpgsql. An object could hide in an extension.
+    -- schema_around.sql names an extension that has an object in the schema. An object could hide in an extension.
     SELECT d.classid, d.objid FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
     WHERE d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e' AND e.extname <> 'plpgsql'
 ), relation AS (

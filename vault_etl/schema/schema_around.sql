@@ -20,7 +20,7 @@ WITH RECURSIVE place AS (
     SELECT m.roleid FROM pg_catalog.pg_auth_members AS m JOIN holder AS h ON h.oid = m.member
     WHERE m.inherit_option OR m.set_option
 ), of_extension AS (
-    -- Every extension except plpgsql is listed itself.
+    -- An extension with an object that matters is listed itself.
     SELECT d.classid, d.objid FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
     WHERE d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e' AND e.extname <> 'plpgsql'
 ), relation AS (
@@ -177,8 +177,17 @@ UNION ALL
 SELECT pg_catalog.concat('foreign-data wrapper ', fdwname), '', '' FROM pg_catalog.pg_foreign_data_wrapper
 
 UNION ALL
--- Extensions bring code, and so do casts and objects in the schema of the system, which no search_path keeps out.
-SELECT pg_catalog.concat('extension ', extname), '', '' FROM pg_catalog.pg_extension
+-- Extensions that bring code which no search_path keeps out: in our schema, in the system's, or by a cast between types of
+-- the system. Others are of other applications.
+SELECT pg_catalog.concat('extension ', e.extname), '', '' FROM pg_catalog.pg_extension AS e
+WHERE e.extname = 'plpgsql' OR EXISTS (
+    SELECT FROM pg_catalog.pg_depend AS d
+    LEFT JOIN pg_catalog.pg_cast AS c ON d.classid = 'pg_catalog.pg_cast'::regclass AND c.oid = d.objid,
+        LATERAL pg_catalog.pg_identify_object(d.classid, d.objid, 0) AS o
+    WHERE d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e' AND (
+        o.schema IN ('vault_etl', 'vault_etl_detached', 'pg_catalog') OR (c.castsource < 16384 AND c.casttarget < 16384)
+    )
+)
 
 UNION ALL
 SELECT pg_catalog.concat('language ', lanname), aspect, value
