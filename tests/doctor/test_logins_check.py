@@ -29,7 +29,7 @@ class Rights:
     def separation(self, identity: Callable[[], Identity]) -> Verdict:
         """Check these rights as a caller of this identity."""
         mixed = dict.fromkeys(self.others, False) | ({"me": True} if self.this else {})
-        rights = LoginRights(self.superuser, ("vault_etl_ingest",))
+        rights = LoginRights(self.superuser, ("ingest",))
         return logins.separation(rights, mixed, identity)
 
 
@@ -38,9 +38,9 @@ def by(arn: str) -> Callable[[], Identity]:
     return lambda: FakeIdentity(arn)
 
 
-def test_roles_are_listed_without_their_prefix() -> None:
+def test_roles_are_listed() -> None:
     """A login without a role can do nothing; the hint says what it lacks."""
-    both = logins.roles(LoginRights(False, ("vault_etl_audit", "vault_etl_re_encrypt")))
+    both = logins.roles(LoginRights(False, ("audit", "re_encrypt")))
     assert (both.ok, both.detail) == (True, "audit, re_encrypt")
     assert logins.roles(LoginRights(True, ())).ok
     none = logins.roles(LoginRights(False, ()))

@@ -208,7 +208,7 @@ def _applied(cursor: psycopg2.extensions.cursor) -> dict[str, tuple[str, bool]]:
     cursor.execute(_SQL["hold"])
     cursor.execute(_SQL["is_plain"])
     if cursor.fetchone() != (True,):
-        message = "the table `migrations` is not the one that `migrate` made"
+        message = "`migrations` is not the table that `migrate` made"
         raise ConfigurationError(
             message, hint="an owner changed it: check its definition before you read it"
         )
