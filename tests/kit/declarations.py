@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from typing import Final
 
+import vault_etl.declaration
 from vault_etl.declaration.model import Declaration
 from vault_etl.declaration.parse import parse_declaration
 from vault_etl.declaration.read import read_declaration
@@ -53,5 +55,26 @@ buyer = {type = "text", max = 64, required = true}
 day = {type = "day"}
 """
 """Values by path, two of one field, optional ones, every type of plain column, and names that SQL must quote."""
+
+WIDER: Final[Declaration] = parse_declaration(
+    files(vault_etl.declaration)
+    .joinpath("default.toml")
+    .read_bytes()
+    .replace(b"[events.user_logins] ", b'[fields.email]\nkind = "email"\n\n[events.user_logins] ')
+    .replace(
+        b"\n[events.user_logins.plain]",
+        b"""home_ip = {field = "ip", path = "$.home.ip"}
+email = {token = "order"}
+
+[events.user_logins.plain]
+user = {type = "text", max = 16, path = "$.home.user"}
+age = {type = "integer"}
+price = {type = "decimal"}
+is_new = {type = "boolean"}
+since = {type = "moment"}""",
+    ),
+    "wider.toml",
+)
+"""The login event with optional values, a second value of one field, a value by path, and every type of column."""
 
 TWO_EVENTS: Final[Declaration] = parse_declaration(TWO_EVENTS_TOML, "two-events.toml")

@@ -19,7 +19,9 @@ from vault_etl.schema.postgres_schema import PostgresSchema
 
 def migrations(parts: Parts) -> PostgresMigrations:
     """The migrations of this version, and which of them are applied."""
-    return PostgresMigrations(parts.database, resource_dir("migrations"), _locks(parts))
+    return PostgresMigrations(
+        parts.database, resource_dir("migrations"), _locks(parts), parts.declaration
+    )
 
 
 def migrate(
