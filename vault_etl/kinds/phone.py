@@ -27,11 +27,12 @@ def phone_kind(region: str | None) -> Kind:
     E.164, is read as another number: `+41 00 44 668 18 00` has one zero too many for a trunk prefix. Raises
     ValueError for an unknown region.
     """
-    import phonenumbers  # noqa: PLC0415 - 130 ms, for declarations without telephone numbers
+    if region is not None:
+        import phonenumbers  # noqa: PLC0415 - 130 ms, which most commands do not need
 
-    if region is not None and region not in phonenumbers.SUPPORTED_REGIONS:
-        message = "the option 'region' must be a country code in capitals, such as 'CH'"
-        raise ValueError(message)
+        if region not in phonenumbers.SUPPORTED_REGIONS:
+            message = "the option 'region' must be a country code in capitals, such as 'CH'"
+            raise ValueError(message)
 
     def accept(text: str) -> str:
         e164 = _e164(text, region)
