@@ -23,6 +23,7 @@ from vault_etl.base.empty_variables import forget_empty
 from vault_etl.base.errors import ConfigurationError, UnavailableError, VaultEtlError
 from vault_etl.base.pii import Pii
 from vault_etl.event.extra_fields import ExtraFields
+from vault_etl.ingest.sources.sqs import queue_name
 from vault_etl.records.messages import Message, Outcome
 from vault_etl.records.write_batch import BatchWriter, Written
 
@@ -131,7 +132,8 @@ def _writer() -> BatchWriter:
     """The writer that the first call of a process makes; later calls use it, and its keys until their lease ends."""
     forget_empty(os.environ)
     loaded, _ = settings.load(os.environ)
-    writer = batch_writer(Parts(loaded, "vault-etl lambda"))
+    queue = None if loaded.queue_url is None else queue_name(loaded.queue_url)
+    writer = batch_writer(Parts(loaded, "vault-etl lambda"), queue)
     writer.prepare()
     return writer
 

@@ -184,3 +184,14 @@ def test_content_has_the_names_of_all_events() -> None:
         ("type", "buyer"),
     )
     assert names.missing(frozenset({"type", "ip"})) == (("buyer",), ("type", "buyer"))
+
+
+def test_a_parser_knows_whether_any_event_is_taken() -> None:
+    """A queue that no event names, and an event that is retired, leave nothing to parse."""
+    text = TWO_EVENTS_TOML.replace(b'subject = "person"', b'subject = "person"\nqueue = "sign-ups"')
+    declaration = parse_declaration(
+        text.replace(b'subject = "buyer"', b'subject = "buyer"\nqueue = "orders"'), "queues.toml"
+    )
+    assert EventParser(declaration, "orders").has_events
+    assert EventParser(declaration).has_events
+    assert not EventParser(declaration, "others").has_events

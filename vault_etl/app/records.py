@@ -8,6 +8,7 @@ from vault_etl.app.audit import head_signer, keep_checkpoint
 from vault_etl.app.keys import leases, ring
 from vault_etl.app.parts import Parts
 from vault_etl.audit.postgres_checkpoints import PostgresCheckpoints
+from vault_etl.base.errors import ConfigurationError
 from vault_etl.erase.erase import Erase
 from vault_etl.erase.postgres import PostgresEraser
 from vault_etl.event.events import EventParser
@@ -19,7 +20,7 @@ from vault_etl.records.write_batch import BatchWriter
 def batch_writer(parts: Parts, queue: str | None = None, *, strict: bool = False) -> BatchWriter:
     """Build the writer of batches of messages, from the queue of this name, or from a file.
 
-    It keeps keys for one lease.
+    It keeps keys for one lease. Raises ConfigurationError if no event takes messages of this queue.
     """
     settings = parts.settings
     return BatchWriter(
@@ -27,9 +28,20 @@ def batch_writer(parts: Parts, queue: str | None = None, *, strict: bool = False
         ring(parts, max_seconds=settings.lease_hours * 3600),
         leases(parts),
         parts.clock,
-        EventParser(parts.declaration, queue),
+        _parser(parts, queue),
         strict=strict or settings.strict,
     )
+
+
+def _parser(parts: Parts, queue: str | None) -> EventParser:
+    """The parser. Raises ConfigurationError if no event takes messages of the queue: all would be quarantined."""
+    parser = EventParser(parts.declaration, queue)
+    if not parser.has_events:
+        message = f"no event of the declaration takes messages of the queue {queue}"
+        raise ConfigurationError(
+            message, hint="give an event this queue, or none: `vault-etl schema show` lists them"
+        )
+    return parser
 
 
 def months(parts: Parts) -> Months:

@@ -121,7 +121,7 @@ def _ingest(
 
     A file is JSON lines, an array or a sequence of JSON objects, pretty-printed or not, or CSV with a
     header row. Of any other file, nothing is loaded (exit 65), and the hint says how to convert it.
-    --dry-run needs no database, no keys and no settings; it cannot detect duplicates, or months
+    --dry-run needs no database and no keys; it cannot detect duplicates, or months
     without a partition.
 
     \b

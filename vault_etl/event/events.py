@@ -34,6 +34,11 @@ class EventParser:
         self._names = frozenset[str]().union(*(values.names for _, values in self._events))
         self._own_names = self._names - ENVELOPE_NAMES
 
+    @property
+    def has_events(self) -> bool:
+        """True if an event takes messages of this queue."""
+        return bool(self._events)
+
     def parse(self, body: bytes) -> ParsedEvent | Rejection:
         """Parse one message body, or the one event in its envelopes.
 
