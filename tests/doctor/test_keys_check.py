@@ -27,16 +27,16 @@ def add(vault: FakeVault, generation: int, state: KeyState, field: FieldName) ->
 
 def test_one_complete_generation_is_enough(fake_vault: FakeVault) -> None:
     """One more complete generation may be pending."""
-    assert keys.token_keys(fake_vault.keys).detail == "generation 1 active"
+    assert keys.token_keys(fake_vault.keys, PERSONAL_FIELDS).detail == "generation 1 active"
     fake_vault.add_token_keys(2, KeyState.PENDING)
-    verdict = keys.token_keys(fake_vault.keys)
+    verdict = keys.token_keys(fake_vault.keys, PERSONAL_FIELDS)
     assert (verdict.ok, verdict.detail) == (True, "generation 1 active, generation 2 pending")
 
 
 def test_missing_token_keys_are_a_fault(fake_vault: FakeVault) -> None:
     """The hint names the command that makes them."""
     fake_vault.database.keys.clear()
-    verdict = keys.token_keys(fake_vault.keys)
+    verdict = keys.token_keys(fake_vault.keys, PERSONAL_FIELDS)
     assert verdict.ok is False
     assert "keys init" in str(verdict.hint)
 
@@ -46,7 +46,7 @@ def test_two_generations_in_one_state_are_damage(fake_vault: FakeVault, state: K
     """Rows would have tokens of both."""
     fake_vault.add_token_keys(2, state)
     fake_vault.add_token_keys(3, state)
-    verdict = keys.token_keys(fake_vault.keys)
+    verdict = keys.token_keys(fake_vault.keys, PERSONAL_FIELDS)
     assert (verdict.ok, verdict.detail) == (False, f"more than one generation is {state}")
 
 
@@ -59,7 +59,7 @@ def test_a_generation_that_lacks_a_field_is_damage(
     if state is KeyState.ACTIVE:
         fake_vault.database.keys.clear()
     add(fake_vault, 7, state, field)
-    verdict = keys.token_keys(fake_vault.keys)
+    verdict = keys.token_keys(fake_vault.keys, PERSONAL_FIELDS)
     assert (verdict.ok, verdict.detail) == (False, f"generation 7 ({state}) is not whole")
 
 
@@ -67,7 +67,7 @@ def test_a_pending_generation_alone_is_damage(fake_vault: FakeVault) -> None:
     """No key is left to make tokens with."""
     fake_vault.database.keys.clear()
     fake_vault.add_token_keys(2, KeyState.PENDING)
-    assert keys.token_keys(fake_vault.keys).detail == "no generation is active"
+    assert keys.token_keys(fake_vault.keys, PERSONAL_FIELDS).detail == "no generation is active"
 
 
 def test_a_token_rotation_has_a_day(fake_vault: FakeVault) -> None:

@@ -167,7 +167,12 @@ def _database_checks(parts: Parts) -> Iterable[Check]:
     yield Check("partitions", lambda: database_checks.partitions(facts()), needs)
     yield _archive_key_check(parts)
     yield Check("fence", lambda: database_checks.fence(facts().fence_bytes()), needs)
-    yield Check("token_keys", lambda: key_checks.token_keys(keys.key_store(parts)), needs, holders)
+    yield Check(
+        "token_keys",
+        lambda: key_checks.token_keys(keys.key_store(parts), parts.declaration.field_names),
+        needs,
+        holders,
+    )
     yield Check(
         "pending_token_keys", lambda: key_checks.pending(keys.key_store(parts)), needs, holders
     )

@@ -13,7 +13,8 @@ from vault_etl.audit.entries import Action
 from vault_etl.audit.log import AuditEntry, AuditFilter
 from vault_etl.cli import audit_policy, audit_segments, audit_verify
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.ui.options import KeyField, SinceOption, UntilOption, utc
+from vault_etl.cli.ui.fields import complete_data_fields, named_fields
+from vault_etl.cli.ui.options import SinceOption, UntilOption, utc
 from vault_etl.cli.ui.output import (
     MAX_COUNT,
     OutputOption,
@@ -43,7 +44,14 @@ def _list(
         uuid.UUID | None, typer.Option(help="Only entries about this record.")
     ] = None,
     field: Annotated[
-        KeyField | None, typer.Option("--field", "-f", help="Only entries about this field.")
+        str | None,
+        typer.Option(
+            "--field",
+            "-f",
+            metavar="FIELD",
+            autocompletion=complete_data_fields,
+            help="Only entries about this field.",
+        ),
     ] = None,
     action: Annotated[
         Action | None,
@@ -81,7 +89,7 @@ def _list(
         since=utc(since),
         until=utc(until),
         record_id=record,
-        field=field.value if field else None,
+        field=field and named_fields([field], parts.declaration.data_fields)[0],
         action=action.value if action else None,
         ticket=ticket,
         actor=actor,

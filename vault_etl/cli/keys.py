@@ -20,7 +20,7 @@ from vault_etl.cli.ui.output import OutputOption, QuietOption, print_object, pri
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import confirm
 from vault_etl.cli.ui.signals import stop_when_told
-from vault_etl.crypto.fields import FIELDS, PERSONAL_FIELDS, FieldName, KeyPurpose
+from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.init import INIT_REASON
 from vault_etl.keys.needed import KeyUsage
@@ -61,7 +61,12 @@ def _init(
         parts,
         *NEEDED_ROLES["keys init"],
         requests=lambda: [
-            audit_request(parts.identity, Action.KEYS_INIT, INIT_REASON, fields=PERSONAL_FIELDS)
+            audit_request(
+                parts.identity,
+                Action.KEYS_INIT,
+                INIT_REASON,
+                fields=parts.declaration.field_names,
+            )
         ],
     )
     print_object({"created": list(keys.init(parts).created)}, output)
@@ -245,10 +250,10 @@ def _some(key_ids: Sequence[int]) -> str:
 def _run_request(parts: Parts, to: str | None, purpose: KeyPurpose | None) -> AuditRequest:
     """The request of the whole run: of a denial, and of the check of --to."""
     reason = "all keys"
-    fields: tuple[FieldName, ...] = FIELDS
+    fields = parts.declaration.data_fields
     if to is not None and purpose is not None:
         reason = f"all {purpose.kms_key.value} keys, to {clean_text(to, 'name of the KMS key', _MAX_NAME)}"
-        fields = fields if purpose is KeyPurpose.DATA else PERSONAL_FIELDS
+        fields = fields if purpose is KeyPurpose.DATA else parts.declaration.field_names
     return audit_request(parts.identity, Action.KEYS_REWRAP, reason, fields=fields)
 
 

@@ -15,9 +15,9 @@ from vault_etl.cli.keys_rotate_runs import (
     rotate_token_keys,
 )
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.ui.options import DryRunOption, Duration, KeyField, RateOption, YesOption
+from vault_etl.cli.ui.fields import complete_data_fields, named_fields
+from vault_etl.cli.ui.options import DryRunOption, Duration, RateOption, YesOption
 from vault_etl.cli.ui.output import OutputOption, QuietOption
-from vault_etl.crypto.fields import FIELDS, FieldName
 from vault_etl.rotation.leave_out import LeaveOut
 
 WAIT_S: Final = 600.0
@@ -26,9 +26,13 @@ WAIT_S: Final = 600.0
 def rotate(
     *,
     field: Annotated[
-        list[KeyField] | None,
+        list[str] | None,
         typer.Option(
-            "--field", "-f", help="Only this field's keys; may be repeated. [default: all]"
+            "--field",
+            "-f",
+            metavar="FIELD",
+            autocompletion=complete_data_fields,
+            help="Only this field's keys, or quarantine; may be repeated. [default: all]",
         ),
     ] = None,
     lazy: Annotated[
@@ -115,7 +119,8 @@ def rotate(
     )
     parts, _ = start(quiet=quiet, verbose=verbose)
     options = RotationOptions(
-        fields=tuple(FieldName(name.value) for name in dict.fromkeys(field or ())) or FIELDS,
+        fields=named_fields(field or (), parts.declaration.data_fields)
+        or parts.declaration.data_fields,
         leave_out=tuple(dict.fromkeys(leave_out or ())),
         wait=wait,
         allow_publication=allow_publication,

@@ -17,7 +17,7 @@ from vault_etl.cli.ui.printable import printable
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import confirm
 from vault_etl.cli.ui.signals import stop_when_told
-from vault_etl.crypto.fields import PERSONAL_FIELDS, FieldName, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.keys.value_keys import naming
 from vault_etl.rotation.data_keys import RotationPlan
 from vault_etl.rotation.leave_out import LeaveOut
@@ -128,7 +128,7 @@ def rotate_token_keys(parts: Parts, options: RotationOptions) -> None:
     if not options.allow_publication:
         rotation.check_publications(parts)  # before hours of work
     confirm(_token_question(plan), yes=options.yes)
-    request = _request(parts, PERSONAL_FIELDS, _ROTATE_TOKENS)
+    request = _request(parts, parts.declaration.field_names, _ROTATE_TOKENS)
     with progress("rotate tokens", total=plan.rows, quiet=options.quiet) as bar, stop_when_told():
         work = rotation.token_rotation(
             parts,
@@ -173,7 +173,7 @@ def abort_token_rotation(parts: Parts, options: RotationOptions) -> None:
         return
     confirm("Destroy the pending token keys, and remove their tokens?", yes=options.yes)
     with progress("abort", total=None, quiet=options.quiet) as bar, stop_when_told():
-        request = _request(parts, PERSONAL_FIELDS, _ABORT)
+        request = _request(parts, parts.declaration.field_names, _ABORT)
         aborted = rotation.abort_tokens(parts, bar, request)
     _print_token_report(options.output, retired=aborted.destroyed, remaining=0)
     if not options.quiet:
@@ -189,7 +189,7 @@ def _check_role(parts: Parts, options: RotationOptions, command: str, reason: st
     from vault_etl.app import audit
 
     of_tokens = reason in {_ROTATE_TOKENS, _ABORT}
-    fields = PERSONAL_FIELDS if of_tokens else options.fields
+    fields = parts.declaration.field_names if of_tokens else options.fields
     audit.check_role(
         parts,
         *NEEDED_ROLES[command],

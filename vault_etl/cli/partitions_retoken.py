@@ -16,7 +16,6 @@ from vault_etl.cli.ui.output import OutputFormat, OutputOption, QuietOption, pri
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import ReasonOption, TicketOption, confirm, reason_for, word
 from vault_etl.cli.ui.signals import stop_when_told
-from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.retoken import RetokenPlan
 
@@ -69,7 +68,7 @@ def retoken(
             parts.identity,
             Action.PARTITIONS_RETOKEN,
             clean_reason(f"{partition}: {asked}"),
-            fields=PERSONAL_FIELDS,
+            fields=parts.declaration.field_names,
             ticket=word(ticket, "ticket"),
         )
 

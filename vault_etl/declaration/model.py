@@ -170,6 +170,11 @@ class Declaration:
         return tuple(field.name for field in self.fields)
 
     @property
+    def data_fields(self) -> tuple[FieldName, ...]:
+        """The fields of data keys: all fields, and the bodies in quarantine."""
+        return (*self.field_names, QUARANTINE)
+
+    @property
     def kinds(self) -> Mapping[FieldName, Kind]:
         """The kind of each field."""
         return {field.name: field.kind for field in self.fields}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vault_etl.base.errors import KeyDeniedError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, FieldName, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
 from vault_etl.doctor.diagnose import Verdict
 from vault_etl.keys.age import KeyAge, KeyAges
@@ -59,8 +59,8 @@ class Miscount:
     counted: int
 
 
-def token_keys(reader: KeyReader) -> Verdict:
-    """Check that one complete generation is active, and that at most one complete generation is pending."""
+def token_keys(reader: KeyReader, declared: Sequence[FieldName]) -> Verdict:
+    """Check that one generation is active, and at most one pending, each with a key of each declared field."""
     keys = reader.token_keys()
     active, pending = (_generations(keys, state) for state in (KeyState.ACTIVE, KeyState.PENDING))
     if not active and not pending:
@@ -71,7 +71,7 @@ def token_keys(reader: KeyReader) -> Verdict:
         if len(generations) > 1:
             return Verdict.bad(f"more than one generation is {state}", _DAMAGE)
         for generation, fields in generations.items():
-            if fields != set(PERSONAL_FIELDS):
+            if fields != set(declared):
                 return Verdict.bad(f"generation {generation} ({state}) is not whole", _DAMAGE)
     if not active:
         return Verdict.bad("no generation is active", _DAMAGE)

@@ -82,14 +82,6 @@ class PersonalField(StrEnum):
     DEVICE_ID = "device_id"
 
 
-class KeyField(StrEnum):
-    """The fields of data keys, as a choice on the command line."""
-
-    IP = "ip"
-    DEVICE_ID = "device_id"
-    QUARANTINE = "quarantine"
-
-
 def _source(text: str) -> str:
     """Parse `queue`, or a file's id into its canonical form. Raises typer's BadParameter."""
     try:

@@ -1,0 +1,29 @@
+"""`--field`: names of the declaration, which are checked once it is read, and offered to a shell."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+from vault_etl.base.errors import UsageError, VaultEtlError
+from vault_etl.crypto.fields import FieldName
+
+
+def named_fields(names: Iterable[str], known: Sequence[FieldName]) -> tuple[FieldName, ...]:
+    """Return the fields of these names, each once. Raises UsageError for a name that is not in `known`."""
+    fields = tuple(FieldName(name) for name in dict.fromkeys(names))
+    if any(field not in known for field in fields):
+        message = "--field is not a field of this vault"
+        raise UsageError(message, hint=f"its fields are {', '.join(known)}")
+    return fields
+
+
+def complete_data_fields(incomplete: str) -> list[str]:
+    """Return the fields of data keys that begin like this; none for a declaration that cannot be read."""
+    from vault_etl.app.declaration import SETTING, declaration_in_force
+
+    try:
+        declared = declaration_in_force(os.environ.get(SETTING))
+    except VaultEtlError:
+        return []
+    return [name for name in declared.data_fields if name.startswith(incomplete)]
