@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -15,11 +17,14 @@ from tests.kit.databases import admin, database_copy
 from tests.kit.dumps import program
 from tests.kit.events import event
 from tests.kit.named_vaults import NamedVault, named_vault
+from tests.kit.online import EXPAND, ONLINE, finish, online_on, with_country
 from tests.kit.scratch import Scratch
 from tests.kit.vault import ROLES
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.local.provision import Provisioned
 from vault_etl.platform.names import Names
+from vault_etl.platform.postgres import Database
+from vault_etl.schema.postgres_migrations import PostgresMigrations
 
 FIRST = Names("vault_of_one", "one_")
 SECOND = Names("vault_of_one_two", "one_two_")
@@ -42,6 +47,10 @@ SETTINGS = "SELECT setdatabase <> 0, setrole, setconfig FROM pg_db_role_setting 
 RELATIONS = """
 SELECT c.oid::regclass::text FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname IN ('vault_etl', 'vault_etl_detached') AND c.relkind IN ('r', 'p', 'v')
+"""
+INDEXES = """
+SELECT i.indisvalid FROM pg_index AS i
+WHERE i.indexrelid = 'vault_etl.user_logins_country'::regclass AND i.indrelid = 'vault_etl.user_logins'::regclass
 """
 FUNCTIONS = """
 SELECT p.oid::regproc::text, oidvectortypes(p.proargtypes), p.prokind::text
@@ -301,6 +310,25 @@ def test_one_vault_of_a_database_is_dumped_and_restored_alone(worked: Two) -> No
                 "SELECT nspname::text FROM pg_namespace WHERE nspname ~ '^vault_of' ORDER BY 1"
             )
             assert restored.sql(schemas) == [(schema,), (f"{schema}_detached",)]
+
+
+def test_an_online_migration_works_under_other_names(worked: Two, tmp_path: Path) -> None:
+    """It adds a column, fills it, and builds its index and its constraint in the schema of this vault."""
+    vault = worked.vaults[0]
+    folder = with_country(tmp_path, EXPAND, ONLINE)
+    with database_copy(vault.server, vault.database) as name, contextlib.ExitStack() as opened:
+        url = vault.server.url("admin", name)
+        databases = [
+            opened.enter_context(contextlib.closing(Database(url, names=vault.names)))
+            for _ in range(3)
+        ]
+        with online_on(databases, folder) as steps:
+            finish(steps)
+        copy = dataclasses.replace(vault, database=name)
+        filled = "SELECT count(country) FROM vault_etl.user_logins"
+        assert copy.sql(filled) == [(3,)]
+        assert PostgresMigrations(databases[0], folder).pending() == []
+        assert copy.sql(INDEXES) == [(True,)]
 
 
 def _call(name: str, arguments: str, kind: str) -> str:

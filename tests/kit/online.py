@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from tests.kit.scratch import Scratch
 from tests.kit.vault import Result
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.platform.clock import Pace, Progress, SystemClock
+from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_lock_watch import LockWatch
 from vault_etl.platform.resources import resource_dir
 from vault_etl.schema.postgres_migrations import PostgresMigrations
@@ -110,14 +111,22 @@ def online(database: Scratch, folder: Path, role: str = "admin") -> Iterator[Pos
         database.database(role) as opened,
         database.database(role) as watching,
         database.database(role) as locks,
+        online_on([opened, watching, locks], folder) as steps,
     ):
-        before = PostgresMigrations(opened, folder).apply(online=True).before
-        assert before is not None
-        steps = PostgresOnline(opened, watching, LockWatch(locks), before)
-        with steps.session():
-            assert steps.try_alone() is None
-            assert steps.begin()
-            yield steps
+        yield steps
+
+
+@contextmanager
+def online_on(databases: Sequence[Database], folder: Path) -> Iterator[PostgresOnline]:
+    """The same on three connections to one vault."""
+    opened, watching, locks = databases
+    before = PostgresMigrations(opened, folder).apply(online=True).before
+    assert before is not None
+    steps = PostgresOnline(opened, watching, LockWatch(locks), before)
+    with steps.session():
+        assert steps.try_alone() is None
+        assert steps.begin()
+        yield steps
 
 
 def finish(steps: PostgresOnline) -> None:
