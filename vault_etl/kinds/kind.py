@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -69,9 +70,19 @@ class Kind:
         """The most bytes of a sealed text. A database refuses longer ones."""
         return self.max_code_points * (1 if self.is_ascii else 4)
 
-    def accepted(self, value: Pii) -> Pii:
-        """Return the value as it is sealed. Raises ValueError, without the value, if the kind refuses it."""
-        return self._of(self.accept, value)
+    def held(self, value: Pii) -> Pii:
+        """Return the value as records hold it, for a search. Raises ValueError, without the value, if none can.
+
+        Text that is refused today may have been sealed before: countries lengthen their telephone numbers, and a
+        declaration may change lengths.
+        """
+        return self._of(self._held, value)
+
+    def _held(self, text: str) -> str:
+        with contextlib.suppress(ValueError):
+            return self.accept(text)
+        self.canonical(text)
+        return text
 
     def masked(self, value: Pii) -> Pii:
         """Return the mask of a sealed value. Raises ValueError, without the value, if the kind refuses it."""

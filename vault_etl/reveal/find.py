@@ -153,7 +153,7 @@ class FindUser:
 def as_held(field: FieldName, value: Pii) -> Pii | None:
     """Return the value as records hold it; None if no record can hold it in the field."""
     with contextlib.suppress(ValueError):
-        return KINDS[field].accepted(value)
+        return KINDS[field].held(value)
     return None
 
 
