@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
-import psycopg2
+import psycopg2.extensions
 import pytest
 
 from tests.kit.scratch import Scratch
-from tests.kit.sessions import connect
+from tests.kit.sessions import end_kept, kept_session
 from tests.kit.vault import ROLES
 from vault_etl.local.postgres import RunningPostgres
 
@@ -52,6 +52,7 @@ def database_copy(server: RunningPostgres, template: str) -> Iterator[str]:
     try:
         yield name
     finally:
+        end_kept(server.port, name)
         with admin(server, "postgres") as cursor:
             cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
@@ -62,6 +63,7 @@ def copy_database(server: RunningPostgres, template: str, strategy: str = "file_
     Without fsync, a copy of the files takes a third of the time that a copy through the log takes ("wal_log").
     """
     name = f"copy_{uuid.uuid4().hex[:12]}"
+    end_kept(server.port, template)
     with admin(server, "postgres") as cursor:
         cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY {strategy}')
         if template not in {
@@ -95,7 +97,5 @@ def make_logins(server: RunningPostgres, database: str) -> None:
 @contextmanager
 def admin(server: RunningPostgres, database: str) -> Iterator[psycopg2.extensions.cursor]:
     """A cursor of the superuser; every statement is committed."""
-    with closing(connect(server.url("admin", database))) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            yield cursor
+    with kept_session(server.url("admin", database)) as session, session.cursor() as cursor:
+        yield cursor

@@ -18,7 +18,7 @@ from psycopg2.extensions import connection
 from tests.kit.declarations import DEFAULT
 from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.login_records import changed, login_record
-from tests.kit.sessions import connect
+from tests.kit.sessions import connect, kept_session, new_session
 from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import DataKey, KeyMaterial
 from vault_etl.crypto.record_id import record_id_of_message
@@ -55,11 +55,11 @@ class Scratch:
 
     def sql(self, statement: str, *values: object, role: str = "admin") -> list[tuple[Any, ...]]:
         """Run statements, committed; the rows of the last one, if it has any."""
-        with self.connect(role) as opened:
-            opened.autocommit = True
-            with opened.cursor() as cursor:
-                cursor.execute(statement, values or None)
-                return cursor.fetchall() if cursor.description else []
+        url = self.url(role)
+        session = kept_session(url, statement) if role == "admin" else new_session(url)
+        with session as opened, opened.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return cursor.fetchall() if cursor.description else []
 
     def value(self, statement: str, *values: object, role: str = "admin") -> Any:  # noqa: ANN401
         """The one value of one row."""
@@ -83,21 +83,28 @@ class Scratch:
 
     def add_data_key(self, field: FieldName, *, role: str = "ingest") -> DataKey:
         """A new, active data key, made as the program makes it."""
-        key = DataKey(draw_key_id(), field, KeyMaterial(os.urandom(32)))
-        with self.database(role) as database:
-            assert PostgresKeyStore(database).add_data_key(
-                NewKey(
-                    key_id=key.key_id,
-                    purpose=KeyPurpose.DATA,
-                    field=field,
-                    generation=None,
-                    kms_key_arn=ARN,
-                    wrapped_key=os.urandom(64),
-                    fingerprint=key.fingerprint,
-                    lease=dt.timedelta(hours=24),
-                )
-            )
+        (key,) = self.add_data_keys(field, role=role)
         return key
+
+    def add_data_keys(self, *fields: FieldName, role: str = "ingest") -> tuple[DataKey, ...]:
+        """New, active data keys, one a field."""
+        keys = [DataKey(draw_key_id(), field, KeyMaterial(os.urandom(32))) for field in fields]
+        with self.database(role) as database:
+            store = PostgresKeyStore(database)
+            for key in keys:
+                assert store.add_data_key(
+                    NewKey(
+                        key_id=key.key_id,
+                        purpose=KeyPurpose.DATA,
+                        field=key.field,
+                        generation=None,
+                        kms_key_arn=ARN,
+                        wrapped_key=os.urandom(64),
+                        fingerprint=key.fingerprint,
+                        lease=dt.timedelta(hours=24),
+                    )
+                )
+        return tuple(keys)
 
     def add_token_keys(self, generation: int = 1, state: str = "active") -> None:
         """Token keys of both personal fields, by the superuser."""
@@ -114,8 +121,7 @@ class Scratch:
 
     def write_keys(self, *fields: FieldName) -> WriteKeys:
         """New data keys of these fields (default: both personal ones) under generation 1."""
-        keys = tuple(self.add_data_key(field) for field in fields or PERSONAL_FIELDS)
-        return WriteKeys((1, None), keys)
+        return WriteKeys((1, None), self.add_data_keys(*(fields or PERSONAL_FIELDS)))
 
     def key_states(self) -> dict[int, str]:
         """The state of every key."""

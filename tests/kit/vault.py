@@ -9,16 +9,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psycopg2
-import psycopg2.extras
-
 from tests.kit.forking import can_fork, run_forked
-from tests.kit.sessions import connect
+from tests.kit.sessions import kept_session, new_session
 from vault_etl.audit.checkpoint import AuditKey, Head, Registration
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.local.provision import Credentials, EmulatorSession, Provisioned, provision_resources
@@ -145,12 +141,12 @@ class Vault:
 
     def sql(self, statement: str, *values: object, role: str = "admin") -> list[tuple[Any, ...]]:
         """Run one statement, committed; its rows, if it has any."""
-        with closing(connect(self.database_url(role))) as connection:
-            connection.autocommit = True
-            psycopg2.extras.register_uuid(conn_or_curs=connection)  # type: ignore[no-untyped-call]
-            with connection.cursor() as cursor:
-                cursor.execute(statement, values or None)
-                return cursor.fetchall() if cursor.description else []
+        url = self.database_url(role)
+        is_superuser = role in {"admin", "owner"}
+        session = kept_session(url, statement) if is_superuser else new_session(url)
+        with session as opened, opened.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return cursor.fetchall() if cursor.description else []
 
     def count(self, table: str) -> int:
         """Count the rows of a table."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.endurance.chaos.site import prepared
+from tests.kit.cut_over import Ready, ready
+from tests.kit.databases import clone, empty
 from tests.kit.vault import Vault
 from tests.kit.vaults import copied
 from tests.rotation.events import MONTHS, RECORDS, SETTINGS, dated_events, load_file
 from vault_etl.local.emulator import Emulator
-from vault_etl.local.postgres import EmbeddedPostgres
+from vault_etl.local.postgres import EmbeddedPostgres, RunningPostgres
 
 POLICY = {"reveals_an_hour": 1_000_000, "purposes": {}}
 
@@ -68,6 +71,21 @@ def rotation_filled(rotation_loaded: Vault, tmp_path: Path) -> Iterator[Vault]:
     with copied(rotation_loaded, tmp_path) as vault:
         vault.renew_queue()
         yield vault
+
+
+@pytest.fixture(scope="session")
+def ready_to_cut_over(postgres: RunningPostgres) -> Iterator[Ready]:
+    """A database in which everything is ready for a cut-over, to be copied: no session may stay in it."""
+    with clone(postgres) as database:
+        yield ready(database)
+
+
+@pytest.fixture
+def to_cut_over(ready_to_cut_over: Ready) -> Iterator[Ready]:
+    """A vault that is ready for a cut-over."""
+    original = ready_to_cut_over.scratch
+    with empty(original.server, original.name) as copy:
+        yield dataclasses.replace(ready_to_cut_over, scratch=copy)
 
 
 @pytest.fixture

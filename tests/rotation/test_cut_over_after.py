@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kit.chain import broken
-from tests.kit.cut_over import Ready, cut_over_again, filled_token, ready
+from tests.kit.cut_over import Ready, cut_over_again, filled_token
 from tests.kit.databases import empty
 from tests.kit.declared import DEVICE_ID, IP, PERSONAL_FIELDS
 from tests.kit.dumps import DEFINITIONS, program
@@ -43,9 +43,9 @@ JOIN pg_attribute AS pa ON pa.attrelid = p.indrelid AND pa.attnum = p.indkey[0]
 
 
 @pytest.fixture
-def vault(scratch: Scratch) -> Ready:
+def vault(to_cut_over: Ready) -> Ready:
     """A vault that is ready for a cut-over."""
-    return ready(scratch)
+    return to_cut_over
 
 
 def test_loaders_continue_in_their_sessions(vault: Ready) -> None:

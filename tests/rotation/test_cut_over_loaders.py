@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.kit.cut_over import Ready, ready
+from tests.kit.cut_over import Ready
 from tests.kit.scratch import Scratch, sealed_record
 from tests.kit.waiting import until
 from tests.rotation.blockers import (
@@ -29,9 +29,9 @@ from vault_etl.records.fenced_writes import KeysChanged, Loaded
 
 
 @pytest.fixture
-def vault(scratch: Scratch) -> Ready:
+def vault(to_cut_over: Ready) -> Ready:
     """A vault that is ready for a cut-over."""
-    return ready(scratch)
+    return to_cut_over
 
 
 @contextmanager

@@ -13,8 +13,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.kit.cut_over import Ready, ready, state
-from tests.kit.scratch import Scratch
+from tests.kit.cut_over import Ready, state
 from tests.kit.waiting import until
 from tests.rotation.blockers import (
     BLOCKERS,
@@ -37,9 +36,9 @@ from vault_etl.rotation.token_keys import CutOverDone
 
 
 @pytest.fixture
-def vault(scratch: Scratch) -> Ready:
+def vault(to_cut_over: Ready) -> Ready:
     """A vault that is ready for a cut-over."""
-    return ready(scratch)
+    return to_cut_over
 
 
 @pytest.mark.parametrize("blocker", BLOCKERS.values(), ids=BLOCKERS)

@@ -6,11 +6,10 @@ import psycopg2
 import pytest
 
 from tests.kit.chain import broken
-from tests.kit.cut_over import CUT_OVER, Ready, cut_over_again, filled_token, ready, state
+from tests.kit.cut_over import CUT_OVER, Ready, cut_over_again, filled_token, state
 from tests.kit.declarations import DEFAULT
 from tests.kit.declared import IP
 from tests.kit.rows import cut_over_request
-from tests.kit.scratch import Scratch
 from vault_etl.base.errors import DeniedError, IncompleteError, VaultEtlError
 from vault_etl.rotation.postgres_tokens import PostgresTokenCutOver
 from vault_etl.rotation.token_keys import CutOverDone
@@ -24,9 +23,9 @@ RENAMED = SWAP | {after: before for before, after in SWAP.items()}
 
 
 @pytest.fixture
-def vault(scratch: Scratch) -> Ready:
+def vault(to_cut_over: Ready) -> Ready:
     """A vault that is ready for a cut-over."""
-    return ready(scratch)
+    return to_cut_over
 
 
 def test_a_cut_over_changes_everything_at_once(vault: Ready) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.kit.cut_over import Ready, filled_token, ready, state
+from tests.kit.cut_over import Ready, filled_token, state
 from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.months import name_of
 from tests.kit.rights import RIGHTS, rights
@@ -31,14 +31,15 @@ FROM pg_class AS c WHERE c.oid = 'vault_etl.user_logins_masked'::regclass
 
 
 @pytest.fixture
-def vault(scratch: Scratch) -> Ready:
+def vault(to_cut_over: Ready) -> Ready:
     """A vault that is ready for a cut-over."""
-    return ready(scratch)
+    return to_cut_over
 
 
 @pytest.fixture
-def people(scratch: Scratch) -> Iterator[Scratch]:
+def people(vault: Ready) -> Iterator[Scratch]:
     """Two roles of a DBA, whose names need quotes."""
+    scratch = vault.scratch
     scratch.sql('CREATE ROLE "test DBA"; CREATE ROLE "test ""guest"""')
     scratch.sql('GRANT USAGE ON SCHEMA vault_etl TO "test DBA", "test ""guest"""')
     yield scratch
@@ -47,13 +48,13 @@ def people(scratch: Scratch) -> Iterator[Scratch]:
     )
 
 
-@pytest.mark.parametrize("role", [*RIGHTS, "PUBLIC"])
-def test_our_roles_keep_their_rights(vault: Ready, role: str) -> None:
-    """The rights by name, on every object, are the same as before."""
-    name = "public" if role == "PUBLIC" else f"vault_etl_{role}"
-    before = rights(vault.scratch, name)
+def test_our_roles_keep_their_rights(vault: Ready) -> None:
+    """The rights of each role and of PUBLIC by name, on every object, are the same as before."""
+    roles = [*(f"vault_etl_{role}" for role in RIGHTS), "public"]
+    before = {role: rights(vault.scratch, role) for role in roles}
     vault.swap()
-    assert rights(vault.scratch, name) == before
+    for role in roles:
+        assert rights(vault.scratch, role) == before[role], role
 
 
 GRANTS = {

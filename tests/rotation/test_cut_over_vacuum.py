@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.kit.cut_over import Ready, ready
+from tests.kit.cut_over import Ready
 from tests.kit.databases import admin
 from tests.kit.months import name_of
 from tests.kit.scratch import Scratch
@@ -21,9 +21,9 @@ from vault_etl.platform.waiting import Blocked
 
 
 @pytest.fixture
-def vault(scratch: Scratch) -> Ready:
+def vault(to_cut_over: Ready) -> Ready:
     """A vault that is ready for a cut-over."""
-    return ready(scratch)
+    return to_cut_over
 
 
 def test_no_loader_waits_for_an_attempt_that_waits_for_a_vacuum(vault: Ready) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import psycopg2
 import pytest
 
-from tests.kit.cut_over import Ready, ready
+from tests.kit.cut_over import Ready
 from tests.kit.declarations import DEFAULT
 from tests.kit.months import month_start, name_of, request
 from tests.kit.rows import cut_over_request
-from tests.kit.scratch import Scratch, new_record_id
+from tests.kit.scratch import new_record_id
 from vault_etl.base.errors import ConfigurationError, IncompleteError, VaultEtlError
 from vault_etl.doctor import keys as checks
 from vault_etl.doctor.diagnose import Verdict
@@ -22,9 +22,9 @@ from vault_etl.rotation.token_keys import CutOverDone
 
 
 @pytest.fixture
-def vault(scratch: Scratch) -> Ready:
+def vault(to_cut_over: Ready) -> Ready:
     """Four records with the tokens of generation 1, and with those of the pending generation 2 beside them."""
-    return ready(scratch)
+    return to_cut_over
 
 
 def detach(vault: Ready) -> str:
