@@ -80,7 +80,7 @@ class PostgresBench(Bench):
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
-        self._databases: list[Database] = []
+        self._databases: dict[str, Database] = {}
         self.loader = PostgresRecordLoader(self._database("ingest"), DEFAULT)
         self.data_keys = PostgresKeyStore(self._database("ingest"))
         self.keys = PostgresKeyStore(self._database("re-encrypt"))
@@ -105,7 +105,7 @@ class PostgresBench(Bench):
 
     def close(self) -> None:
         """Close every connection."""
-        for database in self._databases:
+        for database in self._databases.values():
             database.close()
 
     @override
@@ -228,6 +228,7 @@ class PostgresBench(Bench):
         }
 
     def _database(self, role: str) -> Database:
-        database = Database(self._vault.database_url(role))
-        self._databases.append(database)
-        return database
+        """The connection that all adapters of a role share, as in a command."""
+        if role not in self._databases:
+            self._databases[role] = Database(self._vault.database_url(role))
+        return self._databases[role]

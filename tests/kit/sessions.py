@@ -1,7 +1,8 @@
 """Sessions of the tests, which find the vault's tables without the schema, as a person in psql may have it.
 
-Sessions of the superuser are kept for the next statement. A new session costs the server forty times a short statement, and a test runs dozens of statements to
-prepare and to look. Only the superuser's sessions are kept: those of the roles are what tests are about.
+Sessions of the superuser are kept for the next statement: a new one costs the server forty times a short
+statement, and a test runs dozens of them to prepare and to look. Those of the roles, which tests are about,
+are not kept.
 """
 
 from __future__ import annotations
