@@ -86,10 +86,11 @@ CREATE TABLE vault_etl.audit_log (
     host text NOT NULL CHECK (vault_etl.audit_is_text(host, 255)),
     action text NOT NULL CHECK (vault_etl.audit_is_text(action, 40)),
     record_id uuid,
-    fields text[] NOT NULL CHECK (fields::text IN (
-        '{}', '{device_id}', '{ip}', '{quarantine}', '{device_id,ip}', '{device_id,quarantine}', '{ip,quarantine}',
-        '{device_id,ip,quarantine}'
-    )),
+    fields text[] NOT NULL CHECK (fields = array_remove(ARRAY[
+--% for name in (fields|map(attribute='name.raw')|list + ['quarantine'])|sort
+        CASE WHEN {{ name|literal }} = ANY (fields) THEN {{ name|literal }} END{{ ',' if not loop.last }}
+--% endfor
+    ], NULL)),
     purpose text CHECK (vault_etl.audit_is_text(purpose, 64)),
     ticket text CHECK (vault_etl.audit_is_text(ticket, 64)),
     reason text NOT NULL CHECK (vault_etl.audit_is_text(reason, 500)),

@@ -127,7 +127,19 @@ CREATE TABLE vault_etl.audit_log (
     CONSTRAINT audit_log_action_check CHECK (vault_etl.audit_is_text(action, 40)),
     CONSTRAINT audit_log_actor_check CHECK (vault_etl.audit_is_text(actor, 2048)),
     CONSTRAINT audit_log_error_code_check CHECK ((error_code ~ '^[a-z][a-z0-9_]{0,63}$'::text)),
-    CONSTRAINT audit_log_fields_check CHECK (((fields)::text = ANY (ARRAY['{}'::text, '{device_id}'::text, '{ip}'::text, '{quarantine}'::text, '{device_id,ip}'::text, '{device_id,quarantine}'::text, '{ip,quarantine}'::text, '{device_id,ip,quarantine}'::text]))),
+    CONSTRAINT audit_log_fields_check CHECK ((fields = array_remove(ARRAY[
+CASE
+    WHEN ('device_id'::text = ANY (fields)) THEN 'device_id'::text
+    ELSE NULL::text
+END,
+CASE
+    WHEN ('ip'::text = ANY (fields)) THEN 'ip'::text
+    ELSE NULL::text
+END,
+CASE
+    WHEN ('quarantine'::text = ANY (fields)) THEN 'quarantine'::text
+    ELSE NULL::text
+END], NULL::text))),
     CONSTRAINT audit_log_hash_check CHECK ((length(hash) = 32)),
     CONSTRAINT audit_log_host_check CHECK (vault_etl.audit_is_text(host, 255)),
     CONSTRAINT audit_log_phase_check CHECK ((phase = ANY (ARRAY['intent'::text, 'outcome'::text]))),
