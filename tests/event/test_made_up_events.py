@@ -8,10 +8,15 @@ from collections import Counter
 
 import pytest
 
+from tests.kit.declarations import TWO_EVENTS, TWO_EVENTS_TOML, WIDER
 from tests.kit.parsed import parse_event
-from vault_etl.event.made_up_events import made_up_events
+from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.parse import parse_declaration
+from vault_etl.event.events import EventParser
+from vault_etl.event.made_up_events import made_up_events, made_up_messages
 from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Rejection
+from vault_etl.kinds.make import OPTIONS
 
 NOBODYS = [ipaddress.ip_network("198.18.0.0/15"), ipaddress.ip_network("2001:db8::/32")]
 
@@ -51,3 +56,37 @@ def test_some_values_repeat(field: str) -> None:
     values = [json.loads(body)[field] for body in made_up_events(500, seed=6, messy_every=0)]
     repeats = len(values) - len(set(values))
     assert 25 < repeats < 125
+
+
+@pytest.mark.parametrize("declaration", [WIDER, TWO_EVENTS], ids=["wider", "two events"])
+def test_messages_of_a_declaration_are_its_events(declaration: Declaration) -> None:
+    """Each event gets its turn, and each of its personal values is there; one body in a hundred is no event."""
+    bodies = list(made_up_messages(declaration, 300, seed=7))
+    assert bodies == list(made_up_messages(declaration, 300, seed=7))
+    parsed = [EventParser(declaration).parse(body.encode()) for body in bodies]
+    events = [event for event in parsed if isinstance(event, ParsedEvent)]
+    assert len(events) == 297
+    assert {event.event.name for event in events} == {event.name for event in declaration.events}
+    assert all(len(event.personal) == len(event.event.personal) for event in events)
+    assert not any(event.extra_fields for event in events)
+
+
+def test_made_up_values_of_a_field_repeat_across_events() -> None:
+    """So that two events can be joined by their tokens."""
+    parser = EventParser(TWO_EVENTS)
+    messages = made_up_messages(TWO_EVENTS, 300, seed=8, messy_every=0)
+    events = [e for m in messages if isinstance(e := parser.parse(m.encode()), ParsedEvent)]
+    of = {
+        name: {v.expose() for e in events for n, v in e.personal.items() if n == name}
+        for name in ("ip", "home_ip")
+    }
+    assert of["ip"] & of["home_ip"]
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_made_up_values_are_of_their_kind(kind: str) -> None:
+    """Every kind that a declaration can name has made-up values."""
+    text = TWO_EVENTS_TOML.replace(b'kind = "ip"', f'kind = "{kind}"'.encode())
+    declaration = parse_declaration(text, "kinds.toml")
+    for body in made_up_messages(declaration, 100, seed=9, messy_every=0):
+        assert isinstance(EventParser(declaration).parse(body.encode()), ParsedEvent)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shlex
 import sys
 from collections.abc import Iterable
@@ -14,7 +13,8 @@ import typer
 
 from vault_etl import settings
 from vault_etl.base import logs
-from vault_etl.base.errors import ConfigurationError, DataError, NotFoundError, UsageError
+from vault_etl.base.errors import ConfigurationError, UsageError
+from vault_etl.cli.local_bodies import made_up_bodies, read_bodies
 from vault_etl.cli.start import VerboseOption
 from vault_etl.cli.ui.options import DryRunOption, YesOption
 from vault_etl.cli.ui.output import (
@@ -27,7 +27,6 @@ from vault_etl.cli.ui.output import (
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import confirm
 from vault_etl.cli.ui.told import Told
-from vault_etl.event.made_up_events import made_up_events
 from vault_etl.local.emulator import EmulatorName
 from vault_etl.local.policies import ADMIN, OPERATOR, ROLES
 from vault_etl.local.seeding import send_all
@@ -36,8 +35,6 @@ from vault_etl.platform.aws import AwsClients
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
-
-    from vault_etl.event.known_names import KnownNames
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -204,9 +201,9 @@ def seed(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Send login events to the queue: those of a file, or made-up ones.
+    """Send events to the queue: those of a file, or made-up ones of the declaration in force.
 
-    One made-up body in a hundred is not a login event, so that something is quarantined. Without a
+    One made-up body in a hundred is not an event, so that something is quarantined. Without a
     running stack, VAULT_ETL_QUEUE_URL and AWS's own settings select the queue.
 
     \b
@@ -218,45 +215,15 @@ def seed(
         raise UsageError("a file and --events exclude each other")
     stack = _open(directory, quiet=quiet, verbose=verbose)
     count = _EVENTS if events is None else events
-    bodies: Iterable[str] = made_up_events(count, seed=secrets.randbits(32))
+    bodies: Iterable[str] = made_up_bodies(count)
     if file is not None:
-        bodies = read = _read_bodies(file)
+        bodies = read = read_bodies(file)
         count = len(read)
     sqs, queue_url = _queue(stack, count, quiet=quiet)
     quiet = quiet or not sys.stderr.isatty()  # a progress bar or nothing, but no log lines
     with progress("seed", total=count, quiet=quiet) as bar:
         sent = send_all(sqs, queue_url, bodies, lambda n: None if quiet else bar.advance(n))
     print_object({"sent": sent}, output)
-
-
-def _read_bodies(file: Path) -> list[str]:
-    """The records as `ingest --file` reads them. Raises NotFoundError, and DataError for a record that is not UTF-8."""
-    from vault_etl.ingest.sources.content_splitter import ContentSplitter
-
-    is_stream = file == Path("-")
-    try:
-        content = sys.stdin.buffer.read() if is_stream else file.read_bytes()
-    except OSError as error:
-        raise NotFoundError(f"{file} cannot be read: {error.strerror}") from None
-    splitter = ContentSplitter(
-        "standard input" if is_stream else str(file), _known_names(), keep_going=True
-    )
-    bodies = []
-    for number, record in splitter.feed(content) + splitter.finish():
-        try:
-            bodies.append(record.decode())
-        except UnicodeDecodeError:
-            message = f"record {number} is not UTF-8: a queue carries only text"
-            raise DataError(message) from None
-    return bodies
-
-
-def _known_names() -> KnownNames:
-    from vault_etl.app.declaration import declaration_in_force
-    from vault_etl.event.known_names import KnownNames
-
-    loaded, _ = settings.load(os.environ)
-    return KnownNames.of(declaration_in_force(loaded.schema_file))
 
 
 def _queue(stack: EmbeddedStack, count: int, *, quiet: bool) -> tuple[SQSClient, str]:

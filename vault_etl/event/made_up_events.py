@@ -1,4 +1,4 @@
-"""Synthetic login events: for the demo, for `local seed`, and for tests.
+"""Synthetic events: for the demo, for `local seed`, and for tests.
 
 Addresses are from ranges that are not in use: 198.18.0.0/15 (RFC 2544, benchmarks) and 2001:db8::/32
 (RFC 3849, documentation).
@@ -8,10 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import itertools
 import json
 import uuid
-from collections.abc import Iterator, Sequence
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+from vault_etl.declaration.model import (
+    Declaration,
+    DeclaredEvent,
+    PersonalValue,
+    PlainColumn,
+    PlainType,
+)
 
 Item = TypeVar("Item")
 
@@ -27,6 +36,7 @@ _MESSY: Final = (
     "not json at all",
     "[]",
 )
+_DAY: Final = "2026-01-15"
 _REPEATS_AMONG: Final = 10_000
 """The number of earlier events whose device or address later events may repeat."""
 
@@ -39,14 +49,32 @@ def made_up_events(count: int, *, seed: int, messy_every: int = MESSY_EVERY) -> 
     """
     draw = _Draw(seed)
     seen: list[tuple[str, str]] = []
+    yield from _with_messy(draw, count, messy_every, lambda: _event(draw, seen))
+
+
+def made_up_messages(
+    declaration: Declaration, count: int, *, seed: int, messy_every: int = MESSY_EVERY
+) -> Iterator[str]:
+    """Generate `count` message bodies of the declared events in turn, always the same for a seed.
+
+    A message has all values of its event, days and moments only where they are required. About one personal value
+    in five repeats an earlier value of its field, in any event.
+    """
+    draw = _Draw(seed)
+    events = [event for event in declaration.events if not event.retired]
+    seen: dict[str, list[str]] = {field.name: [] for field in declaration.fields}
+    turns = itertools.cycle(events)
+    yield from _with_messy(draw, count, messy_every, lambda: _message(draw, next(turns), seen))
+
+
+def _with_messy(
+    draw: _Draw, count: int, messy_every: int, body: Callable[[], str]
+) -> Iterator[str]:
     messy_at = 0
     for index in range(count):
         if messy_every and index % messy_every == 0:
             messy_at = index + draw.below(min(messy_every, count - index))
-        if messy_every and index == messy_at:
-            yield draw.one_of(_MESSY)
-        else:
-            yield _event(draw, seen)
+        yield draw.one_of(_MESSY) if messy_every and index == messy_at else body()
 
 
 def _event(draw: _Draw, seen: list[tuple[str, str]]) -> str:
@@ -68,6 +96,57 @@ def _event(draw: _Draw, seen: list[tuple[str, str]]) -> str:
             "device_id": device_id,
         }
     )
+
+
+def _message(draw: _Draw, event: DeclaredEvent, seen: dict[str, list[str]]) -> str:
+    message: dict[str, Any] = {}
+    for value in event.values:
+        given = (
+            _personal(draw, value, seen)
+            if isinstance(value, PersonalValue)
+            else _plain(draw, value)
+        )
+        if given is not None and not value.retired:
+            _put(message, value.path.names, given)
+    if event.when is not None:
+        _put(message, event.when.path.names, event.when.equals)
+    return json.dumps(message)
+
+
+def _put(message: dict[str, Any], names: Sequence[str], value: object) -> None:
+    for name in names[:-1]:
+        message = message.setdefault(name, {})
+    message[names[-1]] = value
+
+
+def _personal(draw: _Draw, value: PersonalValue, seen: dict[str, list[str]]) -> str:
+    earlier, kind = seen[value.field.name], value.field.kind
+    if earlier and draw.below(5) == 0:
+        return draw.one_of(earlier)
+    options = dict(kind.options)
+    made = {
+        "ip": lambda: _address(draw),
+        "email": lambda: f"person-{draw.below(100_000)}@example.com",
+        "phone": lambda: (
+            f"+4144{draw.below(9_000_000) + 1_000_000}"
+        ),  # as long as numbers of Zurich are
+        "uuid": lambda: str(uuid.UUID(int=draw.below(1 << 128), version=4)),
+        "digits": lambda: str(draw.below(10**18)).rjust(18, "7")[: int(options.get("max", 18))],
+    }.get(kind.name, lambda: _device(draw)[: kind.max_code_points])()
+    if len(earlier) < _REPEATS_AMONG:
+        earlier.append(made)
+    return made
+
+
+def _plain(draw: _Draw, column: PlainColumn) -> str | int | float | bool | None:
+    if column.type is PlainType.TEXT:
+        return str(uuid.UUID(int=draw.below(1 << 128), version=4))[: column.max]
+    if column.type is PlainType.BOOLEAN:
+        return draw.below(2) == 0
+    if column.type in {PlainType.INTEGER, PlainType.DECIMAL}:
+        return draw.below(1_000)
+    day = _DAY if column.type is PlainType.DAY else f"{_DAY}T12:00:00Z"
+    return day if column.required else None
 
 
 def _address(draw: _Draw) -> str:
