@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,9 +23,15 @@ FOREIGN = re.compile(
 )
 
 
+@functools.cache
+def whole() -> Any:  # noqa: ANN401 - typer's
+    """The command line, built once."""
+    return typer.main.get_command(app)
+
+
 def parameters() -> Iterator[tuple[tuple[str, ...], Any]]:
     """Each option and argument with a type, and the words of its command."""
-    todo: list[tuple[tuple[str, ...], Any]] = [((), typer.main.get_command(app))]
+    todo: list[tuple[tuple[str, ...], Any]] = [((), whole())]
     while todo:
         words, command = todo.pop()
         todo += [
@@ -38,7 +45,7 @@ def parameters() -> Iterator[tuple[tuple[str, ...], Any]]:
 
 def refused(words: tuple[str, ...], param: Any, value: str) -> str | None:  # noqa: ANN401 - typer's
     """The message about this value, or None if it is accepted."""
-    command: Any = typer.main.get_command(app)
+    command = whole()
     for word in words:
         command = command.commands[word]
     given = [param.opts[0], value] if param.param_type_name == "option" else ["--", value]

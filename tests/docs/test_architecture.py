@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,12 +81,16 @@ def imports(file: Path) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
+@functools.cache
+def imported() -> dict[Path, set[str]]:
+    """The imports of each module of the package."""
+    return {file: set(imports(file)) for file in PACKAGE.rglob("*.py")}
+
+
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_a_vendor_is_imported_only_in_files_named_after_it(vendor: str) -> None:
     """A reader finds the SQL and the calls of AWS by the names of files."""
     others = {
-        str(file.relative_to(PACKAGE))
-        for file in PACKAGE.rglob("*.py")
-        if vendor in set(imports(file))
+        str(file.relative_to(PACKAGE)) for file, names in imported().items() if vendor in names
     }
     assert not {file for file in others if not re.fullmatch(VENDORS[vendor], file)}

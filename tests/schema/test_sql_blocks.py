@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import io
 import re
 import uuid
@@ -127,12 +128,18 @@ def test_the_table_is_complete() -> None:
     assert {file: set(by_name) for file, by_name in RUN_BY.items()} == there
 
 
+@functools.cache
+def sources() -> dict[Path, str]:
+    """The text of each module that asks for blocks."""
+    texts = {path: path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
+    return {path: text for path, text in texts.items() if "blocks(" in text}
+
+
 @pytest.mark.parametrize("file", RUN_BY)
 def test_every_block_is_used_and_every_use_exists(file: str) -> None:
     """The adapters ask for exactly the blocks that a file has."""
     used = set()
-    for path in PACKAGE.rglob("*.py"):
-        code = path.read_text(encoding="utf-8")
+    for path, code in sources().items():
         for variable in re.findall(
             rf'(\w+)(?:: Final)? = (?:sql_)?blocks\("{re.escape(file)}"', code
         ):
