@@ -207,7 +207,7 @@ def test_a_caller_that_hung_up_receives_nothing(moto: Moto) -> None:
     with pytest.raises(ReadTimeoutError):
         impatient.receive_message(QueueUrl=made.queue_url, WaitTimeSeconds=10)
     sqs.send_message(QueueUrl=made.queue_url, MessageBody="x")
-    time.sleep(0.3)  # the abandoned poll looks for a message several times
+    time.sleep(0.3)  # the abandoned poll asks for a message several times
     (received,) = sqs.receive_message(QueueUrl=made.queue_url, WaitTimeSeconds=0)["Messages"]
     sqs.delete_message(QueueUrl=made.queue_url, ReceiptHandle=received["ReceiptHandle"])
 
