@@ -72,9 +72,9 @@ _CURRENT_LIMITS: Final = "SELECT " + ", ".join(
 )
 _OF_CALLS: Final = """
     SELECT pg_catalog.set_config(s.name, '5s', false) FROM pg_catalog.pg_settings AS s
-    WHERE s.name = 'client_connection_check_interval' AND s.setting = '0'
+    WHERE s.name OPERATOR(pg_catalog.=) 'client_connection_check_interval' AND s.setting OPERATOR(pg_catalog.=) '0'
 """
-"""The server reads the interval when a statement begins, so a procedure cannot set it for itself."""
+"""The server reads the interval when a statement begins, so a procedure cannot set it for itself. No path is pinned."""
 
 _OF_A_SESSION: Final = """
     SELECT pg_catalog.set_config('role', %s, false), pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false),

@@ -162,6 +162,18 @@ def test_a_function_that_breaks_the_rules_is_caught(
         assert _caught(session, "SELECT vault_etl.unqualified()")
 
 
+def test_a_call_outside_a_transaction_looks_up_no_operator(trapped: Scratch) -> None:
+    """A path of the database's owner, with operators before those of the system, runs nothing of the owner's."""
+    trapped.sql(
+        "CREATE FUNCTION evil.f(text, text) RETURNS boolean LANGUAGE plpgsql"
+        " AS $$ BEGIN RAISE 'trapped'; END $$;"
+        "CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.f)"
+    )
+    trapped.sql(f'ALTER DATABASE "{trapped.name}" SET search_path = evil, pg_catalog')
+    with trapped.loader() as loader:
+        assert loader.prepare_partitions()
+
+
 @pytest.mark.parametrize("name", ["xvault_etl", '"a vault_etl"', '"vault_etl."'])
 def test_a_procedure_of_a_schema_that_is_named_alike_commits_nothing(
     trapped: Scratch, name: str
