@@ -55,7 +55,11 @@ SHORTEST_ACCESS_KEY_ID: Final = 16
 
 
 class AwsClients:
-    """Clients of one session. The settings of AWS are read once. `observer` sees every call."""
+    """Clients of one session. The settings of AWS are read once. `observer` sees every call.
+
+    A client is made once: making one takes 10 ms, and its connections are kept for its next calls. Any
+    thread may use it.
+    """
 
     def __init__(self, observer: CallObserver | None = None) -> None:
         # The SDK for Python knows this name as AWS_DEFAULT_REGION alone.
@@ -65,6 +69,7 @@ class AwsClients:
                 botocore_session=core, region_name=os.environ.get("AWS_REGION")
             )
         self._credentials = HeldCredentials.of(core)
+        self._made: dict[tuple[object, ...], Any] = {}
         if observer is not None:
             observe_calls(self._session.events, observer)
 
@@ -94,30 +99,36 @@ class AwsClients:
         return found
 
     def kms(self, request_id: uuid.UUID | None = None) -> KMSClient:
-        """Make a KMS client. The request id, if any, goes into the user agent."""
+        """Return a KMS client. The request id, if any, goes into the user agent."""
         with translated("KMS"):
-            return self._session.client("kms", config=config(request_id=request_id))
+            kms: KMSClient = self._client("kms", request_id=request_id)
+            return kms
 
     def sqs(self) -> SQSClient:
-        """Make an SQS client for all calls but receive."""
+        """Return an SQS client for all calls but receive."""
         with translated("SQS"):
-            return self._session.client("sqs", config=config())
+            sqs: SQSClient = self._client("sqs")
+            return sqs
 
     def s3(self) -> S3Client:
-        """Make an S3 client with a longer timeout: S3 answers after it stored the whole object."""
+        """Return an S3 client with a longer timeout: S3 answers after it stored the whole object."""
         with translated("S3"):
-            return self._session.client("s3", config=config(read_timeout=OBJECT_TIMEOUT_S))
+            s3: S3Client = self._client("s3", read_timeout=OBJECT_TIMEOUT_S)
+            return s3
 
     def sqs_receiver(self, longest_wait: float) -> SQSClient:
-        """Make an SQS client that does not retry, and gives up `RECEIVE_MARGIN_S` after its wait."""
-        once = config(attempts=1, read_timeout=longest_wait + RECEIVE_MARGIN_S)
+        """Return an SQS client that does not retry, and gives up `RECEIVE_MARGIN_S` after its wait."""
         with translated("SQS"):
-            return self._session.client("sqs", config=once)
+            sqs: SQSClient = self._client(
+                "sqs", attempts=1, read_timeout=longest_wait + RECEIVE_MARGIN_S
+            )
+            return sqs
 
     def sts(self) -> STSClient:
-        """Make an STS client."""
+        """Return an STS client."""
         with translated("STS"):
-            return self._session.client("sts", config=config())
+            sts: STSClient = self._client("sts")
+            return sts
 
     def secret(self, arn: str, setting: str) -> str:
         """Return the current text of a secret, from the region in its ARN; "" for a binary secret."""
@@ -129,16 +140,22 @@ class AwsClients:
     def _secrets(self, arn: str) -> Any:  # noqa: ANN401 - no package has its types
         region = arn.split(":")[3] if arn.startswith("arn:") else None
         with translated("Secrets Manager"):
-            return self._session.client(
-                "secretsmanager", region_name=region or None, config=config()
-            )
+            return self._client("secretsmanager", region)
 
     def rds_token(self, host: str, port: int, user: str) -> str:
         """Sign a token for one connection to RDS as this login. A token is valid for 15 minutes."""
         with translated("RDS"):
-            client = self._session.client("rds", config=config())
-            token: str = client.generate_db_auth_token(host, port, user)
+            token: str = self._client("rds").generate_db_auth_token(host, port, user)
             return token
+
+    def _client(self, service: str, region: str | None = None, **options: Any) -> Any:  # noqa: ANN401 - as `config` has them
+        key = (service, region, *options.items())
+        if key not in self._made:
+            client = self._session.client(
+                service, region_name=region or None, config=config(**options)
+            )  # type: ignore[call-overload]
+            self._made[key] = client
+        return self._made[key]
 
 
 _STARTED: Final = "vault_etl_started"
