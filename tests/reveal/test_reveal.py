@@ -13,6 +13,7 @@ from tests.kit.declared import DEVICE_ID, IP, PERSONAL_FIELDS, login_place
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.tap import Recorder, Tap
 from tests.kit.fakes.vault import FakeVault, reveal_request
+from tests.kit.login_records import changed
 from vault_etl.audit.entries import Action, Phase
 from vault_etl.base.errors import (
     AuditError,
@@ -46,7 +47,7 @@ def outcome(vault: FakeVault) -> tuple[str, str | None]:
 def forge(vault: FakeVault, record_id: uuid.UUID, **changes: object) -> None:
     """Change columns of a row, as a caller with the owner's rights could."""
     row = vault.database.records[record_id]
-    vault.database.records[record_id] = dataclasses.replace(row, **changes)  # type: ignore[arg-type]
+    vault.database.records[record_id] = changed(row, **changes)
 
 
 def test_the_originals_come_back_byte_for_byte(fake_vault: FakeVault, record: uuid.UUID) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.record_finder import FakeRecordFinder
 from tests.kit.fakes.tap import Tap
 from tests.kit.fakes.vault import FakeVault
+from tests.kit.login_records import changed
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyState
@@ -93,7 +93,7 @@ def watched(
 def forge(vault: FakeVault, record_id: uuid.UUID, **changes: object) -> None:
     """Change columns of a row, as a process with the owner's rights could."""
     row = vault.database.records[record_id]
-    vault.database.records[record_id] = dataclasses.replace(row, **changes)  # type: ignore[arg-type]
+    vault.database.records[record_id] = changed(row, **changes)
 
 
 def generations(vault: FakeVault) -> Mapping[KeyState, set[int | None]]:
