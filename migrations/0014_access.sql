@@ -42,7 +42,7 @@ COMMENT ON FUNCTION vault_etl.audit_use(bigint, bytea) IS
 
 CREATE FUNCTION vault_etl.audit_disclose(intent_seq bigint)
 RETURNS TABLE (
-    field text, ciphertext bytea, user_id text, create_date date, token uuid, token_generation smallint
+    event text, name text, field text, ciphertext bytea, subject text, day date, token uuid, token_generation smallint
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -54,25 +54,32 @@ BEGIN
     PERFORM vault_etl.audit_use(intent_seq, NULL::bytea);
     IF entry.action = 'quarantine show' THEN
         RETURN QUERY
-            SELECT 'quarantine'::text, q.body_ciphertext, NULL::text, NULL::date, NULL::uuid, NULL::smallint
+            SELECT
+                'quarantine'::text, 'quarantine'::text, 'quarantine'::text, q.body_ciphertext, NULL::text, NULL::date,
+                NULL::uuid, NULL::smallint
             FROM vault_etl.quarantine AS q
             WHERE q.record_id = entry.record_id AND 'quarantine' = ANY (entry.fields);
     ELSE
+        --% for event in events
         RETURN QUERY
-            SELECT of_field.field, of_field.ciphertext, r.user_id, r.create_date, of_field.token, r.token_generation
-            FROM vault_etl.user_logins AS r,
+            SELECT
+                {{ event.name | literal }}, of_value.name, of_value.field, of_value.ciphertext, r.{{ event.subject }}, r.{{ event.day }},
+                of_value.token, r.token_generation
+            FROM vault_etl.{{ event.name }} AS r,
                 LATERAL (VALUES
-                    ('ip', r.ip_ciphertext, r.masked_ip),
-                    ('device_id', r.device_id_ciphertext, r.masked_device_id)
-                ) AS of_field (field, ciphertext, token)
-            WHERE r.record_id = entry.record_id AND of_field.field = ANY (entry.fields);
+                    --% for value in event.personal
+                    ({{ value.name | literal }}, {{ value.field | literal }}, r.{{ value.ciphertext }}, r.{{ value.token }}){{ "," if not loop.last }}
+                    --% endfor
+                ) AS of_value (name, field, ciphertext, token)
+            WHERE r.record_id = entry.record_id AND of_value.field = ANY (entry.fields);
+        --% endfor
     END IF;
 END
 $$;
 REVOKE ALL ON FUNCTION vault_etl.audit_disclose(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION vault_etl.audit_disclose(bigint) TO vault_etl_reveal;
 COMMENT ON FUNCTION vault_etl.audit_disclose(bigint) IS
-    'Returns what is needed to open the fields that a committed intent names: one row a field, once. No row if '
+    'Returns what is needed to open the fields that a committed intent names: one row a value, once. No row if '
     'the record is missing, and NULL for a value that was erased. A body of quarantine has a ciphertext alone. '
     'A masked reveal gets the same: the client masks.';
 
@@ -111,7 +118,7 @@ COMMENT ON FUNCTION vault_etl.audit_search(bigint, bytea) IS
 
 CREATE FUNCTION vault_etl.audit_find(intent_seq bigint, nonce bytea, tokens uuid[], max_ids integer)
 RETURNS TABLE (
-    record_id uuid, user_id text, create_date date, event_time timestamptz, holders bigint, value integer
+    event text, record_id uuid, subject text, day date, moment timestamptz, holders bigint, value integer
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -142,27 +149,27 @@ BEGIN
         WITH wanted AS (
             SELECT DISTINCT ((t.place - 1) / each_has)::integer AS value, t.token
             FROM unnest(tokens) WITH ORDINALITY AS t (token, place)
-        ), held AS (  -- `before`: the token in the column that is read first
-            SELECT w.value, NULL::uuid AS before, r.record_id, r.user_id, r.create_date, r.event_time
-            FROM wanted AS w JOIN vault_etl.user_logins AS r ON r.masked_ip = w.token WHERE entry.fields = ARRAY['ip']
-            UNION ALL
-            SELECT w.value, r.masked_ip, r.record_id, r.user_id, r.create_date, r.event_time
-            FROM wanted AS w JOIN vault_etl.user_logins AS r ON r.next_masked_ip = w.token WHERE entry.fields = ARRAY['ip']
-            UNION ALL
-            SELECT w.value, NULL, r.record_id, r.user_id, r.create_date, r.event_time
-            FROM wanted AS w JOIN vault_etl.user_logins AS r ON r.masked_device_id = w.token
-            WHERE entry.fields = ARRAY['device_id']
-            UNION ALL
-            SELECT w.value, r.masked_device_id, r.record_id, r.user_id, r.create_date, r.event_time
-            FROM wanted AS w JOIN vault_etl.user_logins AS r ON r.next_masked_device_id = w.token
-            WHERE entry.fields = ARRAY['device_id']
+        ), held AS (  -- `before_…`: the tokens in the columns that are read first
+            --% for part in searched
+            {{ "UNION ALL " if not loop.first }}SELECT
+                w.value, {{ part.event.name | literal }} AS event, r.record_id, r.{{ part.event.subject }} AS subject,
+                r.{{ part.event.day }} AS day, {{ "r." ~ part.event.moment if part.event.moment else "NULL::timestamptz" }} AS moment
+                --% for column in part.before
+                , {{ "r." ~ column if column else "NULL::uuid" }} AS before_{{ loop.index }}
+                --% endfor
+            FROM wanted AS w JOIN vault_etl.{{ part.event.name }} AS r ON r.{{ part.column }} = w.token
+            WHERE entry.fields = ARRAY[{{ part.field | literal }}]
+            --% endfor
         ), ranked AS (
             SELECT h.*, count(*) OVER (PARTITION BY h.value) AS holders,
                 row_number() OVER (PARTITION BY h.value ORDER BY h.record_id DESC) AS place
             FROM held AS h
-            WHERE NOT EXISTS (SELECT FROM wanted AS o WHERE o.value = h.value AND o.token = h.before)
+            WHERE true
+                --% for column in searched[0].before
+                AND NOT EXISTS (SELECT FROM wanted AS o WHERE o.value = h.value AND o.token = h.before_{{ loop.index }})
+                --% endfor
         )
-        SELECT k.record_id, k.user_id, k.create_date, k.event_time, k.holders, k.value FROM ranked AS k
+        SELECT k.event, k.record_id, k.subject, k.day, k.moment, k.holders, k.value FROM ranked AS k
         WHERE k.place <= least(max_ids, 1000) ORDER BY k.place, k.value LIMIT 100000;
 END
 $$;
@@ -176,10 +183,7 @@ COMMENT ON FUNCTION vault_etl.audit_find(bigint, bytea, uuid[], integer) IS
     'first.';
 
 CREATE FUNCTION vault_etl.audit_find_user(intent_seq bigint, nonce bytea, user_id text)
-RETURNS TABLE (
-    record_id uuid, device_type text, locale text, app_version text, create_date date, event_time timestamptz,
-    holders bigint
-)
+RETURNS TABLE (event text, record_id uuid, day date, moment timestamptz, details jsonb, holders bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -197,10 +201,20 @@ BEGIN
         RAISE EXCEPTION 'the intent is not bound to this user' USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN QUERY
-        SELECT r.record_id, r.device_type, r.locale, r.app_version, r.create_date, r.event_time, count(*) OVER ()
-        FROM vault_etl.user_logins AS r
-        WHERE r.user_id = audit_find_user.user_id
-        ORDER BY r.record_id DESC LIMIT 100000;
+        SELECT f.*, count(*) OVER () FROM (
+            --% for event in events
+            {{ "UNION ALL " if not loop.first }}SELECT
+                {{ event.name | literal }}, r.record_id, r.{{ event.day }}, {{ "r." ~ event.moment if event.moment else "NULL::timestamptz" }},
+                jsonb_build_object(
+                    --% for name in event.details
+                    {{ name | literal }}, r.{{ name }}{{ "," if not loop.last }}
+                    --% endfor
+                )
+            FROM vault_etl.{{ event.name }} AS r
+            WHERE r.{{ event.subject }} = audit_find_user.user_id
+            --% endfor
+        ) AS f (event, record_id, day, moment, details)
+        ORDER BY f.record_id DESC LIMIT 100000;
 END
 $$;
 REVOKE ALL ON FUNCTION vault_etl.audit_find_user(bigint, bytea, text) FROM PUBLIC;

@@ -315,7 +315,7 @@ $_$;
 
 COMMENT ON FUNCTION vault_etl.audit_denial(action text, fields text[], purpose text, ticket text, amount integer) IS 'Returns why the policy denies an access, in one word; NULL if it does not. Called with the head of the log locked, so that a quota holds. A change of keys is no access: it is on the record, and under no policy.';
 
-CREATE FUNCTION vault_etl.audit_disclose(intent_seq bigint) RETURNS TABLE(field text, ciphertext bytea, user_id text, create_date date, token uuid, token_generation smallint)
+CREATE FUNCTION vault_etl.audit_disclose(intent_seq bigint) RETURNS TABLE(event text, name text, field text, ciphertext bytea, subject text, day date, token uuid, token_generation smallint)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -328,23 +328,27 @@ BEGIN
     PERFORM vault_etl.audit_use(intent_seq, NULL::bytea);
     IF entry.action = 'quarantine show' THEN
         RETURN QUERY
-            SELECT 'quarantine'::text, q.body_ciphertext, NULL::text, NULL::date, NULL::uuid, NULL::smallint
+            SELECT
+                'quarantine'::text, 'quarantine'::text, 'quarantine'::text, q.body_ciphertext, NULL::text, NULL::date,
+                NULL::uuid, NULL::smallint
             FROM vault_etl.quarantine AS q
             WHERE q.record_id = entry.record_id AND 'quarantine' = ANY (entry.fields);
     ELSE
         RETURN QUERY
-            SELECT of_field.field, of_field.ciphertext, r.user_id, r.create_date, of_field.token, r.token_generation
+            SELECT
+                'user_logins', of_value.name, of_value.field, of_value.ciphertext, r.user_id, r.create_date,
+                of_value.token, r.token_generation
             FROM vault_etl.user_logins AS r,
                 LATERAL (VALUES
-                    ('ip', r.ip_ciphertext, r.masked_ip),
-                    ('device_id', r.device_id_ciphertext, r.masked_device_id)
-                ) AS of_field (field, ciphertext, token)
-            WHERE r.record_id = entry.record_id AND of_field.field = ANY (entry.fields);
+                    ('ip', 'ip', r.ip_ciphertext, r.masked_ip),
+                    ('device_id', 'device_id', r.device_id_ciphertext, r.masked_device_id)
+                ) AS of_value (name, field, ciphertext, token)
+            WHERE r.record_id = entry.record_id AND of_value.field = ANY (entry.fields);
     END IF;
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.audit_disclose(intent_seq bigint) IS 'Returns what is needed to open the fields that a committed intent names: one row a field, once. No row if the record is missing, and NULL for a value that was erased. A body of quarantine has a ciphertext alone. A masked reveal gets the same: the client masks.';
+COMMENT ON FUNCTION vault_etl.audit_disclose(intent_seq bigint) IS 'Returns what is needed to open the fields that a committed intent names: one row a value, once. No row if the record is missing, and NULL for a value that was erased. A body of quarantine has a ciphertext alone. A masked reveal gets the same: the client masks.';
 
 CREATE FUNCTION vault_etl.audit_encode(value text[]) RETURNS bytea
     LANGUAGE sql IMMUTABLE
@@ -375,7 +379,7 @@ $$;
 
 COMMENT ON FUNCTION vault_etl.audit_encode(value text) IS 'Encodes a text as its UTF-8 bytes.';
 
-CREATE FUNCTION vault_etl.audit_find(intent_seq bigint, nonce bytea, tokens uuid[], max_ids integer) RETURNS TABLE(record_id uuid, user_id text, create_date date, event_time timestamp with time zone, holders bigint, value integer)
+CREATE FUNCTION vault_etl.audit_find(intent_seq bigint, nonce bytea, tokens uuid[], max_ids integer) RETURNS TABLE(event text, record_id uuid, subject text, day date, moment timestamp with time zone, holders bigint, value integer)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -407,34 +411,46 @@ BEGIN
         WITH wanted AS (
             SELECT DISTINCT ((t.place - 1) / each_has)::integer AS value, t.token
             FROM unnest(tokens) WITH ORDINALITY AS t (token, place)
-        ), held AS (  -- `before`: the token in the column that is read first
-            SELECT w.value, NULL::uuid AS before, r.record_id, r.user_id, r.create_date, r.event_time
-            FROM wanted AS w JOIN vault_etl.user_logins AS r ON r.masked_ip = w.token WHERE entry.fields = ARRAY['ip']
-            UNION ALL
-            SELECT w.value, r.masked_ip, r.record_id, r.user_id, r.create_date, r.event_time
-            FROM wanted AS w JOIN vault_etl.user_logins AS r ON r.next_masked_ip = w.token WHERE entry.fields = ARRAY['ip']
-            UNION ALL
-            SELECT w.value, NULL, r.record_id, r.user_id, r.create_date, r.event_time
+        ), held AS (  -- `before_…`: the tokens in the columns that are read first
+            SELECT
+                w.value, 'user_logins' AS event, r.record_id, r.user_id AS subject,
+                r.create_date AS day, r.event_time AS moment
+                , NULL::uuid AS before_1
+            FROM wanted AS w JOIN vault_etl.user_logins AS r ON r.masked_ip = w.token
+            WHERE entry.fields = ARRAY['ip']
+            UNION ALL SELECT
+                w.value, 'user_logins' AS event, r.record_id, r.user_id AS subject,
+                r.create_date AS day, r.event_time AS moment
+                , r.masked_ip AS before_1
+            FROM wanted AS w JOIN vault_etl.user_logins AS r ON r.next_masked_ip = w.token
+            WHERE entry.fields = ARRAY['ip']
+            UNION ALL SELECT
+                w.value, 'user_logins' AS event, r.record_id, r.user_id AS subject,
+                r.create_date AS day, r.event_time AS moment
+                , NULL::uuid AS before_1
             FROM wanted AS w JOIN vault_etl.user_logins AS r ON r.masked_device_id = w.token
             WHERE entry.fields = ARRAY['device_id']
-            UNION ALL
-            SELECT w.value, r.masked_device_id, r.record_id, r.user_id, r.create_date, r.event_time
+            UNION ALL SELECT
+                w.value, 'user_logins' AS event, r.record_id, r.user_id AS subject,
+                r.create_date AS day, r.event_time AS moment
+                , r.masked_device_id AS before_1
             FROM wanted AS w JOIN vault_etl.user_logins AS r ON r.next_masked_device_id = w.token
             WHERE entry.fields = ARRAY['device_id']
         ), ranked AS (
             SELECT h.*, count(*) OVER (PARTITION BY h.value) AS holders,
                 row_number() OVER (PARTITION BY h.value ORDER BY h.record_id DESC) AS place
             FROM held AS h
-            WHERE NOT EXISTS (SELECT FROM wanted AS o WHERE o.value = h.value AND o.token = h.before)
+            WHERE true
+                AND NOT EXISTS (SELECT FROM wanted AS o WHERE o.value = h.value AND o.token = h.before_1)
         )
-        SELECT k.record_id, k.user_id, k.create_date, k.event_time, k.holders, k.value FROM ranked AS k
+        SELECT k.event, k.record_id, k.subject, k.day, k.moment, k.holders, k.value FROM ranked AS k
         WHERE k.place <= least(max_ids, 1000) ORDER BY k.place, k.value LIMIT 100000;
 END
 $$;
 
 COMMENT ON FUNCTION vault_etl.audit_find(intent_seq bigint, nonce bytea, tokens uuid[], max_ids integer) IS 'Returns who holds the values of an intent in its one field, once: of each value the newest records, 1,000 at most, and how many hold it in all. The tokens are those that another, committed transaction bound to the intent: the same number for each value, one value after the other, and no more of one than the field has token keys. `value` counts the values from 0. Returns 100,000 rows at most, the newest of each value first.';
 
-CREATE FUNCTION vault_etl.audit_find_user(intent_seq bigint, nonce bytea, user_id text) RETURNS TABLE(record_id uuid, device_type text, locale text, app_version text, create_date date, event_time timestamp with time zone, holders bigint)
+CREATE FUNCTION vault_etl.audit_find_user(intent_seq bigint, nonce bytea, user_id text) RETURNS TABLE(event text, record_id uuid, day date, moment timestamp with time zone, details jsonb, holders bigint)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -454,10 +470,18 @@ BEGIN
         RAISE EXCEPTION 'the intent is not bound to this user' USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN QUERY
-        SELECT r.record_id, r.device_type, r.locale, r.app_version, r.create_date, r.event_time, count(*) OVER ()
-        FROM vault_etl.user_logins AS r
-        WHERE r.user_id = audit_find_user.user_id
-        ORDER BY r.record_id DESC LIMIT 100000;
+        SELECT f.*, count(*) OVER () FROM (
+            SELECT
+                'user_logins', r.record_id, r.create_date, r.event_time,
+                jsonb_build_object(
+                    'device_type', r.device_type,
+                    'locale', r.locale,
+                    'app_version', r.app_version
+                )
+            FROM vault_etl.user_logins AS r
+            WHERE r.user_id = audit_find_user.user_id
+        ) AS f (event, record_id, day, moment, details)
+        ORDER BY f.record_id DESC LIMIT 100000;
 END
 $$;
 

@@ -128,7 +128,13 @@ def test_the_named_fields_are_disclosed_against_an_intent(bench: Bench) -> None:
     receipt = bench.audit.intend(reveal_request(row.record_id))
     assert bench.disclosed.disclose(receipt) == {
         field: DisclosedValue(
-            row.ciphertexts[field], row.subject, column(row, "create_date"), row.tokens[field], 1
+            row.event,
+            field,
+            row.ciphertexts[field],
+            row.subject,
+            column(row, "create_date"),
+            row.tokens[field],
+            1,
         )
         for field in PERSONAL_FIELDS
     }

@@ -46,7 +46,7 @@ def test_fifty_reveals_at_once_make_one_chain(
         service = reveal.reveal(parts, request.request_id)
         barrier.wait()
         revealed = service(request)
-        assert all(revealed.fields.values())
+        assert all(revealed.values.values())
         assert revealed.receipt.checkpoint is not None
         return revealed.receipt.seq
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import PERSONAL_FIELDS
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import UsageError
 from vault_etl.cli.evidence import CsvEvidence, Evidence, EvidenceFile, JsonEvidence
+from vault_etl.cli.ui.record_names import RecordNames
 
 REQUEST = AuditRequest(
     request_id=uuid.UUID(int=1),
@@ -23,7 +25,10 @@ REQUEST = AuditRequest(
     reason="case 12",
     fields=PERSONAL_FIELDS,
 )
-FORMS: dict[str, Evidence] = {"csv": CsvEvidence(PERSONAL_FIELDS), "json": JsonEvidence()}
+FORMS: dict[str, Evidence] = {
+    "csv": CsvEvidence(RecordNames.of(DEFAULT), PERSONAL_FIELDS),
+    "json": JsonEvidence(),
+}
 
 
 def row(number: int) -> Mapping[str, Any]:
@@ -48,7 +53,7 @@ def row(number: int) -> Mapping[str, Any]:
 
 def opened(path: Path, form: Evidence, *, resume: bool = True) -> EvidenceFile:
     """The file, for the request."""
-    return EvidenceFile(path, form, REQUEST, resume=resume)
+    return EvidenceFile(path, form, REQUEST, DEFAULT, resume=resume)
 
 
 @pytest.fixture(params=FORMS)

@@ -23,7 +23,7 @@ from vault_etl.keys.postgres import PostgresKeyStore, PostgresWrappedKeys
 from vault_etl.keys.postgres_destroy import PostgresKeyEnder
 from vault_etl.platform.postgres import Database
 from vault_etl.rotation.postgres import PostgresTokenRotations
-from vault_etl.rotation.postgres_tokens import PostgresTokenCutOver
+from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver
 
 PLANT = (
     "INSERT INTO vault_etl.data_keys (key_id, purpose, field, generation, state, kms_key_arn, wrapped_key,"

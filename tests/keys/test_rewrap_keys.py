@@ -80,7 +80,7 @@ def blobs(vault: FakeVault) -> dict[int, bytes | None]:
 def opens(vault: FakeVault) -> bool:
     """Say whether the record is revealed."""
     (record_id,) = vault.database.records
-    return all(vault.reveal()(reveal_request(record_id)).fields.values())
+    return all(vault.reveal()(reveal_request(record_id)).values.values())
 
 
 def test_every_key_gets_new_bytes_and_stays_what_it_is(vault: FakeVault) -> None:

@@ -42,12 +42,9 @@ from vault_etl.rotation.postgres import (
     PostgresRotationReader,
     PostgresTokenRotations,
 )
+from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver
 from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
-from vault_etl.rotation.postgres_tokens import (
-    PostgresTokenBackfill,
-    PostgresTokenComparer,
-    PostgresTokenCutOver,
-)
+from vault_etl.rotation.postgres_tokens import PostgresTokenBackfill, PostgresTokenComparer
 from vault_etl.rotation.ranges import OpenRotation, Range
 
 _COLUMNS = (
@@ -93,7 +90,7 @@ class PostgresBench(Bench):
         self.mover = PostgresQuarantineMover(self._database("re-encrypt"), DEFAULT)
         self.discarder = PostgresQuarantineDiscarder(self._database("erase"))
         self.finder = PostgresRecordFinder(self._database("reveal"))
-        self.duplicates = PostgresDuplicateFinder(self._database("analyst"))
+        self.duplicates = PostgresDuplicateFinder(self._database("analyst"), DEFAULT)
         self.eraser = PostgresEraser(self._database("erase"))
         self.rotations = PostgresRotationReader(self._database("rotate"))
         self.data_rotations = PostgresDataRotations(self._database("re-encrypt"), DEFAULT)

@@ -18,7 +18,7 @@ from vault_etl.platform.waiting import Blocked
 from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.records.messages import SealedRecord
 from vault_etl.rotation.postgres import PostgresTokenRotations
-from vault_etl.rotation.postgres_tokens import PostgresTokenCutOver
+from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver
 from vault_etl.rotation.token_keys import CutOverDone
 
 CUT_OVER = "SELECT seq, hash, held_ms FROM vault_etl.token_cut_over(gen_random_uuid(), 'a', 'h', 'r', 2::smallint)"

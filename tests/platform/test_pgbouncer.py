@@ -14,6 +14,7 @@ import psycopg2
 import pytest
 
 from tests.kit.databases import database_copy
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import IP
 from tests.kit.doctor import lines
 from tests.kit.events import event
@@ -91,7 +92,7 @@ def test_every_list_is_whole(pooled: Vault) -> None:
     def duplicates(caller: int) -> list[int]:
         query = SharedTokenQuery(field=IP, min_count=caller + 2, limit=100)
         with closing(Database(pooled.database_url("analyst"))) as database:
-            finder = PostgresDuplicateFinder(database)
+            finder = PostgresDuplicateFinder(database, DEFAULT)
             return [len(list(finder.shared_tokens(query))) for _ in range(TIMES)]
 
     assert together(duplicates) == [[CALLERS - caller] * TIMES for caller in range(CALLERS)]

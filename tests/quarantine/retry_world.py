@@ -72,6 +72,6 @@ def numbers(report: RetryReport) -> tuple[int, int, int]:
 def addresses(vault: FakeVault) -> list[bytes]:
     """The address of every record, revealed, which compares its token too."""
     revealed = [
-        vault.reveal()(reveal_request(record_id)).fields[IP] for record_id in vault.database.records
+        vault.reveal()(reveal_request(record_id)).values[IP] for record_id in vault.database.records
     ]
     return sorted(value.expose() for value in revealed if value)

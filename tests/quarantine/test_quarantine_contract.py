@@ -145,7 +145,9 @@ def test_a_body_is_disclosed_against_an_intent_to_show_it(bench: Bench, process:
     """The body is disclosed once, byte for byte, and only to an intent that names quarantine."""
     (row,) = quarantine(process, NOT_JSON)
     receipt = bench.audit.intend(show(row.record_id))
-    assert bench.disclosed.disclose(receipt) == {QUARANTINE: DisclosedValue(row.body_ciphertext)}
+    assert bench.disclosed.disclose(receipt) == {
+        QUARANTINE: DisclosedValue(QUARANTINE_TABLE, QUARANTINE, row.body_ciphertext)
+    }
     with pytest.raises(DeniedError):
         bench.disclosed.disclose(receipt)
     assert bench.disclosed.disclose(bench.audit.intend(show(row.record_id, IP))) == {}
@@ -158,7 +160,7 @@ def test_no_body_is_disclosed_without_a_quarantined_message(bench: Bench, proces
     record = process.record()
     process.load(record)
     erased = bench.disclosed.disclose(bench.audit.intend(show(row.record_id)))
-    assert erased == {QUARANTINE: DisclosedValue(None)}
+    assert erased == {QUARANTINE: DisclosedValue(QUARANTINE_TABLE, QUARANTINE, None)}
     for record_id in (record.record_id, uuid.UUID(int=4711)):
         assert bench.disclosed.disclose(bench.audit.intend(show(record_id))) == {}
 

@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import DEVICE_ID, IP
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.record_finder import FakeRecordFinder
@@ -24,7 +25,7 @@ ADDRESS = "198.51.100.7"
 
 def find(vault: FakeVault, value: str = ADDRESS, field: FieldName = IP) -> FoundValue:
     """Find a value, in a new process."""
-    service = Find(vault.audit, FakeRecordFinder(vault.database), vault.ring())
+    service = Find(vault.audit, FakeRecordFinder(vault.database), vault.ring(), DEFAULT)
     return service(find_request(field), Pii.of_text(value), 10)
 
 
@@ -41,7 +42,7 @@ def test_intent_unwrap_search_outcome_in_this_order(fake_vault: FakeVault) -> No
     recorder = Recorder()
     seen = fake_vault.tapped(recorder.tap)
     finder = recorder.tap(FakeRecordFinder(fake_vault.database))
-    Find(seen.audit, finder, seen.ring())(find_request(), Pii.of_text(ADDRESS), 10)
+    Find(seen.audit, finder, seen.ring(), DEFAULT)(find_request(), Pii.of_text(ADDRESS), 10)
     assert recorder.calls == ["intend", "field_token_keys", "unwrap", "holding", "conclude"]
 
 

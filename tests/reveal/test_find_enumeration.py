@@ -29,7 +29,7 @@ from vault_etl.reveal.postgres import PostgresDisclosedValues
 Denied = psycopg2.errors.InsufficientPrivilege
 ADDRESSES = [f"198.51.100.{last}" for last in range(256)]
 LOGINS = 40
-FIND = "SELECT user_id FROM vault_etl.audit_find(%s, %s, %s::uuid[], 1000)"
+FIND = "SELECT subject FROM vault_etl.audit_find(%s, %s, %s::uuid[], 1000)"
 SEARCH = "SELECT vault_etl.audit_search(%s, %s)"
 NONCE = bytes(32)
 

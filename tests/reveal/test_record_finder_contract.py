@@ -47,7 +47,9 @@ def test_a_record_is_found_by_its_token_and_shown_without_it(process: Writer) ->
     token = uuid.uuid4()
     record = with_token(process, token)
     process.load(record, process.record(), process.record())
-    assert holding(process.bench, token) == [TokenHolder(record.record_id, "user-1", DAY, None)]
+    assert holding(process.bench, token) == [
+        TokenHolder(record.event, record.record_id, "user-1", DAY, None)
+    ]
 
 
 def test_no_record_holds_an_unknown_token(process: Writer) -> None:

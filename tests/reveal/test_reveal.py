@@ -53,7 +53,7 @@ def forge(vault: FakeVault, record_id: uuid.UUID, **changes: object) -> None:
 def test_the_originals_come_back_byte_for_byte(fake_vault: FakeVault, record: uuid.UUID) -> None:
     """Both fields, with the receipt of the intent."""
     revealed = fake_vault.reveal()(reveal_request(record))
-    values = {field: value.expose() if value else None for field, value in revealed.fields.items()}
+    values = {field: value.expose() if value else None for field, value in revealed.values.items()}
     assert values == {IP: b" 198.51.100.7", DEVICE_ID: b"593-47-5928"}
     assert revealed.record_id == record
     assert revealed.receipt.seq == fake_vault.database.audit[-2].seq
@@ -63,7 +63,7 @@ def test_the_originals_come_back_byte_for_byte(fake_vault: FakeVault, record: uu
 def test_a_masked_reveal_returns_the_ends_alone(fake_vault: FakeVault, record: uuid.UUID) -> None:
     """The full values do not leave the service; they were opened, and their tokens checked, as ever."""
     request = dataclasses.replace(reveal_request(record), action=Action.REVEAL_MASKED)
-    shown = fake_vault.reveal()(request).fields
+    shown = fake_vault.reveal()(request).values
     assert {field: value.expose() for field, value in shown.items() if value} == {
         IP: b"*.*.*.7",
         DEVICE_ID: b"*28",
@@ -91,7 +91,7 @@ def test_only_what_was_asked_for_is_disclosed_and_unwrapped(
     """No key of the other field is touched, of data or of tokens."""
     fake_vault.kms.unwrapped.clear()
     revealed = fake_vault.reveal()(reveal_request(record, field))
-    assert set(revealed.fields) == {field}
+    assert set(revealed.values) == {field}
     unwrapped = [fake_vault.database.keys[key_id] for key_id in fake_vault.kms.unwrapped]
     assert {key.field for key in unwrapped} == {field}
 
@@ -141,7 +141,7 @@ def test_who_may_open_one_field_needs_nothing_of_the_other(
 ) -> None:
     """IAM lets a person open `ip` and never `device_id`."""
     fake_vault.kms.denied = set(PERSONAL_FIELDS) - {field}
-    assert fake_vault.reveal()(reveal_request(record, field)).fields[field] is not None
+    assert fake_vault.reveal()(reveal_request(record, field)).values[field] is not None
 
 
 def test_a_value_that_has_no_token_is_an_integrity_failure(
@@ -182,7 +182,7 @@ def test_a_field_that_was_erased_is_none(
     del row.ciphertexts[field]
     del row.tokens[field]
     revealed = fake_vault.reveal()(reveal_request(record))
-    assert [f for f, value in revealed.fields.items() if value is None] == [field]
+    assert [f for f, value in revealed.values.items() if value is None] == [field]
     assert outcome(fake_vault) == ("done", None)
 
 
@@ -226,7 +226,7 @@ def test_a_row_of_the_pending_generation_is_checked_against_it(
     row = fake_vault.database.records[newer]
     forge(fake_vault, newer, tokens=row.next_tokens, token_generation=2)
     for record_id in (newer, record):
-        assert fake_vault.reveal()(reveal_request(record_id)).fields[IP] is not None
+        assert fake_vault.reveal()(reveal_request(record_id)).values[IP] is not None
 
 
 def test_a_cut_over_in_the_middle_is_no_integrity_failure(
@@ -243,7 +243,7 @@ def test_a_cut_over_in_the_middle_is_no_integrity_failure(
     revealed = fake_vault.tapped(lambda part: Tap(part, cutting_over)).reveal()(
         reveal_request(record)
     )
-    assert {value.expose() for value in revealed.fields.values() if value} == {
+    assert {value.expose() for value in revealed.values.values() if value} == {
         b" 198.51.100.7",
         b"593-47-5928",
     }

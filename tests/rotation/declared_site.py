@@ -41,12 +41,9 @@ from vault_etl.rotation.postgres import (
     PostgresRotationReader,
     PostgresTokenRotations,
 )
+from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver
 from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
-from vault_etl.rotation.postgres_tokens import (
-    PostgresTokenBackfill,
-    PostgresTokenComparer,
-    PostgresTokenCutOver,
-)
+from vault_etl.rotation.postgres_tokens import PostgresTokenBackfill, PostgresTokenComparer
 from vault_etl.rotation.token_keys import CutOverTries, TokenReport, TokenRotation, plan_tokens
 from vault_etl.rotation.worker_keys import WorkerKeys
 from vault_etl.rotation.workers import RangeWorker

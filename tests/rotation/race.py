@@ -23,7 +23,7 @@ from vault_etl.platform.waiting import Blocked
 from vault_etl.records.fenced_writes import Loaded, WriteKeys
 from vault_etl.records.messages import SealedRecord
 from vault_etl.rotation.postgres import PostgresTokenRotations
-from vault_etl.rotation.postgres_tokens import PostgresTokenCutOver
+from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver
 
 ROUNDS = 5
 

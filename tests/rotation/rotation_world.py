@@ -87,7 +87,7 @@ def active_ids(vault: FakeVault) -> set[int]:
 def addresses(vault: FakeVault) -> set[bytes]:
     """Reveal every address."""
     revealed = [
-        vault.reveal()(reveal_request(record_id, IP)).fields[IP]
+        vault.reveal()(reveal_request(record_id, IP)).values[IP]
         for record_id in vault.database.records
     ]
     return {value.expose() for value in revealed if value}

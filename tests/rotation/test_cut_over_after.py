@@ -11,6 +11,7 @@ import pytest
 from tests.kit.chain import broken
 from tests.kit.cut_over import Ready, cut_over_again, filled_token
 from tests.kit.databases import empty
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import DEVICE_ID, IP, PERSONAL_FIELDS
 from tests.kit.dumps import DEFINITIONS, program
 from tests.kit.fakes.vault import find_request
@@ -173,7 +174,7 @@ def test_duplicates_are_the_same_and_are_found_by_both_tokens(
     """The counts of rows and users are equal; analysts use the new token, and `find` uses either."""
     old, query = vault.records[0].tokens[field], SharedTokenQuery(field=field, limit=10)
     with vault.scratch.database("analyst") as analyst, vault.scratch.database("reveal") as reveal:
-        duplicates, finder = PostgresDuplicateFinder(analyst), PostgresRecordFinder(reveal)
+        duplicates, finder = PostgresDuplicateFinder(analyst, DEFAULT), PostgresRecordFinder(reveal)
         audit = PostgresAuditLog(reveal)
         (before,) = duplicates.shared_tokens(query)
         vault.swap()

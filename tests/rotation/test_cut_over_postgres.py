@@ -11,7 +11,7 @@ from tests.kit.declarations import DEFAULT
 from tests.kit.declared import IP
 from tests.kit.rows import cut_over_request
 from vault_etl.base.errors import DeniedError, IncompleteError, VaultEtlError
-from vault_etl.rotation.postgres_tokens import PostgresTokenCutOver
+from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver
 from vault_etl.rotation.token_keys import CutOverDone
 
 SWAP = {

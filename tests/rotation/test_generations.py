@@ -17,7 +17,8 @@ from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.partitions.postgres import PostgresPartitions
 from vault_etl.records.months import choose
 from vault_etl.rotation.next_tokens import Generations
-from vault_etl.rotation.postgres_tokens import PostgresTokenComparer, PostgresTokenCutOver
+from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver
+from vault_etl.rotation.postgres_tokens import PostgresTokenComparer
 from vault_etl.rotation.token_keys import CutOverDone
 
 

@@ -51,7 +51,7 @@ def test_records_still_open_and_agree_with_their_tokens(vault: FakeVault) -> Non
     """A reveal makes the token again, with the new key."""
     vault.rotate_tokens()
     for record in vault.database.records.values():
-        revealed = vault.reveal()(reveal_request(record.record_id)).fields
+        revealed = vault.reveal()(reveal_request(record.record_id)).values
         values = [revealed[field] for field in PERSONAL_FIELDS]
         assert [value.expose().decode() for value in values if value] == record.subject.split()
 

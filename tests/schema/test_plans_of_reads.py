@@ -107,7 +107,7 @@ def test_a_person_is_told_about_how_many_records_are_read(many_rows: Scratch) ->
     """The number is the estimate of the planner, without the months that are left out."""
     since = many_rows.value("SELECT max(create_date) - 1 FROM user_logins")
     with many_rows.database("analyst") as database:
-        finder = PostgresDuplicateFinder(database)
+        finder = PostgresDuplicateFinder(database, DEFAULT)
         for query, records in (
             (SharedTokenQuery(field=IP, limit=5), ROWS),
             (SharedTokenQuery(field=IP, limit=5, since=since), 2 * ROWS / 40),

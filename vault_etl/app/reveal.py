@@ -28,13 +28,13 @@ def reveal(parts: Parts, request_id: uuid.UUID, keep: Keep | None = None) -> Rev
     """Build one reveal. KMS is asked for each of them, with the request id in the user agent."""
     values = PostgresDisclosedValues(parts.database)
     log = audit_log(parts, request_id, keep)
-    return Reveal(log, values, ring(parts, request_id), months(parts))
+    return Reveal(log, values, ring(parts, request_id), months(parts), parts.declaration)
 
 
 def find(parts: Parts, request_id: uuid.UUID) -> Find:
     """Build `find` of values. KMS is asked for the token keys, with the request id in the user agent."""
     finder = PostgresRecordFinder(parts.database)
-    return Find(audit_log(parts, request_id), finder, ring(parts, request_id))
+    return Find(audit_log(parts, request_id), finder, ring(parts, request_id), parts.declaration)
 
 
 def find_user(parts: Parts, request_id: uuid.UUID, keep: Keep | None = None) -> FindUser:
@@ -44,12 +44,12 @@ def find_user(parts: Parts, request_id: uuid.UUID, keep: Keep | None = None) -> 
 
 def make_tokens(parts: Parts, request_id: uuid.UUID) -> MakeTokens:
     """Build `tokens`. KMS is asked for the token keys of the field alone."""
-    return MakeTokens(audit_log(parts, request_id), ring(parts, request_id))
+    return MakeTokens(audit_log(parts, request_id), ring(parts, request_id), parts.declaration)
 
 
 def duplicate_finder(parts: Parts) -> DuplicateFinder:
     """Build `duplicates`."""
-    return PostgresDuplicateFinder(parts.reads)
+    return PostgresDuplicateFinder(parts.reads, parts.declaration)
 
 
 def export_subject(
@@ -62,4 +62,5 @@ def export_subject(
         show=lambda asked: quarantine.show(parts, asked.request_id, keep)(asked),
         about=PostgresEntriesAboutRecord(parts.database),
     )
-    return ExportSubject(services, request, progress)
+    fields = tuple(field.name for field in parts.declaration.fields)
+    return ExportSubject(services, request, progress, fields)

@@ -31,13 +31,10 @@ from vault_etl.rotation.postgres import (
     PostgresRotationReader,
     PostgresTokenRotations,
 )
+from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver
 from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
 from vault_etl.rotation.postgres_retoken import PostgresDetachedMonths, PostgresDetachedTokens
-from vault_etl.rotation.postgres_tokens import (
-    PostgresTokenBackfill,
-    PostgresTokenComparer,
-    PostgresTokenCutOver,
-)
+from vault_etl.rotation.postgres_tokens import PostgresTokenBackfill, PostgresTokenComparer
 from vault_etl.rotation.retoken import (
     MonthRetoken,
     RetokenPlan,

@@ -16,7 +16,7 @@ from vault_etl.audit.entries import AuditReceipt
 from vault_etl.base.errors import IntegrityError
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace, unpad
-from vault_etl.crypto.fields import FieldName
+from vault_etl.crypto.fields import EventName, FieldName
 from vault_etl.crypto.keys import DataKey, KeyMaterial
 
 
@@ -54,14 +54,17 @@ class Opener:
 
 @dataclass(frozen=True, slots=True)
 class DisclosedValue:
-    """The stored parts that opening one field needs, and those that are compared afterwards.
+    """The stored parts that opening one value needs, and those that are compared afterwards.
 
-    `ciphertext` is None if the value was erased. For a quarantined body, the others are None.
+    `event` is bound into associated data, and `field` is that of the keys. `ciphertext` is None if the value was
+    erased. A quarantined body has no subject, day and token.
     """
 
+    event: EventName
+    field: FieldName
     ciphertext: bytes | None
-    user_id: str | None = None
-    create_date: dt.date | None = None
+    subject: str | None = None
+    day: dt.date | None = None
     token: uuid.UUID | None = None
     token_generation: int | None = None
 
@@ -69,8 +72,8 @@ class DisclosedValue:
 class DisclosedValues(Protocol):
     """Hands out the stored values of one record, or one quarantined body, against a committed intent."""
 
-    def disclose(self, receipt: AuditReceipt) -> Mapping[FieldName, DisclosedValue]:
-        """Return the fields that the intent names, once; empty if the record or message does not exist.
+    def disclose(self, receipt: AuditReceipt) -> Mapping[str, DisclosedValue]:
+        """Return the values of the fields that the intent names, once, by their names; empty without such a record.
 
         Raises DeniedError unless a committed intent of this login, at most 60 s old, allows it.
         """

@@ -13,13 +13,11 @@ from typing import Annotated, Final
 import typer
 
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.ui.fields import complete_personal_fields, named_fields
 from vault_etl.cli.ui.months import warn_of
-from vault_etl.cli.ui.options import PersonalField
 from vault_etl.cli.ui.output import MAX_COUNT, OutputOption, QuietOption, print_rows
 from vault_etl.cli.ui.progress import elapsed
-from vault_etl.crypto.fields import FieldName
 from vault_etl.crypto.tokens import placeholders
-from vault_etl.event.field_kinds import KINDS
 from vault_etl.records.unattached_months import UnsearchedMonths
 from vault_etl.reveal.duplicates import SharedToken, SharedTokenQuery
 
@@ -34,7 +32,16 @@ def register(app: typer.Typer) -> None:
 
 def _duplicates(
     *,
-    field: Annotated[PersonalField, typer.Option("--field", "-f", help="The token to group by.")],
+    field: Annotated[
+        str,
+        typer.Option(
+            "--field",
+            "-f",
+            metavar="FIELD",
+            autocompletion=complete_personal_fields,
+            help="The field whose tokens to group by.",
+        ),
+    ],
     min_count: Annotated[
         int, typer.Option(min=2, max=MAX_COUNT, help="Only tokens of at least this many records.")
     ] = 2,
@@ -77,9 +84,10 @@ def _duplicates(
     from vault_etl.app import records, reveal
 
     parts, _ = start(quiet=quiet, verbose=verbose)
-    known = placeholders(FieldName(field.value), KINDS[FieldName(field.value)])
+    (name,) = named_fields([field], parts.declaration.field_names)
+    known = placeholders(name, parts.declaration.kinds[name])
     query = SharedTokenQuery(
-        field=FieldName(field.value),
+        field=name,
         min_count=min_count,
         min_users=min_users,
         since=None if since is None else since.date(),
@@ -98,7 +106,7 @@ def _duplicates(
         (_row(token, known) if with_placeholders else asdict(token) for token in shared),
         output,
         columns=_COLUMNS + (("placeholder",) if with_placeholders else ()),
-        empty=f"no {field.value} is shared by {min_count} or more records",
+        empty=f"no {name} is shared by {min_count} or more records",
     )
 
 

@@ -18,10 +18,10 @@ from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import NotFoundError, UsageError
 from vault_etl.base.pii import Pii
 from vault_etl.cli.ui.output import plain, utc_text
-from vault_etl.crypto.fields import FieldName
+from vault_etl.cli.ui.record_names import RecordNames, value_names
+from vault_etl.declaration.model import Declaration
 from vault_etl.reveal.reveal import Revealed
 
-_BEFORE: Final = ("record_id", "user_id", "create_date")
 _AFTER: Final = ("erased", "action", "login", "time", "reason", "purpose", "ticket")
 _ENTRY: Final = ("audit_seq", "audit_hash")
 
@@ -36,16 +36,14 @@ _STARTS: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", _M
 """Characters that begin a formula (OWASP, CSV Injection), and the mark itself, so that it can be removed again."""
 
 
-def evidence_of(revealed: Revealed) -> dict[str, object]:
-    """Evidence of one record. An erased field is None, and named in `erased`."""
+def evidence_of(revealed: Revealed, names: RecordNames) -> dict[str, object]:
+    """Evidence of one record. An erased value is None, and named in `erased`."""
     receipt = revealed.receipt
     request = receipt.request
     return {
-        "record_id": revealed.record_id,
-        "user_id": revealed.user_id,
-        "create_date": revealed.create_date,
-        "fields": {field: _text(value) for field, value in revealed.fields.items()},
-        "erased": [field for field, value in revealed.fields.items() if value is None],
+        **names.record(revealed.event, revealed.record_id, revealed.subject, revealed.day),
+        "fields": {name: _text(value) for name, value in revealed.values.items()},
+        "erased": [name for name, value in revealed.values.items() if value is None],
         "action": request.action.value,
         "login": receipt.login,
         "time": utc_text(receipt.logged_at),
@@ -61,10 +59,11 @@ def evidence_of(revealed: Revealed) -> dict[str, object]:
 class CsvEvidence:
     """Evidence as CSV (RFC 4180, UTF-8, U+000A at the end of a row), without the checkpoint."""
 
-    def __init__(self, fields: Iterable[FieldName], more: Sequence[str] = ()) -> None:
-        """Take the fields of the request, and `more` columns that rows have."""
-        self._fields = list(fields)
-        self._columns = (*_BEFORE, *more, *self._fields, *_AFTER, *_ENTRY)
+    def __init__(self, names: RecordNames, values: Iterable[str], more: Sequence[str] = ()) -> None:
+        """Take the names of all values of the request, and `more` columns that rows have."""
+        self._fields = list(values)
+        self._more = more
+        self._columns = (*names.columns, *more, *self._fields, *_AFTER, *_ENTRY)
 
     def header(self) -> bytes:
         """The names of the columns."""
@@ -72,7 +71,8 @@ class CsvEvidence:
 
     def row(self, shown: Mapping[str, Any]) -> bytes:
         """A row, in which no cell is a formula to a spreadsheet."""
-        flat = {**shown, **shown["fields"], "erased": " ".join(shown["erased"])}
+        empty = dict.fromkeys((*self._more, *self._fields))
+        flat = {**empty, **shown, **shown["fields"], "erased": " ".join(shown["erased"])}
         return csv_line([_cell(flat[column]) for column in self._columns])
 
     def rows(self, content: bytes) -> list[dict[str, Any]]:
@@ -145,7 +145,15 @@ def _text(value: Pii | None) -> str | None:
 class EvidenceFile:
     """The file of `reveal --to`: regular, mode 0600, for one run at a time, each row on the disk before the next."""
 
-    def __init__(self, path: Path, form: Evidence, request: AuditRequest, *, resume: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        form: Evidence,
+        request: AuditRequest,
+        declaration: Declaration,
+        *,
+        resume: bool,
+    ) -> None:
         """Make the file. With `resume`, continue the file of an earlier run of the same request.
 
         `done` is the set of records in the file. A last row that is incomplete is removed; nothing else of
@@ -159,7 +167,7 @@ class EvidenceFile:
         self._file, self._is_new = _open(path, resume=resume)
         try:
             _own(self._file.fileno(), path)
-            self._go_on(request)
+            self._go_on(request, declaration)
         except BaseException:
             self._file.close()
             raise
@@ -175,12 +183,13 @@ class EvidenceFile:
             self._path.unlink(missing_ok=True)
         self._file.close()
 
-    def _go_on(self, request: AuditRequest) -> None:
+    def _go_on(self, request: AuditRequest, declaration: Declaration) -> None:
         self._file.seek(0)
         content = self._file.read()
         end = self._form.end_of_rows(content)
         if end:
-            self.done = _same_request(self._form, content[:end], request, self._path)
+            rows = content[:end]
+            self.done = _same_request(self._form, rows, request, declaration, self._path)
         elif not self._form.begins(content):
             raise _no_evidence(self._path)
         if end < len(content):
@@ -233,15 +242,16 @@ def _own(descriptor: int, path: Path) -> None:
 
 
 def _same_request(
-    form: Evidence, content: bytes, request: AuditRequest, path: Path
+    form: Evidence, content: bytes, request: AuditRequest, declaration: Declaration, path: Path
 ) -> frozenset[uuid.UUID]:
     """The records in the rows. Raises UsageError unless action, reason, purpose, ticket and fields are the same."""
     asked = [request.action.value, request.reason, request.purpose or "", request.ticket or ""]
-    fields = sorted(field for field in request.fields)
+    events = [Declaration(declaration.fields, (event,)) for event in declaration.events]
+    fields = [sorted(value_names(each, request.fields)) for each in (declaration, *events)]
     try:
         rows = form.rows(content)
         found = frozenset(uuid.UUID(row["record_id"]) for row in rows)
-        same = all(_asked(row) == asked and sorted(row["fields"]) == fields for row in rows)
+        same = all(_asked(row) == asked and sorted(row["fields"]) in fields for row in rows)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise _no_evidence(path) from None
     if not same:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -15,8 +14,9 @@ from vault_etl.base.errors import UsageError
 from vault_etl.base.pii import Pii
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.ui.fields import complete_personal_fields, named_fields
 from vault_etl.cli.ui.months import listed, warn_of
-from vault_etl.cli.ui.options import PersonalField, UserIdOption, known_user
+from vault_etl.cli.ui.options import UserIdOption, known_user
 from vault_etl.cli.ui.output import (
     OutputFormat,
     OutputOption,
@@ -33,11 +33,19 @@ from vault_etl.cli.ui.prompts import (
     reason_for,
     word,
 )
-from vault_etl.crypto.fields import IP, FieldName
+from vault_etl.cli.ui.record_names import RecordNames, detail_names
 from vault_etl.crypto.tokens import placeholders
-from vault_etl.event.field_kinds import KINDS
+from vault_etl.declaration.model import Declaration, VaultField
 from vault_etl.records.unattached_months import UnattachedMonth, UnsearchedMonths
-from vault_etl.reveal.find import MAX_HOLDERS, FoundValue, UserRecords, addresses_of, must_be_held
+from vault_etl.reveal.find import (
+    MAX_HOLDERS,
+    FoundValue,
+    TokenHolder,
+    UserRecord,
+    UserRecords,
+    addresses_of,
+    must_be_held,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -49,7 +57,14 @@ def _find(
     context: typer.Context,
     *,
     field: Annotated[
-        PersonalField | None, typer.Option("--field", "-f", help="The field that holds the value.")
+        str | None,
+        typer.Option(
+            "--field",
+            "-f",
+            metavar="FIELD",
+            autocompletion=complete_personal_fields,
+            help="The field that holds the value.",
+        ),
     ] = None,
     user_id: UserIdOption = None,
     limit: Annotated[
@@ -107,16 +122,18 @@ def _find(
         with UnsearchedMonths(records.months(parts)) as left:
             of_user, receipt = reveal.find_user(parts, request.request_id)(request, user)
         warn_of(left.months)
-        _print_user(of_user, receipt, limit, output, left.months)
+        _print_user(of_user, receipt, limit, output, left.months, parts.declaration)
         return
-    values = _written_out(FieldName(field.value), read_values(field.value, MAX_AMOUNT))
-    must_be_held(FieldName(field.value), values)
     parts, _ = start(quiet=quiet, verbose=verbose)
+    (name,) = named_fields([field], parts.declaration.field_names)
+    searched = parts.declaration.field(name)
+    values = _written_out(searched, read_values(name, MAX_AMOUNT))
+    must_be_held(searched, values)
     request = audit_request(
         parts.identity,
         Action.FIND,
         asked,
-        fields=(FieldName(field.value),),
+        fields=(name,),
         purpose=kind,
         ticket=reference,
         amount=len(values) if len(values) > 1 else None,
@@ -125,19 +142,20 @@ def _find(
     with UnsearchedMonths(records.months(parts)) as left:
         found = reveal.find(parts, request.request_id).many(request, values, limit)
     warn_of(left.months)
+    names = RecordNames.of(parts.declaration)
     if len(values) > 1:
-        _print_many(values, found, FieldName(field.value), output, left.months)
+        _print_many(values, found, searched, output, left.months, names)
     else:
-        _print(found[0], FieldName(field.value), output, left.months)
+        _print(found[0], searched, output, left.months, names)
 
 
-def _written_out(field: FieldName, values: Sequence[Pii]) -> list[Pii]:
+def _written_out(field: VaultField, values: Sequence[Pii]) -> list[Pii]:
     """The values, with ranges replaced by their addresses. Raises UsageError for more values than one entry allows."""
     found: list[Pii] = []
     for value in values:
         with contextlib.suppress(UnicodeDecodeError):
             text = value.expose().decode()
-            many = addresses_of(text, MAX_AMOUNT) if field == IP else None
+            many = addresses_of(text, MAX_AMOUNT) if field.kind.name == "ip" else None
             found += [value] if many is None else map(Pii.of_text, many)
             continue
         found.append(value)
@@ -150,9 +168,10 @@ def _written_out(field: FieldName, values: Sequence[Pii]) -> list[Pii]:
 def _print_many(
     values: Sequence[Pii],
     found: Sequence[FoundValue],
-    field: FieldName,
+    field: VaultField,
     output: OutputFormat | None,
     left: Sequence[UnattachedMonth],
+    names: RecordNames,
 ) -> None:
     """Print the values that records hold, with their position in the input."""
     receipt = found[0].receipt
@@ -161,9 +180,9 @@ def _print_many(
             "number": number,
             "value": value.expose().decode(),
             "token": one.token,
-            "placeholder": placeholders(field, KINDS[field]).get(one.token),
+            "placeholder": placeholders(field.name, field.kind).get(one.token),
             "count": one.holders.count,
-            "records": [asdict(holder) for holder in one.holders.newest],
+            "records": [_holder(names, holder) for holder in one.holders.newest],
         }
         for number, (value, one) in enumerate(zip(values, found, strict=True), start=1)
         if one.holders.count
@@ -183,7 +202,7 @@ def _print_many(
         for one in held
         for record in one["records"]
     ]
-    columns = ("value", "count", "record_id", "create_date", "user_id")
+    columns = ("value", "count", "record_id", names.day, names.subject)
     print_listing(shown, "records", records, output, columns=columns)
     print_receipt(receipt.checkpoint)
 
@@ -194,8 +213,10 @@ def _print_user(
     limit: int,
     output: OutputFormat | None,
     left: Sequence[UnattachedMonth],
+    declaration: Declaration,
 ) -> None:
     """Print the newest records of a user."""
+    names = RecordNames.of(declaration)
     shown: dict[str, object] = {
         "count": found.count,
         "audit_seq": receipt.seq,
@@ -203,8 +224,8 @@ def _print_user(
     }
     if wants_json(output):
         shown |= {"not_searched": listed(left), "checkpoint": receipt.checkpoint}
-    rows = (asdict(record) for record in found.newest[:limit])
-    columns = ("record_id", "create_date", "device_type", "app_version", "locale")
+    rows = (_of_user(names, record) for record in found.newest[:limit])
+    columns = ("record_id", names.day, *detail_names(declaration))
     print_listing(shown, "records", rows, output, columns=columns)
     if not wants_json(output):
         print_receipt(receipt.checkpoint)
@@ -212,13 +233,14 @@ def _print_user(
 
 def _print(
     found: FoundValue,
-    field: FieldName,
+    field: VaultField,
     output: OutputFormat | None,
     left: Sequence[UnattachedMonth],
+    names: RecordNames,
 ) -> None:
     shown: dict[str, object] = {
         "token": found.token,
-        "placeholder": placeholders(field, KINDS[field]).get(found.token),
+        "placeholder": placeholders(field.name, field.kind).get(found.token),
         "count": found.holders.count,
         "audit_seq": found.receipt.seq,
         "audit_hash": found.receipt.hash.hex(),
@@ -229,9 +251,21 @@ def _print(
     print_listing(
         shown,
         "records",
-        (asdict(holder) for holder in found.holders.newest),
+        (_holder(names, holder) for holder in found.holders.newest),
         output,
-        columns=("record_id", "create_date", "user_id"),
+        columns=("record_id", names.day, names.subject),
     )
     if not wants_json(output):
         print_receipt(note)
+
+
+def _holder(names: RecordNames, holder: TokenHolder) -> dict[str, object]:
+    record = names.record(holder.event, holder.record_id, holder.subject, holder.day)
+    return record | names.of_moment(holder.moment)
+
+
+def _of_user(names: RecordNames, record: UserRecord) -> dict[str, object]:
+    """The members of a record, without the user."""
+    shown = names.record(record.event, record.record_id, None, record.day)
+    del shown[names.subject]
+    return shown | names.of_moment(record.moment) | dict(record.details)

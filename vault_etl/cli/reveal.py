@@ -19,12 +19,12 @@ from vault_etl.cli.evidence import EvidenceFile
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.reveal_output import RevealOutput, Shown, evidence_form, form_of_file, warn
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.ui.fields import complete_personal_fields, named_fields
 from vault_etl.cli.ui.months import warn_of
-from vault_etl.cli.ui.options import PersonalField, UserIdOption, known_user
+from vault_etl.cli.ui.options import UserIdOption, known_user
 from vault_etl.cli.ui.output import QuietOption
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import PurposeOption, ReasonOption, TicketOption, reason_for, word
-from vault_etl.crypto.fields import PERSONAL_FIELDS, FieldName
 from vault_etl.records.unattached_months import UnsearchedMonths, no_record_of_user
 from vault_etl.reveal.reveal import RevealBatch, must_be_within_quota
 
@@ -52,8 +52,14 @@ def _reveal(
     *,
     user_id: UserIdOption = None,
     field: Annotated[
-        list[PersonalField] | None,
-        typer.Option("--field", "-f", help="Only this field; may be repeated. [default: both]"),
+        list[str] | None,
+        typer.Option(
+            "--field",
+            "-f",
+            metavar="FIELD",
+            autocompletion=complete_personal_fields,
+            help="Only this field; may be repeated. [default: all]",
+        ),
     ] = None,
     reason: ReasonOption = None,
     purpose: PurposeOption = None,
@@ -125,8 +131,9 @@ def _reveal(
     record_ids = _record_ids(words) if user_id is None else []
     user = None if user_id is None else known_user(user_id)
     kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
-    fields = tuple(FieldName(name.value) for name in dict.fromkeys(field or [])) or PERSONAL_FIELDS
     parts, _ = start(quiet=quiet, verbose=verbose)
+    declared = parts.declaration.field_names
+    fields = named_fields(field or (), declared) or declared
     request = audit_request(
         parts.identity,
         Action.REVEAL_MASKED if masked else Action.REVEAL,
@@ -141,10 +148,10 @@ def _reveal(
     with LastCheckpoint() as keep:
         if user is not None:
             record_ids = _records_of(parts, request, user, keep)
-        with _file(to, output, request, resume=resume) as file:
+        with _file(parts, to, output, request, resume=resume) as file:
             done = file.done if file else frozenset()
             left = _of_each(request, [i for i in record_ids if i not in done][:limit])
-            shown = Shown(output, request, file)
+            shown = Shown(output, request, file, parts.declaration)
             _reveal_all(parts, left, shown, keep, watched=to is not None and not quiet)
 
 
@@ -177,12 +184,23 @@ def _records_of(
 
 @contextlib.contextmanager
 def _file(
-    to: Path | None, output: RevealOutput | None, request: AuditRequest, *, resume: bool
+    parts: Parts,
+    to: Path | None,
+    output: RevealOutput | None,
+    request: AuditRequest,
+    *,
+    resume: bool,
 ) -> Iterator[EvidenceFile | None]:
     if to is None or output is None:
         yield None
         return
-    file = EvidenceFile(to, evidence_form(output, request), request, resume=resume)
+    file = EvidenceFile(
+        to,
+        evidence_form(output, request, parts.declaration),
+        request,
+        parts.declaration,
+        resume=resume,
+    )
     with contextlib.closing(file):
         yield file
 

@@ -18,9 +18,11 @@ from vault_etl.cli.ui.output import (
     wants_json,
 )
 from vault_etl.cli.ui.printable import printable
+from vault_etl.cli.ui.record_names import RecordNames, value_names
+from vault_etl.declaration.model import Declaration
 from vault_etl.reveal.reveal import Revealed
 
-_ON_SCREEN: Final = ("record_id", "user_id", "create_date", "fields", "audit_seq", "audit_hash")
+_ON_SCREEN: Final = ("fields", "audit_seq", "audit_hash")
 _ERASED: Final = "(erased)"
 
 
@@ -37,18 +39,23 @@ class Shown:
     """Prints each record, or stores it in `file`, and prints the receipt at the end."""
 
     def __init__(
-        self, output: RevealOutput | None, request: AuditRequest, file: EvidenceFile | None
+        self,
+        output: RevealOutput | None,
+        request: AuditRequest,
+        file: EvidenceFile | None,
+        declaration: Declaration,
     ) -> None:
         json = wants_json(OutputFormat.JSON if output is RevealOutput.JSON else None)
         self._output = output or (RevealOutput.JSON if json else RevealOutput.TABLE)
         self._file = file
-        self._form = evidence_form(self._output, request)
+        self._names = RecordNames.of(declaration)
+        self._form = evidence_form(self._output, request, declaration)
         self._last: Revealed | None = None
         self.count = 0
 
     def add(self, revealed: Revealed) -> None:
         """Show a record; when this returns, the output is flushed."""
-        shown = evidence_of(revealed)
+        shown = evidence_of(revealed, self._names)
         first, self._last = self._last is None, revealed
         self.count += 1
         if self._file is not None:
@@ -58,7 +65,8 @@ class Shown:
             self._values(revealed)
         elif self._output is RevealOutput.TABLE:
             sys.stdout.write("" if first else "\n")
-            print_object({name: _readable(shown[name]) for name in _ON_SCREEN}, OutputFormat.TABLE)
+            members = (*self._names.columns, *_ON_SCREEN)
+            print_object({name: _readable(shown[name]) for name in members}, OutputFormat.TABLE)
         else:
             self._print(self._form.header() * first + self._form.row(shown))
         sys.stdout.flush()
@@ -83,15 +91,19 @@ class Shown:
             sys.stdout.buffer.write(content)
 
     def _values(self, revealed: Revealed) -> None:
-        for field, value in revealed.fields.items():
+        for name, value in revealed.values.items():
             if value is None:
-                sys.stderr.write(f"vault-etl: warning: {field} of {revealed.record_id} is erased\n")
+                sys.stderr.write(f"vault-etl: warning: {name} of {revealed.record_id} is erased\n")
             print_value(value.expose() if value else b"")
 
 
-def evidence_form(output: RevealOutput, request: AuditRequest) -> Evidence:
+def evidence_form(
+    output: RevealOutput, request: AuditRequest, declaration: Declaration
+) -> Evidence:
     """The form of evidence: CSV, or JSON for every other output."""
-    return CsvEvidence(request.fields) if output is RevealOutput.CSV else JsonEvidence()
+    if output is not RevealOutput.CSV:
+        return JsonEvidence()
+    return CsvEvidence(RecordNames.of(declaration), value_names(declaration, request.fields))
 
 
 def form_of_file(output: RevealOutput | None, path: Path) -> RevealOutput:

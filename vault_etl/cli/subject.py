@@ -102,7 +102,7 @@ def _export(
             raise no_record_of_user(left.months)
         held = {record.record_id: record for record in found.newest}
         export.must_be_within(audit.policy(parts).allowance().accesses, len(held), len(rows))
-        bundle = Bundle(to)
+        bundle = Bundle(to, parts.declaration)
         through = SearchedMessages(in_quarantine=in_quarantine)
         try:
             for shown, match, entries in export.messages(user, rows, through):

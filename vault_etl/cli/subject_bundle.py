@@ -21,8 +21,9 @@ from vault_etl.base.errors import NotFoundError, UsageError
 from vault_etl.cli.evidence import CsvEvidence, JsonEvidence, evidence_of
 from vault_etl.cli.ui.output import plain, readable, utc_text
 from vault_etl.cli.ui.printable import printable
+from vault_etl.cli.ui.record_names import RecordNames, detail_names, value_names
 from vault_etl.crypto.digest import sha256
-from vault_etl.crypto.fields import PERSONAL_FIELDS
+from vault_etl.declaration.model import Declaration
 from vault_etl.quarantine.read import ShownMessage
 from vault_etl.reveal.find import UserRecord, UserRecords
 from vault_etl.reveal.reveal import Revealed
@@ -33,9 +34,6 @@ SUMS: Final = "SHA256SUMS"
 SIGNATURE: Final = "SHA256SUMS.sig"
 KEY: Final = "audit-key.pem"
 CHECKPOINT: Final = "checkpoint.txt"
-
-_PLAIN: Final = ("event_time", "device_type", "locale", "app_version")
-"""Members of a record that are stored as they were received."""
 
 _README: Final = """\
 What is stored of the user {user}
@@ -63,7 +61,7 @@ The signature proves only what the key does: compare audit-key.pem with the key 
 class Bundle:
     """Makes the directory (mode 0700) and its files (mode 0600), and overwrites nothing."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, declaration: Declaration) -> None:
         self.records = self.entries = 0
         self._path = path
         try:
@@ -75,7 +73,10 @@ class Bundle:
             raise NotFoundError(message, hint="check the name of the directory") from None
         names = ("records.csv", "records.jsonl", "messages.jsonl", "log.jsonl")
         self._files = {name: os.fdopen(self._open(name), "wb") for name in names}
-        self._csv, self._json = CsvEvidence(PERSONAL_FIELDS, _PLAIN), JsonEvidence()
+        self._names = RecordNames.of(declaration)
+        values = value_names(declaration, declaration.field_names)
+        more = (*self._names.of_moment(None), *detail_names(declaration))
+        self._csv, self._json = CsvEvidence(self._names, values, more), JsonEvidence()
         self._write("records.csv", self._csv.header())
 
     @staticmethod
@@ -86,7 +87,8 @@ class Bundle:
 
     def add_record(self, record: UserRecord, revealed: Revealed) -> None:
         """Store a record in both forms."""
-        shown = {**evidence_of(revealed), **{name: getattr(record, name) for name in _PLAIN}}
+        plain_columns = {**self._names.of_moment(record.moment), **record.details}
+        shown = {**evidence_of(revealed, self._names), **plain_columns}
         self._write("records.csv", self._csv.row(shown))
         self._write("records.jsonl", self._json.row(shown))
         self.records += 1

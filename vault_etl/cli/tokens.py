@@ -17,8 +17,8 @@ from vault_etl.base.errors import DataError, UsageError
 from vault_etl.base.pii import Pii
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.ui.fields import complete_personal_fields, named_fields
 from vault_etl.cli.ui.months import warn_of
-from vault_etl.cli.ui.options import PersonalField
 from vault_etl.cli.ui.output import QuietOption, print_receipt
 from vault_etl.cli.ui.printable import printable
 from vault_etl.cli.ui.prompts import (
@@ -45,7 +45,14 @@ def _tokens(
     context: typer.Context,
     *,
     field: Annotated[
-        PersonalField, typer.Option("--field", "-f", help="The field that the values belong to.")
+        str,
+        typer.Option(
+            "--field",
+            "-f",
+            metavar="FIELD",
+            autocompletion=complete_personal_fields,
+            help="The field that the values belong to.",
+        ),
     ],
     column: Annotated[
         str | None, typer.Option(help="The column with the values, in CSV with a header.")
@@ -81,14 +88,15 @@ def _tokens(
         raise UsageError(message, hint="the shell's history has it now; see --help")
     asked = reason_for("a list of tokens", reason)
     kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
-    header, rows, at = _table(read_lines(file), column, FieldName(field.value))
-    values = [Pii.of_text(row[at]) for row in rows]
     parts, _ = start(quiet=quiet, verbose=verbose)
+    (name,) = named_fields([field], parts.declaration.field_names)
+    header, rows, at = _table(read_lines(file), column, name)
+    values = [Pii.of_text(row[at]) for row in rows]
     request = audit_request(
         parts.identity,
         Action.TOKENS,
         asked,
-        fields=(FieldName(field.value),),
+        fields=(name,),
         purpose=kind,
         ticket=reference,
         amount=len(values),
@@ -100,7 +108,7 @@ def _tokens(
     if sys.stderr.isatty():
         print_receipt(made.receipt.checkpoint, sys.stderr)
     warn_of(left.months, "these tokens join no rows of")
-    _complain(made, FieldName(field.value), first=2 if header else 1, quiet=quiet)
+    _complain(made, name, first=2 if header else 1, quiet=quiet)
 
 
 def _table(

@@ -11,7 +11,6 @@ from vault_etl.declaration.model import (
     PersonalValue,
     PlainColumn,
     PlainType,
-    VaultField,
 )
 
 KEYWORDS: Final = frozenset(
@@ -177,6 +176,17 @@ class SqlEvent:
         )
 
     @property
+    def moment(self) -> SqlName | None:
+        """The column of the moment beside the event's day."""
+        return next((column.moment for column in self.plain if column.is_day), None)
+
+    @property
+    def details(self) -> tuple[SqlName, ...]:
+        """The plain columns that are neither the subject, nor the event's day or its moment."""
+        others = (c for c in self.plain if not (c.is_day or c.is_subject))
+        return tuple(name for column in others for name in _columns(column))
+
+    @property
     def tokens(self) -> tuple[SqlName, ...]:
         """The columns of all tokens."""
         return tuple(token for value in self.personal for token in value.tokens)
@@ -243,28 +253,6 @@ class SqlEvent:
         types |= {"record_id": "uuid"}
         types |= dict.fromkeys(["token_generation", "next_token_generation"], "smallint")
         return tuple(SqlStaged.of(name, types[name.raw]) for name in self.columns)
-
-
-@dataclass(frozen=True, slots=True)
-class SqlField:
-    """A field of the vault. `kind` is the name of its kind."""
-
-    name: SqlName
-    kind: str
-    retired: bool
-    values: tuple[tuple[SqlEvent, SqlPersonal], ...]
-    """The values of the field, each with its event."""
-
-    @classmethod
-    def of(cls, field: VaultField, events: Iterable[SqlEvent]) -> SqlField:
-        """Return the field as SQL has it."""
-        values = ((event, value) for event in events for value in event.personal)
-        return cls(
-            SqlName(field.name),
-            field.kind.name,
-            field.retired,
-            tuple((event, value) for event, value in values if value.field.raw == field.name),
-        )
 
 
 def _columns(column: SqlColumn) -> tuple[SqlName, ...]:

@@ -7,7 +7,7 @@ import datetime as dt
 import hashlib
 import ipaddress
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -15,8 +15,8 @@ from vault_etl.audit.entries import AuditReceipt, AuditRequest
 from vault_etl.audit.log import AuditLog, audited
 from vault_etl.base.errors import UsageError
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.fields import FieldName
-from vault_etl.event.field_kinds import KINDS
+from vault_etl.crypto.fields import EventName
+from vault_etl.declaration.model import Declaration, VaultField
 from vault_etl.keys.ring import KeyRing
 
 MAX_HOLDERS: Final = 1_000
@@ -36,10 +36,11 @@ _SHOWN: Final = 10
 class TokenHolder:
     """A record that holds a token, without its personal values."""
 
+    event: EventName
     record_id: uuid.UUID
-    user_id: str
-    create_date: dt.date
-    event_time: dt.datetime | None
+    subject: str
+    day: dt.date
+    moment: dt.datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +53,13 @@ class TokenHolders:
 
 @dataclass(frozen=True, slots=True)
 class UserRecord:
-    """A record of a user, with the columns that are neither sealed nor tokens."""
+    """A record of a user. `details` are the plain columns besides subject, day and moment, as JSON has them."""
 
+    event: EventName
     record_id: uuid.UUID
-    device_type: str
-    locale: str | None
-    app_version: str | None
-    create_date: dt.date
-    event_time: dt.datetime | None
+    day: dt.date
+    moment: dt.datetime | None
+    details: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +104,13 @@ class FoundValue:
 class Find:
     """Finds records by value: intent, KMS, search, outcome. Nothing is returned before the outcome is committed."""
 
-    def __init__(self, audit: AuditLog, records: RecordFinder, ring: KeyRing) -> None:
+    def __init__(
+        self, audit: AuditLog, records: RecordFinder, ring: KeyRing, declaration: Declaration
+    ) -> None:
         self._audit = audit
         self._records = records
         self._ring = ring
+        self._declaration = declaration
 
     def __call__(self, request: AuditRequest, value: Pii, limit: int) -> FoundValue:
         """Find the records that hold one value, as `many` does."""
@@ -125,7 +128,7 @@ class Find:
         KeyUnavailableError, UnavailableError.
         """
         (field,) = request.fields
-        held = must_be_held(field, values)
+        held = must_be_held(self._declaration.field(field), values)
         with audited(self._audit, request) as receipt:
             makers = self._ring.field_tokenizers(field)
             tokens = [maker.token(value) for value in held for maker in makers]
@@ -150,14 +153,14 @@ class FindUser:
         return found, receipt
 
 
-def as_held(field: FieldName, value: Pii) -> Pii | None:
+def as_held(field: VaultField, value: Pii) -> Pii | None:
     """Return the value as records hold it; None if no record can hold it in the field."""
     with contextlib.suppress(ValueError):
-        return KINDS[field].held(value)
+        return field.kind.held(value)
     return None
 
 
-def must_be_held(field: FieldName, values: Sequence[Pii]) -> Sequence[Pii]:
+def must_be_held(field: VaultField, values: Sequence[Pii]) -> Sequence[Pii]:
     """Return the values as records hold them. Raises UsageError if no record can hold one of them.
 
     Called before the intent, as this is no access.
@@ -166,11 +169,11 @@ def must_be_held(field: FieldName, values: Sequence[Pii]) -> Sequence[Pii]:
     wrong = [number for number, value in enumerate(held, start=1) if value is None]
     if not wrong:
         return [value for value in held if value is not None]
-    message = f"the field {field} cannot hold this value"
+    message = f"the field {field.name} cannot hold this value"
     if len(values) > 1:
         some = ", ".join(map(str, wrong[:_SHOWN]))
-        message = f"the field {field} cannot hold {len(wrong)} of these values: number {some}"
-    raise UsageError(message, hint=KINDS[field].hint)
+        message = f"the field {field.name} cannot hold {len(wrong)} of these values: number {some}"
+    raise UsageError(message, hint=field.kind.hint)
 
 
 def addresses_of(text: str, limit: int) -> Sequence[str] | None:

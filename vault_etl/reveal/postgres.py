@@ -14,7 +14,9 @@ from vault_etl.audit.entries import AuditReceipt
 from vault_etl.audit.log import AuditEntry, EntriesAboutRecord, LastTrimmed
 from vault_etl.audit.opening import DisclosedValue, DisclosedValues
 from vault_etl.audit.postgres import entry_of, last_trimmed
-from vault_etl.crypto.fields import FieldName
+from vault_etl.crypto.fields import EventName, FieldName
+from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.sql import sql_blocks
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database
 from vault_etl.platform.postgres_bound import rows_of
 from vault_etl.platform.postgres_stream import stream
@@ -32,7 +34,6 @@ from vault_etl.reveal.find import (
 )
 
 _SQL: Final = blocks("reveal/reveal.sql")
-_DUPLICATES: Final = blocks("reveal/duplicates.sql")
 
 
 class PostgresDisclosedValues(DisclosedValues):
@@ -42,12 +43,17 @@ class PostgresDisclosedValues(DisclosedValues):
         self._database = database
 
     @override
-    def disclose(self, receipt: AuditReceipt) -> Mapping[FieldName, DisclosedValue]:
+    def disclose(self, receipt: AuditReceipt) -> Mapping[str, DisclosedValue]:
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["disclose"], {"seq": receipt.seq})
             return {
-                FieldName(field): DisclosedValue(None if stored is None else bytes(stored), *others)
-                for field, stored, *others in cursor.fetchall()
+                name: DisclosedValue(
+                    EventName(event),
+                    FieldName(field),
+                    None if stored is None else bytes(stored),
+                    *others,
+                )
+                for event, name, field, stored, *others in cursor.fetchall()
             }
 
 
@@ -114,8 +120,8 @@ class PostgresRecordFinder(RecordFinder):
                 {"seq": receipt.seq, "nonce": nonce, "user_id": user_id},
             )
         newest = [
-            UserRecord(record_id, device_type, locale, app_version, create_date, _utc(event_time))
-            for record_id, device_type, locale, app_version, create_date, event_time, _ in rows
+            UserRecord(EventName(event), record_id, day, _utc(moment), details)
+            for event, record_id, day, moment, details, _ in rows
         ]
         return UserRecords(rows[0][-1] if rows else 0, newest)
 
@@ -125,9 +131,9 @@ class PostgresRecordFinder(RecordFinder):
 
 
 def _holder(
-    record_id: uuid.UUID, user_id: str, create_date: dt.date, event_time: dt.datetime | None
+    event: str, record_id: uuid.UUID, subject: str, day: dt.date, moment: dt.datetime | None
 ) -> TokenHolder:
-    return TokenHolder(record_id, user_id, create_date, _utc(event_time))
+    return TokenHolder(EventName(event), record_id, subject, day, _utc(moment))
 
 
 def _utc(moment: dt.datetime | None) -> dt.datetime | None:
@@ -137,17 +143,18 @@ def _utc(moment: dt.datetime | None) -> dt.datetime | None:
 class PostgresDuplicateFinder(DuplicateFinder):
     """Groups records by token, for the role analyst. One statement: a cut-over is before it, or after it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, declaration: Declaration) -> None:
         self._database = database
+        self._sql = sql_blocks("reveal/duplicates.sql", declaration)
 
     @override
     def shared_tokens(self, query: SharedTokenQuery) -> Iterator[SharedToken]:
-        rows = stream(self._database, _DUPLICATES[f"shared_{query.field}"], _query_values(query))
+        rows = stream(self._database, self._sql[f"shared_{query.field}"], _query_values(query))
         return (SharedToken(*row) for row in rows)
 
     @override
     def records(self, query: SharedTokenQuery) -> int:
-        statement = "EXPLAIN (FORMAT JSON) " + _DUPLICATES[f"shared_{query.field}"]
+        statement = "EXPLAIN (FORMAT JSON) " + self._sql[f"shared_{query.field}"]
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
             cursor.execute(statement, _query_values(query))
             (((plan,),),) = cursor.fetchall()

@@ -23,23 +23,24 @@ from vault_etl.base.errors import (
 )
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
-from vault_etl.crypto.fields import USER_LOGINS, FieldName
-from vault_etl.event.field_kinds import KINDS
+from vault_etl.crypto.fields import EventName
+from vault_etl.declaration.model import Declaration
 from vault_etl.keys.ring import KeyRing
 from vault_etl.records.unattached_months import Months, no_such_record
 
 
 @dataclass(frozen=True, slots=True)
 class Revealed:
-    """The values of a record, masked if the request asks for it. An erased field is None.
+    """The values of a record by their names in its event, masked if the request asks for it. An erased value is None.
 
     `receipt` is of the intent, and has the checkpoint of the outcome.
     """
 
+    event: EventName
     record_id: uuid.UUID
-    user_id: str | None
-    create_date: dt.date | None
-    fields: Mapping[FieldName, Pii | None]
+    subject: str | None
+    day: dt.date | None
+    values: Mapping[str, Pii | None]
     receipt: AuditReceipt
 
 
@@ -51,12 +52,18 @@ class Reveal:
     """
 
     def __init__(
-        self, audit: AuditLog, disclosed: DisclosedValues, ring: KeyRing, months: Months
+        self,
+        audit: AuditLog,
+        disclosed: DisclosedValues,
+        ring: KeyRing,
+        months: Months,
+        declaration: Declaration,
     ) -> None:
         self._audit = audit
         self._disclosed = disclosed
         self._ring = ring
         self._months = months
+        self._declaration = declaration
 
     def __call__(self, request: AuditRequest) -> Revealed:
         """Return `request.fields` of `request.record_id`.
@@ -70,46 +77,46 @@ class Reveal:
             if request.record_id is None or not stored:
                 hint = "the id is the record_id of user_logins"
                 raise no_such_record(self._months, request.record_id, hint)
+            in_order = sorted(stored.items(), key=lambda one: request.fields.index(one[1].field))
             values = {
-                field: _shown(
-                    request,
-                    field,
-                    self._open(Opener(receipt), request.record_id, field, stored[field]),
+                name: self._shown(
+                    request, one, self._open(Opener(receipt), request.record_id, name, one)
                 )
-                for field in request.fields
+                for name, one in in_order
             }
         some = next(iter(stored.values()))
-        return Revealed(request.record_id, some.user_id, some.create_date, values, receipt)
+        return Revealed(some.event, request.record_id, some.subject, some.day, values, receipt)
 
     def _open(
-        self, opener: Opener, record_id: uuid.UUID, field: FieldName, stored: DisclosedValue
+        self, opener: Opener, record_id: uuid.UUID, name: str, stored: DisclosedValue
     ) -> Pii | None:
         if stored.ciphertext is None:
             return None
-        key = self._ring.data_key(Ciphertext.parse(stored.ciphertext).key_id, field)
-        place = ValuePlace(USER_LOGINS, field, field, record_id, stored.user_id or "")
+        key = self._ring.data_key(Ciphertext.parse(stored.ciphertext).key_id, stored.field)
+        place = ValuePlace(stored.event, name, stored.field, record_id, stored.subject or "")
         value = opener.open(stored.ciphertext, place, key)
-        self._check_token(field, stored, value)
+        self._check_token(stored, value)
         return value
 
-    def _check_token(self, field: FieldName, stored: DisclosedValue, value: Pii) -> None:
+    def _check_token(self, stored: DisclosedValue, value: Pii) -> None:
         """Raise IntegrityError unless the token of the value is the row's: a token may be moved or forged as well.
 
-        Only this field's token key is used: a caller who may open `ip` need not hold the key of `device_id`.
+        Only this field's token key is used: a caller who may open one field need not hold the keys of the others.
         """
-        tokenizer = self._ring.field_tokenizer(field, stored.token_generation)
+        tokenizer = self._ring.field_tokenizer(stored.field, stored.token_generation)
         # A value without a token was not sealed by this program; it fails in the same way, outside the handler.
         with contextlib.suppress(ValueError):
             if tokenizer.token(value) == stored.token:
                 return
         raise IntegrityError
 
-
-def _shown(request: AuditRequest, field: FieldName, value: Pii | None) -> Pii | None:
-    """Mask the value if the request asks for masked values, so that the full value is never returned."""
-    if value is None or request.action is not Action.REVEAL_MASKED:
-        return value
-    return KINDS[field].masked(value)
+    def _shown(
+        self, request: AuditRequest, stored: DisclosedValue, value: Pii | None
+    ) -> Pii | None:
+        """Mask the value if the request asks for masked values, so that the full value is never returned."""
+        if value is None or request.action is not Action.REVEAL_MASKED:
+            return value
+        return self._declaration.field(stored.field).kind.masked(value)
 
 
 RecordError = NotFoundError | IntegrityError | UnusableKeyError

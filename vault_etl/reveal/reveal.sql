@@ -1,18 +1,18 @@
 -- Accesses of the role reveal, each against a committed intent.
 
 -- name: disclose
-SELECT field, ciphertext, user_id, create_date, token, token_generation FROM vault_etl.audit_disclose(%(seq)s)
+SELECT event, name, field, ciphertext, subject, day, token, token_generation FROM vault_etl.audit_disclose(%(seq)s)
 
 -- name: search
 SELECT vault_etl.audit_search(%(seq)s, %(digest)s)
 
 -- name: find
 -- Moments are in UTC, because Python cannot read the first and the last ones in every time zone.
-SELECT record_id, user_id, create_date, event_time AT TIME ZONE 'UTC' AS event_time, holders, value
+SELECT event, record_id, subject, day, moment AT TIME ZONE 'UTC' AS moment, holders, value
 FROM vault_etl.audit_find(%(seq)s, %(nonce)s, %(tokens)s::uuid[], %(limit)s)
 
 -- name: find_user
-SELECT record_id, device_type, locale, app_version, create_date, event_time AT TIME ZONE 'UTC' AS event_time, holders
+SELECT event, record_id, day, moment AT TIME ZONE 'UTC' AS moment, details, holders
 FROM vault_etl.audit_find_user(%(seq)s, %(nonce)s, %(user_id)s)
 
 -- name: about

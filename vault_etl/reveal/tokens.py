@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from vault_etl.audit.entries import AuditReceipt, AuditRequest
 from vault_etl.audit.log import AuditLog, audited
 from vault_etl.base.pii import Pii
+from vault_etl.declaration.model import Declaration
 from vault_etl.keys.ring import KeyRing
 from vault_etl.reveal.find import as_held
 
@@ -29,9 +30,10 @@ class MadeTokens:
 class MakeTokens:
     """Makes tokens: intent, KMS, outcome. Nothing is returned before the outcome is committed."""
 
-    def __init__(self, audit: AuditLog, ring: KeyRing) -> None:
+    def __init__(self, audit: AuditLog, ring: KeyRing, declaration: Declaration) -> None:
         self._audit = audit
         self._ring = ring
+        self._declaration = declaration
 
     def __call__(self, request: AuditRequest, values: Sequence[Pii]) -> MadeTokens:
         """Make the tokens of the active generation, for the one field of `request`.
@@ -40,7 +42,8 @@ class MakeTokens:
         cannot hold has no token. Raises AuditError, PolicyDeniedError, KeyUnavailableError.
         """
         (field,) = request.fields
-        held = [as_held(field, value) for value in values]
+        declared = self._declaration.field(field)
+        held = [as_held(declared, value) for value in values]
         with audited(self._audit, request) as receipt:
             maker, *others = self._ring.field_tokenizers(field)
             tokens = [None if value is None else maker.token(value) for value in held]

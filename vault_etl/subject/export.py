@@ -11,7 +11,7 @@ from vault_etl.audit.entries import Action, AuditReceipt, AuditRequest
 from vault_etl.audit.log import AuditEntry, EntriesAboutRecord, LastTrimmed
 from vault_etl.audit.policy import Quota
 from vault_etl.base.errors import NotFoundError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, QUARANTINE
+from vault_etl.crypto.fields import QUARANTINE, FieldName
 from vault_etl.platform.clock import Progress
 from vault_etl.quarantine.read import QuarantinedRow, ShownMessage
 from vault_etl.reveal.find import UserRecords
@@ -44,11 +44,21 @@ class SearchedMessages:
 class ExportSubject:
     """Accesses the data of a user: one access to search the records, one for each message, one for each record."""
 
-    def __init__(self, services: AccessServices, request: AuditRequest, progress: Progress) -> None:
-        """Take the request with the caller and reason; each access has the same with its own request id."""
+    def __init__(
+        self,
+        services: AccessServices,
+        request: AuditRequest,
+        progress: Progress,
+        fields: tuple[FieldName, ...],
+    ) -> None:
+        """Take the request with the caller and reason, and all fields of the vault.
+
+        Each access has the same request with its own request id.
+        """
         self._services = services
         self._request = request
         self._progress = progress
+        self._fields = fields
         self.batch = RevealBatch(services.reveal)
 
     def records_of(self, user_id: str) -> UserRecords:
@@ -98,7 +108,7 @@ class ExportSubject:
             self._progress.advance(1)
 
     def _of(self, action: Action, record_id: uuid.UUID | None = None) -> AuditRequest:
-        fields = {Action.REVEAL: PERSONAL_FIELDS, Action.QUARANTINE_SHOW: (QUARANTINE,)}
+        fields = {Action.REVEAL: self._fields, Action.QUARANTINE_SHOW: (QUARANTINE,)}
         return replace(
             self._request,
             request_id=uuid.uuid4(),

@@ -191,11 +191,11 @@ def opens(
 ) -> bool:
     """The record opens: else a test of failures would show nothing."""
     revealed = (reveal or site.reveal())(request(record_id, *fields))
-    return all(value is not None for value in revealed.fields.values())
+    return all(value is not None for value in revealed.values.values())
 
 
 def value(site: Site, record_id: uuid.UUID, field: FieldName) -> bytes:
     """Reveal a field of a whole record."""
-    revealed = site.warm(request(record_id, field)).fields[field]
+    revealed = site.warm(request(record_id, field)).values[field]
     assert revealed is not None
     return revealed.expose()

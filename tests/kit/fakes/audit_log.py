@@ -25,7 +25,7 @@ from vault_etl.audit.entries import (
 from vault_etl.audit.log import EVERY_ENTRY, AuditEntry, AuditFilter, AuditLog, AuditReader
 from vault_etl.audit.opening import DisclosedValue, DisclosedValues
 from vault_etl.base.errors import AuditError, DeniedError
-from vault_etl.crypto.fields import QUARANTINE, FieldName
+from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE
 
 _GENESIS = bytes(32)
 _FRESH = dt.timedelta(seconds=60)
@@ -57,7 +57,7 @@ class FakeAuditLog(AuditLog, DisclosedValues, AuditReader):
         return Head(entry.seq, entry.hash)
 
     @override
-    def disclose(self, receipt: AuditReceipt) -> Mapping[FieldName, DisclosedValue]:
+    def disclose(self, receipt: AuditReceipt) -> Mapping[str, DisclosedValue]:
         entry = self.use(receipt, Action.REVEAL, Action.REVEAL_MASKED, Action.QUARANTINE_SHOW)
         if entry.record_id is None:
             return {}
@@ -68,6 +68,8 @@ class FakeAuditLog(AuditLog, DisclosedValues, AuditReader):
             return {}
         return {
             field: DisclosedValue(
+                record.event,
+                field,
                 record.ciphertexts.get(field),
                 record.subject,
                 column(record, "create_date"),
@@ -114,12 +116,16 @@ class FakeAuditLog(AuditLog, DisclosedValues, AuditReader):
     def last_trimmed(self) -> None:
         """None: this log is never trimmed."""
 
-    def _body(self, record_id: uuid.UUID) -> Mapping[FieldName, DisclosedValue]:
+    def _body(self, record_id: uuid.UUID) -> Mapping[str, DisclosedValue]:
         rejection = self._database.quarantine.get(record_id)
         if rejection is None:
             return {}
         is_erased = record_id in self._database.erased_bodies
-        return {QUARANTINE: DisclosedValue(None if is_erased else rejection.body_ciphertext)}
+        return {
+            QUARANTINE: DisclosedValue(
+                QUARANTINE_TABLE, QUARANTINE, None if is_erased else rejection.body_ciphertext
+            )
+        }
 
     def _intended(self, request: AuditRequest) -> bool:
         """An allowed intent of this login is of this request, and about the same."""

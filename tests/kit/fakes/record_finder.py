@@ -54,12 +54,11 @@ class FakeRecordFinder(RecordFinder, DuplicateFinder):
             raise DeniedError("this intent finds values, not a user")
         mine = [
             UserRecord(
+                record.event,
                 record.record_id,
-                column(record, "device_type"),
-                column(record, "locale"),
-                column(record, "app_version"),
                 column(record, "create_date"),
                 column(record, "event_time"),
+                {name: column(record, name) for name in ("device_type", "locale", "app_version")},
             )
             for record in self._database.records.values()
             if record.subject == user_id
@@ -72,6 +71,7 @@ class FakeRecordFinder(RecordFinder, DuplicateFinder):
         """The same without an entry, for a test that looks behind the log."""
         holding = [
             TokenHolder(
+                record.event,
                 record.record_id,
                 record.subject,
                 column(record, "create_date"),

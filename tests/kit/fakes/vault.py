@@ -222,7 +222,7 @@ class FakeVault:
 
     def reveal(self) -> Reveal:
         """One reveal, in a new process."""
-        return Reveal(self.audit, self.audit, self.ring(), self.database)
+        return Reveal(self.audit, self.audit, self.ring(), self.database, DEFAULT)
 
     def drain(self, stop: threading.Event | None = None, **options: Any) -> IngestSummary:  # noqa: ANN401 - as above
         """Run ingest to its end."""

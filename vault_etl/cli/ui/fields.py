@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from vault_etl.base.errors import UsageError, VaultEtlError
-from vault_etl.crypto.fields import FieldName
+from vault_etl.crypto.fields import QUARANTINE, FieldName
 
 
 def named_fields(names: Iterable[str], known: Sequence[FieldName]) -> tuple[FieldName, ...]:
@@ -20,10 +20,18 @@ def named_fields(names: Iterable[str], known: Sequence[FieldName]) -> tuple[Fiel
 
 def complete_data_fields(incomplete: str) -> list[str]:
     """Return the fields of data keys that begin like this; none for a declaration that cannot be read."""
+    return [name for name in _data_fields() if name.startswith(incomplete)]
+
+
+def complete_personal_fields(incomplete: str) -> list[str]:
+    """Return the declared fields that begin like this; none for a declaration that cannot be read."""
+    return [name for name in complete_data_fields(incomplete) if name != QUARANTINE]
+
+
+def _data_fields() -> Sequence[FieldName]:
     from vault_etl.app.declaration import SETTING, declaration_in_force
 
     try:
-        declared = declaration_in_force(os.environ.get(SETTING))
+        return declaration_in_force(os.environ.get(SETTING)).data_fields
     except VaultEtlError:
         return []
-    return [name for name in declared.data_fields if name.startswith(incomplete)]

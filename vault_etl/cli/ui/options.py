@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import re
 import uuid
-from enum import StrEnum
 from typing import Annotated, Final
 
 import typer
@@ -73,13 +72,6 @@ def known_user(user_id: str) -> str:
         message = "the user id is not UTF-8"
         raise UsageError(message, hint="no record has such a user id")
     return user_id
-
-
-class PersonalField(StrEnum):
-    """The fields that can be recovered, as a choice on the command line."""
-
-    IP = "ip"
-    DEVICE_ID = "device_id"
 
 
 def _source(text: str) -> str:

@@ -1,0 +1,130 @@
+"""A vault whose event has a second value of one field: reveal, find, duplicates, tokens and an export follow it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+import vault_etl.declaration
+from tests.kit.databases import database_copy
+from tests.kit.vault import Vault
+from tests.kit.vaults import IMPATIENT
+
+HOME, OFFICE = "198.51.100.7", "203.0.113.9"
+DECLARED = (
+    files(vault_etl.declaration)
+    .joinpath("default.toml")
+    .read_text(encoding="utf-8")
+    .replace(
+        "\n[events.user_logins.plain]",
+        'home_ip = {field = "ip", path = "$.home.ip"}\n\n[events.user_logins.plain]\nage = {type = "integer"}',
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def declared(signed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+    """A vault of this declaration with three records: of `a` at home and in the office, of `b` at `a`'s home."""
+    home = tmp_path_factory.mktemp("declared")
+    path = home / "vault-etl.schema.toml"
+    path.write_text(DECLARED, encoding="utf-8")
+    with database_copy(signed.server, "template1") as database:
+        settings = {**IMPATIENT, "VAULT_ETL_SCHEMA_FILE": str(path)}
+        vault = dataclasses.replace(signed, database=database, home=home, overrides=settings)
+        vault.ok("admin", "migrate")
+        vault.register_audit_key()
+        vault.ok("re-encrypt", "keys", "init")
+        vault.renew_queue()
+        common = {"device_type": "ios", "create_date": "2026-01-02"}
+        vault.send(
+            json.dumps({"device_id": f"Phone-{number}", **common, **event})
+            for number, event in enumerate(
+                (
+                    {"user_id": "a", "ip": OFFICE, "home": {"ip": HOME}, "age": 41},
+                    {"user_id": "a", "ip": HOME, "home": {"ip": HOME}},
+                    {"user_id": "b", "ip": HOME},
+                )
+            )
+        )
+        vault.ok("ingest", "ingest")
+        assert (vault.count("user_logins"), vault.count("quarantine")) == (3, 0)
+        yield vault
+
+
+def records(vault: Vault) -> dict[str, str]:
+    """The record ids by device."""
+    found = vault.ok("reveal", "find", "--user-id", "a", "--reason", "test").json["records"]
+    return {str(row["age"]): row["record_id"] for row in found}
+
+
+def test_a_reveal_shows_each_value_of_a_field(declared: Vault) -> None:
+    """Values have their own names. A value that the event did not have is like an erased one."""
+    ids = records(declared)
+    shown = declared.ok("reveal", "reveal", ids["41"], "--field", "ip", "--reason", "test").json
+    assert shown["fields"] == {"ip": OFFICE, "home_ip": HOME}
+    assert (shown["user_id"], shown["create_date"]) == ("a", "2026-01-02")
+    masked = declared.ok("reveal", "reveal", ids["41"], "--masked", "--reason", "test").json
+    assert masked["fields"] == {"ip": "*.*.*.9", "home_ip": "*.*.*.7", "device_id": "*"}
+
+
+def test_evidence_has_a_column_for_each_value(declared: Vault, tmp_path: Path) -> None:
+    """A run is continued by the same fields alone."""
+    ids, to = records(declared), str(tmp_path / "evidence.csv")
+    command = ("reveal", "--field", "ip", "--reason", "test", "--to", to)
+    declared.ok("reveal", *command, ids["41"])
+    header, row = (tmp_path / "evidence.csv").read_text(encoding="utf-8").splitlines()
+    assert header.startswith("record_id,user_id,create_date,ip,home_ip,erased")
+    assert f",{OFFICE},{HOME}," in row
+    declared.ok("reveal", *command, "--resume", *ids.values())
+    assert len((tmp_path / "evidence.csv").read_text(encoding="utf-8").splitlines()) == 3
+    other = ("reveal", "--field", "device_id", "--reason", "test", "--to", to, "--resume")
+    assert declared.run("reveal", *other, ids["41"]).code == 2
+
+
+def test_find_searches_all_columns_of_a_field(declared: Vault) -> None:
+    """A record that holds the value twice is found once."""
+    found = declared.ok("reveal", "find", "--field", "ip", "--reason", "test", stdin=HOME).json
+    assert (found["count"], len({row["record_id"] for row in found["records"]})) == (3, 3)
+    found = declared.ok("reveal", "find", "--field", "ip", "--reason", "test", stdin=OFFICE).json
+    assert [row["user_id"] for row in found["records"]] == ["a"]
+
+
+def test_the_records_of_a_user_have_the_declared_columns(declared: Vault) -> None:
+    """Their names and types are those of the declaration."""
+    found = declared.ok("reveal", "find", "--user-id", "a", "--reason", "test").json
+    assert found["count"] == 2
+    assert {row["age"] for row in found["records"]} == {41, None}
+    assert {row["device_type"] for row in found["records"]} == {"ios"}
+
+
+def test_duplicates_count_all_columns_of_a_field(declared: Vault) -> None:
+    """The home of `a` is four times in the table, in two columns, and belongs to two users."""
+    found = declared.ok("analyst", "duplicates", "--field", "ip", "-o", "json")
+    (shared,) = map(json.loads, found.stdout.splitlines())
+    assert (shared["count"], shared["users"]) == (4, 2)
+    made = declared.ok("reveal", "tokens", "--field", "ip", "--reason", "test", stdin=HOME)
+    assert made.stdout.strip() == shared["token"]
+
+
+def test_an_export_has_the_declared_columns(declared: Vault, tmp_path: Path) -> None:
+    """Sealed values come with their names, and plain ones too."""
+    declared.ok("reveal", "subject", "export", "a", "--reason", "test", "--to", str(tmp_path / "a"))
+    lines = (tmp_path / "a" / "records.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert {row["age"] for row in rows} == {41, None}
+    assert {row["fields"]["home_ip"] for row in rows} == {HOME}
+    header = (tmp_path / "a" / "records.csv").read_text(encoding="utf-8").splitlines()[0]
+    assert header.startswith("record_id,user_id,create_date,event_time,age,device_type")
+
+
+def test_an_unknown_field_is_refused_by_name(declared: Vault) -> None:
+    """The error lists the fields of this vault, and not what was typed."""
+    refused = declared.run("reveal", "find", "--field", HOME, "--reason", "test", stdin=HOME)
+    assert refused.code == 2
+    assert "ip, device_id" in refused.stderr
+    assert HOME not in refused.stderr
