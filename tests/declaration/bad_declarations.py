@@ -243,6 +243,11 @@ CASES: Final[dict[str, tuple[str, str]]] = {
         changed(IP, 'ip = {derived = ["postcode"]} #!'),
         "the kind ip has no derived form postcode",
     ),
+    "a derived form that is no text": (
+        changed(IP, "ip = {derived = [[1]]} #!"),
+        "has no derived form [1]",
+    ),
+    "an empty field": (changed(IP, 'ip = {field = ""} #!'), "there is no field"),
     "a derived form twice": (
         changed(IP, 'ip = {derived = ["network", "network"]} #!'),
         "a derived form is listed twice",

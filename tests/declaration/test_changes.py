@@ -208,6 +208,32 @@ def test_each_change_has_its_class(old: str, new: str, said: list[str]) -> None:
     assert lets_old_workers_write(found) == {change.effect for change in found}.issubset(harmless)
 
 
+def test_a_retirement_leaves_no_personal_value_of_a_file_to_another_event() -> None:
+    """A file is of no queue: the one event that is left would take in clear what was personal in the other."""
+    both = TWO + "[events.signups.plain.address]\ntype = 'text'\nmax = 9\npath = '$.v4'\n"
+    both = both.replace(IP, "ip = {required = true, path = '$.v4'}")
+    refused = "events.signups.plain.address refused: events.logins.personal.ip is personal"
+    for route, said in (
+        ("retired = true", "events.logins retires"),
+        (
+            'when = {path = "$.type", equals = "a"}',
+            "events.logins.when changes a rule for new records",
+        ),
+    ):
+        alone = both.replace('queue = "a"', f'queue = "a"\n{route}')
+        found = changes(declared(both), declared(alone))
+        assert [f"{change.where} {change}" for change in found] == [said, refused]
+    assert not changes(declared(both), declared(both))
+
+
+def test_a_retired_event_takes_nothing_in_clear() -> None:
+    """A plain column of a retired event is not refused, whatever another event of its queue takes."""
+    text = TWO + "[events.signups.plain.address]\ntype = 'text'\nmax = 9\npath = '$.v4'\n"
+    text = text.replace(IP, "ip = {required = true, path = '$.v4'}")
+    retired = text.replace("queue = 'b'", "queue = 'a'\nretired = true")
+    assert not changes(declared(retired), declared(retired))
+
+
 def test_queues_that_are_exchanged_turn_nothing_into_plain_text() -> None:
     """An event that takes the messages of another one takes none of its personal values in clear."""
     old = ROUTED + SECOND.replace("[events.signups]", "[events.signups]\nqueue = 'b'").replace(
@@ -237,7 +263,7 @@ def test_no_change_turns_a_personal_value_into_plain_text(
     retired: tuple[tuple[bool, bool], tuple[bool, bool]],
     added: tuple[str | None, str | None],
 ) -> None:
-    """A value that was personal in the messages of a queue has a plain column only if the change is refused."""
+    """A value that was personal in the messages of a queue or a file gets a plain column only by a refused change."""
 
     def text(step: int, added: Sequence[str | None]) -> str:
         text = "format = 1\nfields.ip.kind = 'ip'\n"
@@ -254,11 +280,12 @@ def test_no_change_turns_a_personal_value_into_plain_text(
         found = changes(declared(text(0, (None, None))), declared(text(1, added)))
     except FaultyDeclarationError:
         return
+    is_alone = sum(retired[1]) == 1  # so it takes the messages of a file
     in_clear = any(
-        routes[0][before] == routes[1][after]
+        (is_alone or routes[0][before] == routes[1][after])
         and (f"{path}.".startswith(f"{was}.") or f"{was}.".startswith(f"{path}."))
         for after, path in enumerate(added)
-        if path
+        if path and not retired[1][after]
         for before, was in enumerate(personal)
     )
     if in_clear:

@@ -70,6 +70,14 @@ def test_help(installed: Path, tmp_path: Path) -> None:
     assert {"ingest", "reveal", "migrate"} <= set(re.findall(r"[a-z-]+", printed))
 
 
+def test_the_default_declaration_is_inside_the_package(installed: Path, tmp_path: Path) -> None:
+    """The installed command shows the default declaration without a setting and without a checkout."""
+    (shown,) = map(
+        json.loads, _run(installed / "vault-etl", "schema", "show", cwd=tmp_path).splitlines()
+    )
+    assert shown["document"]["events"].keys() == {"user_logins"}
+
+
 def test_resources_are_inside_the_package(installed: Path, tmp_path: Path) -> None:
     """Migrations and the key template are found beside the installed code, not in a checkout."""
     script = """

@@ -6,6 +6,7 @@ becomes plain.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -163,13 +164,26 @@ def _missing(where: str, old: Iterable[str], new: set[str]) -> Iterator[Declarat
 
 def _plain_now(old: Declaration, new: Declaration) -> Iterator[DeclarationChange]:
     """Refuse each plain column that takes a value which was personal in a message of the old declaration."""
-    for event in new.events:
+    now = {event.name: event for event in new.events}
+    for event, before in itertools.product(new.events, old.events):
+        if event.retired or not _may_take(event, before, now.get(before.name)):
+            continue
         for column in event.plain:
-            for before in old.events:
-                was = _personal_at(before, column)
-                if was and not column.retired and not event.is_apart_from(before):
-                    where = f"events.{event.name}.plain.{column.name}"
-                    yield _refused(where, f"events.{before.name}.personal.{was} is personal")
+            was = None if column.retired else _personal_at(before, column)
+            if was:
+                where = f"events.{event.name}.plain.{column.name}"
+                yield _refused(where, f"events.{before.name}.personal.{was} is personal")
+
+
+def _may_take(event: DeclaredEvent, before: DeclaredEvent, now: DeclaredEvent | None) -> bool:
+    """Tell whether an event of the new declaration may take a message that was of the event `before`.
+
+    A file is of no queue. A message in a file that two events take goes to quarantine, so another queue
+    is enough as long as the event `before` still takes its messages: `now`.
+    """
+    is_kept = now is not None and not now.retired and now.when in {None, before.when}
+    is_apart = is_kept and event.has_other_queue(before)
+    return not is_apart and not event.has_other_texts(before)
 
 
 def _personal_at(event: DeclaredEvent, column: PlainColumn) -> str | None:

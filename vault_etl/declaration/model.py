@@ -149,9 +149,15 @@ class DeclaredEvent:
 
     def is_apart_from(self, other: DeclaredEvent) -> bool:
         """Tell whether no message can be of both events."""
+        return self.has_other_queue(other) or self.has_other_texts(other)
+
+    def has_other_queue(self, other: DeclaredEvent) -> bool:
+        """Tell whether both have a queue, and not the same. A file, and a quarantined body, is of no queue."""
         queues = {self.queue, other.queue}
-        if None not in queues and len(queues) > 1:
-            return True
+        return None not in queues and len(queues) > 1
+
+    def has_other_texts(self, other: DeclaredEvent) -> bool:
+        """Tell whether the discriminators of both have one path and different texts."""
         if self.when is None or other.when is None:
             return False
         return self.when.path == other.when.path and self.when.equals != other.when.equals

@@ -34,6 +34,7 @@ def parse_declaration(content: bytes, name: str) -> Declaration:
     try:
         text = content.decode()
         values = tomllib.loads(text)
+        lines = key_lines(text)
     except UnicodeDecodeError as error:
         raise _unreadable(name, content.count(b"\n", 0, error.start) + 1, "not UTF-8") from None
     except tomllib.TOMLDecodeError as error:
@@ -44,7 +45,7 @@ def parse_declaration(content: bytes, name: str) -> Declaration:
         raise _unreadable(name, line, what) from None
     except RecursionError:
         raise _unreadable(name, 1, "not a declaration: nested too deep") from None
-    return declaration_of(values, key_lines(text), name)
+    return declaration_of(values, lines, name)
 
 
 def declaration_of(

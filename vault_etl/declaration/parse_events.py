@@ -78,7 +78,8 @@ class EventReader:
 
     def _personal(self, name: str, table: TableReader) -> PersonalValue | None:
         """Return the personal value; None if its field has a fault."""
-        of = table.get("field", str) or name
+        given = table.get("field", str)
+        of = name if given is None else given
         path = _path(table, "path", name)
         token = table.get("token", str)
         if token is not None and not NAME.fullmatch(token):
@@ -103,7 +104,7 @@ def _derived(table: TableReader, field: VaultField, forms: list[object]) -> Iter
     by_name = {form.name: form for form in field.kind.derived}
     known = f"its derived forms are {', '.join(by_name)}" if by_name else "it has none"
     for form in forms:
-        if form not in by_name:
+        if not isinstance(form, str) or form not in by_name:
             table.fault("derived", f"the kind {field.kind.name} has no derived form {form}", known)
     if len(set(map(str, forms))) < len(forms):
         table.fault("derived", "a derived form is listed twice", known)
