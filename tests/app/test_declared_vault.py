@@ -43,7 +43,7 @@ def declared(signed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         common = {"device_type": "ios", "create_date": "2026-01-02"}
         vault.send(
             json.dumps({"device_id": f"Phone-{number}", **common, **event})
-            for number, event in enumerate(
+            for number, event in enumerate[dict[str, object]](
                 (
                     {"user_id": "a", "ip": OFFICE, "home": {"ip": HOME}, "age": 41},
                     {"user_id": "a", "ip": HOME, "home": {"ip": HOME}},

@@ -96,6 +96,8 @@ def test_a_forged_log_in_a_temporary_table_is_not_read(
         opened.commit()
         with pytest.raises(Denied):
             cursor.execute("SELECT * FROM audit_disclose(%s)", (seq,))
+        opened.rollback()
+        cursor.execute("DISCARD TEMP")  # the end of the session would drop them after the role
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ Denied = psycopg2.errors.InsufficientPrivilege
 SEARCH = "SELECT vault_etl.audit_search(%s, %s)"
 
 
-FIND = "SELECT record_id, user_id, create_date, holders FROM vault_etl.audit_find(%s, %s, %s::uuid[], %s)"
+FIND = "SELECT record_id, subject, day, holders FROM vault_etl.audit_find(%s, %s, %s::uuid[], %s)"
 
 
 NONCE = bytes(range(32))
