@@ -98,6 +98,7 @@ def test_a_forged_log_in_a_temporary_table_is_not_read(
             cursor.execute("SELECT * FROM audit_disclose(%s)", (seq,))
         opened.rollback()
         cursor.execute("DISCARD TEMP")  # the end of the session would drop them after the role
+        opened.commit()
 
 
 @pytest.mark.parametrize(
