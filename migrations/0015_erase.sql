@@ -1,6 +1,7 @@
 -- Erasing and discarding. The role erase has no right to a table, and executes these functions.
 
 SET LOCAL ROLE vault_etl_owner;
+--% set event = events[0]
 
 CREATE FUNCTION vault_etl.erase_places(record_id uuid)
 RETURNS TABLE (place regclass, first uuid, partition text, archive text)
@@ -29,12 +30,12 @@ BEGIN
         '    SELECT FROM vault_etl.archived_erasures AS e'
         '    WHERE e.first = $3 AND (e.record_id = found.record_id OR e.user_id = found.user_id)'
         ')) FROM ('
-        '    SELECT r.record_id, r.user_id, num_nonnulls('
-        '        r.masked_ip, r.masked_device_id, r.next_masked_ip, r.next_masked_device_id,'
-        '        r.ip_ciphertext, r.device_id_ciphertext, r.token_generation, r.next_token_generation'
+        '    SELECT r.record_id, r.{{ event.subject }}{{ " AS user_id" if event.subject.raw != "user_id" }}, num_nonnulls('
+        '        {{ (event.tokens + event.next_tokens) | prefixed("r.") }},'
+        '        {{ event.ciphertexts | prefixed("r.") }}, r.token_generation, r.next_token_generation'
         '    ) > 0 AS is_full FROM %s AS r WHERE %s'
         ') AS found',
-        place, CASE WHEN record_id IS NULL THEN 'r.user_id = $2' ELSE 'r.record_id = $1' END
+        place, CASE WHEN record_id IS NULL THEN 'r.{{ event.subject }} = $2' ELSE 'r.record_id = $1' END
     ) USING record_id, user_id, month;
 END
 $$;
@@ -49,10 +50,10 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' 
 DECLARE
     chosen text := format(
         '%s AND num_nonnulls('
-        '    r.masked_ip, r.masked_device_id, r.next_masked_ip, r.next_masked_device_id,'
-        '    r.ip_ciphertext, r.device_id_ciphertext, r.token_generation, r.next_token_generation'
+        '    {{ (event.tokens + event.next_tokens) | prefixed("r.") }},'
+        '    {{ event.ciphertexts | prefixed("r.") }}, r.token_generation, r.next_token_generation'
         ') > 0',
-        CASE WHEN record_id IS NULL THEN 'r.user_id = $2' ELSE 'r.record_id = $1' END
+        CASE WHEN record_id IS NULL THEN 'r.{{ event.subject }} = $2' ELSE 'r.record_id = $1' END
     );
     erased bigint;
 BEGIN
@@ -60,15 +61,18 @@ BEGIN
         EXECUTE format(
             $query$
             WITH held AS MATERIALIZED (
-                SELECT r.record_id, r.token_generation, r.next_token_generation,
-                    vault_etl.ciphertext_key_id(r.ip_ciphertext) AS ip,
-                    vault_etl.ciphertext_key_id(r.device_id_ciphertext) AS device_id
+                SELECT r.record_id, r.token_generation, r.next_token_generation
+                    --% for value in event.personal
+                    , vault_etl.ciphertext_key_id(r.{{ value.ciphertext }}) AS {{ value.ciphertext }}
+                    --% endfor
                 FROM %s AS r WHERE %s FOR UPDATE
             ), gone AS (
                 SELECT v.field, v.id, vault_etl.month_of(held.record_id) AS month, count(*) AS rows
                 FROM held, LATERAL (VALUES
-                    ('ip', held.ip), ('device_id', held.device_id), ('token', held.token_generation::bigint),
-                    ('next_token', held.next_token_generation::bigint)
+                    --% for value in event.personal
+                    ({{ value.field | literal }}, held.{{ value.ciphertext }}),
+                    --% endfor
+                    ('token', held.token_generation::bigint), ('next_token', held.next_token_generation::bigint)
                 ) AS v (field, id)
                 WHERE v.id IS NOT NULL GROUP BY 1, 2, 3
             )
@@ -79,9 +83,10 @@ BEGIN
     END IF;
     EXECUTE format(
         'UPDATE %s AS r SET'
-        '    masked_ip = NULL, masked_device_id = NULL, next_masked_ip = NULL, next_masked_device_id = NULL,'
-        '    ip_ciphertext = NULL, device_id_ciphertext = NULL, token_generation = NULL,'
-        '    next_token_generation = NULL'
+        --% for column in event.tokens + event.next_tokens + event.ciphertexts
+        '    {{ column }} = NULL,'
+        --% endfor
+        '    token_generation = NULL, next_token_generation = NULL'
         ' WHERE %s',
         place, chosen
     ) USING record_id, user_id;
@@ -134,7 +139,7 @@ CREATE FUNCTION vault_etl.erase(
 ) RETURNS TABLE (records bigint, bodies bigint, archives jsonb, erased_at timestamptz, seq bigint, hash bytea)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
-    fields text[] := ARRAY['device_id', 'ip'];
+    fields text[] := ARRAY[{{ event.fields | map("literal") | join(", ") }}];
     erased_records bigint := 0;
     erased_bodies bigint := 0;
     there record;

@@ -44,11 +44,10 @@ BEGIN
             CASE WHEN k.key_id IS NULL THEN 'is not there' ELSE 'was destroyed' END
         )
         FROM (
-            SELECT vault_etl.ciphertext_key_id(ip_ciphertext) AS key_id, count(*) AS rows
-            FROM %1$s WHERE ip_ciphertext IS NOT NULL GROUP BY 1
-            UNION ALL
-            SELECT vault_etl.ciphertext_key_id(device_id_ciphertext), count(*)
-            FROM %1$s WHERE device_id_ciphertext IS NOT NULL GROUP BY 1
+            --% for column in events[0].ciphertexts
+            {{ "UNION ALL " if not loop.first }}SELECT vault_etl.ciphertext_key_id({{ column }}) AS key_id, count(*) AS rows
+            FROM %1$s WHERE {{ column }} IS NOT NULL GROUP BY 1
+            --% endfor
         ) AS u
         LEFT JOIN vault_etl.data_keys AS k ON k.key_id = u.key_id
         WHERE k.key_id IS NULL OR k.state = 'destroyed'

@@ -1795,15 +1795,16 @@ BEGIN
         EXECUTE format(
             $query$
             WITH held AS MATERIALIZED (
-                SELECT r.record_id, r.token_generation, r.next_token_generation,
-                    vault_etl.ciphertext_key_id(r.ip_ciphertext) AS ip,
-                    vault_etl.ciphertext_key_id(r.device_id_ciphertext) AS device_id
+                SELECT r.record_id, r.token_generation, r.next_token_generation
+                    , vault_etl.ciphertext_key_id(r.ip_ciphertext) AS ip_ciphertext
+                    , vault_etl.ciphertext_key_id(r.device_id_ciphertext) AS device_id_ciphertext
                 FROM %s AS r WHERE %s FOR UPDATE
             ), gone AS (
                 SELECT v.field, v.id, vault_etl.month_of(held.record_id) AS month, count(*) AS rows
                 FROM held, LATERAL (VALUES
-                    ('ip', held.ip), ('device_id', held.device_id), ('token', held.token_generation::bigint),
-                    ('next_token', held.next_token_generation::bigint)
+                    ('ip', held.ip_ciphertext),
+                    ('device_id', held.device_id_ciphertext),
+                    ('token', held.token_generation::bigint), ('next_token', held.next_token_generation::bigint)
                 ) AS v (field, id)
                 WHERE v.id IS NOT NULL GROUP BY 1, 2, 3
             )
@@ -1814,9 +1815,13 @@ BEGIN
     END IF;
     EXECUTE format(
         'UPDATE %s AS r SET'
-        '    masked_ip = NULL, masked_device_id = NULL, next_masked_ip = NULL, next_masked_device_id = NULL,'
-        '    ip_ciphertext = NULL, device_id_ciphertext = NULL, token_generation = NULL,'
-        '    next_token_generation = NULL'
+        '    masked_ip = NULL,'
+        '    masked_device_id = NULL,'
+        '    next_masked_ip = NULL,'
+        '    next_masked_device_id = NULL,'
+        '    ip_ciphertext = NULL,'
+        '    device_id_ciphertext = NULL,'
+        '    token_generation = NULL, next_token_generation = NULL'
         ' WHERE %s',
         place, chosen
     ) USING record_id, user_id;
@@ -2581,8 +2586,7 @@ BEGIN
         FROM (
             SELECT vault_etl.ciphertext_key_id(ip_ciphertext) AS key_id, count(*) AS rows
             FROM %1$s WHERE ip_ciphertext IS NOT NULL GROUP BY 1
-            UNION ALL
-            SELECT vault_etl.ciphertext_key_id(device_id_ciphertext), count(*)
+            UNION ALL SELECT vault_etl.ciphertext_key_id(device_id_ciphertext) AS key_id, count(*) AS rows
             FROM %1$s WHERE device_id_ciphertext IS NOT NULL GROUP BY 1
         ) AS u
         LEFT JOIN vault_etl.data_keys AS k ON k.key_id = u.key_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import json
 from collections.abc import Iterator
 from importlib.resources import files
@@ -12,6 +13,7 @@ import pytest
 
 import vault_etl.declaration
 from tests.kit.databases import database_copy
+from tests.kit.declarations import TWO_EVENTS_TOML
 from tests.kit.vault import Vault
 from tests.kit.vaults import IMPATIENT
 
@@ -128,3 +130,44 @@ def test_an_unknown_field_is_refused_by_name(declared: Vault) -> None:
     assert refused.code == 2
     assert "ip, device_id" in refused.stderr
     assert HOME not in refused.stderr
+
+
+def test_other_events_are_not_migrated(declared: Vault, tmp_path: Path) -> None:
+    """There is one table so far. The error comes before anything is changed."""
+    (tmp_path / "two.toml").write_bytes(TWO_EVENTS_TOML)
+    extra = {"VAULT_ETL_SCHEMA_FILE": str(tmp_path / "two.toml")}
+    refused = declared.run("admin", "migrate", extra=extra)
+    assert refused.code == 78
+    assert "one event so far, user_logins" in refused.stderr
+
+
+def test_an_archive_of_other_values_is_refused(declared: Vault, tmp_path: Path) -> None:
+    """It would have no place for the second address: the month stays."""
+    month = dt.datetime.now(dt.UTC).strftime("%Y-%m")
+    declared.ok("admin", "partitions", "detach", month, "--yes", "--reason", "test")
+    refused = declared.run(
+        "admin", "partitions", "archive", month, "--to", str(tmp_path), "--reason", "test"
+    )
+    assert refused.code == 78, refused.stderr
+    assert "ip and device_id alone so far" in refused.stderr
+    declared.ok("admin", "partitions", "attach", month, "--yes", "--reason", "test")
+
+
+def test_an_erasure_takes_every_value(declared: Vault) -> None:
+    """No token, ciphertext or generation of the record stays, in the table and in a detached month."""
+    month = dt.datetime.now(dt.UTC).strftime("%Y-%m")
+    kept = (
+        "SELECT count(*) FROM vault_etl{}.user_logins{} WHERE user_id = %s AND num_nonnulls(masked_ip,"
+        " masked_home_ip, masked_device_id, ip_ciphertext, home_ip_ciphertext, device_id_ciphertext,"
+        " token_generation) > 0"
+    )
+    assert declared.sql(kept.format("", ""), "b") == [(1,)]
+    declared.ok("erase", "erase", "--user-id", "b", "--reason", "test", "--yes")
+    assert declared.sql(kept.format("", ""), "b") == [(0,)]
+    declared.ok("admin", "partitions", "detach", month, "--yes", "--reason", "test")
+    detached = kept.format("_detached", "_" + month.replace("-", "_"))
+    assert declared.sql(detached, "a") == [(2,)]
+    declared.ok("erase", "erase", "--user-id", "a", "--reason", "test", "--yes")
+    assert declared.sql(detached, "a") == [(0,)]
+    declared.ok("admin", "partitions", "attach", month, "--yes", "--reason", "test")
+    assert declared.sql("SELECT * FROM vault_etl.values_miscounted()") == []

@@ -6,6 +6,7 @@ import dataclasses
 import threading
 from collections.abc import Sequence
 
+from vault_etl.app.declaration import must_be_migratable
 from vault_etl.app.parts import Parts
 from vault_etl.platform.clock import Pace, Progress
 from vault_etl.platform.postgres_lock_watch import LockWatch
@@ -18,7 +19,8 @@ from vault_etl.schema.postgres_schema import PostgresSchema
 
 
 def migrations(parts: Parts) -> PostgresMigrations:
-    """The migrations of this version, and which of them are applied."""
+    """The migrations of this version, and which of them are applied. Raises ConfigurationError for other events."""
+    must_be_migratable(parts.declaration)
     return PostgresMigrations(
         parts.database, resource_dir("migrations"), _locks(parts), parts.declaration
     )

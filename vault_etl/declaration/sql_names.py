@@ -187,6 +187,11 @@ class SqlEvent:
         return tuple(name for column in others for name in _columns(column))
 
     @property
+    def fields(self) -> tuple[SqlName, ...]:
+        """The fields of its values, in the order of their names."""
+        return tuple(map(SqlName, sorted({value.field.raw for value in self.personal})))
+
+    @property
     def tokens(self) -> tuple[SqlName, ...]:
         """The columns of all tokens."""
         return tuple(token for value in self.personal for token in value.tokens)
