@@ -16,6 +16,8 @@ from tests.kit.fakes.login_events import DEFAULTS
 from tests.kit.fakes.receipts import any_receipt
 from tests.kit.fakes.vault import FakeVault, rotate_request
 from tests.kit.scratch import Scratch
+from vault_etl.audit.entries import Action
+from vault_etl.audit.log import audit_request
 from vault_etl.audit.opening import Opener
 from vault_etl.audit.postgres import PostgresAuditLog
 from vault_etl.crypto.ciphertext import ValuePlace, key_id_in
@@ -28,7 +30,9 @@ from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.keys.postgres_destroy import PostgresOldTokens
 from vault_etl.keys.ring import KeyRing
 from vault_etl.keys.value_keys import ValueKeys
+from vault_etl.partitions.postgres import PostgresPartitions
 from vault_etl.platform.clock import Pace
+from vault_etl.records.months import choose
 from vault_etl.records.postgres import PostgresRecordLoader
 from vault_etl.records.write_batch import BatchWriter
 from vault_etl.rotation.backfill import Backfill
@@ -43,7 +47,9 @@ from vault_etl.rotation.postgres import (
 )
 from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver
 from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
+from vault_etl.rotation.postgres_retoken import PostgresDetachedMonths, PostgresDetachedTokens
 from vault_etl.rotation.postgres_tokens import PostgresTokenBackfill, PostgresTokenComparer
+from vault_etl.rotation.retoken import MonthRetoken, RetokenReport, plan_retoken
 from vault_etl.rotation.token_keys import CutOverTries, TokenReport, TokenRotation, plan_tokens
 from vault_etl.rotation.worker_keys import WorkerKeys
 from vault_etl.rotation.workers import RangeWorker
@@ -168,21 +174,55 @@ class DeclaredSite:
         abort = AbortTokens(self._audit, self.rotations, self.keys, old_tokens, self._fake.progress)
         return abort(rotate_request(*self.declaration.field_names))
 
-    def values(self) -> list[StoredValue]:
+    def detach(self) -> str:
+        """Put the month of the records away; return the name of its table."""
+        ((name,),) = self.scratch.sql("SELECT DISTINCT tableoid::regclass::text FROM user_logins")
+        with self.scratch.database("admin") as database:
+            partitions = PostgresPartitions(database, 5.0)
+            request = audit_request(FakeIdentity(), Action.PARTITIONS_DETACH, "a test asks")
+            partitions.detach(request, choose(partitions.partitions(), name))
+        return str(name)
+
+    def retoken(self, month: str) -> RetokenReport:
+        """Plan the retoken of a detached month, and run it."""
+        fields = self.declaration.field_names
+        request = audit_request(
+            FakeIdentity(), Action.PARTITIONS_RETOKEN, "a test asks", fields=fields
+        )
+        months = PostgresDetachedMonths(self._database, self.declaration)
+        retoken = MonthRetoken(
+            audit=self._audit,
+            identity=FakeIdentity(),
+            months=months,
+            workers=[
+                RangeWorker(
+                    PostgresRangeClaims(self._database, request.request_id),
+                    PostgresDetachedTokens(self._database, self.declaration),
+                )
+            ],
+            keys=self._workers_keys(),
+            pace=self._pace(),
+            progress=self._fake.progress,
+        )
+        return retoken(request, plan_retoken(months, self.keys, months.find(month), fields))
+
+    def values(self, table: str = "user_logins") -> list[StoredValue]:
         """All personal values, each opened, with tokens; raises if one does not open or its token is another's."""
         found = [
             value
             for event in self.declaration.events
             for personal in event.personal
-            for value in self._values(event, personal)
+            for value in self._values(event, personal, table)
         ]
         return sorted(found, key=lambda value: (value.record_id, value.name))
 
-    def _values(self, event: DeclaredEvent, value: PersonalValue) -> Iterator[StoredValue]:
+    def _values(
+        self, event: DeclaredEvent, value: PersonalValue, table: str
+    ) -> Iterator[StoredValue]:
         ring, opener = self.ring(), Opener(any_receipt())
         rows = self.scratch.sql(
             f'SELECT record_id, {event.subject.name}, {value.ciphertext}, "{value.token}", {value.next_token},'  # noqa: S608
-            f" token_generation FROM vault_etl.{event.name}"
+            f" token_generation FROM {table}"
         )
         for record_id, subject, sealed, token, next_token, generation in rows:
             assert (sealed is None) == (token is None)

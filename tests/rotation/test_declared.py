@@ -190,3 +190,19 @@ def test_a_record_without_any_optional_value_is_no_missing_one(wide: DeclaredSit
     assert wide.rotate_tokens().rows == len(EVENTS) + 1
     named = {value.name for value in wide.values() if value.field in {IP, DEVICE_ID, EMAIL}}
     assert named == {"ip", "device_id", "home_ip", "email"}
+
+
+def test_a_detached_month_gets_the_tokens_of_the_active_generation(site: DeclaredSite) -> None:
+    """A rotation does not see the month; its rows have the same values, and other tokens, afterwards."""
+    before = {(value.record_id, value.name): value for value in site.values()}
+    month = f"vault_etl_detached.{(name := site.detach())}"
+    assert site.values() == []
+    assert site.rotate_tokens().rows == 0
+    report = site.retoken(name)
+    assert (report.generation, report.rows, report.left_out) == (2, len(EVENTS), 0)
+    after = site.values(month)
+    assert {(value.record_id, value.name) for value in after} == before.keys()
+    for value in after:
+        old = before[value.record_id, value.name]
+        assert (value.text, value.next_token) == (old.text, None)
+        assert value.token != old.token
