@@ -72,7 +72,7 @@ class Logbook:
     def register(self) -> None:
         """Register the signer's key: entries 1 and 2."""
         ((vault_id, seq, hash_),) = self.database.sql(
-            "SELECT vault_id, seq, hash FROM vault, audit_head"
+            "SELECT vault_id, seq, hash FROM vault_etl.vault, vault_etl.audit_head"
         )
         made = self.signer.registration(vault_id, Head(seq, bytes(hash_)))
         self.database.sql(REGISTER, *registered(made), role="audit")

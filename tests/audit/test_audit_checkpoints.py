@@ -135,7 +135,7 @@ def test_a_forged_registration_is_refused(logbook: Logbook, forged: str) -> None
 def test_no_flood_of_registrations_hides_a_key(logbook: Logbook) -> None:
     """The auditor's own login registers keys that prove themselves, under the honest ARN: accesses go on."""
     ((vault_id, seq, hash_),) = logbook.database.sql(
-        "SELECT vault_id, seq, hash FROM vault, audit_head"
+        "SELECT vault_id, seq, hash FROM vault_etl.vault, vault_etl.audit_head"
     )
     flood = [
         registered(FakeHeadSigner().registration(vault_id, Head(seq, bytes(hash_))))

@@ -22,7 +22,9 @@ FORGET = (
 
 def foreign(vault: Vault, arn: str) -> Registration:
     """A key of the attacker's own, which proves itself under this ARN."""
-    ((vault_id, seq, hash_),) = vault.sql("SELECT vault_id, seq, hash FROM vault, audit_head")
+    ((vault_id, seq, hash_),) = vault.sql(
+        "SELECT vault_id, seq, hash FROM vault_etl.vault, vault_etl.audit_head"
+    )
     return FakeHeadSigner(arn).registration(vault_id, Head(seq, bytes(hash_)))
 
 
@@ -93,7 +95,9 @@ def test_the_arn_that_kms_names_is_the_registered_one(site: Vault, record_id: st
     asked = ("reveal", record_id, "--reason", "x")
     extra = {"VAULT_ETL_AUDIT_KEY": arn}
     site.ok("reveal", *asked, extra=extra)
-    ((vault_id, seq, hash_),) = site.sql("SELECT vault_id, seq, hash FROM vault, audit_head")
+    ((vault_id, seq, hash_),) = site.sql(
+        "SELECT vault_id, seq, hash FROM vault_etl.vault, vault_etl.audit_head"
+    )
     rows = site.sql("SELECT seq, note FROM audit_keys")
     right = next(
         found for _, note in rows if (found := Registration.parse(note)).kms_key_arn == arn

@@ -118,7 +118,7 @@ def claimed(opened: cursor) -> dict[str, Any]:
 
 def registration(opened: cursor) -> dict[str, Any]:
     """A key that registers itself over the head."""
-    opened.execute("SELECT vault_id, seq, hash FROM vault, audit_head")
+    opened.execute("SELECT vault_id, seq, hash FROM vault_etl.vault, vault_etl.audit_head")
     ((vault_id, seq, hash_),) = opened.fetchall()
     made = FakeHeadSigner().registration(vault_id, Head(seq, bytes(hash_)))
     return {"arn": made.kms_key_arn, "key": made.key.spki, "seq": seq, "signature": made.signature}

@@ -30,6 +30,7 @@ unix_socket_dir =
 auth_type = scram-sha-256
 auth_file = {place}/users
 pool_mode = transaction
+ignore_startup_parameters = options
 default_pool_size = {connections}
 """
 

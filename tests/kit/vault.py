@@ -178,7 +178,9 @@ class Vault:
         """Register the audit key, as the first `audit checkpoint` does: accesses need it. No process is started."""
         kms = self.emulator.client("kms")
         arn = kms.describe_key(KeyId="alias/vault-etl-audit")["KeyMetadata"]["Arn"]
-        ((vault_id, seq, hash_),) = self.sql("SELECT vault_id, seq, hash FROM vault, audit_head")
+        ((vault_id, seq, hash_),) = self.sql(
+            "SELECT vault_id, seq, hash FROM vault_etl.vault, vault_etl.audit_head"
+        )
         key = AuditKey(kms.get_public_key(KeyId=arn)["PublicKey"])
         bare = Registration(vault_id, Head(seq, bytes(hash_)), arn, key)
         signed = kms.sign(

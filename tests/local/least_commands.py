@@ -25,6 +25,7 @@ def least_commands(
             cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (f"vault_etl_{role}",))
             if cursor.rowcount == 0:
                 cursor.execute(f"CREATE ROLE vault_etl_{role} NOLOGIN")
+        cursor.execute("CREATE SCHEMA IF NOT EXISTS vault_etl")
         for table in ("data_keys", "user_logins", "quarantine"):
             cursor.execute(f"CREATE TABLE IF NOT EXISTS vault_etl.{table} (id integer)")
         connection.commit()

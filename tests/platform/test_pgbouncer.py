@@ -69,7 +69,7 @@ def test_every_find_is_right(pooled: Vault) -> None:
     """Eight callers of one login, 15 finds each: intent, binding, look-up and outcome in four sessions, maybe."""
     tokens = {
         user: uuid.UUID(token)
-        for user, token in pooled.sql("SELECT user_id, masked_ip::text FROM user_logins")
+        for user, token in pooled.sql("SELECT user_id, masked_ip::text FROM vault_etl.user_logins")
     }
 
     def find(caller: int) -> list[int]:
@@ -101,7 +101,7 @@ def test_every_list_is_whole(pooled: Vault) -> None:
 def test_the_commands_work_side_by_side(pooled: Vault) -> None:
     """One command of each kind runs at once, among them two that rotate and one that ingests."""
     ((record_id,),) = pooled.sql(
-        "SELECT record_id::text FROM user_logins WHERE user_id = 'u0' LIMIT 1"
+        "SELECT record_id::text FROM vault_etl.user_logins WHERE user_id = 'u0' LIMIT 1"
     )
     pooled.send(BODIES[:20])
     asked = [
@@ -125,11 +125,15 @@ def test_the_commands_work_side_by_side(pooled: Vault) -> None:
 
 
 def test_the_sessions_keep_no_state(pooled: Vault) -> None:
-    """The next caller of the same login finds the session as it was made, but for empty temporary tables."""
+    """The next caller of the same login finds the session as it was made.
+
+    But for empty temporary tables, and for the interval that a CALL needs, which serves every caller (ADR 36).
+    """
     look = (
         "SELECT string_agg(name, ', ') FROM pg_settings WHERE source = 'session'"
         " AND name NOT LIKE 'transaction%' AND name NOT IN"
-        " ('application_name', 'client_encoding', 'DateStyle', 'standard_conforming_strings')"
+        " ('application_name', 'client_encoding', 'DateStyle', 'standard_conforming_strings',"
+        "  'client_connection_check_interval')"
         " UNION ALL SELECT string_agg(name, ', ') FROM pg_cursors WHERE is_holdable"
     )
     for role in ("reveal", "analyst", "ingest", "re-encrypt"):

@@ -47,7 +47,7 @@ def cluster(major: int, folder: Path) -> Iterator[Scratch]:
     """A cluster set up as docs/how-to/database.md says, with a record and a rejection."""
     with own_cluster(major, folder) as made:
         make_database(made, made.name, new=True)
-        (migrate,) = documented("how-to/database.md", "sh")
+        migrate, *_ = documented("how-to/database.md", "sh")
         done = shell(programs(major).bin, made.url("deployer"), migrate, folder)
         assert done.returncode == 0, done.stderr
         for statement in as_documented(

@@ -81,6 +81,10 @@ _OF_A_SESSION: Final = """
         ARRAY(
             SELECT pg_catalog.set_config(s.name, '0', false) FROM pg_catalog.pg_settings AS s
             WHERE s.name IN ('statement_timeout', 'transaction_timeout', 'idle_session_timeout')
+        ),
+        (
+            SELECT pg_catalog.set_config(s.name, '5s', false) FROM pg_catalog.pg_settings AS s
+            WHERE s.name = 'client_connection_check_interval' AND s.setting = '0'
         )
 """
 
