@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kit.declared import DEVICE_ID, IP, PERSONAL_FIELDS
+from tests.kit.login_kinds import KINDS
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.fields import QUARANTINE, FieldName
 from vault_etl.crypto.keys import KeyMaterial, TokenKey
 from vault_etl.crypto.tokens import Tokenizer, placeholder_token
-from vault_etl.event.field_kinds import KINDS
 
 RAW = {IP: bytes(range(32)), DEVICE_ID: bytes(range(32, 64))}
 

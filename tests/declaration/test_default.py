@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from tests.kit.declared import PERSONAL_FIELDS, USER_LOGINS
+from tests.kit.login_kinds import KINDS
 from vault_etl.declaration.model import Numbers, PlainColumn, PlainType
 from vault_etl.declaration.names import OWN_TABLES, is_reserved_event
 from vault_etl.declaration.read import read_declaration
-from vault_etl.event.field_kinds import KINDS
 from vault_etl.kinds.kind import WHOLE_NUMBER
 
 DEFAULT: Final = read_declaration(None)

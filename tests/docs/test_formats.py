@@ -12,6 +12,7 @@ import pytest
 from tests.kit.declared import IP
 from tests.kit.fakes.receipts import any_receipt
 from tests.kit.format_examples import EXAMPLES, PAGE, _bytes, _text, _uuid
+from tests.kit.login_kinds import KINDS
 from tests.kit.parsed import MAX_CODE_POINTS
 from vault_etl.audit.opening import Opener
 from vault_etl.base.pii import Pii
@@ -23,7 +24,6 @@ from vault_etl.crypto.record_id import record_id_of_line, record_id_of_message
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.source_digest import LineDigest, name_digest
 from vault_etl.crypto.tokens import DerivedTokenizer, Tokenizer, placeholder_token
-from vault_etl.event.field_kinds import KINDS
 from vault_etl.event.json_body import MAX_BODY_BYTES, MAX_NESTING
 from vault_etl.event.rejection import Reason
 from vault_etl.kinds.blank import WHITE_SPACE, is_blank

@@ -8,11 +8,11 @@ import pytest
 
 from tests.kit.declared import DEVICE_ID
 from tests.kit.fakes.login_events import DEFAULTS
+from tests.kit.login_kinds import KINDS
 from tests.kit.parsed import parse_event
 from vault_etl.crypto.fields import FieldName
 from vault_etl.crypto.keys import KeyMaterial, TokenKey
 from vault_etl.crypto.tokens import Tokenizer
-from vault_etl.event.field_kinds import KINDS
 from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Reason, Rejection
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from tests.kit.declared import DEVICE_ID, IP
 from tests.kit.fakes.login_events import DEFAULTS
+from tests.kit.login_kinds import KINDS
 from tests.kit.login_records import column
 from tests.kit.parsed import parse_event
-from vault_etl.event.field_kinds import KINDS
 from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Reason, Rejection
 

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tests.kit.declared import DEVICE_ID, IP, login_place
 from tests.kit.fakes.login_events import sns_envelope
 from tests.kit.fakes.receipts import any_receipt
+from tests.kit.login_kinds import KINDS
 from tests.kit.login_records import column
 from tests.kit.parsed import MAX_CODE_POINTS, NAMES, parse_event
 from vault_etl.audit.opening import Opener
@@ -32,7 +33,6 @@ from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.tokens import Tokenizer
 from vault_etl.event.envelopes import inside, text_of_base64
 from vault_etl.event.events import MAX_ENVELOPES
-from vault_etl.event.field_kinds import KINDS
 from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Reason, RejectedError, Rejection
 from vault_etl.ingest.sources.content_splitter import ContentSplitter

@@ -8,8 +8,8 @@ from typing import Final
 import pytest
 
 from tests.kit.declared import DEVICE_ID
+from tests.kit.login_kinds import KINDS
 from vault_etl.base.pii import Pii
-from vault_etl.event.field_kinds import KINDS
 from vault_etl.event.rejection import Reason
 from vault_etl.kinds.kind import Kind
 from vault_etl.kinds.make import OPTIONS, make_kind

@@ -9,6 +9,7 @@ import pytest
 
 from tests.kit.declared import FIELDS
 from tests.kit.fakes.login_events import login_event, sns_envelope
+from tests.kit.login_kinds import KINDS
 from tests.kit.login_records import column
 from tests.kit.parsed import LOGINS
 from vault_etl.base.pii import Pii
@@ -21,7 +22,6 @@ from vault_etl.crypto.record_id import (
 )
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.tokens import Tokenizer
-from vault_etl.event.field_kinds import KINDS
 from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Reason, Rejection
 from vault_etl.records.messages import (

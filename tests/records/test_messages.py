@@ -13,6 +13,7 @@ import pytest
 from tests.kit.declared import DEVICE_ID, FIELDS, IP, login_place
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.receipts import any_receipt
+from tests.kit.login_kinds import KINDS
 from tests.kit.login_records import column
 from tests.kit.parsed import LOGINS
 from vault_etl.audit.opening import Opener
@@ -22,7 +23,6 @@ from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey
 from vault_etl.crypto.record_id import record_id_of_message
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.tokens import Tokenizer
-from vault_etl.event.field_kinds import KINDS
 from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Reason, Rejection
 from vault_etl.records.messages import (

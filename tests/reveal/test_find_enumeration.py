@@ -14,6 +14,7 @@ from tests.attacks.least_privilege.by_hand import StolenKey, kms_of, unwrap
 from tests.kit.declared import IP
 from tests.kit.events import event
 from tests.kit.fakes.vault import find_request, reveal_request
+from tests.kit.login_kinds import KINDS
 from tests.kit.sessions import connect
 from tests.kit.vault import Vault
 from tests.kit.vaults import filled_vault
@@ -21,7 +22,6 @@ from vault_etl.audit.postgres import PostgresAuditLog
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.keys import KeyMaterial, TokenKey
 from vault_etl.crypto.tokens import FieldTokenizer
-from vault_etl.event.field_kinds import KINDS
 from vault_etl.platform.postgres import Database
 from vault_etl.reveal.find import search_digest
 from vault_etl.reveal.postgres import PostgresDisclosedValues

@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from tests.kit.login_kinds import KINDS
 from vault_etl.crypto.fields import FieldName
-from vault_etl.event.field_kinds import KINDS
 from vault_etl.kinds.digits import canonical_digits
 from vault_etl.kinds.email_address import canonical_email
 from vault_etl.kinds.phone import canonical_phone

@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 
 from tests.kit.fakes.receipts import any_receipt
+from tests.kit.login_kinds import KINDS
 from tests.kit.login_records import PLAIN, column
 from tests.kit.parsed import parse_event
 from tests.vectors.generate import documents
@@ -27,7 +28,6 @@ from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey, encryption_con
 from vault_etl.crypto.record_id import record_id_of_line, record_id_of_message
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.tokens import DerivedTokenizer, Tokenizer, placeholders
-from vault_etl.event.field_kinds import KINDS
 from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Reason, Rejection
 from vault_etl.kinds.make import make_kind

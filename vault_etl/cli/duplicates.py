@@ -13,7 +13,7 @@ from typing import Annotated, Final
 import typer
 
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.ui.fields import complete_personal_fields, named_fields
+from vault_etl.cli.ui.fields import field_option, named_fields
 from vault_etl.cli.ui.months import warn_of
 from vault_etl.cli.ui.output import MAX_COUNT, OutputOption, QuietOption, print_rows
 from vault_etl.cli.ui.progress import elapsed
@@ -34,13 +34,7 @@ def _duplicates(
     *,
     field: Annotated[
         str,
-        typer.Option(
-            "--field",
-            "-f",
-            metavar="FIELD",
-            autocompletion=complete_personal_fields,
-            help="The field whose tokens to group by.",
-        ),
+        field_option("The field whose tokens to group by."),
     ],
     min_count: Annotated[
         int, typer.Option(min=2, max=MAX_COUNT, help="Only tokens of at least this many records.")

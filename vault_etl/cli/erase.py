@@ -26,7 +26,6 @@ from vault_etl.cli.ui.output import (
 )
 from vault_etl.cli.ui.printable import printable
 from vault_etl.cli.ui.prompts import ReasonOption, TicketOption, confirm, reason_for, word
-from vault_etl.crypto.fields import FIELDS, PERSONAL_FIELDS
 from vault_etl.erase.erase import (
     NOT_ERASED,
     Certificate,
@@ -81,7 +80,8 @@ def _erase(
     asked = "dry run" if dry_run else reason_for("an erasure", reason)
     reference = word(ticket, "ticket")
     parts, _ = start(quiet=quiet, verbose=verbose)
-    fields = PERSONAL_FIELDS if record_id is None else FIELDS
+    declared = parts.declaration
+    fields = declared.field_names if record_id is None else declared.data_fields
     request = audit_request(
         parts.identity,
         Action.ERASE,

@@ -246,8 +246,9 @@ def _same_request(
 ) -> frozenset[uuid.UUID]:
     """The records in the rows. Raises UsageError unless action, reason, purpose, ticket and fields are the same."""
     asked = [request.action.value, request.reason, request.purpose or "", request.ticket or ""]
-    events = [Declaration(declaration.fields, (event,)) for event in declaration.events]
-    fields = [sorted(value_names(each, request.fields)) for each in (declaration, *events)]
+    events = declaration.events
+    sets = (events, *((event,) for event in events))
+    fields = [sorted(value_names(each, request.fields)) for each in sets]
     try:
         rows = form.rows(content)
         found = frozenset(uuid.UUID(row["record_id"]) for row in rows)

@@ -14,7 +14,7 @@ from vault_etl.base.errors import UsageError
 from vault_etl.base.pii import Pii
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.ui.fields import complete_personal_fields, named_fields
+from vault_etl.cli.ui.fields import field_option, named_fields
 from vault_etl.cli.ui.months import listed, warn_of
 from vault_etl.cli.ui.options import UserIdOption, known_user
 from vault_etl.cli.ui.output import (
@@ -58,13 +58,7 @@ def _find(
     *,
     field: Annotated[
         str | None,
-        typer.Option(
-            "--field",
-            "-f",
-            metavar="FIELD",
-            autocompletion=complete_personal_fields,
-            help="The field that holds the value.",
-        ),
+        field_option("The field that holds the value."),
     ] = None,
     user_id: UserIdOption = None,
     limit: Annotated[

@@ -10,7 +10,6 @@ from typing import Annotated, Final
 import typer
 
 from vault_etl.app import ingest
-from vault_etl.app.declaration import declaration_in_force
 from vault_etl.app.ingest import Source, records_of
 from vault_etl.app.parts import Parts
 from vault_etl.base import logs
@@ -206,9 +205,9 @@ def _check(source: Source, bounds: Bounds, workers: int, *, dry_run: bool) -> No
 
 def _dry_run(source: Source, output: OutputFormat | None, *, quiet: bool, verbose: bool) -> int:
     """Print the number of events in a file, and of the other records by reason. Raises the errors of a load."""
-    _, settings = start(quiet=quiet, verbose=verbose)
+    parts, settings = start(quiet=quiet, verbose=verbose)
     strict = source.strict or settings.strict
-    declaration = declaration_in_force(settings.schema_file)
+    declaration = parts.declaration
     judgement = Judgement(EventParser(declaration))
     records = 0
     with progress("dry run", total=None, quiet=quiet) as bar:

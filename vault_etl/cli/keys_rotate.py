@@ -15,7 +15,7 @@ from vault_etl.cli.keys_rotate_runs import (
     rotate_token_keys,
 )
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.ui.fields import complete_data_fields, named_fields
+from vault_etl.cli.ui.fields import field_option, named_fields
 from vault_etl.cli.ui.options import DryRunOption, Duration, RateOption, YesOption
 from vault_etl.cli.ui.output import OutputOption, QuietOption
 from vault_etl.rotation.leave_out import LeaveOut
@@ -27,12 +27,9 @@ def rotate(
     *,
     field: Annotated[
         list[str] | None,
-        typer.Option(
-            "--field",
-            "-f",
-            metavar="FIELD",
-            autocompletion=complete_data_fields,
-            help="Only this field's keys, or quarantine; may be repeated. [default: all]",
+        field_option(
+            "Only this field's keys, or quarantine; may be repeated. [default: all]",
+            of_data_keys=True,
         ),
     ] = None,
     lazy: Annotated[

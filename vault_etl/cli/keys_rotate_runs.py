@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,13 +55,13 @@ def retire_data_keys(parts: Parts, options: RotationOptions) -> None:
     _check_role(parts, options, "keys rotate --lazy", _RETIRE)
     plan = rotation.plan_data_keys(parts, options.fields, lazy=True)
     if options.if_due and not _is_due(parts, KeyPurpose.DATA, quiet=options.quiet):
-        _print_data_report(options.output, retired=(), remaining=plan.values)
+        _print_report(options.output, (), _values(0, plan.values))
         return
     retired = plan.retire
     if not options.dry_run:
         confirm(f"Retire {len(plan.retire)} data keys?", yes=options.yes)
         retired = rotation.retire(parts, _request(parts, options.fields, _RETIRE))
-    _print_data_report(options.output, retired=retired, remaining=plan.values)
+    _print_report(options.output, retired, _values(0, plan.values))
 
 
 def reencrypt(parts: Parts, options: RotationOptions) -> None:
@@ -75,23 +75,18 @@ def reencrypt(parts: Parts, options: RotationOptions) -> None:
     if options.if_due and not _is_due(
         parts, KeyPurpose.DATA, quiet=options.quiet, unfinished=unfinished, oldest=plan.oldest
     ):
-        _print_data_report(options.output, retired=(), remaining=plan.values)
+        _print_report(options.output, (), _values(0, plan.values))
         return
     if options.dry_run:
-        _print_data_report(options.output, retired=plan.retire, remaining=plan.values)
+        _print_report(options.output, plan.retire, _values(0, plan.values))
         return
     confirm(_data_question(plan), yes=options.yes)
     request = _request(parts, plan.resumes or options.fields, _REENCRYPT)
     with progress("rotate", total=plan.values, quiet=options.quiet) as bar, stop_when_told():
         work = rotation.data_rotation(parts, bar, request.request_id, options.rate)
         report = work.rotate(request, plan)
-    _print_data_report(
-        options.output,
-        retired=report.retired,
-        created=report.created,
-        done=report.values_reencrypted,
-        remaining=report.values_remaining,
-    )
+    counts = _values(report.values_reencrypted, report.values_remaining)
+    _print_report(options.output, report.retired, counts, report.created)
     if plan.resumes is not None and not options.quiet:
         names = ", ".join(plan.resumes)
         sys.stderr.write(
@@ -117,10 +112,10 @@ def rotate_token_keys(parts: Parts, options: RotationOptions) -> None:
     if options.if_due and not _is_due(
         parts, KeyPurpose.TOKEN, quiet=options.quiet, unfinished=plan.pending is not None
     ):
-        _print_token_report(options.output, retired=(), remaining=0)
+        _print_report(options.output, (), _rows(0, 0))
         return
     if options.dry_run:
-        _print_token_report(options.output, retired=plan.retire, remaining=plan.rows)
+        _print_report(options.output, plan.retire, _rows(0, plan.rows))
     if options.dry_run or not (options.quiet and options.yes):
         _show_named_records(plan)
     if options.dry_run:
@@ -139,14 +134,8 @@ def rotate_token_keys(parts: Parts, options: RotationOptions) -> None:
             allow_publication=options.allow_publication,
         )
         report = work.rotate(request, plan)
-    _print_token_report(
-        options.output,
-        retired=report.retired,
-        created=report.created,
-        done=report.rows,
-        remaining=0,
-        left_out=report.left_out,
-    )
+    counts = {**_rows(report.rows, 0), "rows_left_out": report.left_out}
+    _print_report(options.output, report.retired, counts, report.created)
     if not options.quiet:
         sys.stderr.write(
             f"vault-etl: generation {report.generation} is active; the cut-over held its locks for"
@@ -169,13 +158,13 @@ def abort_token_rotation(parts: Parts, options: RotationOptions) -> None:
     _check_role(parts, options, needed, _ABORT)
     plan = rotation.plan_token_keys(parts)
     if options.dry_run:
-        _print_token_report(options.output, retired=(), remaining=plan.rows)
+        _print_report(options.output, (), _rows(0, plan.rows))
         return
     confirm("Destroy the pending token keys, and remove their tokens?", yes=options.yes)
     with progress("abort", total=None, quiet=options.quiet) as bar, stop_when_told():
         request = _request(parts, parts.declaration.field_names, _ABORT)
         aborted = rotation.abort_tokens(parts, bar, request)
-    _print_token_report(options.output, retired=aborted.destroyed, remaining=0)
+    _print_report(options.output, aborted.destroyed, _rows(0, 0))
     if not options.quiet:
         sys.stderr.write(
             f"vault-etl: the pending tokens of {aborted.rows} rows are removed\n"
@@ -222,49 +211,24 @@ def _is_due(
     return False
 
 
-def _print_data_report(
+def _print_report(
     output: OutputFormat | None,
-    *,
     retired: Sequence[int],
+    counts: Mapping[str, int],
     created: Sequence[int] = (),
-    done: int = 0,
-    remaining: int,
 ) -> None:
-    """Print which data keys were retired and made, and how many values are done and remain."""
-    print_object(
-        {
-            "retired": list(retired),
-            "created": list(created),
-            "values_reencrypted": done,
-            "values_remaining": remaining,
-        },
-        output,
-    )
+    """Print which keys were retired and made, and how much is done and remains."""
+    print_object({"retired": list(retired), "created": list(created), **counts}, output)
 
 
-def _print_token_report(
-    output: OutputFormat | None,
-    *,
-    retired: Sequence[int],
-    created: Sequence[int] = (),
-    done: int = 0,
-    remaining: int,
-    left_out: int | None = None,
-) -> None:
-    """Print which token keys were retired and made, and how many rows are done and remain.
+def _values(done: int, remaining: int) -> dict[str, int]:
+    """The counts of a rotation of data keys."""
+    return {"values_reencrypted": done, "values_remaining": remaining}
 
-    `left_out` is the count of a rotation that was cut over.
-    """
-    print_object(
-        {
-            "retired": list(retired),
-            "created": list(created),
-            "rows_retokened": done,
-            "rows_remaining": remaining,
-            **({} if left_out is None else {"rows_left_out": left_out}),
-        },
-        output,
-    )
+
+def _rows(done: int, remaining: int) -> dict[str, int]:
+    """The counts of a rotation of token keys."""
+    return {"rows_retokened": done, "rows_remaining": remaining}
 
 
 def _show_named_records(plan: TokenPlan) -> None:

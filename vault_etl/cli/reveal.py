@@ -19,7 +19,7 @@ from vault_etl.cli.evidence import EvidenceFile
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.reveal_output import RevealOutput, Shown, evidence_form, form_of_file, warn
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.ui.fields import complete_personal_fields, named_fields
+from vault_etl.cli.ui.fields import field_option, named_fields
 from vault_etl.cli.ui.months import warn_of
 from vault_etl.cli.ui.options import UserIdOption, known_user
 from vault_etl.cli.ui.output import QuietOption
@@ -53,13 +53,7 @@ def _reveal(
     user_id: UserIdOption = None,
     field: Annotated[
         list[str] | None,
-        typer.Option(
-            "--field",
-            "-f",
-            metavar="FIELD",
-            autocompletion=complete_personal_fields,
-            help="Only this field; may be repeated. [default: all]",
-        ),
+        field_option("Only this field; may be repeated. [default: all]"),
     ] = None,
     reason: ReasonOption = None,
     purpose: PurposeOption = None,

@@ -103,7 +103,7 @@ def evidence_form(
     """The form of evidence: CSV, or JSON for every other output."""
     if output is not RevealOutput.CSV:
         return JsonEvidence()
-    return CsvEvidence(RecordNames.of(declaration), value_names(declaration, request.fields))
+    return CsvEvidence(RecordNames.of(declaration), value_names(declaration.events, request.fields))
 
 
 def form_of_file(output: RevealOutput | None, path: Path) -> RevealOutput:

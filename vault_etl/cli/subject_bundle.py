@@ -74,7 +74,7 @@ class Bundle:
         names = ("records.csv", "records.jsonl", "messages.jsonl", "log.jsonl")
         self._files = {name: os.fdopen(self._open(name), "wb") for name in names}
         self._names = RecordNames.of(declaration)
-        values = value_names(declaration, declaration.field_names)
+        values = value_names(declaration.events, declaration.field_names)
         more = (*self._names.of_moment(None), *detail_names(declaration))
         self._csv, self._json = CsvEvidence(self._names, values, more), JsonEvidence()
         self._write("records.csv", self._csv.header())

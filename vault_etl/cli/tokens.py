@@ -17,7 +17,7 @@ from vault_etl.base.errors import DataError, UsageError
 from vault_etl.base.pii import Pii
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.ui.fields import complete_personal_fields, named_fields
+from vault_etl.cli.ui.fields import field_option, named_fields
 from vault_etl.cli.ui.months import warn_of
 from vault_etl.cli.ui.output import QuietOption, print_receipt
 from vault_etl.cli.ui.printable import printable
@@ -46,13 +46,7 @@ def _tokens(
     *,
     field: Annotated[
         str,
-        typer.Option(
-            "--field",
-            "-f",
-            metavar="FIELD",
-            autocompletion=complete_personal_fields,
-            help="The field that the values belong to.",
-        ),
+        field_option("The field that the values belong to."),
     ],
     column: Annotated[
         str | None, typer.Option(help="The column with the values, in CSV with a header.")

@@ -147,6 +147,12 @@ class DeclaredEvent:
         values: tuple[Value, ...] = (*self.plain, *self.personal)
         return tuple(sorted(values, key=lambda value: not value.required))
 
+    @property
+    def details(self) -> tuple[str, ...]:
+        """The plain columns besides the subject, the day and its moment."""
+        others = (column for column in self.plain if column not in (self.subject, self.day))
+        return tuple(name for column in others for name in column.columns)
+
     def is_apart_from(self, other: DeclaredEvent) -> bool:
         """Tell whether no message can be of both events."""
         return self.has_other_queue(other) or self.has_other_texts(other)

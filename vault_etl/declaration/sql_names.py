@@ -161,6 +161,8 @@ class SqlEvent:
     day: SqlName
     personal: tuple[SqlPersonal, ...]
     plain: tuple[SqlColumn, ...]
+    details: tuple[SqlName, ...]
+    """The plain columns besides the subject, the day and its moment."""
     retired: bool
 
     @classmethod
@@ -172,6 +174,7 @@ class SqlEvent:
             day=SqlName(event.day.name),
             personal=tuple(map(SqlPersonal.of, event.personal)),
             plain=tuple(SqlColumn.of(column, event) for column in event.plain),
+            details=tuple(map(SqlName, event.details)),
             retired=event.retired,
         )
 
@@ -179,12 +182,6 @@ class SqlEvent:
     def moment(self) -> SqlName | None:
         """The column of the moment beside the event's day."""
         return next((column.moment for column in self.plain if column.is_day), None)
-
-    @property
-    def details(self) -> tuple[SqlName, ...]:
-        """The plain columns that are neither the subject, nor the event's day or its moment."""
-        others = (c for c in self.plain if not (c.is_day or c.is_subject))
-        return tuple(name for column in others for name in _columns(column))
 
     @property
     def fields(self) -> tuple[SqlName, ...]:

@@ -5,8 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
+import typer
+import typer.models
+
 from vault_etl.base.errors import UsageError, VaultEtlError
 from vault_etl.crypto.fields import QUARANTINE, FieldName
+
+
+def field_option(text: str, *, of_data_keys: bool = False) -> typer.models.OptionInfo:
+    """Return the option `--field` with this help. `of_data_keys` lets it name `quarantine` too."""
+    complete = complete_data_fields if of_data_keys else complete_personal_fields
+    found: typer.models.OptionInfo = typer.Option(
+        "--field", "-f", metavar="FIELD", autocompletion=complete, help=text
+    )
+    return found
 
 
 def named_fields(names: Iterable[str], known: Sequence[FieldName]) -> tuple[FieldName, ...]:

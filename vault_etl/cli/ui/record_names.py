@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from vault_etl.crypto.fields import EventName
-from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.model import Declaration, DeclaredEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +52,11 @@ class RecordNames:
 
 def detail_names(declaration: Declaration) -> tuple[str, ...]:
     """Return the names of the plain columns besides the subject, the day and its moment, each once."""
-    found = (
-        name
-        for event in declaration.events
-        for column in event.plain
-        if column not in (event.subject, event.day)
-        for name in column.columns
-    )
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(name for event in declaration.events for name in event.details))
 
 
-def value_names(declaration: Declaration, fields: Collection[str]) -> tuple[str, ...]:
+def value_names(events: Iterable[DeclaredEvent], fields: Collection[str]) -> tuple[str, ...]:
     """Return the names of all values of these fields, by field, each once."""
-    values = [value for event in declaration.events for value in event.personal]
+    values = [value for event in events for value in event.personal]
     found = (value.name for field in fields for value in values if value.field.name == field)
     return tuple(dict.fromkeys(found))
