@@ -26,7 +26,7 @@ from vault_etl.kinds.kind import WHOLE_NUMBER
 
 Message = Mapping[str, object]
 
-_NOT_STORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _NUMBERS: Final[Mapping[Numbers, re.Pattern[bytes]]] = {
     Numbers.WHOLE: WHOLE_NUMBER,
     Numbers.DECIMAL: re.compile(rb"-?[0-9]+(\.[0-9]+)?"),
@@ -74,9 +74,12 @@ class EventValues:
         self._accepts = [
             (value.name, _accepting(value)) for value in event.personal if not value.retired
         ]
-        columns = [column for column in event.plain if not column.retired]
-        self._kept = [column.name for column in columns if column.type not in _DAYS]
-        self._days = [column for column in columns if column.type in _DAYS]
+        self._days = [
+            (column.name, _day_reader(column))
+            for column in event.plain
+            if not column.retired and column.type in _DAYS
+        ]
+        self._subject, self._day = event.subject.name, event.day.name
         paths = [value.path for value in event.values] + ([event.when.path] if event.when else [])
         self.names = frozenset(path.names[0] for path in paths)
         """The names at the top of a message that the event knows, those of retired values too."""
@@ -87,29 +90,28 @@ class EventValues:
         Required values are read first, then optional ones; then the kinds of personal values decide, then the rules
         of days.
         """
-        found: dict[str, PlainValue] = {}
+        plain: dict[str, PlainValue] = {}
         for name, top, find, path, required, read in self._reads:
             value = message.get(top) if find is None else find(message)
             if value is not None:
                 text = read(value)
                 if text is not None:
-                    found[name] = text
+                    plain[name] = text
             elif required:
                 raise RejectedError(_absence(message, path.names), str(path))
         personal = {
-            name: accept(str(found[name])) for name, accept in self._accepts if name in found
+            name: accept(str(plain.pop(name))) for name, accept in self._accepts if name in plain
         }
-        plain = {name: found[name] for name in self._kept if name in found}
         day = None
-        for column in self._days:
-            if column.name in found:
-                named_day = _read_day(column, str(found[column.name]), plain)
-                if column.name == self._event.day.name:
+        for name, read_day in self._days:
+            if name in plain:
+                named_day = read_day(str(plain[name]), plain)
+                if name == self._day:
                     day = named_day
         extra = message.keys() - self.names
         return ParsedEvent(
             event=self._event,
-            subject=str(plain[self._event.subject.name]),
+            subject=str(plain[self._subject]),
             day=day,
             personal=personal,
             plain=plain,
@@ -126,18 +128,23 @@ def _absence(message: object, names: Sequence[str]) -> Reason:
     return Reason.FIELD_NULL
 
 
-def _read_day(column: PlainColumn, text: str, plain: dict[str, PlainValue]) -> dt.date:
-    """Put the day or moment into its columns, and return the day."""
-    day, moment = event_date(text, str(column.path))
-    if column.type is PlainType.DAY:
-        plain[column.name] = day
-    elif moment is None:
-        raise RejectedError(Reason.NOT_A_DATE, str(column.path))
-    else:
-        plain[column.name] = moment
-    if column.moment is not None and moment is not None:
-        plain[column.moment] = moment
-    return day
+def _day_reader(column: PlainColumn) -> Callable[[str, dict[str, PlainValue]], dt.date]:
+    """Make the function that puts a day or moment into its columns, and returns the day."""
+    name, path, is_day = column.name, str(column.path), column.type is PlainType.DAY
+
+    def read(text: str, plain: dict[str, PlainValue]) -> dt.date:
+        day, moment = event_date(text, path)
+        if is_day:
+            plain[name] = day
+        elif moment is None:
+            raise RejectedError(Reason.NOT_A_DATE, path)
+        else:
+            plain[name] = moment
+        if column.moment is not None and moment is not None:
+            plain[column.moment] = moment
+        return day
+
+    return read
 
 
 def _reader(value: Value) -> Callable[[object], PlainValue | None]:
@@ -170,7 +177,7 @@ def _text_reader(
             raise RejectedError(Reason.FIELD_NOT_TEXT, path)
         if longest is not None and len(text) > longest:
             raise RejectedError(Reason.FIELD_TOO_LONG, path)
-        if _NOT_STORABLE.search(text):
+        if "\x00" in text or (not text.isascii() and _SURROGATE.search(text)):
             raise RejectedError(Reason.FIELD_NOT_STORABLE, path)
         if is_required and is_blank(text):
             raise RejectedError(Reason.FIELD_EMPTY, path)

@@ -31,6 +31,7 @@ class EventParser:
             if not event.retired and (queue is None or event.queue in (None, queue))
         ]
         self._events = [(event, EventValues(event)) for event in events]
+        self._takes_all = len(events) == 1 and events[0].when is None
         self._names = frozenset[str]().union(*(values.names for _, values in self._events))
         self._own_names = self._names - ENVELOPE_NAMES
 
@@ -53,6 +54,8 @@ class EventParser:
 
     def _values_of(self, message: Mapping[str, object]) -> EventValues:
         """Return the values of the event that takes the message. Two events take it if their queues alone differ."""
+        if self._takes_all:
+            return self._events[0][1]
         taking = [values for event, values in self._events if _takes(event, message)]
         if len(taking) != 1:
             raise RejectedError(Reason.NO_EVENT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import operator
 import struct
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any, Final
 HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 TRAILER: Final = b"\xff\xff"
 _NULL: Final = b"\xff\xff\xff\xff"
+_LENGTH: Final = struct.Struct(">i")
 _EPOCH: Final = dt.date(2000, 1, 1).toordinal()
 _FIRST_MOMENT: Final = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND: Final = dt.timedelta(microseconds=1)
@@ -24,28 +26,25 @@ def copy_binary(rows: Iterable[Sequence[object]]) -> bytes:
     a zone.
     """
     out = bytearray(HEADER)
+    encoders, pack = _ENCODERS, _LENGTH.pack
     for row in rows:
         out += len(row).to_bytes(2, "big")
         for value in row:
             if value is None:
                 out += _NULL
                 continue
-            encoded = _encoded(value)
-            out += len(encoded).to_bytes(4, "big")
+            encode = encoders.get(type(value))
+            if encode is None:
+                message = f"{type(value).__name__} cannot be stored in a row"
+                raise TypeError(message)
+            encoded = encode(value)
+            out += pack(len(encoded))
             out += encoded
     return bytes(out + TRAILER)
 
 
-def _encoded(value: object) -> bytes:
-    encode = _ENCODERS.get(type(value))
-    if encode is None:
-        message = f"{type(value).__name__} cannot be stored in a row"
-        raise TypeError(message)
-    return encode(value)
-
-
 _ENCODERS: Final[Mapping[type, Callable[[Any], bytes]]] = {
-    uuid.UUID: lambda value: value.bytes,
+    uuid.UUID: operator.attrgetter("bytes"),
     str: str.encode,
     bytes: bytes,
     int: struct.Struct(">h").pack,
@@ -54,9 +53,6 @@ _ENCODERS: Final[Mapping[type, Callable[[Any], bytes]]] = {
     dt.datetime: lambda value: struct.pack(">q", (value - _FIRST_MOMENT) // _MICROSECOND),
 }
 """Encoders by the exact type: a subclass is refused."""
-
-
-_LENGTH: Final = struct.Struct(">i")
 
 
 def tuples_of(content: bytes) -> bytes:

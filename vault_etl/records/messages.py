@@ -72,6 +72,10 @@ class RecordRange:
     end: uuid.UUID
     closed: bool = False
 
+    def holds(self, record_id: uuid.UUID) -> bool:
+        """Tell whether a record of this id belongs to the partition."""
+        return self.first.int <= record_id.int < self.end.int
+
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
@@ -131,9 +135,9 @@ def parse_message(
     if strict:
         content = without_extra_fields(content)
     if isinstance(content, ParsedEvent) and not (
-        in_range and any(r.first <= record_id < r.end and not r.closed for r in ranges)
+        in_range and any(not r.closed and r.holds(record_id) for r in ranges)
     ):
-        is_closed = in_range and any(r.first <= record_id < r.end for r in ranges)
+        is_closed = in_range and any(r.holds(record_id) for r in ranges)
         reason = Reason.MONTH_CLOSED if is_closed else Reason.SENT_OUT_OF_RANGE
         content = Rejection(reason, "$" if named_day is None else str(content.event.day.path))
     return Parsed(record_id, message, content)

@@ -204,13 +204,13 @@ def row_maker(event: DeclaredEvent) -> Callable[[SealedRecord], tuple[object, ..
         plain, next_tokens = record.plain, record.next_tokens or {}
         return (
             record.record_id,
-            *(plain.get(column) for column in required),
-            *(record.tokens.get(name) for name in values),
-            *(next_tokens.get(name) for name in values),
-            *(record.ciphertexts.get(name) for name in values),
+            *map(plain.get, required),
+            *map(record.tokens.get, values),
+            *map(next_tokens.get, values),
+            *map(record.ciphertexts.get, values),
             record.token_generation,
             record.next_token_generation,
-            *(plain.get(column) for column in optional),
+            *map(plain.get, optional),
         )
 
     return row
