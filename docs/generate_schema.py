@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -17,12 +16,15 @@ from typing import Final
 
 import psycopg2.extensions
 
+from vault_etl.declaration.read import read_declaration
 from vault_etl.local.postgres import EmbeddedPostgres
 from vault_etl.local.postgres_server import find_postgres_binaries
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.resources import resource_dir
+from vault_etl.schema.declared_facts import Facts
+from vault_etl.schema.facts_file import FILE, facts_file
 from vault_etl.schema.postgres_migrations import PostgresMigrations
-from vault_etl.schema.postgres_schema import FILE, Facts, PostgresSchema
+from vault_etl.schema.postgres_schema import PostgresSchema
 
 DUMP: Final = "schema.sql"
 PAGE: Final = "README.md"
@@ -49,11 +51,6 @@ _ENDS: Final = re.compile(
 """What differs between two runs or two versions of pg_dump."""
 _TITLE: Final = re.compile(r"^--\n-- Name: .*\n--\n", re.MULTILINE)
 """A line over each statement, which says what the statement says."""
-
-
-def schema_json(facts: object) -> str:
-    """The content of schema.json."""
-    return json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def schema_sql(url: str) -> str:
@@ -137,11 +134,11 @@ def main() -> None:
             url = embedded.start().admin_url
             database = Database(url)
             PostgresMigrations(database, folder).apply()
-            facts = PostgresSchema(database, folder).facts()
+            facts = PostgresSchema(database, folder, read_declaration(None)).facts()
             dump = schema_sql(url)
         finally:
             embedded.destroy()
-    (folder / FILE).write_text(schema_json(facts), encoding="utf-8")
+    (folder / FILE).write_text(facts_file(facts, folder), encoding="utf-8")
     (folder / DUMP).write_text(dump, encoding="utf-8")
     page = (folder / PAGE).read_text(encoding="utf-8")
     (folder / PAGE).write_text(with_rights(page, facts), encoding="utf-8")

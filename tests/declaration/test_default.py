@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Final
 
 from tests.kit.declared import PERSONAL_FIELDS, USER_LOGINS
 from tests.kit.login_kinds import KINDS
+from tests.kit.schemas import FOLDER
 from vault_etl.declaration.model import Numbers, PlainColumn, PlainType
 from vault_etl.declaration.names import OWN_TABLES, is_reserved_event
 from vault_etl.declaration.read import read_declaration
 from vault_etl.kinds.kind import WHOLE_NUMBER
+from vault_etl.schema.facts_file import expected_facts
 
 DEFAULT: Final = read_declaration(None)
 EVENT: Final = DEFAULT.event("user_logins")
-SCHEMA: Final = json.loads(
-    (Path(__file__).parents[2] / "migrations" / "schema.json").read_text(encoding="utf-8")
-)
+SCHEMA: Final = expected_facts(FOLDER, DEFAULT)
 
 
 def test_the_default_has_the_fields_and_the_table_of_the_formats() -> None:

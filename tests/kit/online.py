@@ -14,8 +14,8 @@ from pathlib import Path
 from typing_extensions import override
 
 import vault_etl
-from docs.generate_schema import schema_json
 from tests.kit.databases import TEMPLATE, database_copy
+from tests.kit.declarations import DEFAULT
 from tests.kit.scratch import Scratch
 from tests.kit.vault import Result
 from vault_etl.local.postgres import RunningPostgres
@@ -23,9 +23,10 @@ from vault_etl.platform.clock import Pace, Progress, SystemClock
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_lock_watch import LockWatch
 from vault_etl.platform.resources import resource_dir
+from vault_etl.schema.facts_file import FILE, facts_file
 from vault_etl.schema.postgres_migrations import PostgresMigrations
 from vault_etl.schema.postgres_online import PostgresOnline, apply_online
-from vault_etl.schema.postgres_schema import FILE, PostgresSchema
+from vault_etl.schema.postgres_schema import PostgresSchema
 
 COUNTRY = Path(__file__).parents[1] / "data" / "migrations"
 EXPAND, ONLINE, CONTRACT = (path.stem for path in sorted(COUNTRY.glob("*.sql")))
@@ -44,8 +45,8 @@ def write_schema(server: RunningPostgres, folder: Path) -> None:
     """The file of the facts, for the migrations that are in the folder."""
     with database_copy(server, TEMPLATE) as name, Scratch(server, name).database("admin") as opened:
         PostgresMigrations(opened, folder).apply()
-        facts = PostgresSchema(opened, folder).facts()
-    (folder / FILE).write_text(schema_json(facts), encoding="utf-8")
+        facts = PostgresSchema(opened, folder, DEFAULT).facts()
+    (folder / FILE).write_text(facts_file(facts, folder), encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,13 @@ import datetime as dt
 
 import pytest
 
-from docs.generate_schema import schema_json
 from tests.kit.cut_over import CUT_OVER, ready
+from tests.kit.declarations import DEFAULT
 from tests.kit.schemas import FOLDER, differences
 from tests.kit.scratch import Scratch
 from tests.kit.vault import ROLES, Vault
-from vault_etl.schema.postgres_schema import FILE, PostgresSchema
+from vault_etl.schema.facts_file import FILE, facts_file
+from vault_etl.schema.postgres_schema import PostgresSchema
 
 RELEASE = "function audit_disclose("
 OWNER = "SET ROLE vault_etl_owner"
@@ -221,8 +222,8 @@ ATTACKS = {
 def test_schema_json_is_current(scratch: Scratch) -> None:
     """The file says what the migrations make. If this fails: .venv/bin/python docs/generate_schema.py."""
     with scratch.database("admin") as opened:
-        facts = PostgresSchema(opened, FOLDER).facts()
-    assert (FOLDER / FILE).read_text(encoding="utf-8") == schema_json(facts)
+        facts = PostgresSchema(opened, FOLDER, DEFAULT).facts()
+    assert (FOLDER / FILE).read_text(encoding="utf-8") == facts_file(facts, FOLDER)
 
 
 @pytest.mark.parametrize("role", ROLES)

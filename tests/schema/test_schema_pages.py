@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from docs.generate_schema import DUMP, PAGE, schema_sql, with_rights
+from tests.kit.declarations import DEFAULT
 from tests.kit.scratch import Scratch
 from vault_etl.platform.resources import resource_dir
 from vault_etl.schema.postgres_schema import PostgresSchema
@@ -31,7 +32,7 @@ def test_the_readme_lists_who_may_do_what(scratch: Scratch) -> None:
     """The tables of rights are those of the catalog."""
     page = (FOLDER / PAGE).read_text(encoding="utf-8")
     with scratch.database("admin") as opened:
-        facts = PostgresSchema(opened, FOLDER).facts()
+        facts = PostgresSchema(opened, FOLDER, DEFAULT).facts()
     assert page == with_rights(page, facts)
 
 

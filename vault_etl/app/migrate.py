@@ -78,7 +78,7 @@ def _locks(parts: Parts) -> LockWatch:
 
 def schema_differences(parts: Parts, pending: Sequence[Pending] = ()) -> Sequence[str]:
     """Differences between the database and what the migrations make, except for online work that is pending."""
-    schema = PostgresSchema(parts.database, resource_dir("migrations"))
+    schema = PostgresSchema(parts.database, resource_dir("migrations"), parts.declaration)
     return schema.differences(
         statement for left in pending if left.is_online for statement in left.migration.statements()
     )

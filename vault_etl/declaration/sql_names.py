@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -110,16 +110,18 @@ class SqlColumn:
     is_day: bool
     """True of the event's day, which every record has."""
     is_subject: bool
+    limits: SqlName
+    """The name of the constraint for the limits of its values."""
 
     @property
     def check(self) -> str:
         """The limits of its values, as a CHECK; empty for a type without any."""
         if self.type == "date":
-            return f" CHECK ({self.name} BETWEEN '0001-01-01' AND '9999-12-31')"
+            return f" CONSTRAINT {self.limits} CHECK ({self.name} BETWEEN '0001-01-01' AND '9999-12-31')"
         if self.max is None:
             return ""
         limit = f"BETWEEN 1 AND {self.max}" if self.required else f"<= {self.max}"
-        return f" CHECK (char_length({self.name}) {limit})"
+        return f" CONSTRAINT {self.limits} CHECK (char_length({self.name}) {limit})"
 
     @classmethod
     def of(cls, column: PlainColumn, event: DeclaredEvent) -> SqlColumn:
@@ -132,6 +134,7 @@ class SqlColumn:
             moment=None if column.moment is None else SqlName(column.moment),
             is_day=column.name == event.day.name,
             is_subject=column.name == event.subject.name,
+            limits=_limits(event.name, column.name),
         )
 
 
@@ -248,17 +251,29 @@ class SqlEvent:
     @property
     def staged(self) -> tuple[SqlStaged, ...]:
         """The columns of a temporary table for new rows, in the order of the table."""
-        types = {name.raw: column.type for column in self.plain for name in _columns(column)}
-        types |= {c.moment.raw: "timestamptz" for c in self.plain if c.moment is not None}
-        types |= dict.fromkeys([name.raw for name in self.tokens + self.next_tokens], "uuid")
-        types |= dict.fromkeys([name.raw for name in self.ciphertexts], "bytea")
-        types |= {"record_id": "uuid"}
-        types |= dict.fromkeys(["token_generation", "next_token_generation"], "smallint")
-        return tuple(SqlStaged.of(name, types[name.raw]) for name in self.columns)
+        return tuple(SqlStaged.of(name, type_) for name, type_ in self.types.items())
+
+    @property
+    def types(self) -> Mapping[SqlName, str]:
+        """The type of each column in SQL, in the order of the table."""
+        types = {name: column.type for column in self.plain for name in _columns(column)}
+        types |= {c.moment: "timestamptz" for c in self.plain if c.moment is not None}
+        types |= dict.fromkeys((SqlName("record_id"), *self.tokens, *self.next_tokens), "uuid")
+        types |= dict.fromkeys(self.ciphertexts, "bytea")
+        types |= dict.fromkeys(
+            map(SqlName, ("token_generation", "next_token_generation")), "smallint"
+        )
+        return {name: types[name] for name in self.columns}
 
 
 def _columns(column: SqlColumn) -> tuple[SqlName, ...]:
     return (column.name,) if column.moment is None else (column.name, column.moment)
+
+
+def _limits(event: str, column: str) -> SqlName:
+    """Return the name that PostgreSQL would choose, unless it is too long."""
+    name = f"{event}_{column}_check"
+    return SqlName(name if len(name) <= _MAX_NAME else f"{column}_check")
 
 
 def _sealed(longest: int) -> int:
@@ -266,6 +281,7 @@ def _sealed(longest: int) -> int:
     return (longest // 16 + 1) * 16 + 33
 
 
+_MAX_NAME: Final = 63
 _TYPES: Final = {
     PlainType.TEXT: "text",
     PlainType.INTEGER: "bigint",

@@ -1,29 +1,22 @@
-"""Compare the schema of a database with the schema that the migrations make, and name every difference.
-
-`migrations/schema.json` holds the facts of a database that was migrated with the default names and never used. It is
-written by `docs/generate_schema.py` (CONTRIBUTING.md), and a test fails if it is not current.
-"""
+"""Compare the schema of a database with the schema that the migrations make, and name every difference."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import psycopg2.extensions
 
-from vault_etl.base.errors import ConfigurationError
+from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.sql import sql_blocks
+from vault_etl.platform.names import Names
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database
 from vault_etl.platform.resources import blocks
+from vault_etl.schema.declared_facts import Facts
+from vault_etl.schema.facts_file import expected_facts
 from vault_etl.schema.online import Fill, Index, Statement, index_of
 
-FILE: Final = "schema.json"
-
-Facts = Mapping[str, Mapping[str, str]]
-"""Values by object and aspect."""
-
-_SQL: Final = blocks("schema/schema.sql")
 _AROUND: Final = blocks("schema/schema_around.sql")
 _PARTITION: Final = "partition of "
 _FIXED: Final = "table audit_actions"
@@ -32,11 +25,13 @@ _ROW: Final = "row of "
 
 
 class PostgresSchema:
-    """The schema of one database, compared with the migrations in `folder`."""
+    """The schema of one database, compared with what the migrations in `folder` make for the declaration."""
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    def __init__(self, database: Database, folder: Path, declaration: Declaration) -> None:
         self._database = database
-        self._file = folder / FILE
+        self._folder = folder
+        self._declaration = declaration
+        self._sql = sql_blocks("schema/schema.sql", declaration)
 
     def differences(self, left: Iterable[Statement] = ()) -> Sequence[str]:
         """Name objects and aspects that are missing, changed, or not of the migrations; never a value.
@@ -45,16 +40,13 @@ class PostgresSchema:
 
         Raises ConfigurationError if the file of the facts is missing.
         """
-        if not self._file.exists():
-            message = f"this installation of vault-etl has no {FILE} beside its migrations"
-            raise ConfigurationError(message, hint="reinstall the package")
-        text = self._file.read_text(encoding="utf-8")
-        expected = json.loads(self._database.names.put_into(text))
+        facts = expected_facts(self._folder, self._declaration)
+        expected = _with_names(facts, self._database.names)
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
-            found, alike = _catalog(cursor)
+            found, alike = self._catalog(cursor)
             bare = {k: v for k, v in expected[_FIXED].items() if not k.startswith(_ROW)}
             if found.get(_FIXED) == bare:
-                found[_FIXED] |= _rows(cursor)
+                found[_FIXED] |= self._rows(cursor)
             else:  # a changed table could run code of its author with this login's rights
                 expected[_FIXED] = bare
         for statement in left:
@@ -69,27 +61,38 @@ class PostgresSchema:
         return sorted(lines)
 
     def facts(self) -> Facts:
-        """All facts of this database, as the file has them: all partitions are one kind of object."""
+        """All facts of this database: all partitions of an event are one kind of object."""
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
-            found, alike = _catalog(cursor)
-            found[_FIXED] |= _rows(cursor)
+            found, alike = self._catalog(cursor)
+            found[_FIXED] |= self._rows(cursor)
         return {alike[name]: aspects for name, aspects in found.items()}
 
+    def _catalog(
+        self, cursor: psycopg2.extensions.cursor
+    ) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+        """The aspects of each object, and for each object the one whose aspects it must have."""
+        cursor.execute(self._sql["facts"])
+        rows = cursor.fetchall()
+        cursor.execute(_AROUND["facts"])
+        rows += [(name, name, aspect, value) for name, aspect, value in cursor.fetchall()]
+        found: dict[str, dict[str, str]] = {}
+        alike: dict[str, str] = {}
+        for name, like, aspect, value in rows:
+            found.setdefault(name, {})[aspect] = value
+            alike[name] = like
+        return found, alike
 
-def _catalog(
-    cursor: psycopg2.extensions.cursor,
-) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
-    """The aspects of each object, and for each object the one whose aspects it must have."""
-    cursor.execute(_SQL["facts"])
-    rows = cursor.fetchall()
-    cursor.execute(_AROUND["facts"])
-    rows += [(name, name, aspect, value) for name, aspect, value in cursor.fetchall()]
-    found: dict[str, dict[str, str]] = {}
-    alike: dict[str, str] = {}
-    for name, like, aspect, value in rows:
-        found.setdefault(name, {})[aspect] = value
-        alike[name] = like
-    return found, alike
+    def _rows(self, cursor: psycopg2.extensions.cursor) -> dict[str, str]:
+        cursor.execute(self._sql["rows"])
+        return dict(cursor.fetchall())
+
+
+def _with_names(facts: Facts, names: Names) -> dict[str, dict[str, str]]:
+    put = names.put_into
+    return {
+        put(name): {put(aspect): put(value) for aspect, value in aspects.items()}
+        for name, aspects in facts.items()
+    }
 
 
 def _pass_over(
@@ -109,11 +112,6 @@ def _pass_over(
             aspects.pop(f"{kind} {statement.name}", None)
             if isinstance(statement, Index):  # built, and not attached yet
                 aspects.pop(f"index {index_of(statement, name.removeprefix('table '))}", None)
-
-
-def _rows(cursor: psycopg2.extensions.cursor) -> dict[str, str]:
-    cursor.execute(_SQL["rows"])
-    return dict(cursor.fetchall())
 
 
 def _differ(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:

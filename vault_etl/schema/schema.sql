@@ -13,7 +13,7 @@ WITH namespace AS (
         CASE c.relkind WHEN 'v' THEN 'view ' WHEN 'm' THEN 'materialized view ' WHEN 'S' THEN 'sequence '
             WHEN 'f' THEN 'foreign table ' ELSE
                 -- A reveal, an erasure or a rotation does not see the rows of a month that was detached by hand.
-                CASE WHEN parent.oid IS NULL AND c.relname ~ '^user_logins_[0-9]{4}_[0-9]{2}$'
+                CASE WHEN parent.oid IS NULL AND c.relname ~ '^({{ events | map(attribute="name.raw") | join("|") }})_[0-9]{4}_[0-9]{2}$'
                     THEN 'detached partition ' ELSE 'table ' END
             END || c.relname AS object,
         'partition of ' || parent.relname AS partition_of
@@ -56,7 +56,11 @@ FROM relation, LATERAL (VALUES
     ('kind', relkind::text || relpersistence::text),
     ('options', coalesce(reloptions::text, '')),
     ('row security', relrowsecurity::text || relforcerowsecurity::text),
-    ('definition', CASE WHEN relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(oid) ELSE '' END)
+    -- In lines, sorted: a column that is added later comes last in a view.
+    ('definition', CASE WHEN relkind IN ('v', 'm') THEN (
+        SELECT pg_catalog.string_agg(line, E'\n' ORDER BY line COLLATE "C")
+        FROM pg_catalog.regexp_split_to_table(pg_catalog.pg_get_viewdef(oid), ',?\n') AS line
+    ) ELSE '' END)
 ) AS fact (aspect, value)
 
 UNION ALL
@@ -99,7 +103,7 @@ FROM relation AS c
 JOIN pg_catalog.pg_inherits AS i ON i.inhrelid = c.oid JOIN relation AS parent ON parent.oid = i.inhparent,
     LATERAL (SELECT pg_catalog.pg_get_expr(c.relpartbound, c.oid) AS found) AS bounds,
     LATERAL (
-        SELECT CASE WHEN c.relname ~ '^user_logins_[0-9]{4}_(0[1-9]|1[0-2])$'
+        SELECT CASE WHEN c.relname ~ '^({{ events | map(attribute="name.raw") | join("|") }})_[0-9]{4}_(0[1-9]|1[0-2])$'
             THEN pg_catalog.to_date(pg_catalog.right(c.relname, 7), 'YYYY_MM')::timestamp AT TIME ZONE 'UTC'
         END AS first
     ) AS month

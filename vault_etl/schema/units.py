@@ -1,7 +1,7 @@
 """The units of a migration: its statements, and each function with the statements about it that follow.
 
 This is not a parser of SQL. It finds the ends of statements, and reads the headers that functions have in
-`migrations/` (docs/adr/0052-units-of-migrations.md says why it is not a library).
+`migrations/` (docs/adr/0052-schemas-by-declaration.md says why it is not a library).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PIECE: Final = re.compile(
 _LEAD: Final = re.compile(r"(?:\s+|--[^\n]*\n)*")
 _NAME: Final = r'(?:vault_etl\.)?"?(?P<name>\w+)"?'
 _CREATE: Final = re.compile(
-    rf"CREATE (?:UNIQUE )?(?P<kind>FUNCTION|INDEX|SCHEMA|TABLE|TRIGGER|VIEW) {_NAME}"
+    rf"CREATE (?:OR REPLACE |UNIQUE )?(?P<kind>FUNCTION|INDEX|SCHEMA|TABLE|TRIGGER|VIEW) {_NAME}"
 )
 _COMMAND: Final = re.compile(r"\w+")
 _FUNCTION: Final = re.compile(
