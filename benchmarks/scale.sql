@@ -2,7 +2,7 @@
 -- sizes over 24 months, under keys of a day each, an audit log whose hashes are right, and a quarantine.
 
 -- name: months
-SELECT vault_etl.ensure_partition((now() AT TIME ZONE 'UTC' - make_interval(months => back))::date)
+SELECT vault_etl.ensure_partition('user_logins', (now() AT TIME ZONE 'UTC' - make_interval(months => back))::date)
 FROM generate_series(0, 23) AS back
 
 -- name: keys

@@ -24,12 +24,14 @@ COMMENT ON COLUMN vault_etl.value_counts.writer IS
 GRANT SELECT ON vault_etl.value_counts TO vault_etl_re_encrypt;
 
 CREATE TABLE vault_etl.detached_values (
-    first uuid NOT NULL REFERENCES vault_etl.closed_months ON DELETE CASCADE,
+    event text NOT NULL,
+    first uuid NOT NULL,
     field text NOT NULL,
     id bigint NOT NULL,
     month date NOT NULL,
     held bigint NOT NULL,
-    PRIMARY KEY (first, field, id, month)
+    PRIMARY KEY (event, first, field, id, month),
+    FOREIGN KEY (event, first) REFERENCES vault_etl.closed_months ON DELETE CASCADE
 );
 COMMENT ON TABLE vault_etl.detached_values IS
     'The counts of months that are detached on the record: a rotation does not see these values, and their keys '
@@ -122,87 +124,61 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION vault_etl.counted_tables() RETURNS SETOF regclass
+CREATE FUNCTION vault_etl.counted_tables() RETURNS TABLE (event text, place regclass)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    --% for event in events
-    SELECT 'vault_etl.{{ event.name }}'::regclass
+    SELECT e.event, e.place FROM vault_etl.event_tables() AS e
     UNION ALL
-    --% endfor
-    SELECT c.oid::regclass
-    FROM pg_class AS c
-    LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid
-        AND i.inhparent IN (
-            --% for event in events
-            'vault_etl.{{ event.name }}'::regclass{{ "," if not loop.last }}
-            --% endfor
-        )
+    SELECT e.event, c.oid::regclass
+    FROM vault_etl.event_tables() AS e, pg_class AS c LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid
     WHERE c.relnamespace = 'vault_etl'::regnamespace AND c.relkind = 'r' AND (
-        i.inhdetachpending
+        i.inhdetachpending AND i.inhparent = e.place
         OR i.inhrelid IS NULL AND (
-            c.relname ~ '^({{ events | map(attribute="name.raw") | join("|") }})_[0-9]{4}_(0[1-9]|1[0-2])$'
+            c.relname ~ format('^%s_[0-9]{4}_(0[1-9]|1[0-2])$', e.event)
             OR EXISTS (
                 SELECT FROM vault_etl.closed_months AS m
-                WHERE m.partition = c.relname AND m.dropped_at IS NULL AND m.archive IS NULL
+                WHERE m.event = e.event AND m.partition = c.relname AND m.dropped_at IS NULL AND m.archive IS NULL
             )
         )
     )
 $$;
 REVOKE ALL ON FUNCTION vault_etl.counted_tables() FROM PUBLIC;
 COMMENT ON FUNCTION vault_etl.counted_tables() IS
-    'Returns the tables whose rows value_counts counts: the table of records, and those of months that a query '
-    'of it does not read, because their detaching is under way, or they are not moved yet, or they were '
+    'Returns the tables whose rows value_counts counts: the tables of records, and those of months that a query '
+    'of them does not read, because their detaching is under way, or they are not moved yet, or they were '
     'detached by hand.';
 
---% if events | length > 1
-CREATE FUNCTION vault_etl.event_of(place regclass) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT e.name FROM pg_class AS c
-    JOIN unnest(ARRAY[{{ events | map(attribute="name") | map("literal") | join(", ") }}]) AS e (name)
-        ON c.relname = e.name OR starts_with(c.relname, e.name || '_')
-    WHERE c.oid = place
-    ORDER BY length(e.name) DESC LIMIT 1
-$$;
-REVOKE ALL ON FUNCTION vault_etl.event_of(regclass) FROM PUBLIC;
-COMMENT ON FUNCTION vault_etl.event_of(regclass) IS
-    'Returns the event of a table of records or of a month, by its name: that of the event, or the longest that it '
-    'begins with.';
---% endif
-
-CREATE FUNCTION vault_etl.values_in(place regclass) RETURNS TABLE (field text, id bigint, month date, held bigint)
+CREATE FUNCTION vault_etl.values_in(event text, place regclass)
+RETURNS TABLE (field text, id bigint, month date, held bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     --% for event in events
-    --% if events | length > 1
-    IF vault_etl.event_of(place) = {{ event.name | literal }} THEN
-    --% endif
-    RETURN QUERY EXECUTE format(
-        $query$
-        SELECT v.field, v.id, kinds.month, sum(kinds.rows)::bigint
-        FROM (
-            SELECT
+    IF event = {{ event.name | literal }} THEN
+        RETURN QUERY EXECUTE format(
+            $query$
+            SELECT v.field, v.id, kinds.month, sum(kinds.rows)::bigint
+            FROM (
+                SELECT
+                    --% for value in event.personal
+                    substring({{ value.ciphertext }} FOR 5) AS {{ value.name.plus("_head") }},
+                    --% endfor
+                    token_generation, next_token_generation, vault_etl.month_of(record_id) AS month, count(*) AS rows
+                FROM %s GROUP BY {{ range(1, event.personal | length + 4) | join(", ") }}
+            ) AS kinds, LATERAL (VALUES
                 --% for value in event.personal
-                substring({{ value.ciphertext }} FOR 5) AS {{ value.name.plus("_head") }},
+                ({{ value.field | literal }}, vault_etl.ciphertext_key_id(kinds.{{ value.name.plus("_head") }})),
                 --% endfor
-                token_generation, next_token_generation, vault_etl.month_of(record_id) AS month, count(*) AS rows
-            FROM %s GROUP BY {{ range(1, event.personal | length + 4) | join(", ") }}
-        ) AS kinds, LATERAL (VALUES
-            --% for value in event.personal
-            ({{ value.field | literal }}, vault_etl.ciphertext_key_id(kinds.{{ value.name.plus("_head") }})),
-            --% endfor
-            ('token', kinds.token_generation), ('next_token', kinds.next_token_generation)
-        ) AS v (field, id)
-        WHERE v.id IS NOT NULL GROUP BY v.field, v.id, kinds.month
-        $query$, place
-    );
-    --% if events | length > 1
+                ('token', kinds.token_generation), ('next_token', kinds.next_token_generation)
+            ) AS v (field, id)
+            WHERE v.id IS NOT NULL GROUP BY v.field, v.id, kinds.month
+            $query$, place
+        );
     END IF;
-    --% endif
     --% endfor
 END
 $$;
-REVOKE ALL ON FUNCTION vault_etl.values_in(regclass) FROM PUBLIC;
-COMMENT ON FUNCTION vault_etl.values_in(regclass) IS
-    'Counts how many values of a table of records are sealed under each key, and how many rows have tokens of '
+REVOKE ALL ON FUNCTION vault_etl.values_in(text, regclass) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.values_in(text, regclass) IS
+    'Counts how many values of a table of an event are sealed under each key, and how many rows have tokens of '
     'each generation, or have them as their next ones (next_token). Reads every row, once.';
 
 CREATE FUNCTION vault_etl.values_counted() RETURNS TABLE (field text, id bigint, month date, held bigint)
@@ -210,7 +186,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT found.field, found.id, found.month, sum(found.held)::bigint
     FROM (
         SELECT CASE v.field WHEN 'next_token' THEN 'token' ELSE v.field END AS field, v.id, v.month, v.held
-        FROM vault_etl.counted_tables() AS place, LATERAL vault_etl.values_in(place) AS v
+        FROM vault_etl.counted_tables() AS t, LATERAL vault_etl.values_in(t.event, t.place) AS v
         UNION ALL
         SELECT 'quarantine', vault_etl.ciphertext_key_id(bodies.head), bodies.month, bodies.rows
         FROM (

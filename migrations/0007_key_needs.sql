@@ -72,12 +72,9 @@ BEGIN
     held := (
         SELECT named.generation
         FROM (
-            SELECT substring(pg_get_constraintdef(c.oid) FROM ' = ([0-9]+)')::smallint AS generation FROM pg_constraint AS c
-            WHERE c.conname = 'tokens_of_one_generation' AND c.conrelid IN (
---% for event in events
-                'vault_etl.{{ event.name }}'::regclass{{ ',' if not loop.last }}
---% endfor
-            )
+            SELECT substring(pg_get_constraintdef(c.oid) FROM ' = ([0-9]+)')::smallint AS generation
+            FROM vault_etl.event_tables() AS e JOIN pg_constraint AS c ON c.conrelid = e.place
+            WHERE c.conname = 'tokens_of_one_generation'
         ) AS named
         ORDER BY named.generation = active LIMIT 1
     );
@@ -116,14 +113,12 @@ BEGIN
         SELECT coalesce(sum(d.held), 0)::bigint FROM vault_etl.detached_values AS d
         WHERE d.field = 'token' AND d.id = needs_of_generation.generation
     );
-    IF NOT counted AND {{ events|length }} = (
-        SELECT count(*) FROM pg_constraint AS c
-        WHERE c.conname = 'tokens_of_one_generation' AND c.conrelid IN (
---% for event in events
-                'vault_etl.{{ event.name }}'::regclass{{ ',' if not loop.last }}
---% endfor
-            )
-            AND substring(pg_get_constraintdef(c.oid) FROM ' = ([0-9]+)')::smallint <> needs_of_generation.generation
+    IF NOT counted AND NOT EXISTS (
+        SELECT FROM vault_etl.event_tables() AS e
+        LEFT JOIN pg_constraint AS c ON c.conrelid = e.place AND c.conname = 'tokens_of_one_generation'
+        WHERE (
+            substring(pg_get_constraintdef(c.oid) FROM ' = ([0-9]+)')::smallint <> needs_of_generation.generation
+        ) IS NOT TRUE
     ) THEN
         tokens := 0;
         next_tokens := (
@@ -133,7 +128,7 @@ BEGIN
     ELSE
         tokens := 0;
         next_tokens := 0;
-        FOR place IN SELECT vault_etl.counted_tables() LOOP
+        FOR place IN SELECT t.place FROM vault_etl.counted_tables() AS t LOOP
             EXECUTE format(
                 'SELECT $2 + count(*) FILTER (WHERE token_generation = $1),'
                 ' $3 + count(*) FILTER (WHERE next_token_generation = $1) FROM %s', place

@@ -1,51 +1,55 @@
 -- Erasing and discarding. The role erase has no right to a table, and executes these functions.
 
 SET LOCAL ROLE vault_etl_owner;
---% set event = events[0]
 
 CREATE FUNCTION vault_etl.erase_places(record_id uuid)
-RETURNS TABLE (place regclass, first uuid, partition text, archive text)
+RETURNS TABLE (event text, place regclass, first uuid, partition text, archive text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT 'vault_etl.user_logins'::regclass, NULL::uuid, NULL::text, NULL::text
+    SELECT e.event, e.place, NULL::uuid, NULL::text, NULL::text FROM vault_etl.event_tables() AS e
     UNION ALL
-    SELECT vault_etl.partition_table(m.partition), m.first, m.partition, m.archive FROM vault_etl.closed_months AS m
+    SELECT m.event, vault_etl.partition_table(m.partition), m.first, m.partition, m.archive FROM vault_etl.closed_months AS m
     WHERE m.dropped_at IS NULL AND (m.archive IS NOT NULL OR vault_etl.partition_table(m.partition) IS NOT NULL)
         AND ($1 IS NULL OR $1 >= m.first AND $1 < m.until)
-    ORDER BY 2 NULLS FIRST
+    ORDER BY 3 NULLS FIRST, 1
 $$;
 REVOKE ALL ON FUNCTION vault_etl.erase_places(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION vault_etl.erase_places(uuid) IS
-    'Returns where rows of this record, or of any user (NULL), may have to be erased: the table of records, the '
+    'Returns where rows of this record, or of any user (NULL), may have to be erased: the tables of records, the '
     'tables of detached months with their archives, and archives of months without a table.';
 
-CREATE FUNCTION vault_etl.erase_count(place regclass, month uuid, record_id uuid, user_id text)
+CREATE FUNCTION vault_etl.erase_count(event text, place regclass, month uuid, record_id uuid, user_id text)
 RETURNS TABLE (matching bigint, full_rows bigint, archived_rows bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF place IS NULL THEN
-        RETURN;
+    --% for event in events
+    IF event = {{ event.name | literal }} AND place IS NOT NULL THEN
+        RETURN QUERY EXECUTE format(
+            $query$
+            SELECT count(*), count(*) FILTER (WHERE is_full), count(*) FILTER (WHERE is_full OR EXISTS (
+                SELECT FROM vault_etl.archived_erasures AS e
+                WHERE e.event = $4 AND e.first = $3 AND (e.record_id = found.record_id OR e.user_id = found.subject)
+            ))
+            FROM (
+                SELECT r.record_id, r.{{ event.subject }} AS subject, num_nonnulls(
+                    {{ (event.tokens + event.next_tokens) | prefixed("r.") }},
+                    {{ event.ciphertexts | prefixed("r.") }}, r.token_generation, r.next_token_generation
+                ) > 0 AS is_full
+                FROM %s AS r WHERE %s
+            ) AS found
+            $query$, place, CASE WHEN record_id IS NULL THEN 'r.{{ event.subject }} = $2' ELSE 'r.record_id = $1' END
+        ) USING record_id, user_id, month, event;
     END IF;
-    RETURN QUERY EXECUTE format(
-        'SELECT count(*), count(*) FILTER (WHERE is_full), count(*) FILTER (WHERE is_full OR EXISTS ('
-        '    SELECT FROM vault_etl.archived_erasures AS e'
-        '    WHERE e.first = $3 AND (e.record_id = found.record_id OR e.user_id = found.user_id)'
-        ')) FROM ('
-        '    SELECT r.record_id, r.{{ event.subject }}{{ " AS user_id" if event.subject.raw != "user_id" }}, num_nonnulls('
-        '        {{ (event.tokens + event.next_tokens) | prefixed("r.") }},'
-        '        {{ event.ciphertexts | prefixed("r.") }}, r.token_generation, r.next_token_generation'
-        '    ) > 0 AS is_full FROM %s AS r WHERE %s'
-        ') AS found',
-        place, CASE WHEN record_id IS NULL THEN 'r.{{ event.subject }} = $2' ELSE 'r.record_id = $1' END
-    ) USING record_id, user_id, month;
+    --% endfor
 END
 $$;
-REVOKE ALL ON FUNCTION vault_etl.erase_count(regclass, uuid, uuid, text) FROM PUBLIC;
-COMMENT ON FUNCTION vault_etl.erase_count(regclass, uuid, uuid, text) IS
+REVOKE ALL ON FUNCTION vault_etl.erase_count(text, regclass, uuid, uuid, text) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.erase_count(text, regclass, uuid, uuid, text) IS
     'Counts, in a place, one record or all records of a user: the rows, the rows that are not erased yet, and '
     'the rows whose values the archive of the month has, because it is older than their erasure. Returns no row '
     'for an archive without a table, of which nothing is known.';
+--% for event in events
 
-CREATE FUNCTION vault_etl.erase_in(place regclass, month uuid, record_id uuid, user_id text) RETURNS bigint
+CREATE FUNCTION vault_etl.{{ event.name.plus("_erase_in") }}(place regclass, month uuid, record_id uuid, user_id text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     chosen text := format(
@@ -77,7 +81,8 @@ BEGIN
                 WHERE v.id IS NOT NULL GROUP BY 1, 2, 3
             )
             UPDATE vault_etl.detached_values AS d SET held = d.held - gone.rows FROM gone
-            WHERE d.first = $3 AND d.field = gone.field AND d.id = gone.id AND d.month = gone.month
+            WHERE d.event = {{ event.name | literal }} AND d.first = $3 AND d.field = gone.field AND d.id = gone.id
+                AND d.month = gone.month
             $query$, place, chosen
         ) USING record_id, user_id, month;
     END IF;
@@ -94,10 +99,23 @@ BEGIN
     RETURN erased;
 END
 $$;
-REVOKE ALL ON FUNCTION vault_etl.erase_in(regclass, uuid, uuid, text) FROM PUBLIC;
-COMMENT ON FUNCTION vault_etl.erase_in(regclass, uuid, uuid, text) IS
-    'Erases one record or all records of a user in a place, and returns how many rows were not erased yet. What '
-    'a detached month loses is subtracted from its counts.';
+REVOKE ALL ON FUNCTION vault_etl.{{ event.name.plus("_erase_in") }}(regclass, uuid, uuid, text) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.{{ event.name.plus("_erase_in") }}(regclass, uuid, uuid, text) IS
+    'Erases one record or all records of a user in a table of the event, and returns how many rows were not erased '
+    'yet. What a detached month loses is subtracted from its counts.';
+--% endfor
+
+CREATE FUNCTION vault_etl.erase_in(event text, place regclass, month uuid, record_id uuid, user_id text) RETURNS bigint
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE event
+        --% for event in events
+        WHEN {{ event.name | literal }} THEN vault_etl.{{ event.name.plus("_erase_in") }}(place, month, record_id, user_id)
+        --% endfor
+    END
+$$;
+REVOKE ALL ON FUNCTION vault_etl.erase_in(text, regclass, uuid, uuid, text) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.erase_in(text, regclass, uuid, uuid, text) IS
+    'Erases one record or all records of a user in a place, as the function of its event does.';
 
 CREATE FUNCTION vault_etl.erase_preview(record_id uuid, user_id text)
 RETURNS TABLE (matching bigint, records bigint, bodies bigint, archives jsonb)
@@ -116,9 +134,9 @@ BEGIN
                 ) AS archives
             FROM vault_etl.erase_places(erase_preview.record_id) AS p
             LEFT JOIN LATERAL vault_etl.erase_count(
-                p.place, p.first, erase_preview.record_id, erase_preview.user_id
+                p.event, p.place, p.first, erase_preview.record_id, erase_preview.user_id
             ) AS c ON true
-            -- A month whose detaching has not begun is counted in the table of records.
+            -- A month whose detaching has not begun is counted in the table of its event.
             WHERE NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = p.place AND NOT i.inhdetachpending)
         ) AS in_records,
         (
@@ -139,7 +157,7 @@ CREATE FUNCTION vault_etl.erase(
 ) RETURNS TABLE (records bigint, bodies bigint, archives jsonb, erased_at timestamptz, seq bigint, hash bytea)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
-    fields text[] := ARRAY[{{ event.fields | map("literal") | join(", ") }}];
+    fields text[] := ARRAY[{{ fields | map(attribute="name.raw") | sort | map("literal") | join(", ") }}];
     erased_records bigint := 0;
     erased_bodies bigint := 0;
     there record;
@@ -167,12 +185,13 @@ BEGIN
     IF erased_bodies + there.matching = 0 AND there.archives = '{}' THEN
         RETURN;
     END IF;
-    INSERT INTO vault_etl.archived_erasures AS e (first, record_id, user_id)
-    SELECT p.first, erase.record_id, erase.user_id FROM vault_etl.erase_places(erase.record_id) AS p
-    WHERE there.archives ? p.partition ORDER BY p.first
+    INSERT INTO vault_etl.archived_erasures AS e (event, first, record_id, user_id)
+    SELECT p.event, p.first, erase.record_id, erase.user_id FROM vault_etl.erase_places(erase.record_id) AS p
+    WHERE there.archives ? p.partition ORDER BY p.first, p.event
     ON CONFLICT ON CONSTRAINT each_once DO NOTHING;
-    FOR found IN SELECT p.place, p.first FROM vault_etl.erase_places(record_id) AS p WHERE p.place IS NOT NULL LOOP
-        erased_records := erased_records + vault_etl.erase_in(found.place, found.first, record_id, user_id);
+    FOR found IN SELECT p.event, p.place, p.first FROM vault_etl.erase_places(record_id) AS p WHERE p.place IS NOT NULL LOOP
+        erased_records := erased_records
+            + vault_etl.erase_in(found.event, found.place, found.first, record_id, user_id);
     END LOOP;
     -- Entries come last, because the head of the log is locked from here to the commit. This raises in a stricter
     -- level than READ COMMITTED, which would not see what was waited for above.

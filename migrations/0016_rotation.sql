@@ -10,12 +10,14 @@ CREATE TABLE vault_etl.key_rotations (
     ),
     old_keys bigint[] NOT NULL CHECK (coalesce(array_ndims(old_keys), 1) = 1),
     began_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    month uuid REFERENCES vault_etl.closed_months ON DELETE CASCADE,
-    CONSTRAINT months_have_one CHECK ((purpose = 'month') = (month IS NOT NULL)),
+    event text,
+    month uuid,
+    FOREIGN KEY (event, month) REFERENCES vault_etl.closed_months ON DELETE CASCADE,
+    CONSTRAINT months_have_one CHECK (num_nonnulls(event, month) = CASE purpose WHEN 'month' THEN 2 ELSE 0 END),
     CONSTRAINT tokens_are_of_all_fields CHECK (
         purpose = 'data' OR fields @> ARRAY[{{ fields|map(attribute='name.raw')|sort|map('literal')|join(', ') }}] AND cardinality(fields) = {{ fields|length }}
     ),
-    CONSTRAINT one_of_each UNIQUE NULLS NOT DISTINCT (purpose, month)
+    CONSTRAINT one_of_each UNIQUE NULLS NOT DISTINCT (purpose, event, month)
 );
 COMMENT ON TABLE vault_etl.key_rotations IS
     'Rotations that are under way: at most one of the data keys, one of the token keys, and one of each '
@@ -25,7 +27,7 @@ COMMENT ON COLUMN vault_etl.key_rotations.month IS
 COMMENT ON CONSTRAINT tokens_are_of_all_fields ON vault_etl.key_rotations IS
     'The tokens of a generation are made for all fields at once.';
 GRANT SELECT ON vault_etl.key_rotations TO vault_etl_rotate, vault_etl_audit;
-GRANT SELECT, INSERT (purpose, rotation_id, fields, old_keys, month), DELETE ON vault_etl.key_rotations TO vault_etl_re_encrypt;
+GRANT SELECT, INSERT (purpose, rotation_id, fields, old_keys, event, month), DELETE ON vault_etl.key_rotations TO vault_etl_re_encrypt;
 
 CREATE TABLE vault_etl.rotation_ranges (
     rotation_id uuid NOT NULL REFERENCES vault_etl.key_rotations (rotation_id) ON DELETE CASCADE,
@@ -95,7 +97,10 @@ BEGIN
             NULL, run.request_id::text,
             format(
                 'rows of %s from %s to %s%s',
-                coalesce((SELECT m.partition FROM vault_etl.closed_months AS m WHERE m.first = rotation.month), held.place),
+                coalesce((
+                    SELECT m.partition FROM vault_etl.closed_months AS m
+                    WHERE m.event = rotation.event AND m.first = rotation.month
+                ), held.place),
                 held.first, held.last, ', behind ' || held.after
             ),
             'allowed', NULL

@@ -4,12 +4,12 @@
 
 SET LOCAL ROLE vault_etl_owner;
 
-CREATE FUNCTION vault_etl.retoken_begin(month uuid) RETURNS boolean
+CREATE FUNCTION vault_etl.retoken_begin(event text, month uuid) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     found regclass := (
         SELECT to_regclass(format('vault_etl_detached.%I', m.partition)) FROM vault_etl.closed_months AS m
-        WHERE m.first = retoken_begin.month
+        WHERE m.event = retoken_begin.event AND m.first = retoken_begin.month
     );
 BEGIN
     PERFORM vault_etl.ensure_short_transaction();
@@ -21,17 +21,20 @@ BEGIN
     RETURN found IS NOT NULL;
 END
 $$;
-REVOKE ALL ON FUNCTION vault_etl.retoken_begin(uuid) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION vault_etl.retoken_begin(uuid) TO vault_etl_re_encrypt;
-COMMENT ON FUNCTION vault_etl.retoken_begin(uuid) IS
+REVOKE ALL ON FUNCTION vault_etl.retoken_begin(text, uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.retoken_begin(text, uuid) TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.retoken_begin(text, uuid) IS
     'Lets the rows of a detached month have tokens of another generation: an attach that failed left the '
     'constraint of the generation that was active then. The next attach makes the constraint again, and '
     'PostgreSQL refuses the table without it. Returns whether the month has a table.';
 
-CREATE FUNCTION vault_etl.retoken_generations(month uuid) RETURNS TABLE (generation smallint, rows bigint)
+CREATE FUNCTION vault_etl.retoken_generations(event text, month uuid) RETURNS TABLE (generation smallint, rows bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    name text := (SELECT m.partition FROM vault_etl.closed_months AS m WHERE m.first = retoken_generations.month);
+    name text := (
+        SELECT m.partition FROM vault_etl.closed_months AS m
+        WHERE m.event = retoken_generations.event AND m.first = retoken_generations.month
+    );
 BEGIN
     IF to_regclass(format('vault_etl_detached.%I', name)) IS NULL THEN
         RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -41,9 +44,9 @@ BEGIN
     );
 END
 $$;
-REVOKE ALL ON FUNCTION vault_etl.retoken_generations(uuid) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION vault_etl.retoken_generations(uuid) TO vault_etl_re_encrypt;
-COMMENT ON FUNCTION vault_etl.retoken_generations(uuid) IS
+REVOKE ALL ON FUNCTION vault_etl.retoken_generations(text, uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.retoken_generations(text, uuid) TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.retoken_generations(text, uuid) IS
     'Returns how many rows of a detached month have tokens of each generation. Reads every row. Raises 55000 if '
     'the month is not detached.';
 
@@ -64,15 +67,15 @@ BEGIN
         SELECT r.place, m.first, m.partition, r.first, r.last, r.claimed_after
         FROM vault_etl.rotation_ranges AS r
         JOIN vault_etl.key_rotations AS k ON k.rotation_id = r.rotation_id
-        JOIN vault_etl.closed_months AS m ON m.first = k.month
-        WHERE r.claim = retoken_range.claim AND r.place <> 'quarantine'
+        JOIN vault_etl.closed_months AS m ON m.event = k.event AND m.first = k.month
+        WHERE r.claim = retoken_range.claim AND r.place = m.event
             AND to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL;
 END
 $$;
 REVOKE ALL ON FUNCTION vault_etl.retoken_range(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION vault_etl.retoken_range(uuid) IS
     'Returns the range that is claimed by `claim`, as the entry of the claim says, and its month. No row if '
-    'another worker has claimed it since, if it is not of an event, or if the month is not detached any '
+    'another worker has claimed it since, if it is not of the event of the month, or if the month is not detached any '
     'more. Raises 42501 unless the intent of the claim is of this login, is committed, and has no outcome yet.';
 --% for event in events
 
@@ -195,12 +198,12 @@ BEGIN
             FROM held WHERE u.record_id = held.record_id
             RETURNING u.record_id, held.generation, held.next_generation
         ), counted AS (
-            INSERT INTO vault_etl.detached_values AS d (first, field, id, month, held)
-            SELECT $2, v.field, v.id, vault_etl.month_of(written.record_id) AS month, sum(v.sign)
+            INSERT INTO vault_etl.detached_values AS d (event, first, field, id, month, held)
+            SELECT {{ event.name|literal }}, $2, v.field, v.id, vault_etl.month_of(written.record_id) AS month, sum(v.sign)
             FROM written, LATERAL (VALUES
                 ('token', written.generation, -1), ('next_token', written.next_generation, -1), ('token', $1, 1)
             ) AS v (field, id, sign)
-            WHERE v.id IS NOT NULL GROUP BY 2, 3, 4 ORDER BY 2, 3, 4
+            WHERE v.id IS NOT NULL GROUP BY 3, 4, 5 ORDER BY 3, 4, 5
             ON CONFLICT ON CONSTRAINT detached_values_pkey DO UPDATE SET held = d.held + EXCLUDED.held
         )
         SELECT count(*) FROM written

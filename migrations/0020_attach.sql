@@ -23,7 +23,7 @@ COMMENT ON FUNCTION vault_etl.partition_tokens(text) IS
     'Returns the active generation, how many rows of a detached month have tokens of others, and of which. '
     'Reads every row.';
 
-CREATE FUNCTION vault_etl.partition_misfits(partition text) RETURNS SETOF text
+CREATE FUNCTION vault_etl.partition_misfits(event text, partition text) RETURNS SETOF text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     tokens record := vault_etl.partition_tokens(partition);
@@ -37,27 +37,19 @@ BEGIN
             tokens.active
         );
     END IF;
-    RETURN QUERY EXECUTE format(
-        $query$
+    RETURN QUERY
         SELECT format(
-            '%%s values are sealed under data key %%s, which %%s', sum(u.rows), u.key_id,
+            '%s values are sealed under data key %s, which %s', sum(v.held), v.id,
             CASE WHEN k.key_id IS NULL THEN 'is not there' ELSE 'was destroyed' END
         )
-        FROM (
-            --% for column in events[0].ciphertexts
-            {{ "UNION ALL " if not loop.first }}SELECT vault_etl.ciphertext_key_id({{ column }}) AS key_id, count(*) AS rows
-            FROM %1$s WHERE {{ column }} IS NOT NULL GROUP BY 1
-            --% endfor
-        ) AS u
-        LEFT JOIN vault_etl.data_keys AS k ON k.key_id = u.key_id
-        WHERE k.key_id IS NULL OR k.state = 'destroyed'
-        GROUP BY u.key_id, k.key_id
-        $query$, vault_etl.partition_table(partition)
-    );
+        FROM vault_etl.values_in(event, vault_etl.partition_table(partition)) AS v
+        LEFT JOIN vault_etl.data_keys AS k ON k.key_id = v.id
+        WHERE v.field NOT IN ('token', 'next_token') AND (k.key_id IS NULL OR k.state = 'destroyed')
+        GROUP BY v.id, k.key_id;
 END
 $$;
-REVOKE ALL ON FUNCTION vault_etl.partition_misfits(text) FROM PUBLIC;
-COMMENT ON FUNCTION vault_etl.partition_misfits(text) IS
+REVOKE ALL ON FUNCTION vault_etl.partition_misfits(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.partition_misfits(text, text) IS
     'Returns what keeps a detached month from being attached, one line each, in words; no line if it fits. '
     'Reads every row.';
 
@@ -71,11 +63,11 @@ COMMENT ON FUNCTION vault_etl.partition_fill(regclass) IS
     'Fills the columns of a detached month that online migrations fill in the rows of the table '
     '(docs/adr/0038-online-migrations.md). Such a migration replaces this function; none has yet.';
 
-CREATE FUNCTION vault_etl.partition_fit(partition text) RETURNS void
+CREATE FUNCTION vault_etl.partition_fit(event text, partition text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     found regclass := vault_etl.partition_table(partition);
-    parent regclass := 'vault_etl.user_logins'::regclass;
+    parent regclass := (SELECT e.place FROM vault_etl.event_tables() AS e WHERE e.event = partition_fit.event);
     columns text;
     rules text;
     change text;
@@ -143,9 +135,9 @@ BEGIN
     END LOOP;
 END
 $$;
-REVOKE ALL ON FUNCTION vault_etl.partition_fit(text) FROM PUBLIC;
-COMMENT ON FUNCTION vault_etl.partition_fit(text) IS
-    'Gives a detached month the shape of the table: columns, constraints and indexes that the table got or lost '
+REVOKE ALL ON FUNCTION vault_etl.partition_fit(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.partition_fit(text, text) IS
+    'Gives a detached month the shape of the table of its event: columns, constraints and indexes that the table got or lost '
     'since. ATTACH would refuse the first two, and build the indexes while it holds its locks. Reads every row '
     'if there is anything to do.';
 
@@ -159,9 +151,9 @@ BEGIN
     WHERE l.partition = partition_prepare.partition AND l.state = 'detached';
     -- An erasure may have taken values away since they were counted. Those of a month detached by hand are still counted.
     PERFORM vault_etl.partition_recount(m) FROM vault_etl.closed_months AS m
-    WHERE m.first = month.first AND to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL;
+    WHERE m.event = month.event AND m.first = month.first AND to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL;
     EXECUTE format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS tokens_of_one_generation', found);
-    PERFORM vault_etl.partition_fit(partition);
+    PERFORM vault_etl.partition_fit(month.event, partition);
     -- Its text must be that of the parent. Before the first keys there are no tokens.
     EXECUTE format(
         'ALTER TABLE %s ADD CONSTRAINT tokens_of_one_generation CHECK (token_generation = %s),'
@@ -195,14 +187,14 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    PERFORM vault_etl.partition_count(month.first, 1);
-    DELETE FROM vault_etl.closed_months AS m WHERE m.first = month.first;
+    PERFORM vault_etl.partition_count(month.event, month.first, 1);
+    DELETE FROM vault_etl.closed_months AS m WHERE m.event = month.event AND m.first = month.first;
     IF to_regclass(format('vault_etl_detached.%I', partition)) IS NOT NULL THEN
         EXECUTE format('ALTER TABLE vault_etl_detached.%I SET SCHEMA vault_etl', partition);
     END IF;
     EXECUTE format(
-        'ALTER TABLE vault_etl.user_logins ATTACH PARTITION vault_etl.%I FOR VALUES FROM (%L) TO (%L)',
-        partition, month.first, month.until
+        'ALTER TABLE %s ATTACH PARTITION vault_etl.%I FOR VALUES FROM (%L) TO (%L)',
+        (SELECT e.place FROM vault_etl.event_tables() AS e WHERE e.event = month.event), partition, month.first, month.until
     );
     FOR name IN
         SELECT t.tgname FROM pg_trigger AS t
@@ -238,22 +230,24 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    INSERT INTO vault_etl.closed_months AS m (first, until, partition) VALUES (month.first, month.until, month.partition)
+    INSERT INTO vault_etl.closed_months AS m (event, first, until, partition)
+    VALUES (month.event, month.first, month.until, month.partition)
     ON CONFLICT ON CONSTRAINT closed_months_pkey DO UPDATE SET partition = excluded.partition, dropped_at = NULL;
     PERFORM vault_etl.partition_move_detached(partition);  -- for a month that was detached by hand
     EXECUTE format('LOCK TABLE vault_etl_detached.%I IN ACCESS EXCLUSIVE MODE', partition);
     -- Both conditions are checked again, because the row and the table were not locked above.
     IF manifest_sha256 IS NOT NULL AND NOT EXISTS (
         SELECT FROM vault_etl.partition_list() AS l
-        WHERE l.first = month.first AND l.archive_sha256 = manifest_sha256 AND NOT l.changed
+        WHERE l.event = month.event AND l.first = month.first AND l.archive_sha256 = manifest_sha256 AND NOT l.changed
     ) THEN
         RAISE EXCEPTION 'the month was changed since it was archived' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     EXECUTE format('DROP TABLE vault_etl_detached.%I', partition);
-    PERFORM vault_etl.detached_epoch(month.first);
+    PERFORM vault_etl.detached_epoch(month.event, month.first);
     IF manifest_sha256 IS NULL THEN
-        DELETE FROM vault_etl.detached_values AS d WHERE d.first = month.first;
-        UPDATE vault_etl.closed_months AS m SET dropped_at = clock_timestamp() WHERE m.first = month.first;
+        DELETE FROM vault_etl.detached_values AS d WHERE d.event = month.event AND d.first = month.first;
+        UPDATE vault_etl.closed_months AS m SET dropped_at = clock_timestamp()
+        WHERE m.event = month.event AND m.first = month.first;
     END IF;
 END
 $$;
@@ -263,18 +257,18 @@ COMMENT ON FUNCTION vault_etl.partition_drop(text, bytea) IS
     'SHA-256 and which must hold what the table holds, the month is archived, and its values are counted as '
     'before. NULL: the month has no archive.';
 
-CREATE FUNCTION vault_etl.partition_reopen(month date) RETURNS boolean
+CREATE FUNCTION vault_etl.partition_reopen(event text, month date) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     first_day timestamp := date_trunc('month', month::timestamp);
 BEGIN
     DELETE FROM vault_etl.closed_months AS m
-    WHERE m.dropped_at IS NOT NULL
+    WHERE m.event = partition_reopen.event AND m.dropped_at IS NOT NULL
         AND m.first < vault_etl.first_record_id((first_day + interval '1 month') AT TIME ZONE 'UTC')
         AND m.until > vault_etl.first_record_id(first_day AT TIME ZONE 'UTC');
     RETURN FOUND;
 END
 $$;
-REVOKE ALL ON FUNCTION vault_etl.partition_reopen(date) FROM PUBLIC;
-COMMENT ON FUNCTION vault_etl.partition_reopen(date) IS
-    'Lets a month that was dropped be made and filled again. Returns whether it was closed.';
+REVOKE ALL ON FUNCTION vault_etl.partition_reopen(text, date) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.partition_reopen(text, date) IS
+    'Lets a month of an event that was dropped be made and filled again. Returns whether it was closed.';

@@ -14,7 +14,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    version := vault_etl.detached_version(month.first);  -- read first: archive_record sees every change after it
+    version := vault_etl.detached_version(month.event, month.first);  -- read first: archive_record sees every change after it
     PERFORM vault_etl.partition_recount(month);
     RETURN version;
 END
@@ -33,14 +33,14 @@ BEGIN
     EXECUTE format('LOCK TABLE vault_etl_detached.%I IN SHARE MODE', partition);
     SELECT m.* INTO month FROM vault_etl.closed_months AS m
     WHERE m.partition = archive_record.partition AND m.dropped_at IS NULL FOR UPDATE;
-    IF vault_etl.detached_version(month.first) IS DISTINCT FROM version THEN
+    IF vault_etl.detached_version(month.event, month.first) IS DISTINCT FROM version THEN
         RAISE EXCEPTION 'the month was changed meanwhile' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    PERFORM vault_etl.detached_epoch(month.first);
-    DELETE FROM vault_etl.archived_erasures AS e WHERE e.first = month.first;
+    PERFORM vault_etl.detached_epoch(month.event, month.first);
+    DELETE FROM vault_etl.archived_erasures AS e WHERE e.event = month.event AND e.first = month.first;
     UPDATE vault_etl.closed_months AS m
     SET archive = location, archive_sha256 = manifest_sha256, archived_at = clock_timestamp()
-    WHERE m.first = month.first;
+    WHERE m.event = month.event AND m.first = month.first;
     RETURN month.archive;
 END
 $$;
@@ -53,32 +53,31 @@ COMMENT ON FUNCTION vault_etl.archive_record(text, text, text, bytea) IS
 CREATE FUNCTION vault_etl.archive_drop(partition text, manifest_sha256 bytea) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
-    gone uuid := (
-        SELECT l.first FROM vault_etl.partition_list() AS l
-        WHERE l.partition = archive_drop.partition AND l.state = 'archived' AND l.archive_sha256 = manifest_sha256
-    );
+    gone record;
 BEGIN
-    IF gone IS NULL THEN
+    SELECT l.event, l.first INTO gone FROM vault_etl.partition_list() AS l
+    WHERE l.partition = archive_drop.partition AND l.state = 'archived' AND l.archive_sha256 = manifest_sha256;
+    IF NOT FOUND THEN
         RAISE EXCEPTION 'no such month is archived' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     UPDATE vault_etl.closed_months AS m
     SET archive = NULL, archive_sha256 = NULL, archived_at = NULL, dropped_at = clock_timestamp()
-    WHERE m.first = gone;
-    DELETE FROM vault_etl.detached_values AS d WHERE d.first = gone;
-    DELETE FROM vault_etl.archived_erasures AS e WHERE e.first = gone;
+    WHERE m.event = gone.event AND m.first = gone.first;
+    DELETE FROM vault_etl.detached_values AS d WHERE d.event = gone.event AND d.first = gone.first;
+    DELETE FROM vault_etl.archived_erasures AS e WHERE e.event = gone.event AND e.first = gone.first;
 END
 $$;
 REVOKE ALL ON FUNCTION vault_etl.archive_drop(text, bytea) FROM PUBLIC;
 COMMENT ON FUNCTION vault_etl.archive_drop(text, bytea) IS 'Ends an archived month, whose files were deleted.';
 
-CREATE FUNCTION vault_etl.restore_make(partition text, first uuid, until uuid) RETURNS void
+CREATE FUNCTION vault_etl.restore_make(event text, partition text, first uuid, until uuid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 BEGIN
     EXECUTE format(
         'CREATE TABLE vault_etl_detached.%I'
-        ' (LIKE vault_etl.user_logins INCLUDING DEFAULTS INCLUDING CONSTRAINTS, PRIMARY KEY (record_id))'
+        ' (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS, PRIMARY KEY (record_id))'
         ' WITH (fillfactor = 80)',
-        partition
+        partition, (SELECT e.place FROM vault_etl.event_tables() AS e WHERE e.event = restore_make.event)
     );
     EXECUTE format(
         'ALTER TABLE vault_etl_detached.%I DROP CONSTRAINT tokens_of_one_generation, ADD CONSTRAINT ids_of_the_month'
@@ -87,14 +86,14 @@ BEGIN
     );
 END
 $$;
-REVOKE ALL ON FUNCTION vault_etl.restore_make(text, uuid, uuid) FROM PUBLIC;
-COMMENT ON FUNCTION vault_etl.restore_make(text, uuid, uuid) IS
+REVOKE ALL ON FUNCTION vault_etl.restore_make(text, text, uuid, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.restore_make(text, text, uuid, uuid) IS
     'Makes the table that an archive is read into, like a partition, but without the constraint of the '
     'generation, since its tokens may be of an older one, and without the indexes, which are built when the '
     'rows are there.';
 
 CREATE FUNCTION vault_etl.restore_end(
-    partition text, first uuid, until uuid, location text, manifest_sha256 bytea, recorded boolean
+    event text, partition text, first uuid, until uuid, location text, manifest_sha256 bytea, recorded boolean
 ) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
@@ -102,45 +101,48 @@ DECLARE
     month vault_etl.closed_months;
     erased bigint;
 BEGIN
-    PERFORM vault_etl.partition_fit(partition);
+    PERFORM vault_etl.partition_fit(event, partition);
     LOCK TABLE vault_etl.closed_months IN ROW EXCLUSIVE MODE;  -- this waits for an erasure under way
     SELECT m.* INTO month FROM vault_etl.closed_months AS m
-    WHERE m.first = restore_end.first AND m.until = restore_end.until AND m.partition = restore_end.partition
+    WHERE m.event = restore_end.event AND m.first = restore_end.first AND m.until = restore_end.until
+        AND m.partition = restore_end.partition
     FOR UPDATE;
     IF month.archive_sha256 <> manifest_sha256 OR recorded AND month.archive IS NULL
         OR month.first IS NOT NULL AND month.archive IS NULL AND month.dropped_at IS NULL
         OR EXISTS (
             SELECT FROM vault_etl.closed_months AS m
-            WHERE m.first < restore_end.until AND m.until > restore_end.first AND m.first IS DISTINCT FROM month.first
+            WHERE m.event = restore_end.event AND m.first < restore_end.until AND m.until > restore_end.first
+                AND m.first IS DISTINCT FROM month.first
         )
         OR EXISTS (
             SELECT FROM vault_etl.partition_ranges() AS r
-            WHERE r.first < restore_end.until AND r.until > restore_end.first
+            WHERE r.event = restore_end.event AND r.first < restore_end.until AND r.until > restore_end.first
         )
     THEN
         RAISE EXCEPTION 'the rows of this month are elsewhere' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     IF month.archive IS NULL THEN
-        INSERT INTO vault_etl.closed_months AS m (first, until, partition, archive, archive_sha256, archived_at)
-        VALUES (first, until, partition, location, manifest_sha256, clock_timestamp())
+        INSERT INTO vault_etl.closed_months AS m (event, first, until, partition, archive, archive_sha256, archived_at)
+        VALUES (event, first, until, partition, location, manifest_sha256, clock_timestamp())
         ON CONFLICT ON CONSTRAINT closed_months_pkey DO UPDATE SET
             archive = excluded.archive, archive_sha256 = excluded.archive_sha256, archived_at = excluded.archived_at,
             dropped_at = NULL;
     END IF;
-    PERFORM vault_etl.detached_epoch(first);  -- a table that was dropped by hand may have left changes
+    PERFORM vault_etl.detached_epoch(event, first);  -- a table that was dropped by hand may have left changes
     PERFORM vault_etl.partition_watch(partition);
     erased := (
-        SELECT coalesce(sum(vault_etl.erase_in(place, NULL::uuid, e.record_id, e.user_id)), 0)
-        FROM vault_etl.archived_erasures AS e WHERE e.first = restore_end.first
+        SELECT coalesce(sum(vault_etl.erase_in(e.event, place, NULL::uuid, e.record_id, e.user_id)), 0)
+        FROM vault_etl.archived_erasures AS e WHERE e.event = restore_end.event AND e.first = restore_end.first
     );
-    SELECT m.* INTO STRICT month FROM vault_etl.closed_months AS m WHERE m.first = restore_end.first;
+    SELECT m.* INTO STRICT month FROM vault_etl.closed_months AS m
+    WHERE m.event = restore_end.event AND m.first = restore_end.first;
     PERFORM vault_etl.partition_recount(month);
     EXECUTE format('ANALYZE vault_etl_detached.%I', partition);
     RETURN erased;
 END
 $$;
-REVOKE ALL ON FUNCTION vault_etl.restore_end(text, uuid, uuid, text, bytea, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION vault_etl.restore_end(text, uuid, uuid, text, bytea, boolean) IS
+REVOKE ALL ON FUNCTION vault_etl.restore_end(text, text, uuid, uuid, text, bytea, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.restore_end(text, text, uuid, uuid, text, bytea, boolean) IS
     'Makes the restored month a detached one. For an archive on the record, applies the erasures made since. '
     'Records any other archive, unless it was on the record (`recorded`) when the restore began: its erasures '
     'went with that record. Returns how many rows were erased. Raises 55000 if the month is elsewhere.';

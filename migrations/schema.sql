@@ -36,7 +36,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    version := vault_etl.detached_version(month.first);  -- read first: archive_record sees every change after it
+    version := vault_etl.detached_version(month.event, month.first);  -- read first: archive_record sees every change after it
     PERFORM vault_etl.partition_recount(month);
     RETURN version;
 END
@@ -50,19 +50,18 @@ CREATE FUNCTION vault_etl.archive_drop(partition text, manifest_sha256 bytea) RE
     SET lock_timeout TO '2s'
     AS $$
 DECLARE
-    gone uuid := (
-        SELECT l.first FROM vault_etl.partition_list() AS l
-        WHERE l.partition = archive_drop.partition AND l.state = 'archived' AND l.archive_sha256 = manifest_sha256
-    );
+    gone record;
 BEGIN
-    IF gone IS NULL THEN
+    SELECT l.event, l.first INTO gone FROM vault_etl.partition_list() AS l
+    WHERE l.partition = archive_drop.partition AND l.state = 'archived' AND l.archive_sha256 = manifest_sha256;
+    IF NOT FOUND THEN
         RAISE EXCEPTION 'no such month is archived' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     UPDATE vault_etl.closed_months AS m
     SET archive = NULL, archive_sha256 = NULL, archived_at = NULL, dropped_at = clock_timestamp()
-    WHERE m.first = gone;
-    DELETE FROM vault_etl.detached_values AS d WHERE d.first = gone;
-    DELETE FROM vault_etl.archived_erasures AS e WHERE e.first = gone;
+    WHERE m.event = gone.event AND m.first = gone.first;
+    DELETE FROM vault_etl.detached_values AS d WHERE d.event = gone.event AND d.first = gone.first;
+    DELETE FROM vault_etl.archived_erasures AS e WHERE e.event = gone.event AND e.first = gone.first;
 END
 $$;
 
@@ -80,14 +79,14 @@ BEGIN
     EXECUTE format('LOCK TABLE vault_etl_detached.%I IN SHARE MODE', partition);
     SELECT m.* INTO month FROM vault_etl.closed_months AS m
     WHERE m.partition = archive_record.partition AND m.dropped_at IS NULL FOR UPDATE;
-    IF vault_etl.detached_version(month.first) IS DISTINCT FROM version THEN
+    IF vault_etl.detached_version(month.event, month.first) IS DISTINCT FROM version THEN
         RAISE EXCEPTION 'the month was changed meanwhile' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    PERFORM vault_etl.detached_epoch(month.first);
-    DELETE FROM vault_etl.archived_erasures AS e WHERE e.first = month.first;
+    PERFORM vault_etl.detached_epoch(month.event, month.first);
+    DELETE FROM vault_etl.archived_erasures AS e WHERE e.event = month.event AND e.first = month.first;
     UPDATE vault_etl.closed_months AS m
     SET archive = location, archive_sha256 = manifest_sha256, archived_at = clock_timestamp()
-    WHERE m.first = month.first;
+    WHERE m.event = month.event AND m.first = month.first;
     RETURN month.archive;
 END
 $$;
@@ -1328,14 +1327,14 @@ CREATE PROCEDURE vault_etl.commit_quarantine_discard(IN request_id uuid, IN acto
 
 COMMENT ON PROCEDURE vault_etl.commit_quarantine_discard(IN request_id uuid, IN actor text, IN host text, IN ticket text, IN reason text, IN record_ids uuid[], IN reason_code text, IN since timestamp with time zone, IN until timestamp with time zone, IN source text, OUT messages bigint, OUT newest timestamp with time zone, OUT seq bigint, OUT hash bytea) IS 'Calls the function quarantine_discard in a transaction of its own, and commits.';
 
-CREATE PROCEDURE vault_etl.commit_retoken_begin(IN month uuid, OUT answer boolean)
+CREATE PROCEDURE vault_etl.commit_retoken_begin(IN event text, IN month uuid, OUT answer boolean)
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    answer := vault_etl.retoken_begin($1);
+                    answer := vault_etl.retoken_begin($1, $2);
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1343,7 +1342,7 @@ CREATE PROCEDURE vault_etl.commit_retoken_begin(IN month uuid, OUT answer boolea
             END
             $_$;
 
-COMMENT ON PROCEDURE vault_etl.commit_retoken_begin(IN month uuid, OUT answer boolean) IS 'Calls the function retoken_begin in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_retoken_begin(IN event text, IN month uuid, OUT answer boolean) IS 'Calls the function retoken_begin in a transaction of its own, and commits.';
 
 CREATE PROCEDURE vault_etl.commit_rotation_claim(IN rotation_id uuid, IN claim uuid, IN request_id uuid, OUT place text, OUT first uuid, OUT last uuid, OUT after uuid)
     LANGUAGE plpgsql
@@ -1430,31 +1429,27 @@ CREATE PROCEDURE vault_etl.commit_token_keys_begin(IN request_id uuid, IN actor 
 
 COMMENT ON PROCEDURE vault_etl.commit_token_keys_begin(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean) IS 'Calls the function token_keys_begin in a transaction of its own, and commits.';
 
-CREATE FUNCTION vault_etl.counted_tables() RETURNS SETOF regclass
+CREATE FUNCTION vault_etl.counted_tables() RETURNS TABLE(event text, place regclass)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
-    SELECT 'vault_etl.user_logins'::regclass
+    SELECT e.event, e.place FROM vault_etl.event_tables() AS e
     UNION ALL
-    SELECT c.oid::regclass
-    FROM pg_class AS c
-    LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid
-        AND i.inhparent IN (
-            'vault_etl.user_logins'::regclass
-        )
+    SELECT e.event, c.oid::regclass
+    FROM vault_etl.event_tables() AS e, pg_class AS c LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid
     WHERE c.relnamespace = 'vault_etl'::regnamespace AND c.relkind = 'r' AND (
-        i.inhdetachpending
+        i.inhdetachpending AND i.inhparent = e.place
         OR i.inhrelid IS NULL AND (
-            c.relname ~ '^(user_logins)_[0-9]{4}_(0[1-9]|1[0-2])$'
+            c.relname ~ format('^%s_[0-9]{4}_(0[1-9]|1[0-2])$', e.event)
             OR EXISTS (
                 SELECT FROM vault_etl.closed_months AS m
-                WHERE m.partition = c.relname AND m.dropped_at IS NULL AND m.archive IS NULL
+                WHERE m.event = e.event AND m.partition = c.relname AND m.dropped_at IS NULL AND m.archive IS NULL
             )
         )
     )
 $_$;
 
-COMMENT ON FUNCTION vault_etl.counted_tables() IS 'Returns the tables whose rows value_counts counts: the table of records, and those of months that a query of it does not read, because their detaching is under way, or they are not moved yet, or they were detached by hand.';
+COMMENT ON FUNCTION vault_etl.counted_tables() IS 'Returns the tables whose rows value_counts counts: the tables of records, and those of months that a query of them does not read, because their detaching is under way, or they are not moved yet, or they were detached by hand.';
 
 CREATE FUNCTION vault_etl.data_keys_are_few() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1580,11 +1575,11 @@ CREATE FUNCTION vault_etl.detached_changed() RETURNS trigger
     AS $$
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
-        INSERT INTO vault_etl.detached_changes (first)
-        SELECT m.first FROM vault_etl.closed_months AS m WHERE m.partition = TG_TABLE_NAME AND m.dropped_at IS NULL;
+        INSERT INTO vault_etl.detached_changes (event, first)
+        SELECT m.event, m.first FROM vault_etl.closed_months AS m WHERE m.partition = TG_TABLE_NAME AND m.dropped_at IS NULL;
     ELSIF EXISTS (SELECT FROM changed) THEN
-        INSERT INTO vault_etl.detached_changes (first)
-        SELECT m.first FROM vault_etl.closed_months AS m WHERE m.partition = TG_TABLE_NAME AND m.dropped_at IS NULL;
+        INSERT INTO vault_etl.detached_changes (event, first)
+        SELECT m.event, m.first FROM vault_etl.closed_months AS m WHERE m.partition = TG_TABLE_NAME AND m.dropped_at IS NULL;
     END IF;
     RETURN NULL;
 END
@@ -1592,75 +1587,89 @@ $$;
 
 COMMENT ON FUNCTION vault_etl.detached_changed() IS 'Records that rows of a detached month were changed.';
 
-CREATE FUNCTION vault_etl.detached_epoch(first uuid) RETURNS void
+CREATE FUNCTION vault_etl.detached_epoch(event text, first uuid) RETURNS void
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
-    DELETE FROM vault_etl.detached_changes AS c WHERE c.first = $1;
-    UPDATE vault_etl.closed_months AS m SET epoch = DEFAULT WHERE m.first = $1;
+    DELETE FROM vault_etl.detached_changes AS c WHERE c.event = $1 AND c.first = $2;
+    UPDATE vault_etl.closed_months AS m SET epoch = DEFAULT WHERE m.event = $1 AND m.first = $2;
 $_$;
 
-COMMENT ON FUNCTION vault_etl.detached_epoch(first uuid) IS 'Begins a new epoch: changes of a month count from here on, and those before it are of other rows.';
+COMMENT ON FUNCTION vault_etl.detached_epoch(event text, first uuid) IS 'Begins a new epoch: changes of a month count from here on, and those before it are of other rows.';
 
-CREATE FUNCTION vault_etl.detached_version(first uuid) RETURNS text
+CREATE FUNCTION vault_etl.detached_version(event text, first uuid) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
-    SELECT format('%s %s', m.epoch, (SELECT count(*) FROM vault_etl.detached_changes AS c WHERE c.first = m.first))
-    FROM vault_etl.closed_months AS m WHERE m.first = $1
+    SELECT format('%s %s', m.epoch, (
+        SELECT count(*) FROM vault_etl.detached_changes AS c WHERE c.event = m.event AND c.first = m.first
+    ))
+    FROM vault_etl.closed_months AS m WHERE m.event = $1 AND m.first = $2
 $_$;
 
-COMMENT ON FUNCTION vault_etl.detached_version(first uuid) IS 'Returns the version of the rows of a detached month: another one after each change that is committed, and no version twice. The number of changes alone would come twice: it begins at 0 again with each archive and each detach.';
+COMMENT ON FUNCTION vault_etl.detached_version(event text, first uuid) IS 'Returns the version of the rows of a detached month: another one after each change that is committed, and no version twice. The number of changes alone would come twice: it begins at 0 again with each archive and each detach.';
 
-CREATE FUNCTION vault_etl.ensure_partition(month date) RETURNS text
+CREATE FUNCTION vault_etl.ensure_partition(event text, month date) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
     AS $$
 DECLARE
+    parent regclass := (SELECT e.place FROM vault_etl.event_tables() AS e WHERE e.event = ensure_partition.event);
     first_day timestamp := date_trunc('month', month::timestamp);
     this_month timestamp := date_trunc('month', now() AT TIME ZONE 'UTC');
-    partition_name text := 'user_logins_' || to_char(first_day, 'YYYY_MM');
+    partition_name text := event || '_' || to_char(first_day, 'YYYY_MM');
     first_id uuid;
     end_id uuid;
     -- This check comes first: the bounds of a table that another process makes and attaches meanwhile are read below.
     is_there boolean := to_regclass(format('vault_etl.%I', partition_name)) IS NOT NULL;
 BEGIN
+    IF parent IS NULL THEN
+        RAISE EXCEPTION 'no such event has a table' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     IF (first_day BETWEEN this_month - interval '24 months' AND this_month + interval '3 months') IS NOT TRUE THEN
         RAISE EXCEPTION 'a partition is made for 24 months back to 3 months ahead'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     first_id := vault_etl.first_record_id(first_day AT TIME ZONE 'UTC');
     end_id := vault_etl.first_record_id((first_day + interval '1 month') AT TIME ZONE 'UTC');
-    IF EXISTS (SELECT FROM vault_etl.partition_ranges() AS r WHERE r.first < end_id AND r.until > first_id) THEN
+    IF EXISTS (
+        SELECT FROM vault_etl.partition_ranges() AS r
+        WHERE r.event = ensure_partition.event AND r.first < end_id AND r.until > first_id
+    ) THEN
         RETURN (
             SELECT r.partition FROM vault_etl.partition_ranges() AS r
-            WHERE r.first < end_id AND r.until > first_id AND NOT r.detaching ORDER BY r.first LIMIT 1
+            WHERE r.event = ensure_partition.event AND r.first < end_id AND r.until > first_id AND NOT r.detaching
+            ORDER BY r.first LIMIT 1
         );
     END IF;
-    IF is_there OR EXISTS (SELECT FROM vault_etl.closed_months AS m WHERE m.first < end_id AND m.until > first_id) THEN
+    IF is_there OR EXISTS (
+        SELECT FROM vault_etl.closed_months AS m
+        WHERE m.event = ensure_partition.event AND m.first < end_id AND m.until > first_id
+    ) THEN
         RETURN NULL;
     END IF;
     EXECUTE format(
-        'CREATE TABLE vault_etl.%I (LIKE vault_etl.user_logins INCLUDING DEFAULTS INCLUDING CONSTRAINTS)'
+        'CREATE TABLE vault_etl.%I (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS)'
         ' WITH (fillfactor = 80)',  -- room for the fifth of its rows that a rotation updates at once
-        partition_name
+        partition_name, parent
     );
     EXECUTE format(
-        'ALTER TABLE vault_etl.user_logins ATTACH PARTITION vault_etl.%I FOR VALUES FROM (%L) TO (%L)',
-        partition_name, first_id, end_id
+        'ALTER TABLE %s ATTACH PARTITION vault_etl.%I FOR VALUES FROM (%L) TO (%L)',
+        parent, partition_name, first_id, end_id
     );
     RETURN partition_name;
 -- Another process made the table, its row type, or a partition with these bounds first.
 EXCEPTION WHEN duplicate_table OR duplicate_object OR unique_violation OR invalid_object_definition THEN
     RETURN (
         SELECT r.partition FROM vault_etl.partition_ranges() AS r
-        WHERE r.first < end_id AND r.until > first_id AND NOT r.detaching ORDER BY r.first LIMIT 1
+        WHERE r.event = ensure_partition.event AND r.first < end_id AND r.until > first_id AND NOT r.detaching
+        ORDER BY r.first LIMIT 1
     );
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.ensure_partition(month date) IS 'Makes the partition of a month, if it is missing, with CREATE and ATTACH, which lock out no loader. The month is any day of it, two years back to three months ahead. Returns the name of the partition that holds the month or a part of it; NULL if it makes none, because the month is closed or a table of its name is not attached.';
+COMMENT ON FUNCTION vault_etl.ensure_partition(event text, month date) IS 'Makes the partition of a month of an event, if it is missing, with CREATE and ATTACH, which lock out no loader. The month is any day of it, two years back to three months ahead. Returns the name of the partition that holds the month or a part of it; NULL if it makes none, because the month is closed or a table of its name is not attached.';
 
 CREATE FUNCTION vault_etl.ensure_short_transaction() RETURNS void
     LANGUAGE plpgsql
@@ -1725,12 +1734,13 @@ BEGIN
     IF erased_bodies + there.matching = 0 AND there.archives = '{}' THEN
         RETURN;
     END IF;
-    INSERT INTO vault_etl.archived_erasures AS e (first, record_id, user_id)
-    SELECT p.first, erase.record_id, erase.user_id FROM vault_etl.erase_places(erase.record_id) AS p
-    WHERE there.archives ? p.partition ORDER BY p.first
+    INSERT INTO vault_etl.archived_erasures AS e (event, first, record_id, user_id)
+    SELECT p.event, p.first, erase.record_id, erase.user_id FROM vault_etl.erase_places(erase.record_id) AS p
+    WHERE there.archives ? p.partition ORDER BY p.first, p.event
     ON CONFLICT ON CONSTRAINT each_once DO NOTHING;
-    FOR found IN SELECT p.place, p.first FROM vault_etl.erase_places(record_id) AS p WHERE p.place IS NOT NULL LOOP
-        erased_records := erased_records + vault_etl.erase_in(found.place, found.first, record_id, user_id);
+    FOR found IN SELECT p.event, p.place, p.first FROM vault_etl.erase_places(record_id) AS p WHERE p.place IS NOT NULL LOOP
+        erased_records := erased_records
+            + vault_etl.erase_in(found.event, found.place, found.first, record_id, user_id);
     END LOOP;
     -- Entries come last, because the head of the log is locked from here to the commit. This raises in a stricter
     -- level than READ COMMITTED, which would not see what was waited for above.
@@ -1751,100 +1761,57 @@ $$;
 
 COMMENT ON FUNCTION vault_etl.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text) IS 'Sets tokens of every name, ciphertexts and bodies to NULL, in detached months too, and writes two entries that say so: all or nothing. The rows stay, so that a message that comes again conflicts with them. What an archive holds, or may hold, is put on the record for it, once. Returns no row, and writes no entry, if the record or user does not exist and no archive may hold one.';
 
-CREATE FUNCTION vault_etl.erase_count(place regclass, month uuid, record_id uuid, user_id text) RETURNS TABLE(matching bigint, full_rows bigint, archived_rows bigint)
+CREATE FUNCTION vault_etl.erase_count(event text, place regclass, month uuid, record_id uuid, user_id text) RETURNS TABLE(matching bigint, full_rows bigint, archived_rows bigint)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 BEGIN
-    IF place IS NULL THEN
-        RETURN;
-    END IF;
-    RETURN QUERY EXECUTE format(
-        'SELECT count(*), count(*) FILTER (WHERE is_full), count(*) FILTER (WHERE is_full OR EXISTS ('
-        '    SELECT FROM vault_etl.archived_erasures AS e'
-        '    WHERE e.first = $3 AND (e.record_id = found.record_id OR e.user_id = found.user_id)'
-        ')) FROM ('
-        '    SELECT r.record_id, r.user_id, num_nonnulls('
-        '        r.masked_ip, r.masked_device_id, r.next_masked_ip, r.next_masked_device_id,'
-        '        r.ip_ciphertext, r.device_id_ciphertext, r.token_generation, r.next_token_generation'
-        '    ) > 0 AS is_full FROM %s AS r WHERE %s'
-        ') AS found',
-        place, CASE WHEN record_id IS NULL THEN 'r.user_id = $2' ELSE 'r.record_id = $1' END
-    ) USING record_id, user_id, month;
-END
-$_$;
-
-COMMENT ON FUNCTION vault_etl.erase_count(place regclass, month uuid, record_id uuid, user_id text) IS 'Counts, in a place, one record or all records of a user: the rows, the rows that are not erased yet, and the rows whose values the archive of the month has, because it is older than their erasure. Returns no row for an archive without a table, of which nothing is known.';
-
-CREATE FUNCTION vault_etl.erase_in(place regclass, month uuid, record_id uuid, user_id text) RETURNS bigint
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET lock_timeout TO '10s'
-    AS $_$
-DECLARE
-    chosen text := format(
-        '%s AND num_nonnulls('
-        '    r.masked_ip, r.masked_device_id, r.next_masked_ip, r.next_masked_device_id,'
-        '    r.ip_ciphertext, r.device_id_ciphertext, r.token_generation, r.next_token_generation'
-        ') > 0',
-        CASE WHEN record_id IS NULL THEN 'r.user_id = $2' ELSE 'r.record_id = $1' END
-    );
-    erased bigint;
-BEGIN
-    IF month IS NOT NULL THEN
-        EXECUTE format(
+    IF event = 'user_logins' AND place IS NOT NULL THEN
+        RETURN QUERY EXECUTE format(
             $query$
-            WITH held AS MATERIALIZED (
-                SELECT r.record_id, r.token_generation, r.next_token_generation
-                    , vault_etl.ciphertext_key_id(r.ip_ciphertext) AS ip_ciphertext
-                    , vault_etl.ciphertext_key_id(r.device_id_ciphertext) AS device_id_ciphertext
-                FROM %s AS r WHERE %s FOR UPDATE
-            ), gone AS (
-                SELECT v.field, v.id, vault_etl.month_of(held.record_id) AS month, count(*) AS rows
-                FROM held, LATERAL (VALUES
-                    ('ip', held.ip_ciphertext),
-                    ('device_id', held.device_id_ciphertext),
-                    ('token', held.token_generation::bigint), ('next_token', held.next_token_generation::bigint)
-                ) AS v (field, id)
-                WHERE v.id IS NOT NULL GROUP BY 1, 2, 3
-            )
-            UPDATE vault_etl.detached_values AS d SET held = d.held - gone.rows FROM gone
-            WHERE d.first = $3 AND d.field = gone.field AND d.id = gone.id AND d.month = gone.month
-            $query$, place, chosen
-        ) USING record_id, user_id, month;
+            SELECT count(*), count(*) FILTER (WHERE is_full), count(*) FILTER (WHERE is_full OR EXISTS (
+                SELECT FROM vault_etl.archived_erasures AS e
+                WHERE e.event = $4 AND e.first = $3 AND (e.record_id = found.record_id OR e.user_id = found.subject)
+            ))
+            FROM (
+                SELECT r.record_id, r.user_id AS subject, num_nonnulls(
+                    r.masked_ip, r.masked_device_id, r.next_masked_ip, r.next_masked_device_id,
+                    r.ip_ciphertext, r.device_id_ciphertext, r.token_generation, r.next_token_generation
+                ) > 0 AS is_full
+                FROM %s AS r WHERE %s
+            ) AS found
+            $query$, place, CASE WHEN record_id IS NULL THEN 'r.user_id = $2' ELSE 'r.record_id = $1' END
+        ) USING record_id, user_id, month, event;
     END IF;
-    EXECUTE format(
-        'UPDATE %s AS r SET'
-        '    masked_ip = NULL,'
-        '    masked_device_id = NULL,'
-        '    next_masked_ip = NULL,'
-        '    next_masked_device_id = NULL,'
-        '    ip_ciphertext = NULL,'
-        '    device_id_ciphertext = NULL,'
-        '    token_generation = NULL, next_token_generation = NULL'
-        ' WHERE %s',
-        place, chosen
-    ) USING record_id, user_id;
-    GET DIAGNOSTICS erased = ROW_COUNT;
-    RETURN erased;
 END
 $_$;
 
-COMMENT ON FUNCTION vault_etl.erase_in(place regclass, month uuid, record_id uuid, user_id text) IS 'Erases one record or all records of a user in a place, and returns how many rows were not erased yet. What a detached month loses is subtracted from its counts.';
+COMMENT ON FUNCTION vault_etl.erase_count(event text, place regclass, month uuid, record_id uuid, user_id text) IS 'Counts, in a place, one record or all records of a user: the rows, the rows that are not erased yet, and the rows whose values the archive of the month has, because it is older than their erasure. Returns no row for an archive without a table, of which nothing is known.';
 
-CREATE FUNCTION vault_etl.erase_places(record_id uuid) RETURNS TABLE(place regclass, first uuid, partition text, archive text)
+CREATE FUNCTION vault_etl.erase_in(event text, place regclass, month uuid, record_id uuid, user_id text) RETURNS bigint
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT CASE event
+        WHEN 'user_logins' THEN vault_etl.user_logins_erase_in(place, month, record_id, user_id)
+    END
+$$;
+
+COMMENT ON FUNCTION vault_etl.erase_in(event text, place regclass, month uuid, record_id uuid, user_id text) IS 'Erases one record or all records of a user in a place, as the function of its event does.';
+
+CREATE FUNCTION vault_etl.erase_places(record_id uuid) RETURNS TABLE(event text, place regclass, first uuid, partition text, archive text)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
-    SELECT 'vault_etl.user_logins'::regclass, NULL::uuid, NULL::text, NULL::text
+    SELECT e.event, e.place, NULL::uuid, NULL::text, NULL::text FROM vault_etl.event_tables() AS e
     UNION ALL
-    SELECT vault_etl.partition_table(m.partition), m.first, m.partition, m.archive FROM vault_etl.closed_months AS m
+    SELECT m.event, vault_etl.partition_table(m.partition), m.first, m.partition, m.archive FROM vault_etl.closed_months AS m
     WHERE m.dropped_at IS NULL AND (m.archive IS NOT NULL OR vault_etl.partition_table(m.partition) IS NOT NULL)
         AND ($1 IS NULL OR $1 >= m.first AND $1 < m.until)
-    ORDER BY 2 NULLS FIRST
+    ORDER BY 3 NULLS FIRST, 1
 $_$;
 
-COMMENT ON FUNCTION vault_etl.erase_places(record_id uuid) IS 'Returns where rows of this record, or of any user (NULL), may have to be erased: the table of records, the tables of detached months with their archives, and archives of months without a table.';
+COMMENT ON FUNCTION vault_etl.erase_places(record_id uuid) IS 'Returns where rows of this record, or of any user (NULL), may have to be erased: the tables of records, the tables of detached months with their archives, and archives of months without a table.';
 
 CREATE FUNCTION vault_etl.erase_preview(record_id uuid, user_id text) RETURNS TABLE(matching bigint, records bigint, bodies bigint, archives jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -1864,9 +1831,9 @@ BEGIN
                 ) AS archives
             FROM vault_etl.erase_places(erase_preview.record_id) AS p
             LEFT JOIN LATERAL vault_etl.erase_count(
-                p.place, p.first, erase_preview.record_id, erase_preview.user_id
+                p.event, p.place, p.first, erase_preview.record_id, erase_preview.user_id
             ) AS c ON true
-            -- A month whose detaching has not begun is counted in the table of records.
+            -- A month whose detaching has not begun is counted in the table of its event.
             WHERE NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = p.place AND NOT i.inhdetachpending)
         ) AS in_records,
         (
@@ -1877,6 +1844,16 @@ END
 $$;
 
 COMMENT ON FUNCTION vault_etl.erase_preview(record_id uuid, user_id text) IS 'Returns what an erasure would take away now: of one record and the quarantined message of that id, or of all records of a user. `matching` counts what exists, erased already or not. `archives` are those, by month, that hold values of it, or may hold some because their months have no table.';
+
+CREATE FUNCTION vault_etl.event_tables() RETURNS TABLE(event text, place regclass)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    VALUES
+        ('user_logins', 'vault_etl.user_logins'::regclass)
+$$;
+
+COMMENT ON FUNCTION vault_etl.event_tables() IS 'Returns the events and their tables. A function that is given the name of an event takes the table from here.';
 
 CREATE FUNCTION vault_etl.file_load_reached(load_id uuid, source_id uuid, lines bigint, digest bytea) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2306,12 +2283,12 @@ BEGIN
         SELECT coalesce(sum(d.held), 0)::bigint FROM vault_etl.detached_values AS d
         WHERE d.field = 'token' AND d.id = needs_of_generation.generation
     );
-    IF NOT counted AND 1 = (
-        SELECT count(*) FROM pg_constraint AS c
-        WHERE c.conname = 'tokens_of_one_generation' AND c.conrelid IN (
-                'vault_etl.user_logins'::regclass
-            )
-            AND substring(pg_get_constraintdef(c.oid) FROM ' = ([0-9]+)')::smallint <> needs_of_generation.generation
+    IF NOT counted AND NOT EXISTS (
+        SELECT FROM vault_etl.event_tables() AS e
+        LEFT JOIN pg_constraint AS c ON c.conrelid = e.place AND c.conname = 'tokens_of_one_generation'
+        WHERE (
+            substring(pg_get_constraintdef(c.oid) FROM ' = ([0-9]+)')::smallint <> needs_of_generation.generation
+        ) IS NOT TRUE
     ) THEN
         tokens := 0;
         next_tokens := (
@@ -2321,7 +2298,7 @@ BEGIN
     ELSE
         tokens := 0;
         next_tokens := 0;
-        FOR place IN SELECT vault_etl.counted_tables() LOOP
+        FOR place IN SELECT t.place FROM vault_etl.counted_tables() AS t LOOP
             EXECUTE format(
                 'SELECT $2 + count(*) FILTER (WHERE token_generation = $1),'
                 ' $3 + count(*) FILTER (WHERE next_token_generation = $1) FROM %s', place
@@ -2352,14 +2329,14 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    PERFORM vault_etl.partition_count(month.first, 1);
-    DELETE FROM vault_etl.closed_months AS m WHERE m.first = month.first;
+    PERFORM vault_etl.partition_count(month.event, month.first, 1);
+    DELETE FROM vault_etl.closed_months AS m WHERE m.event = month.event AND m.first = month.first;
     IF to_regclass(format('vault_etl_detached.%I', partition)) IS NOT NULL THEN
         EXECUTE format('ALTER TABLE vault_etl_detached.%I SET SCHEMA vault_etl', partition);
     END IF;
     EXECUTE format(
-        'ALTER TABLE vault_etl.user_logins ATTACH PARTITION vault_etl.%I FOR VALUES FROM (%L) TO (%L)',
-        partition, month.first, month.until
+        'ALTER TABLE %s ATTACH PARTITION vault_etl.%I FOR VALUES FROM (%L) TO (%L)',
+        (SELECT e.place FROM vault_etl.event_tables() AS e WHERE e.event = month.event), partition, month.first, month.until
     );
     FOR name IN
         SELECT t.tgname FROM pg_trigger AS t
@@ -2380,7 +2357,7 @@ $$;
 
 COMMENT ON FUNCTION vault_etl.partition_attach(partition text) IS 'Attaches a detached month. PostgreSQL compares its constraint of the generation with that of the table, and refuses the month (42804) if a cut-over came in between. It takes the fence, because a rotation that is under way would not see its rows.';
 
-CREATE FUNCTION vault_etl.partition_close(partition text, first uuid, until uuid) RETURNS void
+CREATE FUNCTION vault_etl.partition_close(event text, partition text, first uuid, until uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
@@ -2388,35 +2365,36 @@ CREATE FUNCTION vault_etl.partition_close(partition text, first uuid, until uuid
 BEGIN
     IF to_regclass(format('vault_etl.%I', partition)) IS NOT NULL AND EXISTS (
         SELECT FROM vault_etl.closed_months AS m
-        WHERE m.dropped_at IS NULL AND m.first < partition_close.until AND m.until > partition_close.first AND (
-            m.partition <> partition_close.partition OR m.archive IS NOT NULL
-            OR to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL
-        )
+        WHERE m.event = partition_close.event AND m.dropped_at IS NULL
+            AND m.first < partition_close.until AND m.until > partition_close.first AND (
+                m.partition <> partition_close.partition OR m.archive IS NOT NULL
+                OR to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL
+            )
     ) THEN
         RAISE EXCEPTION 'the rows of this month are not in this table' USING ERRCODE = 'duplicate_table';
     END IF;
-    INSERT INTO vault_etl.closed_months AS m (first, until, partition) VALUES (first, until, partition)
+    INSERT INTO vault_etl.closed_months AS m (event, first, until, partition) VALUES (event, first, until, partition)
     ON CONFLICT ON CONSTRAINT closed_months_pkey DO UPDATE SET
         until = excluded.until, partition = excluded.partition, closed_at = excluded.closed_at, dropped_at = NULL
     WHERE m.dropped_at IS NOT NULL;
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.partition_close(partition text, first uuid, until uuid) IS 'Lets a month that is to be detached take no more rows. Raises 42P07 if it is closed already and its rows are not in this table, but in another one or in an archive.';
+COMMENT ON FUNCTION vault_etl.partition_close(event text, partition text, first uuid, until uuid) IS 'Lets a month that is to be detached take no more rows. Raises 42P07 if it is closed already and its rows are not in this table, but in another one or in an archive.';
 
-CREATE FUNCTION vault_etl.partition_count(first uuid, sign integer) RETURNS void
+CREATE FUNCTION vault_etl.partition_count(event text, first uuid, sign integer) RETURNS void
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     INSERT INTO vault_etl.value_counts AS c (field, id, month, writer, held)
     SELECT CASE d.field WHEN 'next_token' THEN 'token' ELSE d.field END AS counted, d.id, d.month, pg_backend_pid(),
         sign * sum(d.held)
-    FROM vault_etl.detached_values AS d WHERE d.first = partition_count.first
+    FROM vault_etl.detached_values AS d WHERE d.event = partition_count.event AND d.first = partition_count.first
     GROUP BY counted, d.id, d.month
     ON CONFLICT (field, id, month, writer) DO UPDATE SET held = c.held + EXCLUDED.held
 $$;
 
-COMMENT ON FUNCTION vault_etl.partition_count(first uuid, sign integer) IS 'Subtracts the values of a detached month from the counts of the table (-1), or adds them again (1).';
+COMMENT ON FUNCTION vault_etl.partition_count(event text, first uuid, sign integer) IS 'Subtracts the values of a detached month from the counts of the table (-1), or adds them again (1).';
 
 CREATE FUNCTION vault_etl.partition_drop(partition text, manifest_sha256 bytea) RETURNS void
     LANGUAGE plpgsql
@@ -2433,22 +2411,24 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    INSERT INTO vault_etl.closed_months AS m (first, until, partition) VALUES (month.first, month.until, month.partition)
+    INSERT INTO vault_etl.closed_months AS m (event, first, until, partition)
+    VALUES (month.event, month.first, month.until, month.partition)
     ON CONFLICT ON CONSTRAINT closed_months_pkey DO UPDATE SET partition = excluded.partition, dropped_at = NULL;
     PERFORM vault_etl.partition_move_detached(partition);  -- for a month that was detached by hand
     EXECUTE format('LOCK TABLE vault_etl_detached.%I IN ACCESS EXCLUSIVE MODE', partition);
     -- Both conditions are checked again, because the row and the table were not locked above.
     IF manifest_sha256 IS NOT NULL AND NOT EXISTS (
         SELECT FROM vault_etl.partition_list() AS l
-        WHERE l.first = month.first AND l.archive_sha256 = manifest_sha256 AND NOT l.changed
+        WHERE l.event = month.event AND l.first = month.first AND l.archive_sha256 = manifest_sha256 AND NOT l.changed
     ) THEN
         RAISE EXCEPTION 'the month was changed since it was archived' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     EXECUTE format('DROP TABLE vault_etl_detached.%I', partition);
-    PERFORM vault_etl.detached_epoch(month.first);
+    PERFORM vault_etl.detached_epoch(month.event, month.first);
     IF manifest_sha256 IS NULL THEN
-        DELETE FROM vault_etl.detached_values AS d WHERE d.first = month.first;
-        UPDATE vault_etl.closed_months AS m SET dropped_at = clock_timestamp() WHERE m.first = month.first;
+        DELETE FROM vault_etl.detached_values AS d WHERE d.event = month.event AND d.first = month.first;
+        UPDATE vault_etl.closed_months AS m SET dropped_at = clock_timestamp()
+        WHERE m.event = month.event AND m.first = month.first;
     END IF;
 END
 $$;
@@ -2466,14 +2446,14 @@ $$;
 
 COMMENT ON FUNCTION vault_etl.partition_fill(month regclass) IS 'Fills the columns of a detached month that online migrations fill in the rows of the table (docs/adr/0038-online-migrations.md). Such a migration replaces this function; none has yet.';
 
-CREATE FUNCTION vault_etl.partition_fit(partition text) RETURNS void
+CREATE FUNCTION vault_etl.partition_fit(event text, partition text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
     AS $$
 DECLARE
     found regclass := vault_etl.partition_table(partition);
-    parent regclass := 'vault_etl.user_logins'::regclass;
+    parent regclass := (SELECT e.place FROM vault_etl.event_tables() AS e WHERE e.event = partition_fit.event);
     columns text;
     rules text;
     change text;
@@ -2542,29 +2522,29 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.partition_fit(partition text) IS 'Gives a detached month the shape of the table: columns, constraints and indexes that the table got or lost since. ATTACH would refuse the first two, and build the indexes while it holds its locks. Reads every row if there is anything to do.';
+COMMENT ON FUNCTION vault_etl.partition_fit(event text, partition text) IS 'Gives a detached month the shape of the table of its event: columns, constraints and indexes that the table got or lost since. ATTACH would refuse the first two, and build the indexes while it holds its locks. Reads every row if there is anything to do.';
 
-CREATE FUNCTION vault_etl.partition_list() RETURNS TABLE(partition text, first uuid, until uuid, state text, rows bigint, bytes bigint, closed_at timestamp with time zone, archive text, archive_sha256 bytea, archived_at timestamp with time zone, erasures bigint, changed boolean)
+CREATE FUNCTION vault_etl.partition_list() RETURNS TABLE(event text, partition text, first uuid, until uuid, state text, rows bigint, bytes bigint, closed_at timestamp with time zone, archive text, archive_sha256 bytea, archived_at timestamp with time zone, erasures bigint, changed boolean)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT
-        m.partition, m.first, m.until, m.state, nullif(c.reltuples, -1)::bigint,
+        m.event, m.partition, m.first, m.until, m.state, nullif(c.reltuples, -1)::bigint,
         coalesce(pg_total_relation_size(c.oid), 0), m.closed_at, a.archive, a.archive_sha256, a.archived_at,
-        (SELECT count(*) FROM vault_etl.archived_erasures AS e WHERE e.first = m.first),
-        EXISTS (SELECT FROM vault_etl.detached_changes AS d WHERE d.first = m.first)
+        (SELECT count(*) FROM vault_etl.archived_erasures AS e WHERE e.event = m.event AND e.first = m.first),
+        EXISTS (SELECT FROM vault_etl.detached_changes AS d WHERE d.event = m.event AND d.first = m.first)
     FROM vault_etl.partition_states() AS m
-    LEFT JOIN vault_etl.closed_months AS a ON a.first = m.first
+    LEFT JOIN vault_etl.closed_months AS a ON a.event = m.event AND a.first = m.first
     LEFT JOIN pg_class AS c ON m.state <> 'dropped' AND c.oid = vault_etl.partition_table(m.partition)
-    ORDER BY m.first
+    ORDER BY m.first, m.event
 $$;
 
 COMMENT ON FUNCTION vault_etl.partition_list() IS 'Returns the months of partition_states, with about how many rows a month has (NULL: not counted), its bytes with its indexes, its archive, how many erasures the archive lacks, and whether its rows were changed since.';
 
-CREATE FUNCTION vault_etl.partition_misfits(partition text) RETURNS SETOF text
+CREATE FUNCTION vault_etl.partition_misfits(event text, partition text) RETURNS SETOF text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
+    AS $$
 DECLARE
     tokens record := vault_etl.partition_tokens(partition);
 BEGIN
@@ -2577,27 +2557,19 @@ BEGIN
             tokens.active
         );
     END IF;
-    RETURN QUERY EXECUTE format(
-        $query$
+    RETURN QUERY
         SELECT format(
-            '%%s values are sealed under data key %%s, which %%s', sum(u.rows), u.key_id,
+            '%s values are sealed under data key %s, which %s', sum(v.held), v.id,
             CASE WHEN k.key_id IS NULL THEN 'is not there' ELSE 'was destroyed' END
         )
-        FROM (
-            SELECT vault_etl.ciphertext_key_id(ip_ciphertext) AS key_id, count(*) AS rows
-            FROM %1$s WHERE ip_ciphertext IS NOT NULL GROUP BY 1
-            UNION ALL SELECT vault_etl.ciphertext_key_id(device_id_ciphertext) AS key_id, count(*) AS rows
-            FROM %1$s WHERE device_id_ciphertext IS NOT NULL GROUP BY 1
-        ) AS u
-        LEFT JOIN vault_etl.data_keys AS k ON k.key_id = u.key_id
-        WHERE k.key_id IS NULL OR k.state = 'destroyed'
-        GROUP BY u.key_id, k.key_id
-        $query$, vault_etl.partition_table(partition)
-    );
+        FROM vault_etl.values_in(event, vault_etl.partition_table(partition)) AS v
+        LEFT JOIN vault_etl.data_keys AS k ON k.key_id = v.id
+        WHERE v.field NOT IN ('token', 'next_token') AND (k.key_id IS NULL OR k.state = 'destroyed')
+        GROUP BY v.id, k.key_id;
 END
-$_$;
+$$;
 
-COMMENT ON FUNCTION vault_etl.partition_misfits(partition text) IS 'Returns what keeps a detached month from being attached, one line each, in words; no line if it fits. Reads every row.';
+COMMENT ON FUNCTION vault_etl.partition_misfits(event text, partition text) IS 'Returns what keeps a detached month from being attached, one line each, in words; no line if it fits. Reads every row.';
 
 CREATE FUNCTION vault_etl.partition_move_detached(partition text) RETURNS void
     LANGUAGE plpgsql
@@ -2621,7 +2593,7 @@ BEGIN
     EXECUTE format('ALTER TABLE vault_etl.%I SET SCHEMA vault_etl_detached', partition);
     PERFORM vault_etl.partition_watch(partition);
     PERFORM vault_etl.partition_recount(month);
-    PERFORM vault_etl.partition_count(month.first, -1);
+    PERFORM vault_etl.partition_count(month.event, month.first, -1);
 END
 $$;
 
@@ -2640,9 +2612,9 @@ BEGIN
     WHERE l.partition = partition_prepare.partition AND l.state = 'detached';
     -- An erasure may have taken values away since they were counted. Those of a month detached by hand are still counted.
     PERFORM vault_etl.partition_recount(m) FROM vault_etl.closed_months AS m
-    WHERE m.first = month.first AND to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL;
+    WHERE m.event = month.event AND m.first = month.first AND to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL;
     EXECUTE format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS tokens_of_one_generation', found);
-    PERFORM vault_etl.partition_fit(partition);
+    PERFORM vault_etl.partition_fit(month.event, partition);
     -- Its text must be that of the parent. Before the first keys there are no tokens.
     EXECUTE format(
         'ALTER TABLE %s ADD CONSTRAINT tokens_of_one_generation CHECK (token_generation = %s),'
@@ -2658,25 +2630,27 @@ $$;
 
 COMMENT ON FUNCTION vault_etl.partition_prepare(partition text) IS 'Makes a detached month ready, in a transaction of its own, because it reads every row and locks nothing else. The month gets the shape of the table, and constraints prove what ATTACH asks for, so that ATTACH reads no row itself. Raises 23514 if rows have tokens of another generation, or are of another month.';
 
-CREATE FUNCTION vault_etl.partition_ranges() RETURNS TABLE(partition text, first uuid, until uuid, detaching boolean)
+CREATE FUNCTION vault_etl.partition_ranges() RETURNS TABLE(event text, partition text, first uuid, until uuid, detaching boolean)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
     SELECT
-        c.relname::text, coalesce(bounds[2], '00000000-0000-0000-0000-000000000000')::uuid,
+        e.event, c.relname::text, coalesce(bounds[2], '00000000-0000-0000-0000-000000000000')::uuid,
         coalesce(bounds[4], 'ffffffff-ffff-ffff-ffff-ffffffffffff')::uuid, i.inhdetachpending
-    FROM pg_inherits AS i
+    FROM vault_etl.event_tables() AS e
+    JOIN pg_inherits AS i ON i.inhparent = e.place
     JOIN pg_class AS c ON c.oid = i.inhrelid,
         LATERAL regexp_match(
             pg_get_expr(c.relpartbound, c.oid),
             $bounds$FROM \((MINVALUE|'([0-9a-f-]{36})')\) TO \((MAXVALUE|'([0-9a-f-]{36})')\)$bounds$
         ) AS bounds
-    WHERE i.inhparent = 'vault_etl.user_logins'::regclass AND bounds IS NOT NULL
+    WHERE bounds IS NOT NULL
 $_$;
 
-COMMENT ON FUNCTION vault_etl.partition_ranges() IS 'Returns which record ids go to which partition, by the bounds of the partitions, whatever their names. A partition whose DETACH CONCURRENTLY is under way takes no rows.';
+COMMENT ON FUNCTION vault_etl.partition_ranges() IS 'Returns which record ids of an event go to which partition, by the bounds of the partitions, whatever their names. A partition whose DETACH CONCURRENTLY is under way takes no rows.';
 
 CREATE TABLE vault_etl.closed_months (
+    event text NOT NULL,
     first uuid NOT NULL,
     until uuid NOT NULL,
     partition text NOT NULL,
@@ -2695,7 +2669,7 @@ CREATE TABLE vault_etl.closed_months (
     CONSTRAINT whole_archive CHECK ((num_nonnulls(archive, archive_sha256, archived_at) = ANY (ARRAY[0, 3])))
 );
 
-COMMENT ON TABLE vault_etl.closed_months IS 'Ranges of record ids that take no rows. A message that was sent in one is quarantined as month_closed, and no partition is made for it. The rows of a detached month are in the table `partition` of the schema vault_etl_detached, those of an archived month in the archive alone. A dropped month has none.';
+COMMENT ON TABLE vault_etl.closed_months IS 'Ranges of record ids of an event that take no rows. A message that was sent in one is quarantined as month_closed, and no partition is made for it. The rows of a detached month are in the table `partition` of the schema vault_etl_detached, those of an archived month in the archive alone. A dropped month has none.';
 
 COMMENT ON COLUMN vault_etl.closed_months.archive IS 'The place of the archive: an absolute path or s3://bucket/prefix. The function unattached_months shows it to the logins that may know it.';
 
@@ -2710,24 +2684,29 @@ COMMENT ON COLUMN vault_etl.closed_months.epoch IS 'The rows of detached_changes
 CREATE FUNCTION vault_etl.partition_recount(month vault_etl.closed_months) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
+    AS $$
+DECLARE
+    days record;
 BEGIN
-    DELETE FROM vault_etl.detached_values AS d WHERE d.first = month.first;
-    INSERT INTO vault_etl.detached_values (first, field, id, month, held)
-    SELECT month.first, v.field, v.id, v.month, v.held
-    FROM vault_etl.values_in(format('vault_etl_detached.%I', month.partition)::regclass) AS v;
+    DELETE FROM vault_etl.detached_values AS d WHERE d.event = month.event AND d.first = month.first;
+    INSERT INTO vault_etl.detached_values (event, first, field, id, month, held)
+    SELECT month.event, month.first, v.field, v.id, v.month, v.held
+    FROM vault_etl.values_in(month.event, format('vault_etl_detached.%I', month.partition)::regclass) AS v;
+    IF month.event = 'user_logins' THEN
+        EXECUTE format(
+            'SELECT min(create_date) AS first, max(create_date) AS last FROM vault_etl_detached.%I', month.partition
+        ) INTO days;
+    END IF;
     -- This comes last, because erasures wait for it.
-    EXECUTE format(
-        'UPDATE vault_etl.closed_months AS m SET earliest = days.first, latest = days.last'
-        ' FROM (SELECT min(create_date) AS first, max(create_date) AS last FROM vault_etl_detached.%I) AS days'
-        ' WHERE m.first = $1 AND (m.earliest, m.latest) IS DISTINCT FROM (days.first, days.last)', month.partition
-    ) USING month.first;
+    UPDATE vault_etl.closed_months AS m SET earliest = days.first, latest = days.last
+    WHERE m.event = month.event AND m.first = month.first
+        AND (m.earliest, m.latest) IS DISTINCT FROM (days.first, days.last);
 END
-$_$;
+$$;
 
 COMMENT ON FUNCTION vault_etl.partition_recount(month vault_etl.closed_months) IS 'Counts the values of a detached month, and stores which days its rows name. Reads every row.';
 
-CREATE FUNCTION vault_etl.partition_reopen(month date) RETURNS boolean
+CREATE FUNCTION vault_etl.partition_reopen(event text, month date) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -2735,23 +2714,23 @@ DECLARE
     first_day timestamp := date_trunc('month', month::timestamp);
 BEGIN
     DELETE FROM vault_etl.closed_months AS m
-    WHERE m.dropped_at IS NOT NULL
+    WHERE m.event = partition_reopen.event AND m.dropped_at IS NOT NULL
         AND m.first < vault_etl.first_record_id((first_day + interval '1 month') AT TIME ZONE 'UTC')
         AND m.until > vault_etl.first_record_id(first_day AT TIME ZONE 'UTC');
     RETURN FOUND;
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.partition_reopen(month date) IS 'Lets a month that was dropped be made and filled again. Returns whether it was closed.';
+COMMENT ON FUNCTION vault_etl.partition_reopen(event text, month date) IS 'Lets a month of an event that was dropped be made and filled again. Returns whether it was closed.';
 
-CREATE FUNCTION vault_etl.partition_states() RETURNS TABLE(partition text, first uuid, until uuid, state text, closed_at timestamp with time zone)
+CREATE FUNCTION vault_etl.partition_states() RETURNS TABLE(event text, partition text, first uuid, until uuid, state text, closed_at timestamp with time zone)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
-    SELECT r.partition, r.first, r.until, CASE WHEN r.detaching THEN 'detaching' ELSE 'attached' END, NULL::timestamptz
+    SELECT r.event, r.partition, r.first, r.until, CASE WHEN r.detaching THEN 'detaching' ELSE 'attached' END, NULL::timestamptz
     FROM vault_etl.partition_ranges() AS r
     UNION ALL
-    SELECT m.partition, m.first, m.until,
+    SELECT m.event, m.partition, m.first, m.until,
         CASE
             WHEN m.dropped_at IS NOT NULL THEN 'dropped'
             WHEN m.archive IS NOT NULL AND vault_etl.partition_table(m.partition) IS NULL THEN 'archived'
@@ -2759,22 +2738,22 @@ CREATE FUNCTION vault_etl.partition_states() RETURNS TABLE(partition text, first
         END,
         m.closed_at
     FROM vault_etl.closed_months AS m
-    WHERE NOT EXISTS (SELECT FROM vault_etl.partition_ranges() AS r WHERE r.first = m.first)
+    WHERE NOT EXISTS (SELECT FROM vault_etl.partition_ranges() AS r WHERE r.event = m.event AND r.first = m.first)
     UNION ALL
-    SELECT c.relname::text, vault_etl.first_record_id(day.first AT TIME ZONE 'UTC'),
+    SELECT e.event, c.relname::text, vault_etl.first_record_id(day.first AT TIME ZONE 'UTC'),
         vault_etl.first_record_id((day.first + interval '1 month') AT TIME ZONE 'UTC'), 'detached', NULL
-    FROM pg_class AS c, LATERAL (SELECT to_date(right(c.relname, 7), 'YYYY_MM')::timestamp AS first) AS day
+    FROM vault_etl.event_tables() AS e, pg_class AS c, LATERAL (SELECT to_date(right(c.relname, 7), 'YYYY_MM')::timestamp AS first) AS day
     WHERE c.relnamespace = 'vault_etl'::regnamespace AND c.relkind = 'r' AND NOT c.relispartition
-        AND c.relname ~ '^user_logins_[0-9]{4}_(0[1-9]|1[0-2])$'
+        AND c.relname ~ format('^%s_[0-9]{4}_(0[1-9]|1[0-2])$', e.event)
         AND NOT EXISTS (
             SELECT FROM vault_etl.closed_months AS m
-            WHERE m.dropped_at IS NULL
+            WHERE m.event = e.event AND m.dropped_at IS NULL
                 AND m.first < vault_etl.first_record_id((day.first + interval '1 month') AT TIME ZONE 'UTC')
                 AND m.until > vault_etl.first_record_id(day.first AT TIME ZONE 'UTC')
         )
 $_$;
 
-COMMENT ON FUNCTION vault_etl.partition_states() IS 'Returns every month that exists or was closed: its bounds, its state, and when it was closed. A table with the name of a month that is not attached was detached by hand, unless the month is closed, whose rows are elsewhere.';
+COMMENT ON FUNCTION vault_etl.partition_states() IS 'Returns every month of each event that exists or was closed: its bounds, its state, and when it was closed. A table with the name of a month that is not attached was detached by hand, unless the month is closed, whose rows are elsewhere.';
 
 CREATE FUNCTION vault_etl.partition_table(partition text) RETURNS regclass
     LANGUAGE sql STABLE
@@ -3007,7 +2986,7 @@ $$;
 
 COMMENT ON FUNCTION vault_etl.recount_values() IS 'Adds the differences to value_counts, after a month was attached, detached or written into by hand. Returns how many counts were wrong. No session waits: what is written meanwhile is in neither count.';
 
-CREATE FUNCTION vault_etl.restore_end(partition text, first uuid, until uuid, location text, manifest_sha256 bytea, recorded boolean) RETURNS bigint
+CREATE FUNCTION vault_etl.restore_end(event text, partition text, first uuid, until uuid, location text, manifest_sha256 bytea, recorded boolean) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
@@ -3017,47 +2996,50 @@ DECLARE
     month vault_etl.closed_months;
     erased bigint;
 BEGIN
-    PERFORM vault_etl.partition_fit(partition);
+    PERFORM vault_etl.partition_fit(event, partition);
     LOCK TABLE vault_etl.closed_months IN ROW EXCLUSIVE MODE;  -- this waits for an erasure under way
     SELECT m.* INTO month FROM vault_etl.closed_months AS m
-    WHERE m.first = restore_end.first AND m.until = restore_end.until AND m.partition = restore_end.partition
+    WHERE m.event = restore_end.event AND m.first = restore_end.first AND m.until = restore_end.until
+        AND m.partition = restore_end.partition
     FOR UPDATE;
     IF month.archive_sha256 <> manifest_sha256 OR recorded AND month.archive IS NULL
         OR month.first IS NOT NULL AND month.archive IS NULL AND month.dropped_at IS NULL
         OR EXISTS (
             SELECT FROM vault_etl.closed_months AS m
-            WHERE m.first < restore_end.until AND m.until > restore_end.first AND m.first IS DISTINCT FROM month.first
+            WHERE m.event = restore_end.event AND m.first < restore_end.until AND m.until > restore_end.first
+                AND m.first IS DISTINCT FROM month.first
         )
         OR EXISTS (
             SELECT FROM vault_etl.partition_ranges() AS r
-            WHERE r.first < restore_end.until AND r.until > restore_end.first
+            WHERE r.event = restore_end.event AND r.first < restore_end.until AND r.until > restore_end.first
         )
     THEN
         RAISE EXCEPTION 'the rows of this month are elsewhere' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     IF month.archive IS NULL THEN
-        INSERT INTO vault_etl.closed_months AS m (first, until, partition, archive, archive_sha256, archived_at)
-        VALUES (first, until, partition, location, manifest_sha256, clock_timestamp())
+        INSERT INTO vault_etl.closed_months AS m (event, first, until, partition, archive, archive_sha256, archived_at)
+        VALUES (event, first, until, partition, location, manifest_sha256, clock_timestamp())
         ON CONFLICT ON CONSTRAINT closed_months_pkey DO UPDATE SET
             archive = excluded.archive, archive_sha256 = excluded.archive_sha256, archived_at = excluded.archived_at,
             dropped_at = NULL;
     END IF;
-    PERFORM vault_etl.detached_epoch(first);  -- a table that was dropped by hand may have left changes
+    PERFORM vault_etl.detached_epoch(event, first);  -- a table that was dropped by hand may have left changes
     PERFORM vault_etl.partition_watch(partition);
     erased := (
-        SELECT coalesce(sum(vault_etl.erase_in(place, NULL::uuid, e.record_id, e.user_id)), 0)
-        FROM vault_etl.archived_erasures AS e WHERE e.first = restore_end.first
+        SELECT coalesce(sum(vault_etl.erase_in(e.event, place, NULL::uuid, e.record_id, e.user_id)), 0)
+        FROM vault_etl.archived_erasures AS e WHERE e.event = restore_end.event AND e.first = restore_end.first
     );
-    SELECT m.* INTO STRICT month FROM vault_etl.closed_months AS m WHERE m.first = restore_end.first;
+    SELECT m.* INTO STRICT month FROM vault_etl.closed_months AS m
+    WHERE m.event = restore_end.event AND m.first = restore_end.first;
     PERFORM vault_etl.partition_recount(month);
     EXECUTE format('ANALYZE vault_etl_detached.%I', partition);
     RETURN erased;
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.restore_end(partition text, first uuid, until uuid, location text, manifest_sha256 bytea, recorded boolean) IS 'Makes the restored month a detached one. For an archive on the record, applies the erasures made since. Records any other archive, unless it was on the record (`recorded`) when the restore began: its erasures went with that record. Returns how many rows were erased. Raises 55000 if the month is elsewhere.';
+COMMENT ON FUNCTION vault_etl.restore_end(event text, partition text, first uuid, until uuid, location text, manifest_sha256 bytea, recorded boolean) IS 'Makes the restored month a detached one. For an archive on the record, applies the erasures made since. Records any other archive, unless it was on the record (`recorded`) when the restore began: its erasures went with that record. Returns how many rows were erased. Raises 55000 if the month is elsewhere.';
 
-CREATE FUNCTION vault_etl.restore_make(partition text, first uuid, until uuid) RETURNS void
+CREATE FUNCTION vault_etl.restore_make(event text, partition text, first uuid, until uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
@@ -3065,9 +3047,9 @@ CREATE FUNCTION vault_etl.restore_make(partition text, first uuid, until uuid) R
 BEGIN
     EXECUTE format(
         'CREATE TABLE vault_etl_detached.%I'
-        ' (LIKE vault_etl.user_logins INCLUDING DEFAULTS INCLUDING CONSTRAINTS, PRIMARY KEY (record_id))'
+        ' (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS, PRIMARY KEY (record_id))'
         ' WITH (fillfactor = 80)',
-        partition
+        partition, (SELECT e.place FROM vault_etl.event_tables() AS e WHERE e.event = restore_make.event)
     );
     EXECUTE format(
         'ALTER TABLE vault_etl_detached.%I DROP CONSTRAINT tokens_of_one_generation, ADD CONSTRAINT ids_of_the_month'
@@ -3077,9 +3059,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.restore_make(partition text, first uuid, until uuid) IS 'Makes the table that an archive is read into, like a partition, but without the constraint of the generation, since its tokens may be of an older one, and without the indexes, which are built when the rows are there.';
+COMMENT ON FUNCTION vault_etl.restore_make(event text, partition text, first uuid, until uuid) IS 'Makes the table that an archive is read into, like a partition, but without the constraint of the generation, since its tokens may be of an older one, and without the indexes, which are built when the rows are there.';
 
-CREATE FUNCTION vault_etl.retoken_begin(month uuid) RETURNS boolean
+CREATE FUNCTION vault_etl.retoken_begin(event text, month uuid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
@@ -3087,7 +3069,7 @@ CREATE FUNCTION vault_etl.retoken_begin(month uuid) RETURNS boolean
 DECLARE
     found regclass := (
         SELECT to_regclass(format('vault_etl_detached.%I', m.partition)) FROM vault_etl.closed_months AS m
-        WHERE m.first = retoken_begin.month
+        WHERE m.event = retoken_begin.event AND m.first = retoken_begin.month
     );
 BEGIN
     PERFORM vault_etl.ensure_short_transaction();
@@ -3100,14 +3082,17 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.retoken_begin(month uuid) IS 'Lets the rows of a detached month have tokens of another generation: an attach that failed left the constraint of the generation that was active then. The next attach makes the constraint again, and PostgreSQL refuses the table without it. Returns whether the month has a table.';
+COMMENT ON FUNCTION vault_etl.retoken_begin(event text, month uuid) IS 'Lets the rows of a detached month have tokens of another generation: an attach that failed left the constraint of the generation that was active then. The next attach makes the constraint again, and PostgreSQL refuses the table without it. Returns whether the month has a table.';
 
-CREATE FUNCTION vault_etl.retoken_generations(month uuid) RETURNS TABLE(generation smallint, rows bigint)
+CREATE FUNCTION vault_etl.retoken_generations(event text, month uuid) RETURNS TABLE(generation smallint, rows bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    name text := (SELECT m.partition FROM vault_etl.closed_months AS m WHERE m.first = retoken_generations.month);
+    name text := (
+        SELECT m.partition FROM vault_etl.closed_months AS m
+        WHERE m.event = retoken_generations.event AND m.first = retoken_generations.month
+    );
 BEGIN
     IF to_regclass(format('vault_etl_detached.%I', name)) IS NULL THEN
         RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -3118,7 +3103,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.retoken_generations(month uuid) IS 'Returns how many rows of a detached month have tokens of each generation. Reads every row. Raises 55000 if the month is not detached.';
+COMMENT ON FUNCTION vault_etl.retoken_generations(event text, month uuid) IS 'Returns how many rows of a detached month have tokens of each generation. Reads every row. Raises 55000 if the month is not detached.';
 
 CREATE FUNCTION vault_etl.retoken_range(claim uuid) RETURNS TABLE(place text, month uuid, partition text, first uuid, last uuid, after uuid)
     LANGUAGE plpgsql STABLE
@@ -3137,13 +3122,13 @@ BEGIN
         SELECT r.place, m.first, m.partition, r.first, r.last, r.claimed_after
         FROM vault_etl.rotation_ranges AS r
         JOIN vault_etl.key_rotations AS k ON k.rotation_id = r.rotation_id
-        JOIN vault_etl.closed_months AS m ON m.first = k.month
-        WHERE r.claim = retoken_range.claim AND r.place <> 'quarantine'
+        JOIN vault_etl.closed_months AS m ON m.event = k.event AND m.first = k.month
+        WHERE r.claim = retoken_range.claim AND r.place = m.event
             AND to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL;
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.retoken_range(claim uuid) IS 'Returns the range that is claimed by `claim`, as the entry of the claim says, and its month. No row if another worker has claimed it since, if it is not of an event, or if the month is not detached any more. Raises 42501 unless the intent of the claim is of this login, is committed, and has no outcome yet.';
+COMMENT ON FUNCTION vault_etl.retoken_range(claim uuid) IS 'Returns the range that is claimed by `claim`, as the entry of the claim says, and its month. No row if another worker has claimed it since, if it is not of the event of the month, or if the month is not detached any more. Raises 42501 unless the intent of the claim is of this login, is committed, and has no outcome yet.';
 
 CREATE FUNCTION vault_etl.reveal_policy_set(request_id uuid, actor text, host text, reason text, document text) RETURNS TABLE(seq bigint, hash bytea)
     LANGUAGE plpgsql
@@ -3225,7 +3210,10 @@ BEGIN
             NULL, run.request_id::text,
             format(
                 'rows of %s from %s to %s%s',
-                coalesce((SELECT m.partition FROM vault_etl.closed_months AS m WHERE m.first = rotation.month), held.place),
+                coalesce((
+                    SELECT m.partition FROM vault_etl.closed_months AS m
+                    WHERE m.event = rotation.event AND m.first = rotation.month
+                ), held.place),
                 held.first, held.last, ', behind ' || held.after
             ),
             'allowed', NULL
@@ -3518,10 +3506,9 @@ BEGIN
     held := (
         SELECT named.generation
         FROM (
-            SELECT substring(pg_get_constraintdef(c.oid) FROM ' = ([0-9]+)')::smallint AS generation FROM pg_constraint AS c
-            WHERE c.conname = 'tokens_of_one_generation' AND c.conrelid IN (
-                'vault_etl.user_logins'::regclass
-            )
+            SELECT substring(pg_get_constraintdef(c.oid) FROM ' = ([0-9]+)')::smallint AS generation
+            FROM vault_etl.event_tables() AS e JOIN pg_constraint AS c ON c.conrelid = e.place
+            WHERE c.conname = 'tokens_of_one_generation'
         ) AS named
         ORDER BY named.generation = active LIMIT 1
     );
@@ -3615,23 +3602,23 @@ $$;
 
 COMMENT ON FUNCTION vault_etl.token_publications() IS 'Returns what carries rows of events elsewhere by logical replication: a cut-over arrives there as rows of another generation, and not as new names of columns. Slots of pgoutput carry what publications name.';
 
-CREATE FUNCTION vault_etl.unattached_months() RETURNS TABLE(partition text, first uuid, until uuid, state text, since timestamp with time zone, archive text, earliest date, latest date)
+CREATE FUNCTION vault_etl.unattached_months() RETURNS TABLE(event text, partition text, first uuid, until uuid, state text, since timestamp with time zone, archive text, earliest date, latest date)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT s.partition, s.first, s.until, s.state,
+    SELECT s.event, s.partition, s.first, s.until, s.state,
         CASE s.state WHEN 'archived' THEN m.archived_at WHEN 'dropped' THEN m.dropped_at ELSE m.closed_at END,
         CASE WHEN EXISTS (
             SELECT FROM unnest(ARRAY['vault_etl_reveal', 'vault_etl_erase', 'vault_etl_audit', 'vault_etl_owner']) AS role
             WHERE pg_has_role(session_user, role::name, 'USAGE, SET')
         ) THEN m.archive END,
         m.earliest, m.latest
-    FROM vault_etl.partition_states() AS s LEFT JOIN vault_etl.closed_months AS m ON m.first = s.first
+    FROM vault_etl.partition_states() AS s LEFT JOIN vault_etl.closed_months AS m ON m.event = s.event AND m.first = s.first
     WHERE s.state <> 'attached'
-    ORDER BY s.first
+    ORDER BY s.first, s.event
 $$;
 
-COMMENT ON FUNCTION vault_etl.unattached_months() IS 'Returns the months that a query of user_logins does not read: where their rows are, since when, and which days the rows name. The place of an archive is for a login that asks for what may be in it: a reader, an eraser, an auditor and the owner.';
+COMMENT ON FUNCTION vault_etl.unattached_months() IS 'Returns the months that a query of the table of their event does not read: where their rows are, since when, and which days the rows name. The place of an archive is for a login that asks for what may be in it: a reader, an eraser, an auditor and the owner.';
 
 CREATE FUNCTION vault_etl.unexplained_keys(key_ids bigint[]) RETURNS TABLE(key_id bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -3690,6 +3677,63 @@ END
 $$;
 
 COMMENT ON FUNCTION vault_etl.user_logins_counted() IS 'Adds the rows that a statement wrote to value_counts, or subtracts those that it replaced: the argument of the trigger is the sign.';
+
+CREATE FUNCTION vault_etl.user_logins_erase_in(place regclass, month uuid, record_id uuid, user_id text) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '10s'
+    AS $_$
+DECLARE
+    chosen text := format(
+        '%s AND num_nonnulls('
+        '    r.masked_ip, r.masked_device_id, r.next_masked_ip, r.next_masked_device_id,'
+        '    r.ip_ciphertext, r.device_id_ciphertext, r.token_generation, r.next_token_generation'
+        ') > 0',
+        CASE WHEN record_id IS NULL THEN 'r.user_id = $2' ELSE 'r.record_id = $1' END
+    );
+    erased bigint;
+BEGIN
+    IF month IS NOT NULL THEN
+        EXECUTE format(
+            $query$
+            WITH held AS MATERIALIZED (
+                SELECT r.record_id, r.token_generation, r.next_token_generation
+                    , vault_etl.ciphertext_key_id(r.ip_ciphertext) AS ip_ciphertext
+                    , vault_etl.ciphertext_key_id(r.device_id_ciphertext) AS device_id_ciphertext
+                FROM %s AS r WHERE %s FOR UPDATE
+            ), gone AS (
+                SELECT v.field, v.id, vault_etl.month_of(held.record_id) AS month, count(*) AS rows
+                FROM held, LATERAL (VALUES
+                    ('ip', held.ip_ciphertext),
+                    ('device_id', held.device_id_ciphertext),
+                    ('token', held.token_generation::bigint), ('next_token', held.next_token_generation::bigint)
+                ) AS v (field, id)
+                WHERE v.id IS NOT NULL GROUP BY 1, 2, 3
+            )
+            UPDATE vault_etl.detached_values AS d SET held = d.held - gone.rows FROM gone
+            WHERE d.event = 'user_logins' AND d.first = $3 AND d.field = gone.field AND d.id = gone.id
+                AND d.month = gone.month
+            $query$, place, chosen
+        ) USING record_id, user_id, month;
+    END IF;
+    EXECUTE format(
+        'UPDATE %s AS r SET'
+        '    masked_ip = NULL,'
+        '    masked_device_id = NULL,'
+        '    next_masked_ip = NULL,'
+        '    next_masked_device_id = NULL,'
+        '    ip_ciphertext = NULL,'
+        '    device_id_ciphertext = NULL,'
+        '    token_generation = NULL, next_token_generation = NULL'
+        ' WHERE %s',
+        place, chosen
+    ) USING record_id, user_id;
+    GET DIAGNOSTICS erased = ROW_COUNT;
+    RETURN erased;
+END
+$_$;
+
+COMMENT ON FUNCTION vault_etl.user_logins_erase_in(place regclass, month uuid, record_id uuid, user_id text) IS 'Erases one record or all records of a user in a table of the event, and returns how many rows were not erased yet. What a detached month loses is subtracted from its counts.';
 
 CREATE FUNCTION vault_etl.user_logins_inserted() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3801,12 +3845,12 @@ BEGIN
             FROM held WHERE u.record_id = held.record_id
             RETURNING u.record_id, held.generation, held.next_generation
         ), counted AS (
-            INSERT INTO vault_etl.detached_values AS d (first, field, id, month, held)
-            SELECT $2, v.field, v.id, vault_etl.month_of(written.record_id) AS month, sum(v.sign)
+            INSERT INTO vault_etl.detached_values AS d (event, first, field, id, month, held)
+            SELECT 'user_logins', $2, v.field, v.id, vault_etl.month_of(written.record_id) AS month, sum(v.sign)
             FROM written, LATERAL (VALUES
                 ('token', written.generation, -1), ('next_token', written.next_generation, -1), ('token', $1, 1)
             ) AS v (field, id, sign)
-            WHERE v.id IS NOT NULL GROUP BY 2, 3, 4 ORDER BY 2, 3, 4
+            WHERE v.id IS NOT NULL GROUP BY 3, 4, 5 ORDER BY 3, 4, 5
             ON CONFLICT ON CONSTRAINT detached_values_pkey DO UPDATE SET held = d.held + EXCLUDED.held
         )
         SELECT count(*) FROM written
@@ -3925,7 +3969,7 @@ CREATE FUNCTION vault_etl.values_counted() RETURNS TABLE(field text, id bigint, 
     SELECT found.field, found.id, found.month, sum(found.held)::bigint
     FROM (
         SELECT CASE v.field WHEN 'next_token' THEN 'token' ELSE v.field END AS field, v.id, v.month, v.held
-        FROM vault_etl.counted_tables() AS place, LATERAL vault_etl.values_in(place) AS v
+        FROM vault_etl.counted_tables() AS t, LATERAL vault_etl.values_in(t.event, t.place) AS v
         UNION ALL
         SELECT 'quarantine', vault_etl.ciphertext_key_id(bodies.head), bodies.month, bodies.rows
         FROM (
@@ -3939,32 +3983,34 @@ $$;
 
 COMMENT ON FUNCTION vault_etl.values_counted() IS 'Makes the counts of value_counts from the rows themselves. Reads all of them, once.';
 
-CREATE FUNCTION vault_etl.values_in(place regclass) RETURNS TABLE(field text, id bigint, month date, held bigint)
+CREATE FUNCTION vault_etl.values_in(event text, place regclass) RETURNS TABLE(field text, id bigint, month date, held bigint)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 BEGIN
-    RETURN QUERY EXECUTE format(
-        $query$
-        SELECT v.field, v.id, kinds.month, sum(kinds.rows)::bigint
-        FROM (
-            SELECT
-                substring(ip_ciphertext FOR 5) AS ip_head,
-                substring(device_id_ciphertext FOR 5) AS device_id_head,
-                token_generation, next_token_generation, vault_etl.month_of(record_id) AS month, count(*) AS rows
-            FROM %s GROUP BY 1, 2, 3, 4, 5
-        ) AS kinds, LATERAL (VALUES
-            ('ip', vault_etl.ciphertext_key_id(kinds.ip_head)),
-            ('device_id', vault_etl.ciphertext_key_id(kinds.device_id_head)),
-            ('token', kinds.token_generation), ('next_token', kinds.next_token_generation)
-        ) AS v (field, id)
-        WHERE v.id IS NOT NULL GROUP BY v.field, v.id, kinds.month
-        $query$, place
-    );
+    IF event = 'user_logins' THEN
+        RETURN QUERY EXECUTE format(
+            $query$
+            SELECT v.field, v.id, kinds.month, sum(kinds.rows)::bigint
+            FROM (
+                SELECT
+                    substring(ip_ciphertext FOR 5) AS ip_head,
+                    substring(device_id_ciphertext FOR 5) AS device_id_head,
+                    token_generation, next_token_generation, vault_etl.month_of(record_id) AS month, count(*) AS rows
+                FROM %s GROUP BY 1, 2, 3, 4, 5
+            ) AS kinds, LATERAL (VALUES
+                ('ip', vault_etl.ciphertext_key_id(kinds.ip_head)),
+                ('device_id', vault_etl.ciphertext_key_id(kinds.device_id_head)),
+                ('token', kinds.token_generation), ('next_token', kinds.next_token_generation)
+            ) AS v (field, id)
+            WHERE v.id IS NOT NULL GROUP BY v.field, v.id, kinds.month
+            $query$, place
+        );
+    END IF;
 END
 $_$;
 
-COMMENT ON FUNCTION vault_etl.values_in(place regclass) IS 'Counts how many values of a table of records are sealed under each key, and how many rows have tokens of each generation, or have them as their next ones (next_token). Reads every row, once.';
+COMMENT ON FUNCTION vault_etl.values_in(event text, place regclass) IS 'Counts how many values of a table of an event are sealed under each key, and how many rows have tokens of each generation, or have them as their next ones (next_token). Reads every row, once.';
 
 CREATE FUNCTION vault_etl.values_miscounted() RETURNS TABLE(field text, id bigint, month date, kept bigint, counted bigint)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -3995,6 +4041,7 @@ $$;
 COMMENT ON FUNCTION vault_etl.values_truncated() IS 'Deletes the counts of an emptied table.';
 
 CREATE TABLE vault_etl.archived_erasures (
+    event text NOT NULL,
     first uuid NOT NULL,
     record_id uuid,
     user_id text,
@@ -4153,6 +4200,7 @@ COMMENT ON COLUMN vault_etl.data_keys.expires_at IS 'Of a data key: the end of i
 COMMENT ON CONSTRAINT data_keys_expire ON vault_etl.data_keys IS 'The lease of 24 h, and room between two readings of the clock. Python has no year before 1.';
 
 CREATE TABLE vault_etl.detached_changes (
+    event text NOT NULL,
     first uuid NOT NULL,
     changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
@@ -4160,6 +4208,7 @@ CREATE TABLE vault_etl.detached_changes (
 COMMENT ON TABLE vault_etl.detached_changes IS 'One row for each statement that changed rows of a detached month since its archive was recorded. An archive that is recorded, or that a drop relies on, holds the rows of now if no row was added in the same epoch. No two statements wait for each other.';
 
 CREATE TABLE vault_etl.detached_values (
+    event text NOT NULL,
     first uuid NOT NULL,
     field text NOT NULL,
     id bigint NOT NULL,
@@ -4240,11 +4289,16 @@ CREATE TABLE vault_etl.key_rotations (
     fields text[] NOT NULL,
     old_keys bigint[] NOT NULL,
     began_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    event text,
     month uuid,
     CONSTRAINT key_rotations_fields_check CHECK (((fields <@ ARRAY['device_id'::text, 'ip'::text, 'quarantine'::text]) AND (COALESCE(array_ndims(fields), 0) = 1))),
     CONSTRAINT key_rotations_old_keys_check CHECK ((COALESCE(array_ndims(old_keys), 1) = 1)),
     CONSTRAINT key_rotations_purpose_check CHECK ((purpose = ANY (ARRAY['data'::text, 'token'::text, 'month'::text]))),
-    CONSTRAINT months_have_one CHECK (((purpose = 'month'::text) = (month IS NOT NULL))),
+    CONSTRAINT months_have_one CHECK ((num_nonnulls(event, month) =
+CASE purpose
+    WHEN 'month'::text THEN 2
+    ELSE 0
+END)),
     CONSTRAINT tokens_are_of_all_fields CHECK (((purpose = 'data'::text) OR ((fields @> ARRAY['device_id'::text, 'ip'::text]) AND (cardinality(fields) = 2))))
 );
 
@@ -4462,7 +4516,7 @@ ALTER TABLE ONLY vault_etl.audit_turn
     ADD CONSTRAINT audit_turn_pkey PRIMARY KEY (turn);
 
 ALTER TABLE ONLY vault_etl.closed_months
-    ADD CONSTRAINT closed_months_pkey PRIMARY KEY (first);
+    ADD CONSTRAINT closed_months_pkey PRIMARY KEY (event, first);
 
 ALTER TABLE ONLY vault_etl.data_key_makers
     ADD CONSTRAINT data_key_makers_pkey PRIMARY KEY (login);
@@ -4471,10 +4525,10 @@ ALTER TABLE ONLY vault_etl.data_keys
     ADD CONSTRAINT data_keys_pkey PRIMARY KEY (key_id);
 
 ALTER TABLE ONLY vault_etl.detached_values
-    ADD CONSTRAINT detached_values_pkey PRIMARY KEY (first, field, id, month);
+    ADD CONSTRAINT detached_values_pkey PRIMARY KEY (event, first, field, id, month);
 
 ALTER TABLE ONLY vault_etl.archived_erasures
-    ADD CONSTRAINT each_once UNIQUE NULLS NOT DISTINCT (first, record_id, user_id);
+    ADD CONSTRAINT each_once UNIQUE NULLS NOT DISTINCT (event, first, record_id, user_id);
 
 ALTER TABLE ONLY vault_etl.file_loads
     ADD CONSTRAINT file_loads_pkey PRIMARY KEY (load_id);
@@ -4504,7 +4558,7 @@ ALTER TABLE ONLY vault_etl.audit_log
     ADD CONSTRAINT one_entry_a_phase UNIQUE (request_id, phase);
 
 ALTER TABLE ONLY vault_etl.key_rotations
-    ADD CONSTRAINT one_of_each UNIQUE NULLS NOT DISTINCT (purpose, month);
+    ADD CONSTRAINT one_of_each UNIQUE NULLS NOT DISTINCT (purpose, event, month);
 
 ALTER TABLE ONLY vault_etl.quarantine
     ADD CONSTRAINT quarantine_pkey PRIMARY KEY (record_id);
@@ -4677,7 +4731,7 @@ CREATE TRIGGER user_logins_inserted AFTER INSERT ON vault_etl.user_logins REFERE
 CREATE TRIGGER user_logins_updated AFTER UPDATE ON vault_etl.user_logins REFERENCING OLD TABLE AS replaced NEW TABLE AS written FOR EACH STATEMENT WHEN ((NOT pg_has_role(CURRENT_USER, 'vault_etl_owner'::name, 'USAGE'::text))) EXECUTE FUNCTION vault_etl.user_logins_updated();
 
 ALTER TABLE ONLY vault_etl.archived_erasures
-    ADD CONSTRAINT archived_erasures_first_fkey FOREIGN KEY (first) REFERENCES vault_etl.closed_months(first) ON DELETE CASCADE;
+    ADD CONSTRAINT archived_erasures_event_first_fkey FOREIGN KEY (event, first) REFERENCES vault_etl.closed_months(event, first) ON DELETE CASCADE;
 
 ALTER TABLE ONLY vault_etl.audit_amounts
     ADD CONSTRAINT audit_amounts_seq_fkey FOREIGN KEY (seq) REFERENCES vault_etl.audit_log(seq);
@@ -4692,10 +4746,10 @@ ALTER TABLE ONLY vault_etl.audit_segments
     ADD CONSTRAINT audit_segments_seq_fkey FOREIGN KEY (seq) REFERENCES vault_etl.audit_log(seq);
 
 ALTER TABLE ONLY vault_etl.detached_changes
-    ADD CONSTRAINT detached_changes_first_fkey FOREIGN KEY (first) REFERENCES vault_etl.closed_months(first) ON DELETE CASCADE;
+    ADD CONSTRAINT detached_changes_event_first_fkey FOREIGN KEY (event, first) REFERENCES vault_etl.closed_months(event, first) ON DELETE CASCADE;
 
 ALTER TABLE ONLY vault_etl.detached_values
-    ADD CONSTRAINT detached_values_first_fkey FOREIGN KEY (first) REFERENCES vault_etl.closed_months(first) ON DELETE CASCADE;
+    ADD CONSTRAINT detached_values_event_first_fkey FOREIGN KEY (event, first) REFERENCES vault_etl.closed_months(event, first) ON DELETE CASCADE;
 
 ALTER TABLE ONLY vault_etl.file_loads
     ADD CONSTRAINT file_loads_source_id_fkey FOREIGN KEY (source_id) REFERENCES vault_etl.file_sources(source_id);
@@ -4704,7 +4758,7 @@ ALTER TABLE ONLY vault_etl.key_changes
     ADD CONSTRAINT key_changes_seq_fkey FOREIGN KEY (seq) REFERENCES vault_etl.audit_log(seq);
 
 ALTER TABLE ONLY vault_etl.key_rotations
-    ADD CONSTRAINT key_rotations_month_fkey FOREIGN KEY (month) REFERENCES vault_etl.closed_months(first) ON DELETE CASCADE;
+    ADD CONSTRAINT key_rotations_event_month_fkey FOREIGN KEY (event, month) REFERENCES vault_etl.closed_months(event, first) ON DELETE CASCADE;
 
 ALTER TABLE ONLY vault_etl.reveal_policies
     ADD CONSTRAINT reveal_policies_seq_fkey FOREIGN KEY (seq) REFERENCES vault_etl.audit_log(seq);
@@ -4887,8 +4941,8 @@ GRANT ALL ON PROCEDURE vault_etl.commit_keys_init(IN request_id uuid, IN actor t
 REVOKE ALL ON PROCEDURE vault_etl.commit_quarantine_discard(IN request_id uuid, IN actor text, IN host text, IN ticket text, IN reason text, IN record_ids uuid[], IN reason_code text, IN since timestamp with time zone, IN until timestamp with time zone, IN source text, OUT messages bigint, OUT newest timestamp with time zone, OUT seq bigint, OUT hash bytea) FROM PUBLIC;
 GRANT ALL ON PROCEDURE vault_etl.commit_quarantine_discard(IN request_id uuid, IN actor text, IN host text, IN ticket text, IN reason text, IN record_ids uuid[], IN reason_code text, IN since timestamp with time zone, IN until timestamp with time zone, IN source text, OUT messages bigint, OUT newest timestamp with time zone, OUT seq bigint, OUT hash bytea) TO vault_etl_erase;
 
-REVOKE ALL ON PROCEDURE vault_etl.commit_retoken_begin(IN month uuid, OUT answer boolean) FROM PUBLIC;
-GRANT ALL ON PROCEDURE vault_etl.commit_retoken_begin(IN month uuid, OUT answer boolean) TO vault_etl_re_encrypt;
+REVOKE ALL ON PROCEDURE vault_etl.commit_retoken_begin(IN event text, IN month uuid, OUT answer boolean) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_retoken_begin(IN event text, IN month uuid, OUT answer boolean) TO vault_etl_re_encrypt;
 
 REVOKE ALL ON PROCEDURE vault_etl.commit_rotation_claim(IN rotation_id uuid, IN claim uuid, IN request_id uuid, OUT place text, OUT first uuid, OUT last uuid, OUT after uuid) FROM PUBLIC;
 GRANT ALL ON PROCEDURE vault_etl.commit_rotation_claim(IN rotation_id uuid, IN claim uuid, IN request_id uuid, OUT place text, OUT first uuid, OUT last uuid, OUT after uuid) TO vault_etl_re_encrypt;
@@ -4921,27 +4975,36 @@ GRANT ALL ON FUNCTION vault_etl.data_keys_retire_expired(request_id uuid, actor 
 
 REVOKE ALL ON FUNCTION vault_etl.detached_changed() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION vault_etl.detached_epoch(first uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.detached_epoch(event text, first uuid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION vault_etl.detached_version(first uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.detached_version(event text, first uuid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION vault_etl.ensure_partition(month date) FROM PUBLIC;
-GRANT ALL ON FUNCTION vault_etl.ensure_partition(month date) TO vault_etl_ingest;
-GRANT ALL ON FUNCTION vault_etl.ensure_partition(month date) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.ensure_partition(event text, month date) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.ensure_partition(event text, month date) TO vault_etl_ingest;
+GRANT ALL ON FUNCTION vault_etl.ensure_partition(event text, month date) TO vault_etl_re_encrypt;
 
 REVOKE ALL ON FUNCTION vault_etl.ensure_short_transaction() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION vault_etl.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION vault_etl.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text) TO vault_etl_erase;
 
-REVOKE ALL ON FUNCTION vault_etl.erase_count(place regclass, month uuid, record_id uuid, user_id text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.erase_count(event text, place regclass, month uuid, record_id uuid, user_id text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION vault_etl.erase_in(place regclass, month uuid, record_id uuid, user_id text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.erase_in(event text, place regclass, month uuid, record_id uuid, user_id text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION vault_etl.erase_places(record_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION vault_etl.erase_preview(record_id uuid, user_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION vault_etl.erase_preview(record_id uuid, user_id text) TO vault_etl_erase;
+
+REVOKE ALL ON FUNCTION vault_etl.event_tables() FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.event_tables() TO vault_etl_ingest;
+GRANT ALL ON FUNCTION vault_etl.event_tables() TO vault_etl_reveal;
+GRANT ALL ON FUNCTION vault_etl.event_tables() TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.event_tables() TO vault_etl_re_encrypt;
+GRANT ALL ON FUNCTION vault_etl.event_tables() TO vault_etl_erase;
+GRANT ALL ON FUNCTION vault_etl.event_tables() TO vault_etl_audit;
+GRANT ALL ON FUNCTION vault_etl.event_tables() TO vault_etl_analyst;
 
 REVOKE ALL ON FUNCTION vault_etl.file_load_reached(load_id uuid, source_id uuid, lines bigint, digest bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION vault_etl.file_load_reached(load_id uuid, source_id uuid, lines bigint, digest bytea) TO vault_etl_ingest;
@@ -5014,19 +5077,19 @@ GRANT ALL ON FUNCTION vault_etl.needs_of_generation(generation smallint, counted
 
 REVOKE ALL ON FUNCTION vault_etl.partition_attach(partition text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION vault_etl.partition_close(partition text, first uuid, until uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.partition_close(event text, partition text, first uuid, until uuid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION vault_etl.partition_count(first uuid, sign integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.partition_count(event text, first uuid, sign integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION vault_etl.partition_drop(partition text, manifest_sha256 bytea) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION vault_etl.partition_fill(month regclass) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION vault_etl.partition_fit(partition text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.partition_fit(event text, partition text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION vault_etl.partition_list() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION vault_etl.partition_misfits(partition text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.partition_misfits(event text, partition text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION vault_etl.partition_move_detached(partition text) FROM PUBLIC;
 
@@ -5041,6 +5104,9 @@ GRANT ALL ON FUNCTION vault_etl.partition_ranges() TO vault_etl_erase;
 GRANT ALL ON FUNCTION vault_etl.partition_ranges() TO vault_etl_audit;
 GRANT ALL ON FUNCTION vault_etl.partition_ranges() TO vault_etl_analyst;
 
+GRANT SELECT(event) ON TABLE vault_etl.closed_months TO vault_etl_ingest;
+GRANT SELECT(event) ON TABLE vault_etl.closed_months TO vault_etl_re_encrypt;
+
 GRANT SELECT(first) ON TABLE vault_etl.closed_months TO vault_etl_ingest;
 GRANT SELECT(first) ON TABLE vault_etl.closed_months TO vault_etl_re_encrypt;
 
@@ -5049,7 +5115,7 @@ GRANT SELECT(until) ON TABLE vault_etl.closed_months TO vault_etl_re_encrypt;
 
 REVOKE ALL ON FUNCTION vault_etl.partition_recount(month vault_etl.closed_months) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION vault_etl.partition_reopen(month date) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.partition_reopen(event text, month date) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION vault_etl.partition_states() FROM PUBLIC;
 
@@ -5077,15 +5143,15 @@ REVOKE ALL ON FUNCTION vault_etl.quarantine_updated() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION vault_etl.recount_values() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION vault_etl.restore_end(partition text, first uuid, until uuid, location text, manifest_sha256 bytea, recorded boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.restore_end(event text, partition text, first uuid, until uuid, location text, manifest_sha256 bytea, recorded boolean) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION vault_etl.restore_make(partition text, first uuid, until uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.restore_make(event text, partition text, first uuid, until uuid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION vault_etl.retoken_begin(month uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION vault_etl.retoken_begin(month uuid) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.retoken_begin(event text, month uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.retoken_begin(event text, month uuid) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION vault_etl.retoken_generations(month uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION vault_etl.retoken_generations(month uuid) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.retoken_generations(event text, month uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.retoken_generations(event text, month uuid) TO vault_etl_re_encrypt;
 
 REVOKE ALL ON FUNCTION vault_etl.retoken_range(claim uuid) FROM PUBLIC;
 
@@ -5138,6 +5204,8 @@ GRANT ALL ON FUNCTION vault_etl.unexplained_keys(key_ids bigint[]) TO vault_etl_
 
 REVOKE ALL ON FUNCTION vault_etl.user_logins_counted() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION vault_etl.user_logins_erase_in(place regclass, month uuid, record_id uuid, user_id text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION vault_etl.user_logins_inserted() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION vault_etl.user_logins_retoken_fill(claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ip uuid[], sealed_ip bytea[], new_ip uuid[], old_device_id uuid[], sealed_device_id bytea[], new_device_id uuid[]) FROM PUBLIC;
@@ -5150,7 +5218,7 @@ REVOKE ALL ON FUNCTION vault_etl.user_logins_updated() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION vault_etl.values_counted() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION vault_etl.values_in(place regclass) FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault_etl.values_in(event text, place regclass) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION vault_etl.values_miscounted() FROM PUBLIC;
 GRANT ALL ON FUNCTION vault_etl.values_miscounted() TO vault_etl_audit;
@@ -5214,6 +5282,8 @@ GRANT INSERT(rotation_id) ON TABLE vault_etl.key_rotations TO vault_etl_re_encry
 GRANT INSERT(fields) ON TABLE vault_etl.key_rotations TO vault_etl_re_encrypt;
 
 GRANT INSERT(old_keys) ON TABLE vault_etl.key_rotations TO vault_etl_re_encrypt;
+
+GRANT INSERT(event) ON TABLE vault_etl.key_rotations TO vault_etl_re_encrypt;
 
 GRANT INSERT(month) ON TABLE vault_etl.key_rotations TO vault_etl_re_encrypt;
 

@@ -11,7 +11,7 @@ VALUE = "203.0.113.99"
 def test_an_unforeseen_answer_of_the_database_is_a_bug(quick: Vault) -> None:
     """A function raises an unforeseen error: its SQLSTATE is named, and its text is not."""
     quick.sql(
-        "CREATE OR REPLACE FUNCTION vault_etl.ensure_partition(month date) RETURNS text"
+        "CREATE OR REPLACE FUNCTION vault_etl.ensure_partition(event text, month date) RETURNS text"
         " LANGUAGE plpgsql AS $$ BEGIN"
         f" RAISE EXCEPTION 'row ({VALUE})' USING DETAIL = 'value {VALUE}'; END $$"
     )

@@ -192,6 +192,6 @@ def test_a_parser_knows_whether_any_event_is_taken() -> None:
     declaration = parse_declaration(
         text.replace(b'subject = "buyer"', b'subject = "buyer"\nqueue = "orders"'), "queues.toml"
     )
-    assert EventParser(declaration, "orders").has_events
-    assert EventParser(declaration).has_events
-    assert not EventParser(declaration, "others").has_events
+    assert EventParser(declaration, "orders").events
+    assert EventParser(declaration).events
+    assert not EventParser(declaration, "others").events

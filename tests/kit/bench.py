@@ -41,8 +41,8 @@ from vault_etl.keys.make import DataKeyWriter, NewKey
 from vault_etl.keys.needed import KeyLister
 from vault_etl.keys.ring import KeyReader
 from vault_etl.quarantine.discard import QuarantineDiscarder
+from vault_etl.quarantine.mover import QuarantineMover
 from vault_etl.quarantine.read import QuarantineReader
-from vault_etl.quarantine.retry import QuarantineMover
 from vault_etl.records.write_batch import RecordLoader
 from vault_etl.reveal.duplicates import DuplicateFinder
 from vault_etl.reveal.find import RecordFinder

@@ -17,7 +17,8 @@ ATTACHED: Final = """
     PERFORM vault_etl.partition_attach('MONTH');
     UPDATE vault_etl.user_logins SET locale = 'xx' WHERE record_id >= month.first AND record_id < month.until;
     ALTER TABLE vault_etl.user_logins DETACH PARTITION vault_etl.MONTH;
-    INSERT INTO vault_etl.closed_months (first, until, partition) VALUES (month.first, month.until, 'MONTH');
+    INSERT INTO vault_etl.closed_months (event, first, until, partition)
+    VALUES (month.event, month.first, month.until, 'MONTH');
     PERFORM vault_etl.partition_move_detached('MONTH');
 """
 """Changed while it was attached, and detached again."""

@@ -14,7 +14,11 @@ INSERT = "INSERT INTO vault_etl.user_logins (record_id, user_id, device_type, cr
 
 def ensure(database: Scratch, moment: dt.date | str) -> str:
     """Make the partition of a day, as ingest; its name."""
-    return str(database.value("SELECT vault_etl.ensure_partition(%s::date)", moment, role="ingest"))
+    return str(
+        database.value(
+            "SELECT vault_etl.ensure_partition('user_logins', %s::date)", moment, role="ingest"
+        )
+    )
 
 
 def insert(database: Scratch, record_id: uuid.UUID) -> str:

@@ -102,7 +102,7 @@ def columns(right: str, table: str, *names: str) -> set[str]:
     return {f"{right} {table}.{name}" for name in names}
 
 
-CLOSED = columns("SELECT", "closed_months", "first", "until")
+CLOSED = columns("SELECT", "closed_months", "event", "first", "until")
 
 
 RE_ENCRYPT = ROTATE | {
@@ -112,7 +112,8 @@ RE_ENCRYPT = ROTATE | {
     "EXECUTE quarantine_matches",
     *("INSERT user_logins", "DELETE quarantine", "EXECUTE ensure_partition"),
     "EXECUTE fold_value_counts",
-    *columns("INSERT", "key_rotations", "purpose", "rotation_id", "fields", "old_keys", "month"),
+    *columns("INSERT", "key_rotations", "purpose", "rotation_id", "fields", "old_keys"),
+    *columns("INSERT", "key_rotations", "event", "month"),
     "DELETE key_rotations",
     "SELECT rotation_ranges",
     *columns("INSERT", "rotation_ranges", "rotation_id", "place", "first", "last"),

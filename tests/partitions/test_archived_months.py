@@ -21,8 +21,8 @@ REQUEST = AuditRequest(
 )
 
 CLOSE = (
-    "INSERT INTO closed_months (first, until, partition, archive, archive_sha256, archived_at)"
-    " SELECT first_record_id(%s), first_record_id(%s), %s, '/archives/a', sha256('manifest'), now()"
+    "INSERT INTO closed_months (event, first, until, partition, archive, archive_sha256, archived_at)"
+    " SELECT 'user_logins', first_record_id(%s), first_record_id(%s), %s, '/archives/a', sha256('manifest'), now()"
 )
 
 
@@ -35,8 +35,8 @@ def test_a_month_is_archived_when_its_table_is_gone(scratch: Scratch) -> None:
     state = f"SELECT state, archive, erasures FROM partition_list() WHERE partition = '{name}'"  # noqa: S608
     assert scratch.sql(state) == [("detached", "/archives/a", 0)]
     scratch.sql(
-        "INSERT INTO detached_values SELECT first, 'ip', 7, '2026-01-01', 2 FROM closed_months;"
-        " INSERT INTO archived_erasures (first, user_id) SELECT first, 'u' FROM closed_months"
+        "INSERT INTO detached_values SELECT event, first, 'ip', 7, '2026-01-01', 2 FROM closed_months;"
+        " INSERT INTO archived_erasures (event, first, user_id) SELECT event, first, 'u' FROM closed_months"
     )
     scratch.sql(f"SELECT partition_drop('{name}', sha256('manifest'))")
     assert scratch.sql(state) == [("archived", "/archives/a", 1)]
@@ -52,8 +52,8 @@ def detached(scratch: Scratch) -> str:
     insert(scratch, new_record_id(month_start(-2)))
     scratch.sql(f"ALTER TABLE user_logins DETACH PARTITION {name}")
     scratch.sql(
-        "INSERT INTO closed_months (first, until, partition)"
-        " SELECT first_record_id(%s), first_record_id(%s), %s",
+        "INSERT INTO closed_months (event, first, until, partition)"
+        " SELECT 'user_logins', first_record_id(%s), first_record_id(%s), %s",
         month_start(-2),
         month_start(-1),
         name,
@@ -69,8 +69,8 @@ def record(scratch: Scratch, name: str, version: object, manifest: str) -> None:
 
 
 RESTORE = """
-    SELECT restore_make(partition, first, until) FROM closed_months;
-    SELECT restore_end(partition, first, until, '/archives/a', sha256('a'), true) FROM closed_months
+    SELECT restore_make(event, partition, first, until) FROM closed_months;
+    SELECT restore_end(event, partition, first, until, '/archives/a', sha256('a'), true) FROM closed_months
 """
 
 

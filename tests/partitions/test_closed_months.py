@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from tests.kit.declared import FIELDS
+from tests.kit.declared import FIELDS, USER_LOGINS
 from tests.kit.months import ensure, month_start, name_of, partitions
 from tests.kit.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
 from vault_etl.doctor.postgres import PostgresFacts
@@ -15,8 +15,8 @@ from vault_etl.records.fenced_writes import Loaded
 from vault_etl.records.messages import RecordRange, SealedRejection
 
 CLOSE = (
-    "INSERT INTO closed_months (first, until, partition)"
-    " SELECT first_record_id(%s), first_record_id(%s), %s"
+    "INSERT INTO closed_months (event, first, until, partition)"
+    " SELECT 'user_logins', first_record_id(%s), first_record_id(%s), %s"
 )
 
 
@@ -51,7 +51,7 @@ def test_a_part_of_a_month_is_reported_and_is_no_bug(scratch: Scratch) -> None:
     scratch.sql(f"DROP TABLE {name_of(3)}")
     make(scratch, "two_weeks", month_start(3), middle)
     with scratch.loader() as loader, scratch.database("audit") as database:
-        assert len(loader.prepare_partitions([month_start(3).date()])) == 7
+        assert len(loader.prepare_partitions([(USER_LOGINS, month_start(3).date())])) == 7
         assert PostgresFacts(database).missing_months(3) == [f"{month_start(3):%Y-%m}"]
         make(scratch, "the_rest", middle, month_start(4))
         assert PostgresFacts(database).missing_months(3) == []
@@ -72,16 +72,20 @@ def test_a_closed_month_is_not_made(scratch: Scratch) -> None:
     scratch.sql(f"DROP TABLE {name_of(-2)}")
     scratch.sql(CLOSE, month_start(-2), month_start(-1), name_of(-2))
     with scratch.loader() as loader:
-        ranges = loader.prepare_partitions([month_start(-2).date()])
+        ranges = loader.prepare_partitions([(USER_LOGINS, month_start(-2).date())])
     assert name_of(-2) not in partitions(scratch)
-    assert [r for r in ranges if r.closed] == [RecordRange(ranges[1].first, ranges[1].end, True)]
+    assert [r for r in ranges if r.closed] == [
+        RecordRange(USER_LOGINS, ranges[1].first, ranges[1].end, True)
+    ]
     assert ranges[1].end == ranges[2].first
 
 
 def test_a_month_that_is_detached_by_hand_is_not_made(scratch: Scratch) -> None:
     """A second table would take what the first one has already."""
     scratch.sql(f"ALTER TABLE user_logins DETACH PARTITION {name_of(-2)}")
-    assert scratch.value("SELECT ensure_partition(%s)", month_start(-2).date()) is None
+    assert (
+        scratch.value("SELECT ensure_partition('user_logins', %s)", month_start(-2).date()) is None
+    )
 
 
 def test_a_copy_of_what_a_closed_month_has_is_a_duplicate(scratch: Scratch) -> None:
@@ -93,13 +97,14 @@ def test_a_copy_of_what_a_closed_month_has_is_a_duplicate(scratch: Scratch) -> N
         loader.load([stored], [], keys)
         ((name,),) = scratch.sql("SELECT tableoid::regclass::text FROM user_logins")
         scratch.sql(
-            "SELECT partition_close(r.partition, r.first, r.until) FROM partition_ranges() AS r WHERE r.partition = %s",
+            "SELECT partition_close(r.event, r.partition, r.first, r.until) FROM partition_ranges() AS r"
+            " WHERE r.partition = %s",
             name,
         )
         scratch.sql(f"ALTER TABLE user_logins DETACH PARTITION {name}")
         scratch.sql(f"SELECT partition_move_detached('{name}')")
         scratch.sql(
-            "INSERT INTO archived_erasures (first, record_id) SELECT first, %s FROM closed_months",
+            "INSERT INTO archived_erasures (event, first, record_id) SELECT event, first, %s FROM closed_months",
             erased.record_id,
         )
         late = [

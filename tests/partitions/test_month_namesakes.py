@@ -65,7 +65,7 @@ def test_it_is_not_taken_for_the_rows_of_an_archived_month(scratch: Scratch, arc
         "SELECT partition_attach(partition) FROM closed_months",
         "SELECT archive_begin(partition) FROM closed_months",
         "SELECT partition_move_detached(partition) FROM closed_months",
-        "SELECT partition_close(partition, first, until) FROM closed_months",
+        "SELECT partition_close(event, partition, first, until) FROM closed_months",
     ):
         with pytest.raises(
             (psycopg2.errors.ObjectNotInPrerequisiteState, psycopg2.errors.DuplicateTable)
@@ -90,7 +90,7 @@ def test_an_erasure_is_left_to_do_in_the_archive(scratch: Scratch, archived: str
 def test_a_namesake_blocks_changes_once_the_month_is_back(scratch: Scratch, archived: str) -> None:
     """The month's own table is known, but every change is refused until the other table is removed."""
     scratch.sql(
-        "SET ROLE vault_etl_owner; SELECT restore_make(partition, first, until) FROM closed_months"
+        "SET ROLE vault_etl_owner; SELECT restore_make(event, partition, first, until) FROM closed_months"
     )
     with partitions(scratch) as months:
         month = choose(months.partitions(), archived)

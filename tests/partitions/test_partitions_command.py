@@ -91,7 +91,11 @@ def test_a_drop_asks_for_an_archive_and_for_a_detach_first(vault: Vault) -> None
     vault.ok("ingest", "ingest")
     assert months(vault)[table(month)] == "dropped"
     again = ("partitions", "ensure", month, "--reopen", "--reason", "a test asks")
-    assert vault.ok("admin", *again).json == {"month": month, "partition": table(month)}
+    assert vault.ok("admin", *again).json == {
+        "event": "user_logins",
+        "month": month,
+        "partition": table(month),
+    }
     assert months(vault)[table(month)] == "attached"
     assert entries(vault)[-1][3] == f"{table(month)} is made again"
 

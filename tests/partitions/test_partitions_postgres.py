@@ -81,7 +81,7 @@ def test_an_invalid_day_is_refused(shared: Scratch, day: str | None) -> None:
     """Infinity, NULL and other ages make no table."""
     before = partitions(shared)
     with pytest.raises(psycopg2.DataError):
-        shared.sql("SELECT vault_etl.ensure_partition(%s::date)", day, role="ingest")
+        shared.sql("SELECT vault_etl.ensure_partition('user_logins', %s::date)", day, role="ingest")
     assert partitions(shared) == before
 
 
@@ -139,7 +139,9 @@ def test_making_a_month_waits_for_no_loader_and_no_query(scratch: Scratch, mode:
 def test_a_loader_does_not_wait_for_a_month_being_made(scratch: Scratch) -> None:
     """While the transaction that attaches a month is open, rows of other months go in."""
     with scratch.connect("ingest") as other, other.cursor() as cursor:
-        cursor.execute("SELECT vault_etl.ensure_partition(%s)", (month_start(-9).date(),))
+        cursor.execute(
+            "SELECT vault_etl.ensure_partition('user_logins', %s)", (month_start(-9).date(),)
+        )
         with scratch.connect() as loading, loading.cursor() as insert_cursor:
             insert_cursor.execute("SET lock_timeout = '1s'")
             insert_cursor.execute(

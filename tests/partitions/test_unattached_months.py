@@ -24,8 +24,8 @@ RECORD_ARCHIVE = (
     " WHERE partition = %s"
 )
 DROPPED = (
-    "INSERT INTO closed_months (first, until, partition, dropped_at) SELECT first_record_id('2020-02-01Z'),"
-    " first_record_id('2020-03-01Z'), 'user_logins_2020_02', '2026-01-31T12:00:00Z'"
+    "INSERT INTO closed_months (event, first, until, partition, dropped_at) SELECT 'user_logins',"
+    " first_record_id('2020-02-01Z'), first_record_id('2020-03-01Z'), 'user_logins_2020_02', '2026-01-31T12:00:00Z'"
 )
 GONE = uuid.UUID("01700000-0000-7000-8000-000000000000")
 """A record id of February 2020."""
@@ -199,10 +199,11 @@ def test_messages_of_closed_months_say_what_opens_them(away: Away) -> None:
     days = [f"{name[-7:].replace('_', '-')}-16" for name in (away.archived, away.detached)]
     file.write_text("\n".join(event(create_date=day) for day in (*days, "2020-02-16")))
     assert vault.ok("ingest", "ingest", "--file", str(file)).json["quarantined"] == 3
+    dropped = "user_logins_2020_02 was dropped on 2026-01-31T12:00:00Z"
     opens = (
         f"{away.archived} is archived since 2026-01-31T12:00:00Z: `vault-etl partitions restore {away.archived}`",
         f"`vault-etl partitions attach {away.detached}` brings it back",
-        "user_logins_2020_02 was dropped on 2026-01-31T12:00:00Z: `vault-etl partitions ensure 2020-02 --reopen`",
+        f"{dropped}: `vault-etl partitions ensure user_logins_2020_02 --reopen`",
     )
     for dry_run in ("--dry-run", "--yes"):
         retry = vault.ok("re-encrypt", "quarantine", "retry", "--all", dry_run)
@@ -230,7 +231,7 @@ def erase(away: Away, *target: str, code: int = 0) -> dict[str, Any]:
 def pending(away: Away) -> list[tuple[str, str | None, str | None]]:
     """Return the erasures that archives lack: month, record, user."""
     found = away.vault.sql(
-        "SELECT partition, record_id::text, user_id FROM archived_erasures JOIN closed_months USING (first)"
+        "SELECT partition, record_id::text, user_id FROM archived_erasures JOIN closed_months USING (event, first)"
         " ORDER BY 1, 2, 3"
     )
     return [(month, record_id, user) for month, record_id, user in found]

@@ -23,13 +23,13 @@ from vault_etl.audit.opening import DisclosedValue
 from vault_etl.base.errors import DeniedError
 from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, FieldName
 from vault_etl.event.rejection import Reason
+from vault_etl.quarantine.mover import Moved, RestoredMessage
 from vault_etl.quarantine.read import (
     EVERY_BODY,
     QuarantinedBody,
     QuarantineFilter,
     RetryFilter,
 )
-from vault_etl.quarantine.retry import Moved, RestoredMessage
 from vault_etl.records.fenced_writes import KeysChanged, RowsRefused
 from vault_etl.records.messages import SealedRejection
 from vault_etl.rotation.ranges import Swap

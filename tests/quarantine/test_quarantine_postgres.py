@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.kit.declarations import DEFAULT
-from tests.kit.declared import PERSONAL_FIELDS
+from tests.kit.declared import PERSONAL_FIELDS, USER_LOGINS
 from tests.kit.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
 from vault_etl.base.errors import DeniedError, IncompleteError
 from vault_etl.crypto.fields import QUARANTINE
+from vault_etl.quarantine.mover import Moved, RestoredMessage
 from vault_etl.quarantine.postgres import PostgresQuarantineMover, PostgresQuarantineReader
 from vault_etl.quarantine.read import QuarantinedBody
-from vault_etl.quarantine.retry import Moved, RestoredMessage
 from vault_etl.records.fenced_writes import KeysChanged, RowsRefused, WriteKeys
 from vault_etl.records.messages import SealedRejection
 from vault_etl.records.postgres import PostgresRecordLoader
@@ -200,7 +200,9 @@ def test_re_encrypt_makes_the_months_that_it_needs(scratch: Scratch, keys: Write
     with scratch.database("re-encrypt") as database:
         with pytest.raises(IncompleteError, match="no partition"):
             PostgresQuarantineMover(database, DEFAULT).move(releases([row], keys), keys)
-        ranges = PostgresRecordLoader(database, DEFAULT).prepare_partitions([sent.date()])
+        ranges = PostgresRecordLoader(database, DEFAULT).prepare_partitions(
+            [(USER_LOGINS, sent.date())]
+        )
         assert any(r.first <= row.record_id < r.end for r in ranges)
     assert move(scratch, [row], keys) == ids([row])
     assert in_table(scratch, f"user_logins_{sent:%Y_%m}") == {row.record_id}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.kit.declared import PERSONAL_FIELDS
+from tests.kit.declared import PERSONAL_FIELDS, USER_LOGINS
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.quarantined import quarantine
 from tests.kit.fakes.tap import Recorder
@@ -206,7 +206,7 @@ def test_a_month_that_is_detached_is_asked_for_once(vault: FakeVault) -> None:
     made._partitions = detached = Detached(vault)
     assert numbers(made.move(request())) == (12, 5, 7)
     assert set(old) <= set(vault.database.quarantine)
-    assert detached.asked == [(), (sent.date().replace(day=1),)]
+    assert detached.asked == [(), ((USER_LOGINS, sent.date().replace(day=1)),)]
 
 
 def test_a_body_that_does_not_open_is_left_and_named(vault: FakeVault) -> None:

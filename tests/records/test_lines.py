@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from tests.kit.declared import FIELDS
+from tests.kit.declared import FIELDS, USER_LOGINS
 from tests.kit.fakes.login_events import login_event, sns_envelope
 from tests.kit.login_kinds import KINDS
 from tests.kit.login_records import column
@@ -36,7 +36,7 @@ from vault_etl.records.messages import (
 SOURCE = uuid.UUID("0b5a7d5e-2f7a-4a3f-9d7a-6f4a1c9be2d3")
 SENT = dt.date(2026, 3, 1)
 SENT_MS = first_millisecond(SENT)
-EVERYTHING = (RecordRange(uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)),)
+EVERYTHING = (RecordRange(USER_LOGINS, uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)),)
 OLD = "1969-12-31"
 
 

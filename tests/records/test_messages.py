@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.kit.declared import DEVICE_ID, FIELDS, IP, login_place
+from tests.kit.declared import DEVICE_ID, FIELDS, IP, USER_LOGINS, login_place
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.receipts import any_receipt
 from tests.kit.login_kinds import KINDS
@@ -37,7 +37,7 @@ from vault_etl.records.messages import (
 
 MESSAGE_ID = "5fea7756-0ea4-451a-a703-a558b933e274"
 SENT_MS = 1_767_225_600_123  # 2026-01-01T00:00:00.123Z
-EVERYTHING = (RecordRange(uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)),)
+EVERYTHING = (RecordRange(USER_LOGINS, uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)),)
 KEYS = {field: DataKey(7, field, KeyMaterial(bytes(32))) for field in FIELDS}
 SEALER = Sealer(KEYS.values())
 
@@ -110,7 +110,9 @@ def test_a_range_holds_its_first_id_and_not_its_end() -> None:
     before, after = (uuid.UUID(int=record_id.int + step) for step in (-1, 1))
 
     def content(first: uuid.UUID, end: uuid.UUID) -> ParsedEvent | Rejection:
-        return parse_message(LOGINS, message(login_event()), (RecordRange(first, end),)).content
+        return parse_message(
+            LOGINS, message(login_event()), (RecordRange(USER_LOGINS, first, end),)
+        ).content
 
     assert isinstance(content(record_id, after), ParsedEvent)
     assert content(before, record_id) == Rejection(Reason.SENT_OUT_OF_RANGE)
@@ -122,7 +124,7 @@ def test_a_message_sent_outside_every_partition_is_rejected() -> None:
     none: tuple[RecordRange, ...] = ()
     parsed = parse_message(LOGINS, message(login_event()), none)
     assert parsed.content == Rejection(Reason.SENT_OUT_OF_RANGE, "$")
-    elsewhere = RecordRange(uuid.UUID(int=0), uuid.UUID(int=1))
+    elsewhere = RecordRange(USER_LOGINS, uuid.UUID(int=0), uuid.UUID(int=1))
     parsed = parse_message(LOGINS, message(login_event()), (elsewhere, *EVERYTHING, elsewhere))
     assert isinstance(parsed.content, ParsedEvent)
 

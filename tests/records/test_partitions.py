@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 
+from tests.kit.declared import USER_LOGINS
 from vault_etl.base.errors import NotFoundError, UsageError
 from vault_etl.crypto.record_id import first_millisecond
 from vault_etl.records.months import (
@@ -24,7 +25,7 @@ def partition(
 ) -> Partition:
     """A partition with bounds at midnight."""
     begin, end = (uuid.UUID(int=first_millisecond(day) << 80) for day in (first, until))
-    return Partition(name, begin, end, state, None, 0, None)
+    return Partition(USER_LOGINS, name, begin, end, state, None, 0, None)
 
 
 MARCH = dt.date(2026, 3, 1)

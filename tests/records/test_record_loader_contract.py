@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from tests.kit.bench import Bench
-from tests.kit.declared import PERSONAL_FIELDS
+from tests.kit.declared import PERSONAL_FIELDS, USER_LOGINS
 from tests.kit.key_changes import CHANGES, retired
 from tests.kit.login_records import changed
 from tests.kit.new_keys import token_keys
@@ -172,7 +172,7 @@ def test_a_month_is_made_when_it_is_asked_for(bench: Bench, ahead: int) -> None:
     day = _day(bench, ahead)
     before = bench.loader.prepare_partitions()
     assert not _holds(before, day)
-    made = bench.loader.prepare_partitions([day, day.replace(day=1)])
+    made = bench.loader.prepare_partitions([(USER_LOGINS, day), (USER_LOGINS, day.replace(day=1))])
     assert _holds(made, day)
     assert set(before) < set(made)
     assert len(made) == len(before) + 1
@@ -187,7 +187,10 @@ def test_a_month_is_made_when_it_is_asked_for(bench: Bench, ahead: int) -> None:
 def test_a_month_out_of_bounds_is_skipped(bench: Bench) -> None:
     """A file may name any day; the months within bounds are made all the same."""
     before = bench.loader.prepare_partitions()
-    outside = [_day(bench, -25), _day(bench, 4), dt.date(1, 1, 1), dt.date(1970, 1, 1), dt.date.max]
+    days = [_day(bench, -25), _day(bench, 4), dt.date(1, 1, 1), dt.date(1970, 1, 1), dt.date.max]
+    outside = [(USER_LOGINS, day) for day in days]
     assert bench.loader.prepare_partitions(outside) == before
     inside = _day(bench, -5)
-    assert _holds(bench.loader.prepare_partitions([*outside, inside, *outside]), inside)
+    assert _holds(
+        bench.loader.prepare_partitions([*outside, (USER_LOGINS, inside), *outside]), inside
+    )

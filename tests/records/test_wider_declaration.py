@@ -14,7 +14,7 @@ import pytest
 
 from tests.kit.databases import admin, empty
 from tests.kit.declarations import WIDER
-from tests.kit.declared import DEVICE_ID, IP
+from tests.kit.declared import DEVICE_ID, IP, USER_LOGINS
 from tests.kit.fakes.login_events import DEFAULTS
 from tests.kit.scratch import ARN, Scratch, ciphertext
 from vault_etl.base.errors import DeniedError
@@ -44,7 +44,7 @@ from vault_etl.schema.postgres_migrations import PostgresMigrations
 EMAIL: Final = FieldName("email")
 HOME: Final = FieldName("home_ip")
 KINDS: Final = {field.name: field.kind for field in WIDER.fields}
-EVERYTHING: Final = (RecordRange(uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)),)
+EVERYTHING: Final = (RecordRange(USER_LOGINS, uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)),)
 FULL: Final[dict[str, Any]] = {
     **DEFAULTS,
     "home": {"ip": DEFAULTS["ip"], "user": "4.0"},

@@ -24,6 +24,7 @@ from vault_etl.records.fenced_writes import (
     WriteKeys,
 )
 from vault_etl.records.messages import (
+    EventMonth,
     Message,
     Outcome,
     RecordRange,
@@ -52,13 +53,13 @@ class AskedLoader(FakeRecordLoader):
         first = int(dt.datetime(month.year, month.month, 1, tzinfo=dt.UTC).timestamp() * 1000)
         self.lost[first] = can_be_made
 
-    def prepare_partitions(self, months: Iterable[dt.date] = ()) -> tuple[RecordRange, ...]:
+    def prepare_partitions(self, months: Iterable[EventMonth] = ()) -> tuple[RecordRange, ...]:
         """Note the months that are asked for, and make those that can be made."""
         months = sorted(months)
-        self.asked.append(months)
+        self.asked.append([month for _, month in months])
         if self.down:
             raise UnavailableError("not there")
-        asked = {first_millisecond(month) for month in months}
+        asked = {first_millisecond(month) for _, month in months}
         self.lost = {first: can for first, can in self.lost.items() if not (can and first in asked)}
         found = super().prepare_partitions(months)
         return tuple(

@@ -139,6 +139,7 @@ class DeclaredSite:
             identity=FakeIdentity(),
             begin=self.begin,
             backfill=Backfill(
+                [event.name for event in self.declaration.events],
                 [
                     RangeWorker(
                         PostgresRangeClaims(self._database, request.request_id),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.kit.declared import PERSONAL_FIELDS
+from tests.kit.declared import PERSONAL_FIELDS, USER_LOGINS
 from tests.kit.fakes.vault import FakeVault
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError
@@ -16,7 +16,7 @@ from vault_etl.crypto.keys import KeyState
 from vault_etl.rotation.ranges import OpenRotation
 from vault_etl.rotation.retoken import DetachedMonth, RetokenPlan, plan_retoken
 
-MONTH = DetachedMonth("user_logins_2024_03", uuid.UUID(int=0), uuid.UUID(int=1))
+MONTH = DetachedMonth(USER_LOGINS, "user_logins_2024_03", uuid.UUID(int=0), uuid.UUID(int=1))
 
 
 @dataclass(frozen=True, slots=True)

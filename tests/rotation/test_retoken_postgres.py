@@ -142,8 +142,8 @@ def test_a_claim_of_other_fields_gets_no_row(site: Site) -> None:
     mine = {"role": "re-encrypt"}
     site.scratch.sql("DELETE FROM key_rotations", **mine)
     add = (
-        "INSERT INTO key_rotations (purpose, rotation_id, fields, old_keys, month)"
-        " VALUES ('month', %s, %s, '{}', %s)"
+        "INSERT INTO key_rotations (purpose, rotation_id, fields, old_keys, event, month)"
+        " VALUES ('month', %s, %s, '{}', 'user_logins', %s)"
     )
     for fields in (["quarantine"], ["ip"], ["ip", "ip"], ["device_id", "ip", "quarantine"]):
         with pytest.raises(psycopg2.errors.CheckViolation):
@@ -212,7 +212,7 @@ def test_a_failed_attach_does_not_block(site: Site) -> None:
         "UPDATE vault_etl_detached.{} SET user_id = 'x'",
         "SELECT * FROM vault_etl.retoken_range(gen_random_uuid())",
         "SELECT vault_etl.partition_table('{}')",
-        "SELECT month, vault_etl.retoken_begin(month) FROM vault_etl.key_rotations WHERE month IS NOT NULL",
+        "SELECT month, vault_etl.retoken_begin(event, month) FROM vault_etl.key_rotations WHERE month IS NOT NULL",
         "UPDATE vault_etl.key_rotations SET month = NULL",
         "SELECT partition FROM vault_etl.closed_months",
     ],

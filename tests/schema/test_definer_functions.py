@@ -67,7 +67,7 @@ _NO_RELATION = {
     "paid",
     "SET",
     "moment",
-    *("dependents", "ids", "tokens"),
+    *("days", "dependents", "ids", "tokens"),
     "aclexplode",
     "format",
     "LATERAL",

@@ -211,7 +211,7 @@ def test_a_sample_does_not_scan(many_rows: Scratch) -> None:
 def test_the_ends_of_the_months_are_looked_up(many_rows: Scratch) -> None:
     """The first and the last record of each month come from the primary key."""
     months = many_rows.sql(sql_blocks("records/records.sql", DEFAULT)["ranges"])
-    values = {"firsts": [row[0] for row in months], "ends": [row[1] for row in months]}
+    values = {"firsts": [row[1] for row in months], "ends": [row[2] for row in months]}
     plan = list(
         nodes(many_rows, sql_blocks("rotation/ranges.sql", DEFAULT)["bounds_user_logins"], values)
     )

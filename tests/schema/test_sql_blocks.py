@@ -31,7 +31,7 @@ VALUES: dict[str, object] = {
     **dict.fromkeys(("rotation_id", "claim"), UUID),
     **dict.fromkeys(("active", "pending"), 1),
     **{name: [UUID] for name in ("firsts", "lasts", "ends", "starts", "leave_out")},
-    "place": "user_logins",
+    **dict.fromkeys(("event", "place"), "user_logins"),
     "every_row": False,
     "allow_publication": False,
     **dict.fromkeys(("partition", "version"), "x"),

@@ -36,7 +36,7 @@ def batch_writer(parts: Parts, queue: str | None = None, *, strict: bool = False
 def _parser(parts: Parts, queue: str | None) -> EventParser:
     """The parser. Raises ConfigurationError if no event takes messages of the queue: all would be quarantined."""
     parser = EventParser(parts.declaration, queue)
-    if not parser.has_events:
+    if not parser.events:
         message = f"no event of the declaration takes messages of the queue {queue}"
         raise ConfigurationError(
             message, hint="give an event this queue, or none: `vault-etl schema show` lists them"

@@ -116,6 +116,7 @@ def token_rotation(
             parts.declaration.field_names,
         ),
         backfill=Backfill(
+            [event.name for event in parts.declaration.events],
             [
                 RangeWorker(
                     PostgresRangeClaims(own, request_id),

@@ -18,7 +18,8 @@ from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.ui.options import DryRunOption, Duration, YesOption
 from vault_etl.cli.ui.output import OutputOption, QuietOption, print_rows
 from vault_etl.cli.ui.prompts import ReasonOption, TicketOption, reason_for, word
-from vault_etl.records.months import months_around, parse_month
+from vault_etl.crypto.fields import EventName
+from vault_etl.records.months import months_around, months_named
 
 app = typer.Typer(
     help="List, make, detach, archive, drop and restore the months of records.",
@@ -27,7 +28,7 @@ app = typer.Typer(
 )
 
 _COLUMNS: Final = ("partition", "from", "state", "rows", "bytes", "closed_at")
-"""Columns of a table whose lines fit 80 characters; JSON has `until` too."""
+"""Columns of a table whose lines fit 80 characters; JSON has the event and `until` too."""
 
 
 @app.command("list")
@@ -37,7 +38,7 @@ def _list(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Show every month: its bounds, its state, and the approximate size of its table and indexes.
+    """Show every month of each event: its bounds, its state, and the approximate size of its table and indexes.
 
     A month is `attached`; `detaching` after an interrupted detach; `detached`: its table is in the
     schema vault_etl_detached, where only erasures reach it; `archived`: only its archive has its
@@ -61,7 +62,10 @@ def _list(
 
 @app.command("ensure")
 def _ensure(
-    months: Annotated[list[str] | None, typer.Argument(metavar="MONTH…", help="YYYY-MM.")] = None,
+    months: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MONTH…", help="YYYY-MM of every event, or EVENT_YYYY_MM of one."),
+    ] = None,
     *,
     reopen: Annotated[
         bool, typer.Option("--reopen", help="Make a dropped month again, so that it takes rows.")
@@ -72,7 +76,7 @@ def _ensure(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Make missing partitions of months: by default from two months back to three months ahead.
+    """Make missing partitions: by default of every event, from two months back to three months ahead.
 
     `ingest` does the same, at its start and once a day. Bounds decide, not names: a partition of
     another tool counts.
@@ -89,27 +93,32 @@ def _ensure(
         message = "--reopen needs a MONTH"
         raise UsageError(message, hint="for example: partitions ensure 2026-01 --reopen")
     asked = reason_for("a month that is opened again", reason if reopen else reason or "make it")
-    wanted = [parse_month(month) for month in months or ()] or months_around(
-        dt.datetime.now(dt.UTC)
-    )
+    around = [f"{month:%Y-%m}" for month in months_around(dt.datetime.now(dt.UTC))]
     parts, _ = start(quiet=quiet, verbose=verbose)
+    events = [event.name for event in parts.declaration.events]
+    wanted = [one for text in months or around for one in months_named(text, events)]
     table = partitions.partitions(parts)
-    made: dict[dt.date, str | None] = {}
-    for month in wanted:
+    made: dict[tuple[EventName, dt.date], str | None] = {}
+    for event, month in wanted:
         request = audit_request(
             parts.identity,
             Action.PARTITIONS_ENSURE,
-            clean_reason(f"{month:%Y-%m}: {asked}"),
+            clean_reason(f"{event}_{month:%Y_%m}: {asked}"),
             ticket=word(ticket, "ticket"),
         )
-        made[month] = table.ensure(request, month, reopen=reopen)
+        made[event, month] = table.ensure(request, event, month, reopen=reopen)
     print_rows(
-        ({"month": f"{month:%Y-%m}", "partition": name} for month, name in made.items()),
+        (
+            {"event": event, "month": f"{month:%Y-%m}", "partition": name}
+            for (event, month), name in made.items()
+        ),
         output,
-        columns=("month", "partition"),
+        columns=("event", "month", "partition"),
         empty="",
     )
-    if closed := [f"{month:%Y-%m}" for month, name in made.items() if name is None]:
+    if closed := [
+        f"{event} {month:%Y-%m}" for (event, month), name in made.items() if name is None
+    ]:
         message = f"closed: {', '.join(closed)}"
         raise ConfigurationError(
             message,

@@ -224,12 +224,18 @@ def _archived(partitions: Sequence[Partition], month: str, given: str | None) ->
 def _must_be_the_month(month: str, partition: Partition | None, manifest: ArchiveManifest) -> None:
     """Raise DataError if the archive is of another month."""
     found = Partition(
-        manifest.partition, manifest.first, manifest.until, PartitionState.ARCHIVED, None, 0, None
+        manifest.event,
+        manifest.partition,
+        manifest.first,
+        manifest.until,
+        PartitionState.ARCHIVED,
+        None,
+        0,
+        None,
     )
-    same = partition is None or (partition.name, partition.first, partition.until) == (
-        found.name,
-        found.first,
-        found.until,
+    same = partition is None or (
+        (partition.event, partition.name, partition.first, partition.until)
+        == (found.event, found.name, found.first, found.until)
     )
     try:
         choose([found], month)

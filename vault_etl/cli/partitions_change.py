@@ -108,6 +108,7 @@ def shown(partition: Partition) -> dict[str, object]:
     """The members of a month in the output."""
     archive = partition.archive
     return {
+        "event": partition.event,
         "partition": partition.name,
         "from": sent_at(partition.first),
         "until": sent_at(partition.until),

@@ -257,4 +257,6 @@ def _record_id(text: str, place: str) -> uuid.UUID:
         return uuid.UUID(text.strip())
     except ValueError:
         message = f"{place} is not a record id"
-        raise UsageError(message, hint="a record id is a UUID: record_id of user_logins") from None
+        raise UsageError(
+            message, hint="a record id is a UUID, the record_id of its record"
+        ) from None

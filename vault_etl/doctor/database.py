@@ -36,7 +36,7 @@ class MonthFacts(Protocol):
     """Reads the state of months. Every login may do this."""
 
     def missing_months(self, ahead: int) -> Sequence[str]:
-        """Return the months (2026-01) without a complete partition, from the present month to `ahead` later."""
+        """Return the months (2026-01), from this one to `ahead` later, of which an event has no whole partition."""
 
     def detached_months(self) -> Sequence[str]:
         """Return the names of the tables of detached months."""

@@ -13,8 +13,9 @@ WHERE name IN ('log_statement', 'log_transaction_sample_rate')
 SELECT pg_catalog.pg_relation_size('vault_etl.key_fence')
 
 -- name: missing_months
-SELECT to_char(month, 'YYYY-MM')
-FROM generate_series(
+-- The months that an event lacks.
+SELECT DISTINCT to_char(month, 'YYYY-MM')
+FROM vault_etl.event_tables() AS e, generate_series(
     date_trunc('month', now() AT TIME ZONE 'UTC'),
     date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => %(ahead)s),
     interval '1 month'
@@ -29,14 +30,14 @@ WHERE EXISTS (
         SELECT ids.first AS hole
         UNION ALL
         SELECT r.until FROM vault_etl.partition_ranges() AS r
-        WHERE NOT r.detaching AND r.until > ids.first AND r.until < ids.until
+        WHERE r.event = e.event AND NOT r.detaching AND r.until > ids.first AND r.until < ids.until
     ) AS edge
     WHERE NOT EXISTS (
         SELECT FROM vault_etl.partition_ranges() AS r
-        WHERE NOT r.detaching AND r.first <= edge.hole AND r.until > edge.hole
+        WHERE r.event = e.event AND NOT r.detaching AND r.first <= edge.hole AND r.until > edge.hole
     )
 )
-ORDER BY month
+ORDER BY 1
 
 -- name: detached
 -- Every table in the schema of detached months, even one that is not on the record.

@@ -15,13 +15,14 @@ SELECT
 -- must do both. Membership with ADMIN alone, which PostgreSQL gives to the login that makes a role, is neither USAGE nor SET.
 WITH readers AS (
     SELECT r.oid FROM pg_catalog.pg_roles AS r
-    WHERE has_table_privilege(r.oid, 'vault_etl.user_logins_masked', 'SELECT')
-        OR EXISTS (
-            SELECT FROM pg_catalog.pg_attribute AS a
-            WHERE a.attrelid = 'vault_etl.user_logins'::regclass AND a.attnum > 0 AND NOT a.attisdropped
-                AND (a.attname LIKE '%%masked%%' OR a.attname LIKE '%%ciphertext')
-                AND has_column_privilege(r.oid, a.attrelid, a.attnum, 'SELECT')
+    WHERE EXISTS (
+        SELECT FROM vault_etl.event_tables() AS e JOIN pg_catalog.pg_attribute AS a ON a.attrelid IN (
+            e.place, pg_catalog.to_regclass(pg_catalog.format('vault_etl.%%I', e.event || '_masked'))
         )
+        WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attname <> 'record_id'
+            AND a.atttypid IN ('uuid'::regtype, 'bytea'::regtype)  -- no plain column is of these types
+            AND has_column_privilege(r.oid, a.attrelid, a.attnum, 'SELECT')
+    )
 ), mixed AS (
     SELECT l.rolname FROM pg_catalog.pg_roles AS l
     WHERE l.rolcanlogin AND NOT l.rolsuper

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeGuard
 
 from vault_etl.declaration.model import Declaration, DeclaredEvent
@@ -36,9 +36,9 @@ class EventParser:
         self._own_names = self._names - ENVELOPE_NAMES
 
     @property
-    def has_events(self) -> bool:
-        """True if an event takes messages of this queue."""
-        return bool(self._events)
+    def events(self) -> Sequence[DeclaredEvent]:
+        """The events that take messages of this queue."""
+        return [event for event, _ in self._events]
 
     def parse(self, body: bytes) -> ParsedEvent | Rejection:
         """Parse one message body, or the one event in its envelopes.

@@ -24,7 +24,8 @@ _WAIT_S: Final = 5.0
 FIRST_NUMBERS: Final = 5
 """Number of lines that are named for each reason."""
 
-_EVERY_MONTH: Final = (RecordRange(uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)),)
+_FIRST_ID: Final = uuid.UUID(int=0)
+_LAST_ID: Final = uuid.UUID(int=2**128 - 1)
 _NO_SOURCE: Final = uuid.UUID(int=0)
 
 
@@ -58,10 +59,11 @@ class Judgement:
     ) -> None:
         """Check the next lines, each given with its number."""
         sent_ms = 0 if sent is None else first_millisecond(sent)
+        ranges = tuple(RecordRange(e.name, _FIRST_ID, _LAST_ID) for e in self.parser.events)
         for number, line in lines:
             handle = str(number)
             message = Message(handle, handle, Pii(line), sent_ms, line=Line(_NO_SOURCE, number))
-            content = parse_message(self.parser, message, _EVERY_MONTH, strict=strict).content
+            content = parse_message(self.parser, message, ranges, strict=strict).content
             if isinstance(content, ParsedEvent):
                 self.events += 1
                 if content.extra_fields:

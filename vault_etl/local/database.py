@@ -92,14 +92,14 @@ def _records(postgres: RunningPostgres) -> int | None:
     with closing(admin_connection(postgres)) as connection, connection.cursor() as cursor:
         try:
             cursor.execute("SELECT FROM vault_etl.data_keys")
-            cursor.execute(
-                "SELECT (SELECT count(*) FROM vault_etl.user_logins)"
-                " + (SELECT count(*) FROM vault_etl.quarantine)"
-            )
         except psycopg2.errors.UndefinedTable:
             return None
-        found = cursor.fetchone()
-        return int(found[0]) if found else 0
+        cursor.execute("SELECT place::text FROM vault_etl.event_tables()")
+        places = [*(place for (place,) in cursor.fetchall()), "vault_etl.quarantine"]
+        counts = (sql.SQL("(SELECT count(*) FROM {})").format(sql.SQL(place)) for place in places)
+        cursor.execute(sql.SQL("SELECT {}").format(sql.SQL(" + ").join(counts)))
+        ((rows,),) = cursor.fetchall()
+        return int(rows)
 
 
 def _recreate_database(postgres: RunningPostgres) -> None:

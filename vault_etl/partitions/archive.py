@@ -95,6 +95,7 @@ class ArchiveMonth:
                 self._put(writer.end(), parts)
         manifest = ArchiveManifest(
             vault_id=note.vault_id,
+            event=partition.event,
             partition=partition.name,
             first=partition.first,
             until=partition.until,

@@ -14,11 +14,11 @@ SELECT vault_etl.archive_record(%(partition)s, %(version)s, %(location)s, %(mani
 SELECT vault_etl.archive_drop(%(partition)s, %(manifest_sha256)s)
 
 -- name: make
-SELECT vault_etl.restore_make(%(partition)s, %(first)s, %(end)s)
+SELECT vault_etl.restore_make(%(event)s, %(partition)s, %(first)s, %(end)s)
 
 -- name: restored
 SELECT vault_etl.restore_end(
-    %(partition)s, %(first)s, %(end)s, %(location)s, %(manifest_sha256)s, %(recorded)s
+    %(event)s, %(partition)s, %(first)s, %(end)s, %(location)s, %(manifest_sha256)s, %(recorded)s
 )
 
 -- name: lost_keys

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from vault_etl.base.errors import DataError
+from vault_etl.crypto.fields import EventName
 
 FORMAT_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -19,6 +20,7 @@ MAX_MANIFEST_BYTES: Final = 16 * 2**20
 """Enough for 200,000 data keys, or 80,000 parts."""
 
 _ARCHIVED: Final = ("ip", "device_id")
+_PLAIN: Final = ("vault_id", "event", "partition", "first", "until", "archived_at", "tool")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _TYPE: Final = re.compile(r"[a-z][a-z0-9 ]{0,62}")
@@ -80,6 +82,7 @@ class ArchiveManifest:
     """Describes an archive of the record ids from `first` to before `until`; `tool` made it at `archived_at` (UTC)."""
 
     vault_id: uuid.UUID
+    event: EventName
     partition: str
     first: uuid.UUID
     until: uuid.UUID
@@ -95,6 +98,7 @@ class ArchiveManifest:
             "archived_at": f"{self.archived_at.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}",
             "columns": [{"name": c.name, "type": c.type} for c in self.columns],
             "content_sha256": self.contents.sha256.hex(),
+            "event": self.event,
             "first": str(self.first),
             "format_version": FORMAT_VERSION,
             "keys": [
@@ -124,10 +128,7 @@ class ArchiveManifest:
         if members["format_version"] != FORMAT_VERSION:
             raise _malformed(f"format_version is not {FORMAT_VERSION}")
         parsed = cls(
-            vault_id=members["vault_id"],
-            partition=members["partition"],
-            first=members["first"],
-            until=members["until"],
+            **{name: members[name] for name in _PLAIN},
             columns=tuple(Column(**each) for each in members["columns"]),
             parts=tuple(Part(**each) for each in members["parts"]),
             contents=Contents(
@@ -136,8 +137,6 @@ class ArchiveManifest:
                 keys=tuple(KeyCount(**each) for each in members["keys"]),
                 generations=tuple(GenerationCount(**each) for each in members["token_generations"]),
             ),
-            archived_at=members["archived_at"],
-            tool=members["tool"],
         )
         _check(parsed)
         if parsed.encode() != content:
@@ -269,6 +268,7 @@ _MEMBERS: Final[Mapping[str, Callable[[object], Any]]] = {
     "archived_at": _moment,
     "columns": _list({"name": _matching(_NAME), "type": _matching(_TYPE)}, "columns"),
     "content_sha256": _digest,
+    "event": _matching(_NAME),
     "first": _id,
     "format_version": _number(_MAX_NUMBER),
     "keys": _list(

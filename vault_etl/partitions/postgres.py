@@ -1,4 +1,4 @@
-"""The months of `user_logins` on Postgres, for the owner: each change is committed with its audit entries."""
+"""The months of the events on Postgres, for the owner: each change is committed with its audit entries."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from psycopg2 import sql
 from vault_etl.audit.entries import AuditRequest, Decision, Phase
 from vault_etl.audit.postgres_owner import as_owner, write, write_both
 from vault_etl.base.errors import IncompleteError, UsageError, VaultEtlError
+from vault_etl.crypto.fields import EventName
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_statement_errors import LockTimeoutError, ValueRefusedError
 from vault_etl.platform.resources import blocks
@@ -29,11 +30,11 @@ _LISTEN_S: Final = 0.2
 _TRIES: Final = 5
 """Each try waits two seconds for a lock."""
 
-_DETACH: Final = sql.SQL("ALTER TABLE vault_etl.user_logins DETACH PARTITION vault_etl.{} {}")
+_DETACH: Final = sql.SQL("ALTER TABLE vault_etl.{} DETACH PARTITION vault_etl.{} {}")
 
 
 class PostgresPartitions:
-    """The partitions of `user_logins`, for a login that may act as the owner."""
+    """The partitions of all events, for a login that may act as the owner."""
 
     def __init__(self, database: Database, wait_s: float) -> None:
         self._database = database
@@ -46,13 +47,15 @@ class PostgresPartitions:
             return [_partition(row) for row in cursor.fetchall()]
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
-    def ensure(self, request: AuditRequest, month: dt.date, *, reopen: bool) -> str | None:
-        """Make the month's partition; with `reopen`, let a dropped month take rows again.
+    def ensure(
+        self, request: AuditRequest, event: EventName, month: dt.date, *, reopen: bool
+    ) -> str | None:
+        """Make the partition of a month of an event; with `reopen`, let a dropped month take rows again.
 
         Return its name, or None if the month is closed. A change is on the record. Raises UsageError for a month
         that is too far in the past or future.
         """
-        values = {"day": month}
+        values = {"event": event, "day": month}
         try:
             with self._owner() as cursor:
                 reopened = False
@@ -60,7 +63,9 @@ class PostgresPartitions:
                     cursor.execute(_SQL["reopen"], values)
                     ((reopened,),) = cursor.fetchall()
                 cursor.execute(_SQL["list"])
-                before = {name for name, _, _, state, *_ in cursor.fetchall() if state != "dropped"}
+                before = {
+                    name for _, name, _, _, state, *_ in cursor.fetchall() if state != "dropped"
+                }
                 cursor.execute(_SQL["ensure"], values)
                 ((name,),) = cursor.fetchall()
                 if name is not None and (reopened or name not in before):
@@ -104,10 +109,11 @@ class PostgresPartitions:
             how = "FINALIZE"
         else:
             with self._owner() as cursor:
-                cursor.execute(_SQL["has_default"])
+                cursor.execute(_SQL["has_default"], _named(partition))
                 if cursor.fetchall() == [(True,)]:
                     how = ""
-        statement = _DETACH.format(sql.Identifier(partition.name), sql.SQL(how))
+        names = sql.Identifier(partition.event), sql.Identifier(partition.name)
+        statement = _DETACH.format(*names, sql.SQL(how))
         with self._database.session(_OWNER), ThreadPoolExecutor(1) as pool:
             running = pool.submit(self._database.alone, statement, lock_timeout_s=self._wait_s)
             try:
@@ -130,7 +136,7 @@ class PostgresPartitions:
         """Write the failed outcome to the log; open the month again if it is still attached."""
         with contextlib.suppress(VaultEtlError), self._owner() as cursor:
             cursor.execute(_SQL["list"])
-            states = {name: state for name, _, _, state, *_ in cursor.fetchall()}
+            states = {name: state for _, name, _, _, state, *_ in cursor.fetchall()}
             if states.get(partition.name) == PartitionState.ATTACHED:
                 cursor.execute(_SQL["open"], _named(partition))
             text = f"{partition.name} is {states.get(partition.name)}"
@@ -175,13 +181,20 @@ class PostgresPartitions:
 
 def _partition(row: Sequence[Any]) -> Partition:
     """Convert a row of the list."""
-    name, first, until, state, rows, size, closed_at, location, sha256, *since = row
+    event, name, first, until, state, rows, size, closed_at, location, sha256, *since = row
     archive = location and Archive(location, bytes(sha256), *since)
-    return Partition(name, first, until, PartitionState(state), rows, size, closed_at, archive)
+    return Partition(
+        EventName(event), name, first, until, PartitionState(state), rows, size, closed_at, archive
+    )
 
 
 def _named(partition: Partition) -> dict[str, object]:
-    return {"partition": partition.name, "first": partition.first, "end": partition.until}
+    return {
+        "event": partition.event,
+        "partition": partition.name,
+        "first": partition.first,
+        "end": partition.until,
+    }
 
 
 def _size(partition: Partition) -> str:

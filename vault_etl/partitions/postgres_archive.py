@@ -145,7 +145,8 @@ class PostgresArchives:
         """Return the SHA-256 of the manifest that is recorded for this month, or None."""
         with self._owner() as cursor:
             cursor.execute(_PARTITIONS["list"])
-            found = [row[8] for row in cursor.fetchall() if row[1] == partition.first]
+            month = partition.event, partition.first
+            found = [row[9] for row in cursor.fetchall() if (row[0], row[2]) == month]
         return bytes(found[0]) if found and found[0] is not None else None
 
     def failed(self, request: AuditRequest, error_code: str) -> None:
@@ -187,7 +188,12 @@ class PostgresArchives:
         erasures are stored there. All or nothing. Raises DataError for rows that the table refuses, IncompleteError
         if the month is in another state, ConfigurationError for columns that the table does not have.
         """
-        month = {"partition": manifest.partition, "first": manifest.first, "end": manifest.until}
+        month = {
+            "event": manifest.event,
+            "partition": manifest.partition,
+            "first": manifest.first,
+            "end": manifest.until,
+        }
         end = {
             "location": archive.location,
             "manifest_sha256": archive.manifest_sha256,

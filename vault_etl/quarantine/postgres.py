@@ -20,6 +20,7 @@ from vault_etl.platform.postgres_statement_errors import LockTimeoutError, Value
 from vault_etl.platform.postgres_stream import page, stream
 from vault_etl.platform.resources import blocks
 from vault_etl.quarantine.discard import Discarded, MatchingMessages, QuarantineDiscarder
+from vault_etl.quarantine.mover import Moved, QuarantineMover, RestoredMessage
 from vault_etl.quarantine.read import (
     EVERY_ROW,
     QuarantinedBody,
@@ -29,7 +30,6 @@ from vault_etl.quarantine.read import (
     QuarantineReader,
     RetryFilter,
 )
-from vault_etl.quarantine.retry import Moved, QuarantineMover, RestoredMessage
 from vault_etl.records.fenced_writes import KeysChanged, RowsRefused, WriteKeys
 from vault_etl.records.postgres import fence_holds, insert_records
 

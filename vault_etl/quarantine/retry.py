@@ -13,7 +13,7 @@ from vault_etl.audit.log import AuditLog, audited
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IntegrityError
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
-from vault_etl.crypto.fields import QUARANTINE, KeyPurpose
+from vault_etl.crypto.fields import QUARANTINE, EventName, KeyPurpose
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.event.events import EventParser
 from vault_etl.event.extra_fields import ExtraFields
@@ -22,6 +22,7 @@ from vault_etl.keys.make import DataKeyLeases
 from vault_etl.keys.ring import KeyRing
 from vault_etl.keys.value_keys import KeyAtFault, ValueKeys
 from vault_etl.platform.clock import Clock, Progress
+from vault_etl.quarantine.mover import Moved, QuarantineMover, RestoredMessage
 from vault_etl.quarantine.read import EVERY_BODY, QuarantinedBody, RetryFilter
 from vault_etl.records import messages
 from vault_etl.records.fenced_writes import (
@@ -31,7 +32,7 @@ from vault_etl.records.fenced_writes import (
     WriteKeys,
     by_halves,
 )
-from vault_etl.records.messages import Parsed, RecordRange, SealedRecord
+from vault_etl.records.messages import EventMonth, Parsed, RecordRange
 from vault_etl.records.months import is_undated, month_to_make
 from vault_etl.records.unattached_months import Months, UnattachedMonth
 
@@ -39,43 +40,10 @@ BATCH_ROWS: Final = 100
 """Bodies in one transaction, which locks their rows. Long bodies make smaller batches, as bytes are limited too."""
 
 
-@dataclass(frozen=True, slots=True)
-class RestoredMessage:
-    """A body as it was read, and the record made from it."""
-
-    body: QuarantinedBody
-    record: SealedRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """The committed messages, which are records now. A body that changed since it was read is not among them."""
-
-    record_ids: frozenset[uuid.UUID]
-
-
-class QuarantineMover(Protocol):
-    """Reads bodies, and stores records in their place."""
-
-    def bodies(
-        self, wanted: RetryFilter, after: uuid.UUID | None, limit: int
-    ) -> Sequence[QuarantinedBody]:
-        """Return the next matching bodies that are not erased, in the order of their record ids."""
-
-    def move(
-        self, restored: Sequence[RestoredMessage], keys: WriteKeys
-    ) -> Moved | KeysChanged | RowsRefused:
-        """Store the records and delete the rows, in one transaction behind the fence, and commit it.
-
-        A body that was erased or re-encrypted since it was read stays, and its record is not stored. A record that
-        exists already stays as it is, and its quarantined row is deleted.
-        """
-
-
 class PartitionMaker(Protocol):
     """Makes the partitions of months. Every `RecordLoader` is a PartitionMaker."""
 
-    def prepare_partitions(self, months: Iterable[dt.date] = ()) -> tuple[RecordRange, ...]:
+    def prepare_partitions(self, months: Iterable[EventMonth] = ()) -> tuple[RecordRange, ...]:
         """Make the partitions of these months that may have one, and return the ranges of all partitions."""
 
 
@@ -112,6 +80,11 @@ class _Passed:
     parsed: Parsed
     event: ParsedEvent
 
+    @property
+    def name(self) -> EventName:
+        """The name of the event."""
+        return self.event.event.name
+
 
 class QuarantineRetry:
     """Runs one retry. Workers may run meanwhile; a retry may be interrupted, repeated, and run twice at once."""
@@ -143,7 +116,7 @@ class QuarantineRetry:
         self._strict = False
         self._extra_fields = ExtraFields()
         self._ranges: tuple[RecordRange, ...] = ()
-        self._asked_for: set[dt.date] = set()
+        self._asked_for: set[EventMonth] = set()
         self._unattached: Sequence[UnattachedMonth] | None = None
         self._closed: list[UnattachedMonth] = []
 
@@ -224,14 +197,15 @@ class QuarantineRetry:
 
     def _count(self, events: list[_Passed]) -> int:
         now = self._clock.now()
-        free = [p for p in events if not self._note_unattached(p.body.record_id)]
+        free = [p for p in events if not self._note_unattached(p)]
         return self._counted([p for p in free if _may_have_month(p.body.record_id, now)])
 
-    def _note_unattached(self, record_id: uuid.UUID) -> bool:
+    def _note_unattached(self, passed: _Passed) -> bool:
         """Tell whether the month is unattached, and add it to the report then."""
         if self._unattached is None:
             self._unattached = self._months.unattached()
-        month = next((month for month in self._unattached if month.takes(record_id)), None)
+        of_event = [month for month in self._unattached if month.event == passed.name]
+        month = next((month for month in of_event if month.takes(passed.body.record_id)), None)
         if month is not None:
             self._closed.append(month)
         return month is not None
@@ -246,20 +220,23 @@ class QuarantineRetry:
         if events and not self._ranges:
             self._ranges = self._partitions.prepare_partitions()
         now = self._clock.now()
-        without_month = [p.body.record_id for p in events if not self._has_room(p.body.record_id)]
         months = {
-            month for i in without_month if (month := month_to_make(i, now))
+            (p.name, month)
+            for p in events
+            if not self._has_room(p) and (month := month_to_make(p.body.record_id, now))
         } - self._asked_for
         if months:
             self._ranges = self._partitions.prepare_partitions(sorted(months))
             self._asked_for |= months  # asking again for a detached month changes nothing
-        there = [p for p in events if self._has_room(p.body.record_id)]
-        for record_id in {p.body.record_id for p in events} - {p.body.record_id for p in there}:
-            self._note_unattached(record_id)
+        there = [p for p in events if self._has_room(p)]
+        for passed in events:
+            if not self._has_room(passed):
+                self._note_unattached(passed)
         return self._move_taken(there)
 
-    def _has_room(self, record_id: uuid.UUID) -> bool:
-        return any(r.first <= record_id < r.end and not r.closed for r in self._ranges)
+    def _has_room(self, passed: _Passed) -> bool:
+        record_id = passed.body.record_id
+        return any(r.holds(passed.name, record_id) and not r.closed for r in self._ranges)
 
     def _move_taken(self, events: Sequence[_Passed]) -> int:
         """Move what the database takes. Halving finds a row with a value that it refuses; this row stays."""

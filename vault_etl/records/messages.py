@@ -61,20 +61,25 @@ class Outcome(StrEnum):
     RETRY = "retry"
 
 
+EventMonth = tuple[EventName, dt.date]
+"""A month of the records of an event, by any day of the month."""
+
+
 @dataclass(frozen=True, slots=True)
 class RecordRange:
-    """A partition's bounds: record ids from `first` up to but not `end`.
+    """The bounds of a partition of an event: record ids from `first` up to but not `end`.
 
     A `closed` partition was detached or dropped on the record, and takes no rows.
     """
 
+    event: EventName
     first: uuid.UUID
     end: uuid.UUID
     closed: bool = False
 
-    def holds(self, record_id: uuid.UUID) -> bool:
-        """Tell whether a record of this id belongs to the partition."""
-        return self.first.int <= record_id.int < self.end.int
+    def holds(self, event: EventName, record_id: uuid.UUID) -> bool:
+        """Tell whether a record of the event and of this id belongs to the partition."""
+        return self.first.int <= record_id.int < self.end.int and self.event == event
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,8 @@ class Parsed:
     record_id: uuid.UUID
     message: Message
     content: ParsedEvent | Rejection
+    without_month: EventName | None = None
+    """The event of a message that is rejected because the month of its record id takes no rows of the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +141,13 @@ def parse_message(
     in_range = named_day is None or named_day >= FIRST_DAY
     if strict:
         content = without_extra_fields(content)
-    if isinstance(content, ParsedEvent) and not (
-        in_range and any(not r.closed and r.holds(record_id) for r in ranges)
-    ):
-        is_closed = in_range and any(r.holds(record_id) for r in ranges)
-        reason = Reason.MONTH_CLOSED if is_closed else Reason.SENT_OUT_OF_RANGE
-        content = Rejection(reason, "$" if named_day is None else str(content.event.day.path))
+    if isinstance(content, ParsedEvent):
+        event, name = content.event, content.event.name
+        if not (in_range and any(not r.closed and r.holds(name, record_id) for r in ranges)):
+            is_closed = in_range and any(r.holds(name, record_id) for r in ranges)
+            reason = Reason.MONTH_CLOSED if is_closed else Reason.SENT_OUT_OF_RANGE
+            rejection = Rejection(reason, "$" if named_day is None else str(event.day.path))
+            return Parsed(record_id, message, rejection, name if in_range else None)
     return Parsed(record_id, message, content)
 
 

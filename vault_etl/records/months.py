@@ -11,9 +11,11 @@ from enum import StrEnum
 from typing import Final
 
 from vault_etl.base.errors import NotFoundError, UsageError
+from vault_etl.crypto.fields import EventName
 from vault_etl.crypto.record_id import first_millisecond, milliseconds_of
 
 _MONTH: Final = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
+_PARTITION: Final = re.compile(r"(.+)_([0-9]{4})_(0[1-9]|1[0-2])")
 _HINT: Final = "`vault-etl partitions list` shows what there is"
 
 
@@ -33,8 +35,9 @@ class PartitionState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A partition, a month as a rule: record ids from `first` up to but not `until`."""
+    """A partition of an event, a month as a rule: record ids from `first` up to but not `until`."""
 
+    event: EventName
     name: str
     first: uuid.UUID
     until: uuid.UUID
@@ -69,6 +72,18 @@ def parse_month(text: str) -> dt.date:
         message = "a month is given as YYYY-MM"
         raise UsageError(message, hint="for example 2026-03")
     return dt.date(int(found[1]), int(found[2]), 1)
+
+
+def months_named(text: str, events: Sequence[EventName]) -> list[tuple[EventName, dt.date]]:
+    """The month 2026-03 of each event, or the month of one event that is written as user_logins_2026_03.
+
+    Raises UsageError.
+    """
+    found = _PARTITION.fullmatch(text)
+    if found is not None and found[1] in events:
+        return [(EventName(found[1]), parse_month(f"{found[2]}-{found[3]}"))]
+    month = parse_month(text)
+    return [(event, month) for event in events]
 
 
 def next_month(month: dt.date) -> dt.date:

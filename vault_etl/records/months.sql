@@ -1,4 +1,4 @@
--- Months whose rows are not in the table of records.
+-- Months whose rows are not in the tables of records.
 
 -- name: unattached
-SELECT partition, first, until, state, since, archive, earliest, latest FROM vault_etl.unattached_months()
+SELECT event, partition, first, until, state, since, archive, earliest, latest FROM vault_etl.unattached_months()

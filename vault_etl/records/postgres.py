@@ -14,6 +14,7 @@ import stamina
 from typing_extensions import override
 
 from vault_etl.base.errors import UnavailableError, of_service
+from vault_etl.crypto.fields import EventName
 from vault_etl.crypto.keys import DataKey
 from vault_etl.declaration.model import Declaration, DeclaredEvent
 from vault_etl.declaration.sql import sql_blocks
@@ -34,7 +35,7 @@ from vault_etl.records.fenced_writes import (
     RowsRefused,
     WriteKeys,
 )
-from vault_etl.records.messages import RecordRange, SealedRecord, SealedRejection
+from vault_etl.records.messages import EventMonth, RecordRange, SealedRecord, SealedRejection
 from vault_etl.records.months import PartitionState, sent_at
 from vault_etl.records.unattached_months import Months, UnattachedMonth
 from vault_etl.records.write_batch import RecordLoader
@@ -56,23 +57,24 @@ class PostgresRecordLoader(RecordLoader):
         self._declaration = declaration
 
     @override
-    def prepare_partitions(self, months: Iterable[dt.date] = ()) -> tuple[RecordRange, ...]:
+    def prepare_partitions(self, months: Iterable[EventMonth] = ()) -> tuple[RecordRange, ...]:
         """Create each month in a transaction of its own."""
-        for ahead in range(-_MONTHS_BACK, _MONTHS_AHEAD + 1):
-            self._ensure_partition(_SQL["ensure_partition"], ahead)
-        for month in months:
+        for event in self._declaration.events:
+            for ahead in range(-_MONTHS_BACK, _MONTHS_AHEAD + 1):
+                self._ensure_partition(_SQL["ensure_partition"], event.name, ahead)
+        for name, month in months:
             with contextlib.suppress(ValueRefusedError):  # out of bounds, or of the calendar
-                self._ensure_partition(_SQL["ensure_month"], month)
+                self._ensure_partition(_SQL["ensure_month"], name, month)
         # At every start and once a day, so that counts of connections that have ended do not add up.
         self._database.call(_SQL["fold_counts"], {}, within=ANSWER_WITHIN_S)
         with self._database.transaction("ranges", within=ANSWER_WITHIN_S) as cursor:
             cursor.execute(_SQL["ranges"])
-            return tuple(RecordRange(*row) for row in cursor.fetchall())
+            return tuple(RecordRange(EventName(event), *row) for event, *row in cursor.fetchall())
 
     @stamina.retry(on=LockTimeoutError, attempts=_PARTITION_TRIES)
-    def _ensure_partition(self, statement: str, month: int | dt.date) -> None:
+    def _ensure_partition(self, statement: str, event: EventName, month: int | dt.date) -> None:
         with self._database.transaction("partition", within=ANSWER_WITHIN_S) as cursor:
-            cursor.execute(statement, {"month": month})
+            cursor.execute(statement, {"event": event, "month": month})
 
     @override
     def load(
@@ -230,6 +232,8 @@ class PostgresMonths(Months):
         with self._database.transaction() as cursor:
             cursor.execute(_MONTHS["unattached"])
             return [
-                UnattachedMonth(partition, first, until, PartitionState(state), *rest)
-                for partition, first, until, state, *rest in cursor.fetchall()
+                UnattachedMonth(
+                    EventName(event), partition, first, until, PartitionState(state), *rest
+                )
+                for event, partition, first, until, state, *rest in cursor.fetchall()
             ]

@@ -33,19 +33,19 @@ RETURNING record_id
 SELECT vault_etl.ingest_committed(%(messages)s, %(newest_sent)s)
 
 -- name: ensure_partition
-SELECT vault_etl.ensure_partition((now() AT TIME ZONE 'UTC' + make_interval(months => %(month)s))::date)
+SELECT vault_etl.ensure_partition(%(event)s, (now() AT TIME ZONE 'UTC' + make_interval(months => %(month)s))::date)
 
 -- name: ensure_month
-SELECT vault_etl.ensure_partition(%(month)s)
+SELECT vault_etl.ensure_partition(%(event)s, %(month)s)
 
 -- name: fold_counts
 CALL vault_etl.commit_fold_value_counts(NULL)
 
 -- name: ranges
-SELECT r.first, r.until, false FROM vault_etl.partition_ranges() AS r WHERE NOT r.detaching
+SELECT r.event, r.first, r.until, false FROM vault_etl.partition_ranges() AS r WHERE NOT r.detaching
 UNION ALL
-SELECT m.first, m.until, true FROM vault_etl.closed_months AS m
-ORDER BY 1, 3
+SELECT m.event, m.first, m.until, true FROM vault_etl.closed_months AS m
+ORDER BY 2, 4, 1
 
 -- name: probe
 -- True on a standby, which could not store a batch.

@@ -10,13 +10,15 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from vault_etl.base.errors import NotFoundError, UnattachedMonthError
+from vault_etl.crypto.fields import EventName
 from vault_etl.records.months import PartitionState, sent_at
 
 
 @dataclass(frozen=True, slots=True)
 class UnattachedMonth:
-    """A month that is not in the table: record ids from `first` up to but not `until`."""
+    """A month that is not in the table of its event: record ids from `first` up to but not `until`."""
 
+    event: EventName
     partition: str
     first: uuid.UUID
     until: uuid.UUID
@@ -65,7 +67,8 @@ class UnattachedMonth:
         """The commands after which the month takes rows again."""
         sent = sent_at(self.first)
         if self.state is PartitionState.DROPPED and sent is not None:
-            return f"`vault-etl partitions ensure {sent:%Y-%m} --reopen` makes it again"
+            month = f"{self.event}_{sent:%Y_%m}"
+            return f"`vault-etl partitions ensure {month} --reopen` makes it again"
         return self.way_back
 
     def may_name(self, since: dt.date | None, until: dt.date | None) -> bool:
@@ -75,7 +78,7 @@ class UnattachedMonth:
         return (since is None or self.latest >= since) and (until is None or self.earliest <= until)
 
     def takes(self, record_id: uuid.UUID) -> bool:
-        """True if a record of this id belongs to this month."""
+        """True if a record of this event and id belongs to this month."""
         return self.first <= record_id < self.until
 
 
@@ -113,9 +116,9 @@ class UnsearchedMonths:
     ) -> None:
         if error is None:
             after = self._with_rows()
-            known = {month.first for month in after}
-            before = [month for month in self.months if month.first not in known]
-            self.months = sorted([*before, *after], key=lambda month: month.first)
+            known = {(month.event, month.first) for month in after}
+            before = [month for month in self.months if (month.event, month.first) not in known]
+            self.months = sorted([*before, *after], key=lambda month: (month.first, month.event))
 
     def _with_rows(self) -> Sequence[UnattachedMonth]:
         return [month for month in self._reader.unattached() if month.has_rows]
@@ -124,9 +127,10 @@ class UnsearchedMonths:
 def no_such_record(months: Months, record_id: uuid.UUID | None, hint: str) -> NotFoundError:
     """Build the error for an id that no row of the table has. If the id's month is not attached, the error says so."""
     unattached = months.unattached() if record_id else ()
-    month = next((month for month in unattached if record_id and month.takes(record_id)), None)
-    if month is None:
+    taking = [month for month in unattached if record_id and month.takes(record_id)]
+    if not taking:
         return NotFoundError("there is no such record", hint=hint)
+    month = next((month for month in taking if month.has_rows), taking[0])
     if not month.has_rows:
         return NotFoundError(f"there is no such record: {month}", hint=month.way_back)
     return UnattachedMonthError(

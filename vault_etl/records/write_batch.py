@@ -33,6 +33,7 @@ from vault_etl.records.fenced_writes import (
     by_halves,
 )
 from vault_etl.records.messages import (
+    EventMonth,
     Message,
     Outcome,
     Parsed,
@@ -53,8 +54,6 @@ RANGES_SECONDS: Final = 86_400.0
 
 NOT_MADE_SECONDS: Final = 60.0
 """Seconds between two attempts to make a month that could not be made: it may be attached again."""
-
-_NO_MONTH: Final = (Reason.SENT_OUT_OF_RANGE, Reason.MONTH_CLOSED)
 
 REFUSED_WINDOW: Final = 1_000
 MAX_REFUSED: Final = 10
@@ -77,11 +76,11 @@ class Written:
 class RecordLoader(Protocol):
     """Writes rows that it cannot read."""
 
-    def prepare_partitions(self, months: Iterable[dt.date] = ()) -> tuple[RecordRange, ...]:
+    def prepare_partitions(self, months: Iterable[EventMonth] = ()) -> tuple[RecordRange, ...]:
         """Make the partitions of the months from two back to three ahead, and of these; return all ranges.
 
-        Any day names its month. A month more than 24 months back or three ahead is not made, and neither is
-        a closed one, whose range is returned too.
+        The former are made for each event. A month more than 24 months back or three ahead
+        is not made, and neither is a closed one, whose range is returned too.
         """
 
     def load(
@@ -121,7 +120,7 @@ class BatchWriter:
         self._strict = strict
         self._ranges: tuple[RecordRange, ...] = ()
         self._ranges_end = -math.inf
-        self._months_not_made: set[dt.date] = set()
+        self._months_not_made: set[EventMonth] = set()
         self._not_made_end = -math.inf
         self._refused = collections.deque[bool](maxlen=REFUSED_WINDOW)
 
@@ -169,17 +168,17 @@ class BatchWriter:
         parsed = [parse(message, self._ranges) for message in messages]
         if self._clock.monotonic() >= self._not_made_end:
             self._months_not_made.clear()
-        missing = {_month(p) for p in parsed if _has_no_month(p)} - self._months_not_made
+        missing = _missing_months(parsed) - self._months_not_made
         if not missing:
             return parsed
         self._read_ranges(missing)
-        parsed = [parse(p.message, self._ranges) if _has_no_month(p) else p for p in parsed]
+        parsed = [parse(p.message, self._ranges) if p.without_month else p for p in parsed]
         if not self._months_not_made:
             self._not_made_end = self._clock.monotonic() + NOT_MADE_SECONDS
-        self._months_not_made |= missing & {_month(p) for p in parsed if _has_no_month(p)}
+        self._months_not_made |= missing & _missing_months(parsed)
         return parsed
 
-    def _read_ranges(self, months: Iterable[dt.date]) -> None:
+    def _read_ranges(self, months: Iterable[EventMonth]) -> None:
         """Read which months may be loaded. This happens once a day, because new months come."""
         self._ranges = self._loader.prepare_partitions(months)
         if self._clock.monotonic() >= self._ranges_end:
@@ -285,16 +284,15 @@ def _written(messages: Sequence[Message], parsed: Sequence[Parsed], progress: _P
     return Written(outcomes, +reasons, extra_fields.counts, progress.cause)
 
 
-def _has_no_month(parsed: Parsed) -> bool:
-    """True if the record's month is missing: it may be made, or was attached after the ranges were read."""
-    content = parsed.content
-    return isinstance(content, Rejection) and content.reason in _NO_MONTH
+def _missing_months(parsed: Iterable[Parsed]) -> set[EventMonth]:
+    """The months that take no rows: they may be made, or were attached after the ranges were read."""
+    return {(p.without_month, _month(p.record_id)) for p in parsed if p.without_month}
 
 
-def _month(parsed: Parsed) -> dt.date:
+def _month(record_id: uuid.UUID) -> dt.date:
     """The first day of the month of a record id."""
     try:
-        moment = dt.datetime.fromtimestamp(milliseconds_of(parsed.record_id) / 1000, dt.UTC)
+        moment = dt.datetime.fromtimestamp(milliseconds_of(record_id) / 1000, dt.UTC)
     except (ValueError, OverflowError):
         return dt.date.max
     return moment.date().replace(day=1)

@@ -75,7 +75,8 @@ class Reveal:
         with audited(self._audit, request) as receipt:
             stored = self._disclosed.disclose(receipt)
             if request.record_id is None or not stored:
-                hint = "the id is the record_id of user_logins"
+                events = " or ".join(event.name for event in self._declaration.events)
+                hint = f"the id is the record_id of {events}"
                 raise no_such_record(self._months, request.record_id, hint)
             in_order = sorted(stored.items(), key=lambda one: request.fields.index(one[1].field))
             values = {

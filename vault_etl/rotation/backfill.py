@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from vault_etl.audit.entries import AuditReceipt
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IncompleteError
-from vault_etl.crypto.fields import USER_LOGINS, KeyPurpose
+from vault_etl.crypto.fields import EventName, KeyPurpose
 from vault_etl.keys.value_keys import KeyAtFault
 from vault_etl.platform.clock import Pace, Progress
 from vault_etl.rotation.leave_out import LeaveOut
@@ -26,7 +26,8 @@ from vault_etl.rotation.workers import (
     write_page,
 )
 
-ALL_RECORDS: Final = Range(USER_LOGINS, uuid.UUID(int=0), uuid.UUID(int=2**128 - 1))
+_FIRST: Final = uuid.UUID(int=0)
+_LAST: Final = uuid.UUID(int=2**128 - 1)
 
 
 class BackfillStore(Protocol):
@@ -53,11 +54,13 @@ class Backfill:
 
     def __init__(
         self,
+        events: Sequence[EventName],
         workers: Sequence[RangeWorker[BackfillStore]],
         keys: WorkerKeys,
         pace: Pace,
         progress: Progress,
     ) -> None:
+        self._events = events
         self._workers = workers
         self._keys = keys
         self._pace = pace
@@ -106,7 +109,8 @@ class Backfill:
         Raises what `BackfillPages.page` raises, and IncompleteError if the run was stopped.
         """
         work = LeaveOutPages(self._workers[0].store, maker, what, self._progress)
-        go_through(work, ALL_RECORDS, Claim(), self._pace)
+        for event in self._events:
+            go_through(work, Range(event, _FIRST, _LAST), Claim(), self._pace)
         if self._pace.stop.is_set():
             raise stopped()
         return work
@@ -167,7 +171,7 @@ class LeaveOutPages:
         """Fill or leave out the rows of a page. Raises what `BackfillPages.page` raises."""
         page = self._backfill.named(self._what, at, limit)
         rows, made = self._maker.make_in_time(page.rows, claim)
-        self.key_ids = claim.opened.key_ids
+        self.key_ids |= claim.opened.key_ids
         step = page.step(claim.claim_id, at, len(rows))
         wanted = [NextTokens(row, made.get(row.record_id, {})) for row in rows]
         changed = [

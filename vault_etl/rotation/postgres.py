@@ -29,6 +29,7 @@ from vault_etl.keys.postgres import (
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_statement_errors import LockTimeoutError
 from vault_etl.platform.resources import blocks
+from vault_etl.records.messages import RecordRange
 from vault_etl.rotation.data_keys import DataRotations, RotationReader
 from vault_etl.rotation.pending_generation import TokenRotations
 from vault_etl.rotation.ranges import (
@@ -201,7 +202,8 @@ def month_bounds(
 ) -> list[tuple[uuid.UUID, uuid.UUID]]:
     """The first and the last record of each month in which the event has records."""
     cursor.execute(_RECORDS["ranges"])
-    months = sorted({(first, end) for first, end, is_closed in cursor.fetchall() if not is_closed})
+    ranges = (RecordRange(EventName(name), *row) for name, *row in cursor.fetchall())
+    months = sorted((r.first, r.end) for r in ranges if r.event == event and not r.closed)
     sql = sql_blocks("rotation/ranges.sql", declaration)
     cursor.execute(
         sql[f"bounds_{event}"],

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError, IncompleteError, NotFoundError, UsageError
-from vault_etl.crypto.fields import USER_LOGINS, FieldName
+from vault_etl.crypto.fields import EventName, FieldName
 from vault_etl.crypto.record_id import first_millisecond
 from vault_etl.declaration.model import Declaration
 from vault_etl.declaration.sql import sql_blocks
@@ -58,19 +58,19 @@ class PostgresDetachedMonths(DetachedMonths):
             hint = "the owner's `vault-etl partitions list` shows them; `keys rotate --tokens` rotates the others"
             raise NotFoundError(message, hint=hint)
         if len(found) > 1:
-            message = f"{wanted} has several partitions: {', '.join(name for name, *_ in found)}"
+            message = f"{wanted} has several partitions: {', '.join(name for _, name, *_ in found)}"
             raise UsageError(message, hint="name one of them")
-        ((name, first, until, state),) = found
+        ((event, name, first, until, state),) = found
         if state != PartitionState.DETACHED:
             message = f"{name} is {state}"
             raise ConfigurationError(message, hint=_FIRST.get(state))
-        return DetachedMonth(name, first, until)
+        return DetachedMonth(EventName(event), name, first, until)
 
     @override
     def generations(self, month: DetachedMonth) -> Mapping[int, int]:
         try:
             with self._database.transaction(long=True) as cursor:
-                cursor.execute(_SQL["generations"], {"month_id": month.first})
+                cursor.execute(_SQL["generations"], _key(month))
                 return dict(cursor.fetchall())
         except IncompleteError:  # 55000
             message = f"{month.name} is not detached on the record"
@@ -84,21 +84,21 @@ class PostgresDetachedMonths(DetachedMonths):
         self, request: AuditRequest, month: DetachedMonth, ranges: int, *, again: bool
     ) -> OpenRotation:
         """Begin the work. If two processes begin at once, one finds the rotation of the other."""
-        self._database.call(_SQL["begin"], {"month_id": month.first})
+        self._database.call(_SQL["begin"], _key(month))
         with self._database.transaction() as cursor:
             cursor.execute(
                 _SQL["add"],
                 {
                     "rotation_id": request.request_id,
                     "fields": list(self._declaration.field_names),
-                    "month_id": month.first,
+                    **_key(month),
                 },
             )
             if cursor.rowcount:
                 last = uuid.UUID(int=month.until.int - 1)
-                cut = split(USER_LOGINS, month.first, last, ranges)
+                cut = split(month.event, month.first, last, ranges)
                 add_ranges(cursor, request.request_id, list(cut))
-            cursor.execute(_SQL["open"], {"month_id": month.first})
+            cursor.execute(_SQL["open"], _key(month))
             ((rotation_id, fields, _),) = cursor.fetchall()
             values = {"rotation_id": rotation_id}
             cursor.execute(
@@ -149,6 +149,10 @@ class PostgresDetachedTokens(DetachedTokens):
             if filled is not None:
                 move_range(cursor, step, is_whole=filled == len(rows))
             return filled
+
+
+def _key(month: DetachedMonth) -> dict[str, object]:
+    return {"event": month.event, "month_id": month.first}
 
 
 def _bounds(wanted: str) -> dict[str, uuid.UUID | None]:

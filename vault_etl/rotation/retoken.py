@@ -13,7 +13,7 @@ from vault_etl.audit.entries import Action, AuditReceipt, AuditRequest, one_line
 from vault_etl.audit.log import AuditLog, Identity, audit_request, audited
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import ConfigurationError, DataError
-from vault_etl.crypto.fields import FieldName, KeyPurpose
+from vault_etl.crypto.fields import EventName, FieldName, KeyPurpose
 from vault_etl.keys.ring import KeyReader
 from vault_etl.keys.value_keys import naming
 from vault_etl.platform.clock import Pace, Progress
@@ -34,8 +34,9 @@ from vault_etl.rotation.workers import RangeWorker, RangeWorkers
 
 @dataclass(frozen=True, slots=True)
 class DetachedMonth:
-    """A month whose table is detached: record ids from `first` up to but not `until`."""
+    """A month of an event whose table is detached: record ids from `first` up to but not `until`."""
 
+    event: EventName
     name: str
     first: uuid.UUID
     until: uuid.UUID

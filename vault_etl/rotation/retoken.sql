@@ -2,23 +2,23 @@
 
 -- name: find
 -- Finds a month by the name of its table, or by an id that it holds.
-SELECT partition, first, until, state FROM vault_etl.unattached_months()
+SELECT event, partition, first, until, state FROM vault_etl.unattached_months()
 WHERE partition = %(wanted)s OR (first < %(end)s::uuid AND until > %(first)s::uuid)
-ORDER BY first
+ORDER BY first, event
 
 -- name: generations
-SELECT generation, rows FROM vault_etl.retoken_generations(%(month_id)s)
+SELECT generation, rows FROM vault_etl.retoken_generations(%(event)s, %(month_id)s)
 
 -- name: begin
-CALL vault_etl.commit_retoken_begin(%(month_id)s, NULL)
+CALL vault_etl.commit_retoken_begin(%(event)s, %(month_id)s, NULL)
 
 -- name: open
-SELECT rotation_id, fields, old_keys FROM vault_etl.key_rotations WHERE purpose = 'month' AND month = %(month_id)s
+SELECT rotation_id, fields, old_keys FROM vault_etl.key_rotations WHERE purpose = 'month' AND event = %(event)s AND month = %(month_id)s
 
 -- name: add
-INSERT INTO vault_etl.key_rotations (purpose, rotation_id, fields, old_keys, month)
-VALUES ('month', %(rotation_id)s, %(fields)s::text[], '{}', %(month_id)s)
-ON CONFLICT (purpose, month) DO NOTHING
+INSERT INTO vault_etl.key_rotations (purpose, rotation_id, fields, old_keys, event, month)
+VALUES ('month', %(rotation_id)s, %(fields)s::text[], '{}', %(event)s, %(month_id)s)
+ON CONFLICT (purpose, event, month) DO NOTHING
 
 -- name: go_through_again
 UPDATE vault_etl.rotation_ranges SET done = false, after = NULL WHERE rotation_id = %(rotation_id)s AND done

@@ -60,7 +60,7 @@ def trapped(postgres: RunningPostgres) -> Iterator[Scratch]:
     with clone(postgres) as database:
         database.add_token_keys()
         database.write_keys()
-        database.sql("SELECT vault_etl.ensure_partition(current_date)")
+        database.sql("SELECT vault_etl.ensure_partition('user_logins', current_date)")
         database.sql("CREATE SCHEMA evil; GRANT ALL ON SCHEMA evil TO PUBLIC")
         yield database
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 
+from tests.kit.declared import USER_LOGINS
 from vault_etl.partitions.manifest import (
     ArchiveManifest,
     Column,
@@ -35,6 +36,7 @@ COLUMNS = (
 
 MANIFEST = ArchiveManifest(
     vault_id=uuid.UUID("3f1c2a5e-8f0b-4f57-9a44-0d5f2c6f1b7e"),
+    event=USER_LOGINS,
     partition="user_logins_2026_03",
     first=uuid.UUID("019ca6e3-9800-0000-0000-000000000000"),
     until=uuid.UUID("019d4688-a400-0000-0000-000000000000"),

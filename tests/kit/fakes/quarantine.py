@@ -16,6 +16,7 @@ from tests.kit.fakes.record_loader import FakeRecordLoader
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import IncompleteError
 from vault_etl.quarantine.discard import Discarded, MatchingMessages, QuarantineDiscarder
+from vault_etl.quarantine.mover import Moved, QuarantineMover, RestoredMessage
 from vault_etl.quarantine.read import (
     EVERY_ROW,
     QuarantinedBody,
@@ -25,7 +26,6 @@ from vault_etl.quarantine.read import (
     QuarantineReader,
     RetryFilter,
 )
-from vault_etl.quarantine.retry import Moved, QuarantineMover, RestoredMessage
 from vault_etl.records.fenced_writes import (
     KeysChanged,
     Loaded,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from typing_extensions import override
 
+from tests.kit.declared import USER_LOGINS
 from tests.kit.fakes.database import FakeDatabase
 from vault_etl.records.fenced_writes import (
     KeysChanged,
@@ -16,7 +17,12 @@ from vault_etl.records.fenced_writes import (
     RowsRefused,
     WriteKeys,
 )
-from vault_etl.records.messages import RecordRange, SealedRecord, SealedRejection
+from vault_etl.records.messages import (
+    EventMonth,
+    RecordRange,
+    SealedRecord,
+    SealedRejection,
+)
 from vault_etl.records.write_batch import RecordLoader
 
 _MONTHS = range(-2, 4)
@@ -42,12 +48,14 @@ class FakeRecordLoader(RecordLoader):
         """Called when all is written, and nothing of it is there yet."""
 
     @override
-    def prepare_partitions(self, months: Iterable[dt.date] = ()) -> tuple[RecordRange, ...]:
+    def prepare_partitions(self, months: Iterable[EventMonth] = ()) -> tuple[RecordRange, ...]:
         today = self._database.clock.now()
-        self._made |= {_months_between(today, month) for month in months} & set(_BOUNDS)
-        undated = RecordRange(uuid.UUID(int=0), uuid.UUID(int=1 << 80))
-        made = sorted(self._made | set(_MONTHS))
-        return (undated, *(RecordRange(_month(today, n), _month(today, n + 1)) for n in made))
+        self._made |= {_months_between(today, month) for _, month in months} & set(_BOUNDS)
+        bounds = [
+            (_month(today, n), _month(today, n + 1)) for n in sorted(self._made | set(_MONTHS))
+        ]
+        bounds.insert(0, (uuid.UUID(int=0), uuid.UUID(int=1 << 80)))
+        return tuple(RecordRange(USER_LOGINS, first, end) for first, end in bounds)
 
     @override
     def load(

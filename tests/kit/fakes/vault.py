@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.kit.declarations import DEFAULT
-from tests.kit.declared import FIELDS, IP, PERSONAL_FIELDS
+from tests.kit.declared import FIELDS, IP, PERSONAL_FIELDS, USER_LOGINS
 from tests.kit.fakes.audit_log import FakeAuditLog
 from tests.kit.fakes.clock import FakeClock, FakeStop
 from tests.kit.fakes.database import FakeDatabase
@@ -195,6 +195,7 @@ class FakeVault:
             identity=FakeIdentity(),
             begin=BeginTokens(reader, self.token_rotations, self.kms, self.kms, PERSONAL_FIELDS),
             backfill=Backfill(
+                [USER_LOGINS],
                 [RangeWorker(self.claims, self.tokens)] * workers,
                 self._workers_keys(KeyRing(reader, self.kms, DEFAULT.kinds)),
                 pace,
