@@ -8,6 +8,7 @@ tests/docs/test_cli_docs.py fails while the page is stale.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -77,18 +78,33 @@ def render() -> str:
     """The whole page."""
     parts = [_INTRODUCTION, "## Commands\n\n"]
     parts += [
-        f"### `{command}`\n\n```text\n{text}```\n\n{_needed(command)}" for command, text in helps()
+        f"### `{command}`\n\n```text\n{text}```\n\n{_needed(command)}"
+        for command, text in helps().items()
     ]
     parts += [_SETTINGS, *_setting_rows(), _AFTER_SETTINGS, _EXIT_CODES, *_exit_code_rows()]
     return "".join(parts)
 
 
-def helps() -> Iterator[tuple[str, str]]:
+def names() -> Sequence[str]:
+    """Every command, groups included: `vault-etl keys rotate`."""
+    return [" ".join(("vault-etl", *words)) for words in _words()]
+
+
+@functools.cache
+def helps() -> Mapping[str, str]:
     """Every command, groups included, with its `--help`."""
     runner = CliRunner(env={"COLUMNS": str(COLUMNS), "TERMINAL_WIDTH": str(COLUMNS)})
-    for words in _commands(typer.main.get_command(main.app)):
-        shown = runner.invoke(main.app, [*words, "--help"], prog_name="vault-etl")
-        yield " ".join(("vault-etl", *words)), shown.stdout.rstrip() + "\n"
+    return {
+        " ".join(("vault-etl", *words)): runner.invoke(
+            main.app, [*words, "--help"], prog_name="vault-etl"
+        ).stdout.rstrip()
+        + "\n"
+        for words in _words()
+    }
+
+
+def _words() -> Iterator[tuple[str, ...]]:
+    return _commands(typer.main.get_command(main.app))
 
 
 def _needed(command: str) -> str:

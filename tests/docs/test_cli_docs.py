@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Final
 
 import pytest
 
-from docs.generate_cli import PAGE, helps, render
+from docs.generate_cli import PAGE, helps, names, render
 from vault_etl import settings
 from vault_etl.base import errors
 
-HELPS: Final = dict(helps())
-GROUPS: Final = {name for name, text in HELPS.items() if "\nCommands:\n" in text}
-COMMANDS: Final = sorted(set(HELPS) - GROUPS)
+NAMES: Final = sorted(names())
+GROUPS: Final = {group for group, name in itertools.pairwise(NAMES) if name.startswith(f"{group} ")}
+COMMANDS: Final = [name for name in NAMES if name not in GROUPS]
 
 
 def _examples(text: str) -> list[str]:
@@ -30,10 +31,10 @@ def test_the_page_is_what_the_code_says() -> None:
 def test_every_command_is_on_the_page() -> None:
     """Each command and group that `--help` lists, at any depth, has a section."""
     sections = set(re.findall(r"^### `(.+)`$", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
-    assert sections == set(HELPS)
+    assert sections == set(NAMES)
     for group in GROUPS:
         listed = re.findall(
-            r"^  ([a-z][a-z-]*) ", HELPS[group].split("\nCommands:\n")[1], re.MULTILINE
+            r"^  ([a-z][a-z-]*) ", helps()[group].split("\nCommands:\n")[1], re.MULTILINE
         )
         assert {f"{group} {name}" for name in listed} <= sections
 
@@ -41,7 +42,7 @@ def test_every_command_is_on_the_page() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_an_example_that_it_takes(command: str) -> None:
     """The help shows at least one use of the command, with options that it has."""
-    text = HELPS[command]
+    text = helps()[command]
     own = [example for example in _examples(text) if f"{command} " in f"{example} "]
     assert own
     for example in own:
@@ -51,13 +52,13 @@ def test_every_command_has_an_example_that_it_takes(command: str) -> None:
 
 def test_no_line_of_a_help_is_wider_than_a_terminal() -> None:
     """Every line has 80 columns at most."""
-    assert not [line for text in HELPS.values() for line in text.splitlines() if len(line) > 80]
+    assert not [line for text in helps().values() for line in text.splitlines() if len(line) > 80]
 
 
 def test_a_time_is_shown_as_it_is_given() -> None:
     """A default is 90d, as a person would type it, and not a number of seconds."""
     assert not re.findall(r"default: [0-9]+\.0\]", PAGE.read_text(encoding="utf-8"))
-    assert "[default: (90d)]" in HELPS["vault-etl audit trim"]
+    assert "[default: (90d)]" in helps()["vault-etl audit trim"]
 
 
 @pytest.mark.parametrize("name", settings.Settings.model_fields)

@@ -19,7 +19,6 @@ PAGES: Final = sorted(
         *(REPOSITORY / "migrations").glob("*.md"),
     ]
 )
-COMMANDS: Final = dict(helps())
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 
@@ -53,23 +52,23 @@ def test_every_link_has_a_target(page: Path) -> None:
 @pages
 def test_every_command_on_a_page_exists(page: Path) -> None:
     """No page has `vault-etl …` with an unknown command, or with an option that the command lacks."""
-    text = page.read_text(encoding="utf-8")
+    text, commands = page.read_text(encoding="utf-8"), helps()
     for line in re.findall(r"vault-etl ((?:[a-z][a-z-]+ )?[a-z][a-z-]+(?: [^`\n|]*)?)", text):
         words = line.split()
         name = next(
             (
                 " ".join(("vault-etl", *words[:length]))
                 for length in (2, 1)
-                if " ".join(("vault-etl", *words[:length])) in COMMANDS
+                if " ".join(("vault-etl", *words[:length])) in commands
             ),
             None,
         )
         if name is None:
             continue  # prose: "vault-etl is built today"
         for option in re.findall(r"(?<= )--[a-z-]+", f" {line}".split("#")[0]):
-            assert f"{option}" in COMMANDS[name], f"{name} {option}"
+            assert f"{option}" in commands[name], f"{name} {option}"
     for name in re.findall(r"`(?:\.venv/bin/)?vault-etl ([a-z-]+)", text):
-        assert f"vault-etl {name}" in COMMANDS, name
+        assert f"vault-etl {name}" in commands, name
 
 
 @pages
