@@ -32,8 +32,6 @@ AUDIT_ARGS ?=
 SBOM := $(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml \
 	--output-reproducible --output-format JSON
 
-TEMPLATES := $(wildcard keys/*.template.yaml)
-
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo docs endurance test test-fast test-localstack check check-types check-the-rest test-all chaos fuzz format lock audit dist clean policy-evaluator pgbouncer
@@ -55,7 +53,7 @@ test-fast: $(VENV)/.dev-installed ## run the unit tests, with the vectors and mo
 test-localstack: $(VENV)/.dev-installed ## run every test that needs an emulator on a real LocalStack
 	$(PYTEST) $(SPREAD) --emulator localstack $(PYTEST_ARGS)
 
-check: $(VENV)/.dev-installed ## formatting, lint, types, the direction of imports, templates, workflows
+check: $(VENV)/.dev-installed ## formatting, lint, types, the direction of imports, workflows
 	@$(MAKE) --no-print-directory -j 2 check-types check-the-rest
 
 check-types: $(VENV)/.dev-installed
@@ -65,7 +63,6 @@ check-the-rest: $(VENV)/.dev-installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
-	$(if $(TEMPLATES),$(BIN)/cfn-lint $(TEMPLATES))
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml

@@ -56,7 +56,8 @@ def test_local_start_is_never_silent_on_a_terminal(monkeypatch: pytest.MonkeyPat
         def __init__(self, directory: Path, *, notify: Callable[[str], None]) -> None:
             self.directory, self._notify = directory, notify
 
-        def start(self, _emulator: object) -> StackStatus:
+        def start(self, _emulator: object, *, schema_file: str | None) -> StackStatus:
+            assert schema_file is None
             self._notify("starting PostgreSQL")
             while screen.getvalue().partition(step)[2].count(".") < 2:
                 time.sleep(0.01)

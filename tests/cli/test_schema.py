@@ -153,3 +153,17 @@ def test_infer_refuses_names_and_paths(
     """A name that is taken or no name, and a text that is no path, are exit 2."""
     shown = loaded.run("analyst", "schema", "infer", str(tmp_path / "none"), *options)
     assert (shown.code, said in shown.stderr) == (2, True)
+
+
+def test_iam_prints_the_template_of_the_declaration(loaded: Vault, tmp_path: Path) -> None:
+    """The template has the declared fields; a warning on standard error says that a call does not take it."""
+    path = tmp_path / "many.toml"
+    fields = "".join(f'[fields.number_{at}]\nkind = "ip"\n' for at in range(3))
+    path.write_text(DEFAULT.read_text("utf-8") + fields, "utf-8")
+    extra = {VARIABLE: str(path)}
+    shown = loaded.ok("analyst", "schema", "iam", extra=extra)
+    assert '["ip", "device_id", "number_0", "number_1", "number_2", quarantine]' in shown.stdout
+    assert ("reveal-number-0" in shown.stdout, shown.stderr) == (False, "")
+    roles = loaded.ok("analyst", "schema", "iam", "--role-per-field", extra=extra)
+    assert "RoleName: vault-etl-reveal-number-0" in roles.stdout
+    assert "CloudFormation takes 51,200 in a call: deploy it with --s3-bucket" in roles.stderr

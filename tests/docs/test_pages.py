@@ -86,9 +86,9 @@ def test_the_repository_names_what_the_readme_needs() -> None:
     """docker-compose.yml, the template and the embedded stack's page are where the README says."""
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     assert "docker compose up" in readme
-    assert "keys/vault-etl.template.yaml" in readme
+    assert "keys/vault-etl.template.yaml.jinja" in readme
     assert (REPOSITORY / "docker-compose.yml").exists()
-    assert (REPOSITORY / "keys" / "vault-etl.template.yaml").exists()
+    assert (REPOSITORY / "keys" / "vault-etl.template.yaml.jinja").exists()
 
 
 @pages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from importlib.resources import files
 from typing import Final
 
@@ -78,3 +79,15 @@ since = {type = "moment"}""",
 """The login event with optional values, a second value of one field, a value by path, and every type of column."""
 
 TWO_EVENTS: Final[Declaration] = parse_declaration(TWO_EVENTS_TOML, "two-events.toml")
+
+EVERY_FIELD: Final[Declaration] = dataclasses.replace(
+    DEFAULT,
+    fields=tuple(
+        {
+            field.name: field
+            for declaration in (TWO_EVENTS, WIDER, DEFAULT)
+            for field in declaration.fields
+        }.values()
+    ),
+)
+"""The fields of all of them, which the roles of the tests' emulator may seal and open."""

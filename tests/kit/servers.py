@@ -14,6 +14,7 @@ import botocore.session
 import pytest
 
 from tests.kit.databases import TEMPLATE, admin, make_logins
+from tests.kit.declarations import EVERY_FIELD
 from vault_etl.local.emulator import (
     Emulator,
     EmulatorName,
@@ -82,11 +83,11 @@ def moto(
     botocore.session.create_loader = functools.cache(botocore.session.create_loader)
     if request.config.getoption("--emulator") == EmulatorName.LOCALSTACK:
         endpoint = request.getfixturevalue("localstack").endpoint
-        yield endpoint, provision(endpoint, authenticate=False)
+        yield endpoint, provision(endpoint, EVERY_FIELD, authenticate=False)
         return
     emulator = start_moto(tmp_path_factory.mktemp("moto"))
     try:
-        yield emulator.endpoint, provision(emulator.endpoint)
+        yield emulator.endpoint, provision(emulator.endpoint, EVERY_FIELD)
     finally:
         emulator.stop()
 

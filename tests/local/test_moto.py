@@ -17,6 +17,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.vault import emulator_session
 from vault_etl.local.emulator import start_moto
 from vault_etl.local.policies import ROLES
@@ -216,7 +217,7 @@ def test_a_message_goes_to_the_dead_letters(tmp_path: Path) -> None:
     """The fifth receive is a message's last: then the dead-letter queue has it."""
     emulator = start_moto(tmp_path)
     try:
-        made = provision(emulator.endpoint)
+        made = provision(emulator.endpoint, DEFAULT)
         sqs = EmulatorSession(emulator.endpoint, made.credentials["admin"]).client("sqs")
         sqs.send_message(QueueUrl=made.queue_url, MessageBody="poison")
 

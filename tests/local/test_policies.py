@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from tests.kit.declarations import DEFAULT, WIDER
+from vault_etl.declaration.iam import OwnRole
+from vault_etl.declaration.model import Declaration
 from vault_etl.local.policies import NeededPermission, boundary, identity_policy, is_allowed
-from vault_etl.local.template import IAM_ROLES, KEYS, TEMPLATE_NAME, Template, resolve
-from vault_etl.platform.resources import resource_dir
+from vault_etl.local.template import IAM_ROLES, KEYS, Template, resolve
 
 NAMES = {
     "AWS::Partition": "aws",
@@ -29,24 +27,16 @@ NAMES = {
 DATA, TOKEN, AUDIT = (NAMES[f"{key}.Arn"] for key in ("DataKey", "TokenKey", "AuditKey"))
 
 
+@pytest.fixture(scope="module", params=[DEFAULT, WIDER], ids=["default", "wider"])
+def declaration(request: pytest.FixtureRequest) -> Declaration:
+    """A declaration."""
+    return request.param  # type: ignore[no-any-return]
+
+
 @pytest.fixture(scope="module")
-def template() -> Template:
-    """The real template."""
-    return Template.load()
-
-
-def test_cfn_lint_accepts_the_template() -> None:
-    """CloudFormation's own linter has no finding, not even an information."""
-    path = resource_dir("keys") / TEMPLATE_NAME
-    command = [
-        str(Path(sys.executable).parent / "cfn-lint"),
-        "--include-checks",
-        "I",
-        "--",
-        str(path),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "")
+def template(declaration: Declaration) -> Template:
+    """The real template, with a role for each field."""
+    return Template.load(declaration, role_per_field=True)
 
 
 @pytest.mark.parametrize("role", IAM_ROLES)
@@ -87,18 +77,28 @@ def test_symmetric_calls_are_bound(template: Template, role: str) -> None:
             assert statement["Condition"]["Bool"] == {"kms:ReEncryptOnSameKey": "true"}
 
 
-def test_reveal_is_by_field(template: Template) -> None:
-    """Each personal field that reveal opens is a statement of its own, which a deployment may leave out."""
-    fields = [
-        statement["Condition"]["StringEquals"]["kms:EncryptionContext:field"]
-        for statement in template.policy("reveal", NAMES)["Statement"]
-        if statement["Resource"] == [DATA] and statement["Action"] == ["kms:Decrypt"]
-    ]
-    assert fields == ["ip", "device_id", "quarantine"]
+def test_a_role_of_one_field_opens_no_other(template: Template, declaration: Declaration) -> None:
+    """Reveal opens every declared field and quarantine; the role of one field that field alone."""
+    names = declaration.field_names
+    assert _opened(template, "RevealRole") == {DATA: {*names, "quarantine"}, TOKEN: set(names)}
+    for name in names:
+        role = f"Reveal{OwnRole(name).id}Role"
+        assert _opened(template, role) == {DATA: {name}, TOKEN: {name}}
+
+
+def _opened(template: Template, role: str) -> dict[str, set[str]]:
+    """The fields that an IAM role of the template may decrypt, by KMS key."""
+    found: dict[str, set[str]] = {}
+    for statement in template.role_policy(role, NAMES)["Statement"]:
+        if "kms:Decrypt" in statement["Action"]:
+            (key,) = statement["Resource"]
+            fields = statement["Condition"]["StringEquals"]["kms:EncryptionContext:field"]
+            found.setdefault(key, set()).update([fields] if isinstance(fields, str) else fields)
+    return found
 
 
 @pytest.mark.parametrize("key", KEYS.values())
-def test_key_policies_agree(template: Template, key: str) -> None:
+def test_key_policies_agree(template: Template, declaration: Declaration, key: str) -> None:
     """A key's policy denies each use to all roles except those whose own policy allows it."""
     statements = resolve(template.properties(key)["KeyPolicy"], NAMES)["Statement"]
     seen = 0
@@ -112,7 +112,7 @@ def test_key_policies_agree(template: Template, key: str) -> None:
         for action in statement["Action"]:
             wanted = _roles_with(template, action, NAMES[f"{key}.Arn"])
             if "reveal" in wanted:
-                wanted |= {"reveal-ip", "reveal-device-id"}  # reveal, for one field
+                wanted |= {f"reveal-{OwnRole(name).dashed}" for name in declaration.field_names}
             assert roles == wanted, action
             seen += 1
     assert seen == (1 if key in {"AuditKey", "ArchiveKey"} else 4)
@@ -150,7 +150,7 @@ def test_the_identity_policy_has_motos_names(template: Template) -> None:
 
 def test_a_denied_action_is_not_allowed_in_moto() -> None:
     """A statement that denies, which a parameter adds, gives no action to an emulator's user."""
-    named = Template.load(WorkloadVpcs="vpc-0123456789abcdef0")
+    named = Template.load(DEFAULT, WorkloadVpcs="vpc-0123456789abcdef0")
     statements = boundary("ingest", named, NAMES)["Statement"]
     assert "Deny" in {statement["Effect"] for statement in statements}
     (statement,) = identity_policy({"Statement": statements})["Statement"]
@@ -166,16 +166,10 @@ def test_a_denied_action_is_not_allowed_in_moto() -> None:
         ("DatabaseResource", "db-ABCDEFGHIJKL01234", {"LogIn"}),
     ],
 )
-def test_a_parameter_switches_on_its_own_rule(
-    template: Template, parameter: str, value: str, added: set[str]
-) -> None:
+def test_a_parameter_switches_on_its_own_rule(parameter: str, value: str, added: set[str]) -> None:
     """Each parameter that is off by default adds its own statement, and no other."""
-    assert _statements(Template.load(**{parameter: value})) - _statements(template) == added
-
-
-def test_the_template_fits_cloudformation() -> None:
-    """The limit is a text of 51,200 bytes."""
-    assert (resource_dir("keys") / TEMPLATE_NAME).stat().st_size <= 51_200
+    named = Template.load(DEFAULT, **{parameter: value})
+    assert _statements(named) - _statements(Template.load(DEFAULT)) == added
 
 
 def _statements(template: Template) -> set[str]:
@@ -186,9 +180,9 @@ def _statements(template: Template) -> set[str]:
     return {statement["Sid"] for policy in (queues, ingest) for statement in policy["Statement"]}
 
 
-def test_an_unknown_function_in_a_condition_is_an_error(template: Template) -> None:
+def test_an_unknown_function_in_a_condition_is_an_error() -> None:
     """The reader does not guess the result of CloudFormation."""
-    assert template.parameters["Producers"] == ["none"]
+    assert Template.load(DEFAULT).parameters["Producers"] == ["none"]
     document: dict[str, Any] = {
         "Parameters": {},
         "Conditions": {"A": {"Fn::And": []}},
@@ -237,13 +231,6 @@ def test_deny_wins() -> None:
     assert not is_allowed(needed, [allow, deny])
     assert not is_allowed(needed, [deny, allow])
     assert not is_allowed(needed, [])
-
-
-def test_the_template_uses_long_form_intrinsics() -> None:
-    """Any YAML reader loads the template: it has no tags of CloudFormation."""
-    text = (resource_dir("keys") / TEMPLATE_NAME).read_text(encoding="utf-8")
-    assert "Resources" in yaml.safe_load(text)
-    assert "!Sub" not in text
 
 
 def _roles_with(template: Template, action: str, key: str) -> set[str]:

@@ -203,6 +203,13 @@ def test_another_emulator_is_refused(started: EmbeddedStack) -> None:
         started.start(EmulatorName.LOCALSTACK)
 
 
+def test_another_declaration_is_refused(started: EmbeddedStack) -> None:
+    """A running stack does not change its declaration, and overrides the one that a shell has."""
+    with pytest.raises(ConfigurationError, match="with the declaration the default, not with /a"):
+        started.start(schema_file="/a/vault-etl.schema.toml")
+    assert started.environment("ingest")["VAULT_ETL_SCHEMA_FILE"] == ""
+
+
 def test_reset_leaves_only_the_lock(stack: EmbeddedStack) -> None:
     """Reset stops everything first."""
     processes = _processes(stack.start())

@@ -86,7 +86,7 @@ from vault_etl.platform.resources import resource_dir
 package = pathlib.Path(vault_etl.__file__).parent
 print(json.dumps([
     sorted(path.name for path in resource_dir("migrations").rglob("*.*")),
-    sorted(path.name for path in resource_dir("keys").rglob("*.yaml")),
+    sorted(path.name for path in resource_dir("keys").rglob("*.jinja")),
     all(resource_dir(name).is_relative_to(package.resolve()) for name in ("keys", "migrations")),
 ]))
 """
@@ -94,7 +94,7 @@ print(json.dumps([
     migrations, templates, inside = json.loads(printed)
     assert migrations == sorted(path.name for path in (REPOSITORY / "migrations").rglob("*.*"))
     assert migrations
-    assert "vault-etl.template.yaml" in templates
+    assert "vault-etl.template.yaml.jinja" in templates
     assert inside
 
 

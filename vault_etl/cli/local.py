@@ -14,7 +14,7 @@ import typer
 from vault_etl import settings
 from vault_etl.base import logs
 from vault_etl.base.errors import ConfigurationError, UsageError
-from vault_etl.cli.local_bodies import made_up_bodies, read_bodies
+from vault_etl.cli.local_bodies import checked_schema_file, made_up_bodies, read_bodies
 from vault_etl.cli.start import VerboseOption
 from vault_etl.cli.ui.options import DryRunOption, YesOption
 from vault_etl.cli.ui.output import (
@@ -69,22 +69,25 @@ def start(
     """Start the stack, with tables, keys, and a login and an access key for every role.
 
     Safe to repeat: running parts are not restarted. The KMS keys are in the emulator's memory, and
-    are lost when it ends.
+    are lost when it ends. VAULT_ETL_SCHEMA_FILE names a declaration of your own.
 
     \b
     Examples:
       vault-etl local start
+      VAULT_ETL_SCHEMA_FILE=vault-etl.schema.toml vault-etl local start
       eval "$(vault-etl local env)"
     """
+    schema_file = checked_schema_file()
     if quiet or not sys.stderr.isatty():
-        status = _open(directory, quiet=quiet, verbose=verbose).start(emulator)
+        stack = _open(directory, quiet=quiet, verbose=verbose)
+        status = stack.start(emulator, schema_file=schema_file)
     else:
         logs.configure(None, verbose=verbose, quiet=quiet)
         with Told(
             sys.stderr
         ) as told:  # prints dots: a database takes seconds to start on a busy machine
             stack = EmbeddedStack(directory, notify=lambda text: told.write(_line(text)))
-            status = stack.start(emulator)
+            status = stack.start(emulator, schema_file=schema_file)
     print_object(status.as_object(), output)
     if not wants_json(output):
         shown = "" if directory == _DIRECTORY else f" --dir {shlex.quote(str(directory))}"

@@ -1,4 +1,4 @@
-"""Message bodies that `local seed` sends: those of a file, or made-up ones."""
+"""The declaration of an embedded stack, and message bodies that `local seed` sends: of a file, or made up."""
 
 from __future__ import annotations
 
@@ -48,6 +48,15 @@ def made_up_bodies(count: int) -> Iterable[str]:
     if declaration == read_declaration(None):
         return made_up_events(count, seed=seed)
     return made_up_messages(declaration, count, seed=seed)
+
+
+def checked_schema_file() -> str | None:
+    """The absolute path of the declaration that the setting names. Raises ConfigurationError for a faulty one."""
+    loaded, _ = settings.load(os.environ)
+    if loaded.schema_file is None:
+        return None
+    _declaration()
+    return str(Path(loaded.schema_file).absolute())
 
 
 def _declaration() -> Declaration:

@@ -1,4 +1,4 @@
-"""`vault-etl schema`: the group, `show`, `check`, `diff`, and the place of `infer`."""
+"""`vault-etl schema`: the group, `show`, `check`, `diff`, and the places of `infer` and `iam`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vault_etl.base.errors import DataError
-from vault_etl.cli import schema_infer
+from vault_etl.cli import schema_iam, schema_infer
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.ui.output import (
     OutputOption,
@@ -165,6 +165,7 @@ def _diff(
 
 
 app.command("infer")(schema_infer.infer)
+app.command("iam")(schema_iam.iam)
 
 
 def _values(declaration: Declaration) -> Iterator[Mapping[str, object]]:

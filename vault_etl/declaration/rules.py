@@ -25,7 +25,7 @@ from vault_etl.declaration.names import (
 )
 
 MAX_FIELDS: Final = 32
-"""The policy of a role lists the fields, each up to 34 characters with quotes and comma, in up to three
+"""The policy of a role lists the fields, each up to 34 characters with quotes and comma, in up to two
 statements: 3,264 of the 6,144 characters of a managed policy in AWS. The statements need the rest."""
 
 MAX_EVENTS: Final = 16

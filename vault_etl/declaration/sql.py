@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from vault_etl.declaration.model import Declaration
 from vault_etl.declaration.sql_fields import SqlField, SqlSearched
 from vault_etl.declaration.sql_names import SqlEvent, literal, prefixed
+from vault_etl.declaration.templates import environment
 from vault_etl.platform.resources import named_blocks, text_of
 
 if TYPE_CHECKING:
@@ -48,20 +49,7 @@ def rendered(template: str, declaration: Declaration) -> str:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    import jinja2  # noqa: PLC0415 - 20 ms, which `--help` need not wait for
-
-    environment = jinja2.Environment(
-        autoescape=False,  # noqa: S701 - SQL, whose names and literals quote themselves
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        line_statement_prefix=LINE,
-        block_start_string="{%%",
-        block_end_string="%%}",
-        comment_start_string="{##",
-        comment_end_string="##}",
-    )
-    environment.filters["literal"] = literal
-    environment.filters["prefixed"] = prefixed
-    return environment
+    made = environment(LINE)
+    made.filters["literal"] = literal
+    made.filters["prefixed"] = prefixed
+    return made

@@ -103,7 +103,7 @@ def kms_key(found: KmsKey, name: str, required: KeyRequirement) -> Verdict:
     if (found.spec, found.usage) != (required.spec, required.usage):
         return Verdict.bad(
             f"{name} is {found.spec}, {found.usage}",
-            f"it must be {required.spec}, {required.usage}: keys/vault-etl.template.yaml makes it so",
+            f"it must be {required.spec}, {required.usage}: the template of `vault-etl schema iam` makes it so",
         )
     return Verdict.good(f"{name} is enabled")
 

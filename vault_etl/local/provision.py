@@ -1,6 +1,6 @@
 """Makes in an emulator what CloudFormation makes on AWS: keys, aliases, queues; and a user per role.
 
-The template in `keys/` defines the resources. Key policies and queue policies are left out, because
+The template of `vault-etl schema iam` defines the resources. Key policies and queue policies are left out, because
 no emulator enforces them. `EmulatorSession` makes boto3 clients without the user's AWS settings.
 """
 
@@ -22,6 +22,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from vault_etl.base.errors import UnavailableError
+from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.read import read_declaration
 from vault_etl.local.emulator import REGION
 from vault_etl.local.policies import BOUNDARY_SUFFIX, ROLES, boundary, identity_policy
 from vault_etl.local.template import (
@@ -133,8 +135,8 @@ class Provisioned:
     credentials: Mapping[str, Credentials] = field(repr=False)
 
 
-def provision(endpoint: str, *, authenticate: bool = True) -> Provisioned:
-    """Make everything in a fresh emulator.
+def provision(endpoint: str, declaration: Declaration, *, authenticate: bool = True) -> Provisioned:
+    """Make everything in a fresh emulator; the users may do what the roles of the declaration may.
 
     `authenticate` switches moto's checks of signatures and permissions on at the end; LocalStack's
     free edition has no such checks. Raises UnavailableError if the emulator does not answer, or
@@ -144,7 +146,7 @@ def provision(endpoint: str, *, authenticate: bool = True) -> Provisioned:
     resources = provision_resources(session)
     with _setting_up():
         session.client("s3").create_bucket(Bucket=ARCHIVE_BUCKET)
-        credentials = _provision_users(session, resources.names)
+        credentials = _provision_users(session, declaration, resources.names)
         if authenticate:
             session.switch_authentication_on()
         for role in ROLES:
@@ -155,11 +157,11 @@ def provision(endpoint: str, *, authenticate: bool = True) -> Provisioned:
 
 
 def provision_resources(session: EmulatorSession) -> Resources:
-    """Make the missing keys, aliases and queues. Safe to repeat.
+    """Make the missing keys, aliases and queues, which no declaration changes. Safe to repeat.
 
     Raises UnavailableError if the emulator does not answer, or refuses.
     """
-    template = Template.load()
+    template = Template.load(read_declaration(None))
     with _setting_up():
         account = session.client("sts").get_caller_identity()["Account"]
         names = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": account}
@@ -232,8 +234,10 @@ def _attribute_text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _provision_users(session: EmulatorSession, names: Mapping[str, str]) -> dict[str, Credentials]:
-    iam, template = session.client("iam"), Template.load(ArchiveBucket=ARCHIVE_BUCKET)
+def _provision_users(
+    session: EmulatorSession, declaration: Declaration, names: Mapping[str, str]
+) -> dict[str, Credentials]:
+    iam, template = session.client("iam"), Template.load(declaration, ArchiveBucket=ARCHIVE_BUCKET)
     return {role: _provision_user(iam, role, template, names) for role in ROLES}
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vault_etl.base.errors import ConfigurationError, UsageError
+from vault_etl.declaration.read import read_declaration
 from vault_etl.local.database import create_logins, login_of, refuse_if_keys_are_lost
 from vault_etl.local.emulator import REGION, Emulator, EmulatorName, start_localstack, start_moto
 from vault_etl.local.policies import ADMIN, ROLES
 from vault_etl.local.postgres import EmbeddedPostgres, RunningPostgres
 from vault_etl.local.private_files import make_private_directory
 from vault_etl.local.processes import RunCommand, run_own_command, stop_recorded
-from vault_etl.local.provision import Credentials, EmulatorSession, Provisioned, provision
+from vault_etl.local.provision import Credentials, EmulatorSession, provision
 from vault_etl.local.state import StackState, StackStatus, StateFile
 from vault_etl.platform.names import ROLE_PREFIX, SCHEMA
 
@@ -57,19 +58,22 @@ class EmbeddedStack:
         self._postgres = EmbeddedPostgres(self.directory, durable=durable)
         self._state = StateFile(self.directory)
 
-    def start(self, emulator: EmulatorName | None = None) -> StackStatus:
+    def start(
+        self, emulator: EmulatorName | None = None, *, schema_file: str | None = None
+    ) -> StackStatus:
         """Start the missing parts of the stack; running parts stay. The default emulator is moto.
 
-        Raises ConfigurationError if the stack cannot run here, if it already runs with another
-        emulator, or if rows remain that were sealed under keys which ended with their emulator.
+        `schema_file` is the absolute path of a declaration without a fault; None is the default. Raises
+        ConfigurationError if the stack cannot run here, if it already runs with another emulator or
+        declaration, or if rows remain that were sealed under keys which ended with their emulator.
         """
         self._claim_directory()
         with self._state.locked():
-            state = self._usable(self._state.read(), emulator)
+            state = self._usable(self._state.read(), emulator, schema_file)
             postgres = self._postgres.running()
             if not (postgres and state.is_prepared):
                 postgres = self._start_postgres(state)
-                state = self._start_emulator(state, emulator or EmulatorName.MOTO)
+                state = self._start_emulator(state, emulator or EmulatorName.MOTO, schema_file)
                 self._prepare(postgres, state)
         return self.status()
 
@@ -143,7 +147,7 @@ class EmbeddedStack:
                 status.problem or f"no embedded stack runs in {self.directory}",
                 hint="vault-etl local start",
             )
-        return _environment(role, status.postgres, status.emulator, status.recorded.provisioned)
+        return _environment(role, status.postgres, status.emulator, status.recorded)
 
     def _claim_directory(self) -> None:
         """Refuse a folder with other files in it: `reset` deletes by name."""
@@ -155,7 +159,9 @@ class EmbeddedStack:
             )
         make_private_directory(self.directory)
 
-    def _usable(self, state: StackState, wanted: EmulatorName | None) -> StackState:
+    def _usable(
+        self, state: StackState, wanted: EmulatorName | None, schema_file: str | None
+    ) -> StackState:
         """Return the recorded state, or an empty state if the emulator no longer runs."""
         live = state.live_emulator
         if live is None:
@@ -164,6 +170,12 @@ class EmbeddedStack:
             raise ConfigurationError(
                 f"the stack in {self.directory} runs on {live.name}, not on {wanted}",
                 hint="vault-etl local reset, then start it on the other one",
+            )
+        if state.schema_file != schema_file:
+            runs, asked = (each or "the default" for each in (state.schema_file, schema_file))
+            raise ConfigurationError(
+                f"the stack in {self.directory} runs with the declaration {runs}, not with {asked}",
+                hint="set VAULT_ETL_SCHEMA_FILE as it was; or vault-etl local reset, then start it again",
             )
         if state.provisioned is None:  # an aborted start: nothing was sealed under its keys
             live.stop()
@@ -184,7 +196,9 @@ class EmbeddedStack:
                 raise
         return postgres
 
-    def _start_emulator(self, state: StackState, name: EmulatorName) -> StackState:
+    def _start_emulator(
+        self, state: StackState, name: EmulatorName, schema_file: str | None
+    ) -> StackState:
         if state.live_emulator is not None:
             return state
         if name is EmulatorName.LOCALSTACK:
@@ -192,42 +206,50 @@ class EmbeddedStack:
         else:
             self._notify("starting the AWS emulator")
             emulator = start_moto(self.directory / "moto")
-        state = StackState(emulator=emulator)
+        state = StackState(emulator=emulator, schema_file=schema_file)
         self._state.write(state)
         self._notify("making a queue, KMS keys and access keys")
         state = state.with_provisioned(
-            provision(emulator.endpoint, authenticate=name is EmulatorName.MOTO)
+            provision(
+                emulator.endpoint,
+                read_declaration(schema_file),
+                authenticate=name is EmulatorName.MOTO,
+            )
         )
         self._state.write(state)
         return state
 
     def _prepare(self, postgres: RunningPostgres, state: StackState) -> None:
         """Make tables, logins, the key that signs the log, the first token keys. Each step is safe to repeat."""
-        emulator, provisioned = state.emulator, state.provisioned
-        if emulator is None or provisioned is None:
+        emulator = state.emulator
+        if emulator is None:
             raise AssertionError
-        as_admin = _environment(ADMIN, postgres, emulator, provisioned)
+        as_admin = _environment(ADMIN, postgres, emulator, state)
         self._notify("vault-etl migrate: tables, functions and roles")
         self._run_command(["migrate"], as_admin, self.directory)
         create_logins(postgres)
-        as_audit = _environment("audit", postgres, emulator, provisioned)
+        as_audit = _environment("audit", postgres, emulator, state)
         self._notify("vault-etl audit checkpoint: the key that signs the audit log")
         self._run_command(["audit", "checkpoint"], as_audit, self.directory)
-        as_re_encrypt = _environment("re-encrypt", postgres, emulator, provisioned)
+        as_re_encrypt = _environment("re-encrypt", postgres, emulator, state)
         self._notify("vault-etl keys init: the first token keys")
         self._run_command(["keys", "init"], as_re_encrypt, self.directory)
         self._state.write(state.prepared())
 
 
 def _environment(
-    role: str, postgres: RunningPostgres, emulator: Emulator, provisioned: Provisioned
+    role: str, postgres: RunningPostgres, emulator: Emulator, state: StackState
 ) -> dict[str, str]:
+    provisioned = state.provisioned
+    if provisioned is None:
+        raise AssertionError
     credentials = provisioned.credentials[role]
     return {
         "VAULT_ETL_DATABASE_URL": postgres.url(login_of(role)),
         # As the stack is made, whatever a shell has for another vault.
         "VAULT_ETL_DATABASE_SCHEMA": SCHEMA,
         "VAULT_ETL_ROLE_PREFIX": ROLE_PREFIX,
+        "VAULT_ETL_SCHEMA_FILE": state.schema_file or "",
         "VAULT_ETL_QUEUE_URL": provisioned.queue_url,
         "AWS_ENDPOINT_URL": emulator.endpoint,
         "AWS_REGION": REGION,

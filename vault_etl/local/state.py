@@ -29,6 +29,8 @@ class StackState:
     emulator: Emulator | None = None
     provisioned: Provisioned | None = None
     is_prepared: bool = False
+    schema_file: str | None = None
+    """The absolute path of the declaration; None for the default."""
 
     @property
     def live_emulator(self) -> Emulator | None:
@@ -118,6 +120,7 @@ def _parse(content: dict[str, Any]) -> StackState:
             },
         ),
         is_prepared=bool(content.get("is_prepared")),
+        schema_file=content.get("schema_file"),
     )
 
 

@@ -1,6 +1,6 @@
-"""Reads `keys/vault-etl.template.yaml`, the only declaration of keys, aliases, queues and policies.
+"""Reads the template that `vault-etl schema iam` prints: keys, aliases, queues and policies.
 
-CloudFormation makes these on AWS. The emulators use the same file, so that nothing is declared twice.
+CloudFormation makes these on AWS. The emulators use the same template, so that nothing is declared twice.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from vault_etl.base.errors import ConfigurationError
+from vault_etl.declaration.iam import iam_template
+from vault_etl.declaration.model import Declaration
 from vault_etl.local import INSTALL_HINT
-from vault_etl.platform.resources import resource_dir
-
-TEMPLATE_NAME = "vault-etl.template.yaml"
 
 KEYS = {"data": "DataKey", "token": "TokenKey", "audit": "AuditKey", "archive": "ArchiveKey"}
 """Purpose → the name of its key in the template."""
@@ -62,8 +61,10 @@ class Template:
 
     @classmethod
     @functools.cache
-    def load(cls, **parameters: str) -> Template:
-        """Read the file of this installation, once. Raises ConfigurationError.
+    def load(
+        cls, declaration: Declaration, *, role_per_field: bool = False, **parameters: str
+    ) -> Template:
+        """Read the template of a declaration, once. Raises ConfigurationError.
 
         `parameters` are CloudFormation parameters; the others have their defaults.
         """
@@ -73,15 +74,8 @@ class Template:
             raise ConfigurationError(
                 "the embedded stack is not installed", hint=INSTALL_HINT
             ) from None
-        path = resource_dir("keys") / TEMPLATE_NAME
-        try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            message = f"this installation of vault-etl has no {TEMPLATE_NAME}"
-            raise ConfigurationError(
-                message, hint="pip install --force-reinstall vault-etl"
-            ) from None
-        return cls(document, parameters)
+        text = iam_template(declaration, role_per_field=role_per_field)
+        return cls(yaml.safe_load(text), parameters)
 
     def properties(self, name: str) -> dict[str, Any]:
         """Return a resource's properties, unresolved."""

@@ -33,7 +33,7 @@ Statement = dict[str, Any]
 MORE_VALUES: Final = {
     "kms:EncryptionContext:app": ("another",),
     "kms:EncryptionContext:purpose": ("data", "token"),
-    "kms:EncryptionContext:field": ("ip", "device_id", "quarantine", "source", "user_id"),
+    "kms:EncryptionContext:field": ("ip", "device_id", "email", "quarantine", "source", "user_id"),
     "kms:EncryptionContext:key_id": ("true",),
     "kms:EncryptionContextKeys": ("more",),
     "kms:ReEncryptOnSameKey": ("false",),

@@ -11,17 +11,19 @@ from typing import Any
 import boto3
 import pytest
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.vault import ROLES, SAMPLES, Vault, sample_events
+from vault_etl.declaration.iam import iam_template
 from vault_etl.local.emulator import Emulator
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.local.provision import Credentials, EmulatorSession, Provisioned, provision_resources
-from vault_etl.local.template import KEYS, TEMPLATE_NAME, Template
-from vault_etl.platform.resources import resource_dir
+from vault_etl.local.template import KEYS, Template
 
 ACCOUNT, REGION = "111122223333", "eu-central-1"  # LocalStack takes its account from the access key
 pytestmark = pytest.mark.iam
 
 STACK = "vault-etl"
+BODY = iam_template(DEFAULT, role_per_field=True)
 QUEUE_ATTRIBUTES = (
     "SqsManagedSseEnabled",
     "VisibilityTimeout",
@@ -54,10 +56,9 @@ def deployed(localstack: Emulator) -> Deployed:
 
 def _deploy(endpoint: str, account: str, parameters: Mapping[str, str]) -> Deployed:
     cloudformation = _client(endpoint, "cloudformation", account)
-    body = (resource_dir("keys") / TEMPLATE_NAME).read_text(encoding="utf-8")
     cloudformation.create_stack(
         StackName=STACK,
-        TemplateBody=body,
+        TemplateBody=BODY,
         Parameters=[
             {"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()
         ],
@@ -128,8 +129,8 @@ def test_the_main_job_runs_on_what_cloudformation_made(vault: Vault) -> None:
 def test_every_resource_of_the_template_was_made(deployed: Deployed) -> None:
     """CloudFormation made all of them, and none but them."""
     template = deployed.client("cloudformation").get_template(StackName=STACK)["TemplateBody"]
-    assert template == (resource_dir("keys") / TEMPLATE_NAME).read_text(encoding="utf-8")
-    assert set(deployed.resources) == set(Template.load()._resources)
+    assert template == BODY
+    assert set(deployed.resources) == set(Template.load(DEFAULT, role_per_field=True)._resources)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_the_embedded_stack_judges_by_the_policies_that_cloudformation_attached(
     deployed: Deployed, role: str
 ) -> None:
     """`Template.policy` of a role is what CloudFormation attached to the role, word for word."""
-    wanted = Template.load().policy(role, _names(deployed))["Statement"]
+    wanted = Template.load(DEFAULT).policy(role, _names(deployed))["Statement"]
     assert _as_set(_attached(deployed, role)) == _as_set(wanted)
 
 
@@ -156,7 +157,7 @@ def test_statements_that_parameters_switch_on_are_those_we_read_into_the_templat
 ) -> None:
     """With parameters given, CloudFormation makes the policies that our own reader makes of them."""
     deployed = _deploy(localstack.endpoint, "777788889999", PARAMETERS)
-    template = Template.load(**PARAMETERS)
+    template = Template.load(DEFAULT, **PARAMETERS)
     names = _names(deployed)
     for role in ("ingest", "reveal", "rotate", "audit"):
         wanted = template.policy(role, names)["Statement"]

@@ -7,6 +7,7 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.events import event
 from tests.kit.vault import Vault
 from vault_etl.local.policies import BOUNDARY_SUFFIX, identity_policy
@@ -74,7 +75,7 @@ def _opened_at_kms(vault: Vault, key: Credentials) -> set[tuple[str, str]]:
 def _user_of(vault: Vault, role: str) -> Credentials:
     """An emulator's user with the policies of one of the template's field roles."""
     names = {f"{KEYS[purpose]}.Arn": arn for purpose, arn in vault.provisioned.key_arns.items()}
-    document = Template.load().role_policy(role, names)
+    document = Template.load(DEFAULT, role_per_field=True).role_policy(role, names)
     for statement in document["Statement"]:
         statement.pop("Sid", None)  # in several policies of one role some are the same
     iam = vault.emulator.client("iam")

@@ -165,7 +165,7 @@ def dead_letter_queue_url(sqs: SQSClient, queue_url: str) -> str:
     if not name:
         message = "the queue has no dead-letter queue"
         raise ConfigurationError(
-            message, hint="give it a redrive policy: keys/vault-etl.template.yaml has one"
+            message, hint="give it a redrive policy: `vault-etl schema iam` prints one"
         )
     if name.endswith(".fifo"):
         message = "--dead-letters cannot read a FIFO queue"

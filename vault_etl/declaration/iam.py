@@ -1,0 +1,60 @@
+"""The CloudFormation template by declaration: keys, queues, and the roles that may open the declared fields.
+
+`keys/vault-etl.template.yaml.jinja` is the only source of it. A role's policy lists the fields, so that no number of
+fields exceeds the policies that a role may have. docs/adr/0054-iam-by-declaration.md says why.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.templates import environment
+from vault_etl.platform.resources import resource_dir
+
+SOURCE: Final = "vault-etl.template.yaml.jinja"
+
+MAX_INLINE: Final = 51_200
+"""Bytes of a template in a call of CloudFormation. A template of up to 1 MB is deployed by way of a bucket of S3."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRole:
+    """A field that has a role of its own: `vault-etl-reveal-` and `dashed`."""
+
+    name: str
+
+    @property
+    def dashed(self) -> str:
+        """The name in names of IAM: `device-id`."""
+        return self.name.replace("_", "-")
+
+    @property
+    def id(self) -> str:
+        """The name in names of the template, which have letters and digits alone: `DeviceId`, of no other field.
+
+        `_d` is `D`. A `Z` is a `_` before anything but `a` to `y`: `a_1` is `AZ1`, and `a_z` is `AZz`.
+        """
+        found = re.sub("_([a-y])?", lambda match: (match[1] or "z").upper(), self.name)
+        return found[0].upper() + found[1:]
+
+
+def iam_template(declaration: Declaration, *, role_per_field: bool = False) -> str:
+    """Return the template, in YAML, for the fields of a declaration. Retired ones are stored, and revealed too.
+
+    With `role_per_field`, each field has a role that may reveal it and no other field. Raises ConfigurationError if
+    this installation does not have the source.
+    """
+    names = declaration.field_names
+    source = (resource_dir("keys") / SOURCE).read_text(encoding="utf-8")
+    return (
+        environment("#%")
+        .from_string(source)
+        .render(
+            # In quotes: YAML reads a bare `no` as false.
+            fields=", ".join(f'"{name}"' for name in names),
+            own_roles=[OwnRole(name) for name in names] if role_per_field else [],
+        )
+    )
