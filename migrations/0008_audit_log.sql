@@ -87,7 +87,7 @@ CREATE TABLE vault_etl.audit_log (
     action text NOT NULL CHECK (vault_etl.audit_is_text(action, 40)),
     record_id uuid,
     fields text[] NOT NULL CHECK (fields = array_remove(ARRAY[
---% for name in (fields|map(attribute='name.raw')|list + ['quarantine'])|sort
+--% for name in (tokens|map(attribute='name.raw')|list + ['quarantine'])|sort
         CASE WHEN {{ name|literal }} = ANY (fields) THEN {{ name|literal }} END{{ ',' if not loop.last }}
 --% endfor
     ], NULL)),
@@ -112,7 +112,8 @@ COMMENT ON COLUMN vault_etl.audit_log.seq IS 'Gapless, from 1.';
 COMMENT ON COLUMN vault_etl.audit_log.request_id IS 'Joins an intent and its outcome.';
 COMMENT ON COLUMN vault_etl.audit_log.login IS 'The login of the session, which a client cannot choose.';
 COMMENT ON COLUMN vault_etl.audit_log.actor IS 'Who acts, as the client says.';
-COMMENT ON COLUMN vault_etl.audit_log.fields IS 'A set, in one spelling: sorted, of one dimension, from index 1.';
+COMMENT ON COLUMN vault_etl.audit_log.fields IS
+    'A set, in one spelling: sorted, of one dimension, from index 1. A search of a derived form names it: ip/network.';
 COMMENT ON COLUMN vault_etl.audit_log.ticket IS
     'A ticket of the caller; of some actions the SHA-256 of what the entry is about (docs/formats.md).';
 COMMENT ON COLUMN vault_etl.audit_log.prev_hash IS 'The hash of the entry before.';
@@ -133,7 +134,9 @@ CREATE FUNCTION vault_etl.audit_matches(
 ) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (since IS NULL OR entry.logged_at >= since) AND (until IS NULL OR entry.logged_at < until)
-    AND (record_id IS NULL OR entry.record_id = record_id) AND (field IS NULL OR field = ANY (entry.fields))
+    AND (record_id IS NULL OR entry.record_id = record_id) AND (
+        field IS NULL OR field = ANY (entry.fields) OR starts_with(entry.fields[1], field || '/')
+    )
     AND (action IS NULL OR entry.action = action) AND (ticket IS NULL OR entry.ticket = ticket)
     AND (actor IS NULL OR entry.actor = actor OR entry.login = actor);
 REVOKE ALL ON FUNCTION vault_etl.audit_matches(

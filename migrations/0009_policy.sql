@@ -88,6 +88,7 @@ DECLARE
     rule jsonb;
     in_full text[];
     masked text[];
+    named text[] := ARRAY(SELECT split_part(f, '/', 1) FROM unnest(fields) AS f);
 BEGIN
     IF NOT (SELECT a.is_access FROM vault_etl.audit_actions AS a WHERE a.action = audit_denial.action) THEN
         RETURN NULL;
@@ -102,11 +103,11 @@ BEGIN
         masked := ARRAY(SELECT jsonb_array_elements_text(coalesce(rule -> 'masked_fields', '[]')));
         -- An access to no field would be within any set, and would disclose what the log says of a record. Only finding
         -- a user names no field.
-        IF NOT fields <@ (in_full || masked) OR (fields = '{}' AND action <> 'find')
+        IF NOT named <@ (in_full || masked) OR (fields = '{}' AND action <> 'find')
             OR (action = 'quarantine show') <> (fields && ARRAY['quarantine'])
         THEN
             RETURN 'field';
-        ELSIF action <> 'reveal masked' AND NOT fields <@ in_full THEN
+        ELSIF action <> 'reveal masked' AND NOT named <@ in_full THEN
             RETURN 'masked_only';
         ELSIF rule ->> 'ticket_pattern' IS NOT NULL
             AND coalesce(ticket, '') !~ ('^(?:' || (rule ->> 'ticket_pattern') || ')$')
@@ -125,7 +126,7 @@ $$;
 REVOKE ALL ON FUNCTION vault_etl.audit_denial(text, text[], text, text, integer) FROM PUBLIC;
 COMMENT ON FUNCTION vault_etl.audit_denial(text, text[], text, text, integer) IS
     'Returns why the policy denies an access, in one word; NULL if it does not. Called with the head of the log '
-    'locked, so that a quota holds. A change of keys is no access: it is on the record, and under no policy.';
+    'locked, so that a quota holds. A derived form is of its field. A change of keys is no access: it is on the record, and under no policy.';
 
 CREATE FUNCTION vault_etl.audit_allowance() RETURNS TABLE (
     document text, reader boolean, an_hour integer, used bigint, oldest timestamptz, newest timestamptz

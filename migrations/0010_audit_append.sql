@@ -108,7 +108,8 @@ DECLARE
         WHEN NOT vault_etl.audit_is_text(purpose, 64) THEN 'purpose'
         WHEN NOT vault_etl.audit_is_text(ticket, 64) THEN 'ticket'
         WHEN vault_etl.audit_is_text(reason, 500) IS NOT TRUE THEN 'reason'
-        WHEN fields IS NULL OR array_ndims(fields) > 1 OR NOT fields <@ ARRAY[{{ (fields|map(attribute='name.raw')|list + ['quarantine'])|sort|map('literal')|join(', ') }}]
+        WHEN fields IS NULL OR array_ndims(fields) > 1 OR NOT fields <@ ARRAY[{{ (tokens|map(attribute='name.raw')|list + ['quarantine'])|sort|map('literal')|join(', ') }}]
+            OR (fields::text LIKE '%/%' AND (action NOT IN ('find', 'tokens') OR cardinality(fields) <> 1))
             OR cardinality(fields) <> (SELECT count(DISTINCT field) FROM unnest(fields) AS field) THEN 'fields'
         WHEN (decision IN ('denied', 'failed')) <> (error_code IS NOT NULL)
             OR error_code !~ '^[a-z][a-z0-9_]{0,63}$' THEN 'error_code'

@@ -42,7 +42,7 @@ COMMENT ON FUNCTION vault_etl.audit_use(bigint, bytea) IS
 
 CREATE FUNCTION vault_etl.audit_disclose(intent_seq bigint)
 RETURNS TABLE (
-    event text, name text, field text, ciphertext bytea, subject text, day date, token uuid, token_generation smallint
+    event text, name text, field text, ciphertext bytea, subject text, day date, tokens uuid[], token_generation smallint
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -56,7 +56,7 @@ BEGIN
         RETURN QUERY
             SELECT
                 'quarantine'::text, 'quarantine'::text, 'quarantine'::text, q.body_ciphertext, NULL::text, NULL::date,
-                NULL::uuid, NULL::smallint
+                NULL::uuid[], NULL::smallint
             FROM vault_etl.quarantine AS q
             WHERE q.record_id = entry.record_id AND 'quarantine' = ANY (entry.fields);
     ELSE
@@ -64,13 +64,13 @@ BEGIN
         RETURN QUERY
             SELECT
                 {{ event.name | literal }}, of_value.name, of_value.field, of_value.ciphertext, r.{{ event.subject }}, r.{{ event.day }},
-                of_value.token, r.token_generation
+                of_value.held, r.token_generation
             FROM vault_etl.{{ event.name }} AS r,
                 LATERAL (VALUES
                     --% for value in event.personal
-                    ({{ value.name | literal }}, {{ value.field | literal }}, r.{{ value.ciphertext }}, r.{{ value.token }}){{ "," if not loop.last }}
+                    ({{ value.name | literal }}, {{ value.field | literal }}, r.{{ value.ciphertext }}, ARRAY[{{ value.tokens | prefixed("r.") }}]){{ "," if not loop.last }}
                     --% endfor
-                ) AS of_value (name, field, ciphertext, token)
+                ) AS of_value (name, field, ciphertext, held)
             WHERE r.record_id = entry.record_id AND of_value.field = ANY (entry.fields);
         --% endfor
     END IF;
@@ -81,7 +81,7 @@ GRANT EXECUTE ON FUNCTION vault_etl.audit_disclose(bigint) TO vault_etl_reveal;
 COMMENT ON FUNCTION vault_etl.audit_disclose(bigint) IS
     'Returns what is needed to open the fields that a committed intent names: one row a value, once. No row if '
     'the record is missing, and NULL for a value that was erased. A body of quarantine has a ciphertext alone. '
-    'A masked reveal gets the same: the client masks.';
+    'A masked reveal gets the same: the client masks. `tokens` are that of the value, then those of its derived forms.';
 
 CREATE FUNCTION vault_etl.audit_about(intent_seq bigint, after bigint) RETURNS SETOF vault_etl.audit_log
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -130,7 +130,7 @@ BEGIN
     IF cardinality(entry.fields) <> 1 OR array_ndims(tokens) IS DISTINCT FROM 1
         OR cardinality(tokens) <> amount * each_has OR each_has > (
             SELECT count(*) FROM vault_etl.data_keys AS k
-            WHERE k.purpose = 'token' AND k.field = entry.fields[1] AND k.state <> 'destroyed'
+            WHERE k.purpose = 'token' AND k.field = split_part(entry.fields[1], '/', 1) AND k.state <> 'destroyed'
         )
     THEN
         RAISE EXCEPTION 'the tokens do not fit the values and the field of the intent' USING ERRCODE = 'insufficient_privilege';
@@ -158,7 +158,7 @@ BEGIN
                 , {{ "r." ~ column if column else "NULL::uuid" }} AS before_{{ loop.index }}
                 --% endfor
             FROM wanted AS w JOIN vault_etl.{{ part.event.name }} AS r ON r.{{ part.column }} = w.token
-            WHERE entry.fields = ARRAY[{{ part.field | literal }}]
+            WHERE entry.fields = ARRAY[{{ part.name | literal }}]
             --% endfor
         ), ranked AS (
             SELECT h.*, count(*) OVER (PARTITION BY h.value) AS holders,
@@ -176,7 +176,7 @@ $$;
 REVOKE ALL ON FUNCTION vault_etl.audit_find(bigint, bytea, uuid[], integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION vault_etl.audit_find(bigint, bytea, uuid[], integer) TO vault_etl_reveal;
 COMMENT ON FUNCTION vault_etl.audit_find(bigint, bytea, uuid[], integer) IS
-    'Returns who holds the values of an intent in its one field, once: of each value the newest records, 1,000 '
+    'Returns who holds the values of an intent in its one field or derived form of it, once: of each value the newest records, 1,000 '
     'at most, and how many hold it in all. The tokens are those that another, committed transaction bound to '
     'the intent: the same number for each value, one value after the other, and no more of one than the field '
     'has token keys. `value` counts the values from 0. Returns 100,000 rows at most, the newest of each value '

@@ -81,11 +81,11 @@ COMMENT ON FUNCTION vault_etl.retoken_range(uuid) IS
 
 CREATE FUNCTION vault_etl.{{ event.name.plus('_retoken_page') }}(claim uuid, after uuid, most integer, bytes bigint) RETURNS TABLE (
     record_id uuid, subject text, token_generation smallint,
---% for p in event.personal
-    {{ p.token }} uuid,
+--% for token in event.tokens
+    {{ token }} uuid,
 --% endfor
---% for p in event.personal
-    {{ p.ciphertext }} bytea,
+--% for column in event.ciphertexts
+    {{ column }} bytea,
 --% endfor
     found bigint
 )
@@ -99,7 +99,7 @@ BEGIN
     END IF;
     RETURN QUERY EXECUTE format(
         $query$
-        SELECT record_id, {{ event.subject }}, token_generation, {{ event.personal|map(attribute='token')|join(', ') }},
+        SELECT record_id, {{ event.subject }}, token_generation, {{ event.tokens|join(', ') }},
             {{ event.ciphertexts|join(', ') }}, found
         FROM (
             SELECT *, count(*) OVER () AS found, sum(bytes) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS up_to_here
@@ -110,7 +110,7 @@ BEGIN
 --% endfor
                     AS bytes
                 FROM (
-                    SELECT record_id, {{ event.subject }}, token_generation, {{ event.personal|map(attribute='token')|join(', ') }},
+                    SELECT record_id, {{ event.subject }}, token_generation, {{ event.tokens|join(', ') }},
                         {{ event.ciphertexts|join(', ') }}
                     FROM vault_etl_detached.%I
                     WHERE record_id >= $1 AND record_id <= $2 AND ($3 IS NULL OR record_id > $3)
@@ -137,9 +137,15 @@ COMMENT ON FUNCTION vault_etl.{{ event.name.plus('_retoken_page') }}(uuid, uuid,
     '`found` is how many rows `most` let pass.';
 
 CREATE FUNCTION vault_etl.{{ event.name.plus('_retoken_fill') }}(
-    claim uuid, generation smallint, record_ids uuid[], old_generations smallint[],
---% for p in event.personal
-    old_{{ p.name.raw }} uuid[], sealed_{{ p.name.raw }} bytea[], new_{{ p.name.raw }} uuid[]{{ ',' if not loop.last }}
+    claim uuid, generation smallint, record_ids uuid[], generations smallint[],
+--% for token in event.tokens
+    old_{{ token.raw }} uuid[],
+--% endfor
+--% for column in event.ciphertexts
+    old_{{ column.raw }} bytea[],
+--% endfor
+--% for token in event.tokens
+    new_{{ token.raw }} uuid[]{{ ',' if not loop.last }}
 --% endfor
 ) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
@@ -165,34 +171,39 @@ BEGIN
         $query$
         WITH wanted AS (
             SELECT * FROM unnest(
-                $6, $7,
---% for p in event.personal
-                ${{ 3 * loop.index + 5 }}, ${{ 3 * loop.index + 6 }}, ${{ 3 * loop.index + 7 }}{{ ',' if not loop.last }}
+                $6, $7
+--% for _ in event.tokens + event.ciphertexts + event.tokens
+                , ${{ loop.index + 7 }}
 --% endfor
             ) AS w (
                 record_id, generation,
---% for p in event.personal
-                old_{{ p.name.raw }}, sealed_{{ p.name.raw }}, new_{{ p.name.raw }}{{ ',' if not loop.last }}
+--% for column in event.tokens + event.ciphertexts
+                old_{{ column.raw }},
+--% endfor
+--% for token in event.tokens
+                new_{{ token.raw }}{{ ',' if not loop.last }}
 --% endfor
             )
             WHERE w.record_id BETWEEN $3 AND $4 AND ($5 IS NULL OR w.record_id > $5)
         ), held AS MATERIALIZED (
             SELECT
                 u.record_id, u.token_generation AS generation, u.next_token_generation AS next_generation,
---% for p in event.personal
-                w.new_{{ p.name.raw }}{{ ',' if not loop.last }}
+--% for token in event.tokens
+                w.new_{{ token.raw }}{{ ',' if not loop.last }}
 --% endfor
             FROM vault_etl_detached.%1$I AS u JOIN wanted AS w ON w.record_id = u.record_id
             WHERE u.token_generation = w.generation AND u.token_generation <> $1
---% for p in event.personal
-                AND u.{{ p.token }} IS NOT DISTINCT FROM w.old_{{ p.name.raw }}
-                AND u.{{ p.ciphertext }} IS NOT DISTINCT FROM w.sealed_{{ p.name.raw }}
+--% for column in event.tokens + event.ciphertexts
+                AND u.{{ column }} IS NOT DISTINCT FROM w.old_{{ column.raw }}
 --% endfor
             ORDER BY u.record_id FOR UPDATE OF u
         ), written AS (
             UPDATE vault_etl_detached.%1$I AS u SET
---% for p in event.personal
-                {{ p.token }} = held.new_{{ p.name.raw }}, {{ p.next_token }} = NULL,
+--% for token in event.tokens
+                {{ token }} = held.new_{{ token.raw }},
+--% endfor
+--% for token in event.next_tokens
+                {{ token }} = NULL,
 --% endfor
                 token_generation = $1, next_token_generation = NULL
             FROM held WHERE u.record_id = held.record_id
@@ -208,9 +219,12 @@ BEGIN
         )
         SELECT count(*) FROM written
         $query$, place.partition
-    ) INTO filled USING generation, place.month, place.first, place.last, place.after, record_ids, old_generations,
---% for p in event.personal
-        old_{{ p.name.raw }}, sealed_{{ p.name.raw }}, new_{{ p.name.raw }}{{ ',' if not loop.last else ';' }}
+    ) INTO filled USING generation, place.month, place.first, place.last, place.after, record_ids, generations,
+--% for column in event.tokens + event.ciphertexts
+        old_{{ column.raw }},
+--% endfor
+--% for token in event.tokens
+        new_{{ token.raw }}{{ ',' if not loop.last else ';' }}
 --% endfor
     RETURN filled;
 -- The month was attached, archived or dropped while this waited for it.
@@ -219,13 +233,13 @@ EXCEPTION WHEN undefined_table THEN
 END
 $$;
 REVOKE ALL ON FUNCTION vault_etl.{{ event.name.plus('_retoken_fill') }}(
-    uuid, smallint, uuid[], smallint[]{{ ', uuid[], bytea[], uuid[]' * event.personal|length }}
+    uuid, smallint, uuid[], smallint[]{{ ', uuid[]' * event.tokens|length }}{{ ', bytea[]' * event.ciphertexts|length }}{{ ', uuid[]' * event.tokens|length }}
 ) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION vault_etl.{{ event.name.plus('_retoken_fill') }}(
-    uuid, smallint, uuid[], smallint[]{{ ', uuid[], bytea[], uuid[]' * event.personal|length }}
+    uuid, smallint, uuid[], smallint[]{{ ', uuid[]' * event.tokens|length }}{{ ', bytea[]' * event.ciphertexts|length }}{{ ', uuid[]' * event.tokens|length }}
 ) TO vault_etl_re_encrypt;
 COMMENT ON FUNCTION vault_etl.{{ event.name.plus('_retoken_fill') }}(
-    uuid, smallint, uuid[], smallint[]{{ ', uuid[], bytea[], uuid[]' * event.personal|length }}
+    uuid, smallint, uuid[], smallint[]{{ ', uuid[]' * event.tokens|length }}{{ ', bytea[]' * event.ciphertexts|length }}{{ ', uuid[]' * event.tokens|length }}
 ) IS
     'Gives rows of a claimed range their new tokens, and counts them: rows whose generation, tokens and '
     'ciphertexts are still what was read, so that an erasure in between wins. Returns how many; NULL if '

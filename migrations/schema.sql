@@ -160,7 +160,7 @@ COMMENT ON COLUMN vault_etl.audit_log.login IS 'The login of the session, which 
 
 COMMENT ON COLUMN vault_etl.audit_log.actor IS 'Who acts, as the client says.';
 
-COMMENT ON COLUMN vault_etl.audit_log.fields IS 'A set, in one spelling: sorted, of one dimension, from index 1.';
+COMMENT ON COLUMN vault_etl.audit_log.fields IS 'A set, in one spelling: sorted, of one dimension, from index 1. A search of a derived form names it: ip/network.';
 
 COMMENT ON COLUMN vault_etl.audit_log.ticket IS 'A ticket of the caller; of some actions the SHA-256 of what the entry is about (docs/formats.md).';
 
@@ -277,6 +277,7 @@ DECLARE
     rule jsonb;
     in_full text[];
     masked text[];
+    named text[] := ARRAY(SELECT split_part(f, '/', 1) FROM unnest(fields) AS f);
 BEGIN
     IF NOT (SELECT a.is_access FROM vault_etl.audit_actions AS a WHERE a.action = audit_denial.action) THEN
         RETURN NULL;
@@ -291,11 +292,11 @@ BEGIN
         masked := ARRAY(SELECT jsonb_array_elements_text(coalesce(rule -> 'masked_fields', '[]')));
         -- An access to no field would be within any set, and would disclose what the log says of a record. Only finding
         -- a user names no field.
-        IF NOT fields <@ (in_full || masked) OR (fields = '{}' AND action <> 'find')
+        IF NOT named <@ (in_full || masked) OR (fields = '{}' AND action <> 'find')
             OR (action = 'quarantine show') <> (fields && ARRAY['quarantine'])
         THEN
             RETURN 'field';
-        ELSIF action <> 'reveal masked' AND NOT fields <@ in_full THEN
+        ELSIF action <> 'reveal masked' AND NOT named <@ in_full THEN
             RETURN 'masked_only';
         ELSIF rule ->> 'ticket_pattern' IS NOT NULL
             AND coalesce(ticket, '') !~ ('^(?:' || (rule ->> 'ticket_pattern') || ')$')
@@ -312,9 +313,9 @@ BEGIN
 END
 $_$;
 
-COMMENT ON FUNCTION vault_etl.audit_denial(action text, fields text[], purpose text, ticket text, amount integer) IS 'Returns why the policy denies an access, in one word; NULL if it does not. Called with the head of the log locked, so that a quota holds. A change of keys is no access: it is on the record, and under no policy.';
+COMMENT ON FUNCTION vault_etl.audit_denial(action text, fields text[], purpose text, ticket text, amount integer) IS 'Returns why the policy denies an access, in one word; NULL if it does not. Called with the head of the log locked, so that a quota holds. A derived form is of its field. A change of keys is no access: it is on the record, and under no policy.';
 
-CREATE FUNCTION vault_etl.audit_disclose(intent_seq bigint) RETURNS TABLE(event text, name text, field text, ciphertext bytea, subject text, day date, token uuid, token_generation smallint)
+CREATE FUNCTION vault_etl.audit_disclose(intent_seq bigint) RETURNS TABLE(event text, name text, field text, ciphertext bytea, subject text, day date, tokens uuid[], token_generation smallint)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -329,25 +330,25 @@ BEGIN
         RETURN QUERY
             SELECT
                 'quarantine'::text, 'quarantine'::text, 'quarantine'::text, q.body_ciphertext, NULL::text, NULL::date,
-                NULL::uuid, NULL::smallint
+                NULL::uuid[], NULL::smallint
             FROM vault_etl.quarantine AS q
             WHERE q.record_id = entry.record_id AND 'quarantine' = ANY (entry.fields);
     ELSE
         RETURN QUERY
             SELECT
                 'user_logins', of_value.name, of_value.field, of_value.ciphertext, r.user_id, r.create_date,
-                of_value.token, r.token_generation
+                of_value.held, r.token_generation
             FROM vault_etl.user_logins AS r,
                 LATERAL (VALUES
-                    ('ip', 'ip', r.ip_ciphertext, r.masked_ip),
-                    ('device_id', 'device_id', r.device_id_ciphertext, r.masked_device_id)
-                ) AS of_value (name, field, ciphertext, token)
+                    ('ip', 'ip', r.ip_ciphertext, ARRAY[r.masked_ip]),
+                    ('device_id', 'device_id', r.device_id_ciphertext, ARRAY[r.masked_device_id])
+                ) AS of_value (name, field, ciphertext, held)
             WHERE r.record_id = entry.record_id AND of_value.field = ANY (entry.fields);
     END IF;
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.audit_disclose(intent_seq bigint) IS 'Returns what is needed to open the fields that a committed intent names: one row a value, once. No row if the record is missing, and NULL for a value that was erased. A body of quarantine has a ciphertext alone. A masked reveal gets the same: the client masks.';
+COMMENT ON FUNCTION vault_etl.audit_disclose(intent_seq bigint) IS 'Returns what is needed to open the fields that a committed intent names: one row a value, once. No row if the record is missing, and NULL for a value that was erased. A body of quarantine has a ciphertext alone. A masked reveal gets the same: the client masks. `tokens` are that of the value, then those of its derived forms.';
 
 CREATE FUNCTION vault_etl.audit_encode(value text[]) RETURNS bytea
     LANGUAGE sql IMMUTABLE
@@ -391,7 +392,7 @@ BEGIN
     IF cardinality(entry.fields) <> 1 OR array_ndims(tokens) IS DISTINCT FROM 1
         OR cardinality(tokens) <> amount * each_has OR each_has > (
             SELECT count(*) FROM vault_etl.data_keys AS k
-            WHERE k.purpose = 'token' AND k.field = entry.fields[1] AND k.state <> 'destroyed'
+            WHERE k.purpose = 'token' AND k.field = split_part(entry.fields[1], '/', 1) AND k.state <> 'destroyed'
         )
     THEN
         RAISE EXCEPTION 'the tokens do not fit the values and the field of the intent' USING ERRCODE = 'insufficient_privilege';
@@ -447,7 +448,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.audit_find(intent_seq bigint, nonce bytea, tokens uuid[], max_ids integer) IS 'Returns who holds the values of an intent in its one field, once: of each value the newest records, 1,000 at most, and how many hold it in all. The tokens are those that another, committed transaction bound to the intent: the same number for each value, one value after the other, and no more of one than the field has token keys. `value` counts the values from 0. Returns 100,000 rows at most, the newest of each value first.';
+COMMENT ON FUNCTION vault_etl.audit_find(intent_seq bigint, nonce bytea, tokens uuid[], max_ids integer) IS 'Returns who holds the values of an intent in its one field or derived form of it, once: of each value the newest records, 1,000 at most, and how many hold it in all. The tokens are those that another, committed transaction bound to the intent: the same number for each value, one value after the other, and no more of one than the field has token keys. `value` counts the values from 0. Returns 100,000 rows at most, the newest of each value first.';
 
 CREATE FUNCTION vault_etl.audit_find_user(intent_seq bigint, nonce bytea, user_id text) RETURNS TABLE(event text, record_id uuid, day date, moment timestamp with time zone, details jsonb, holders bigint)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -659,7 +660,7 @@ COMMENT ON FUNCTION vault_etl.audit_lock() IS 'Waits for the turn to write, in t
 
 CREATE FUNCTION vault_etl.audit_matches(entry vault_etl.audit_log, since timestamp with time zone, until timestamp with time zone, record_id uuid, field text, action text, ticket text, actor text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (((since IS NULL) OR ((entry).logged_at >= since)) AND ((until IS NULL) OR ((entry).logged_at < until)) AND ((record_id IS NULL) OR ((entry).record_id = record_id)) AND ((field IS NULL) OR (field = ANY ((entry).fields))) AND ((action IS NULL) OR ((entry).action = action)) AND ((ticket IS NULL) OR ((entry).ticket = ticket)) AND ((actor IS NULL) OR ((entry).actor = actor) OR ((entry).login = actor)));
+    RETURN (((since IS NULL) OR ((entry).logged_at >= since)) AND ((until IS NULL) OR ((entry).logged_at < until)) AND ((record_id IS NULL) OR ((entry).record_id = record_id)) AND ((field IS NULL) OR (field = ANY ((entry).fields)) OR starts_with((entry).fields[1], (field || '/'::text))) AND ((action IS NULL) OR ((entry).action = action)) AND ((ticket IS NULL) OR ((entry).ticket = ticket)) AND ((actor IS NULL) OR ((entry).actor = actor) OR ((entry).login = actor)));
 
 COMMENT ON FUNCTION vault_etl.audit_matches(entry vault_etl.audit_log, since timestamp with time zone, until timestamp with time zone, record_id uuid, field text, action text, ticket text, actor text) IS 'Says whether an entry matches all arguments that are not NULL; `actor` is the actor or the login. Inlined, so indexes serve it.';
 
@@ -963,6 +964,7 @@ DECLARE
         WHEN NOT vault_etl.audit_is_text(ticket, 64) THEN 'ticket'
         WHEN vault_etl.audit_is_text(reason, 500) IS NOT TRUE THEN 'reason'
         WHEN fields IS NULL OR array_ndims(fields) > 1 OR NOT fields <@ ARRAY['device_id', 'ip', 'quarantine']
+            OR (fields::text LIKE '%/%' AND (action NOT IN ('find', 'tokens') OR cardinality(fields) <> 1))
             OR cardinality(fields) <> (SELECT count(DISTINCT field) FROM unnest(fields) AS field) THEN 'fields'
         WHEN (decision IN ('denied', 'failed')) <> (error_code IS NOT NULL)
             OR error_code !~ '^[a-z][a-z0-9_]{0,63}$' THEN 'error_code'
@@ -3789,7 +3791,7 @@ $$;
 
 COMMENT ON FUNCTION vault_etl.user_logins_inserted() IS 'Refuses a new record without the tokens and the ciphertext of a required value, and one that has a part of an optional value. Ciphertexts are under keys of this login. While a generation is pending, each value has its tokens in next_….';
 
-CREATE FUNCTION vault_etl.user_logins_retoken_fill(claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ip uuid[], sealed_ip bytea[], new_ip uuid[], old_device_id uuid[], sealed_device_id bytea[], new_device_id uuid[]) RETURNS bigint
+CREATE FUNCTION vault_etl.user_logins_retoken_fill(claim uuid, generation smallint, record_ids uuid[], generations smallint[], old_masked_ip uuid[], old_masked_device_id uuid[], old_ip_ciphertext bytea[], old_device_id_ciphertext bytea[], new_masked_ip uuid[], new_masked_device_id uuid[]) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
@@ -3816,31 +3818,41 @@ BEGIN
         $query$
         WITH wanted AS (
             SELECT * FROM unnest(
-                $6, $7,
-                $8, $9, $10,
-                $11, $12, $13
+                $6, $7
+                , $8
+                , $9
+                , $10
+                , $11
+                , $12
+                , $13
             ) AS w (
                 record_id, generation,
-                old_ip, sealed_ip, new_ip,
-                old_device_id, sealed_device_id, new_device_id
+                old_masked_ip,
+                old_masked_device_id,
+                old_ip_ciphertext,
+                old_device_id_ciphertext,
+                new_masked_ip,
+                new_masked_device_id
             )
             WHERE w.record_id BETWEEN $3 AND $4 AND ($5 IS NULL OR w.record_id > $5)
         ), held AS MATERIALIZED (
             SELECT
                 u.record_id, u.token_generation AS generation, u.next_token_generation AS next_generation,
-                w.new_ip,
-                w.new_device_id
+                w.new_masked_ip,
+                w.new_masked_device_id
             FROM vault_etl_detached.%1$I AS u JOIN wanted AS w ON w.record_id = u.record_id
             WHERE u.token_generation = w.generation AND u.token_generation <> $1
-                AND u.masked_ip IS NOT DISTINCT FROM w.old_ip
-                AND u.ip_ciphertext IS NOT DISTINCT FROM w.sealed_ip
-                AND u.masked_device_id IS NOT DISTINCT FROM w.old_device_id
-                AND u.device_id_ciphertext IS NOT DISTINCT FROM w.sealed_device_id
+                AND u.masked_ip IS NOT DISTINCT FROM w.old_masked_ip
+                AND u.masked_device_id IS NOT DISTINCT FROM w.old_masked_device_id
+                AND u.ip_ciphertext IS NOT DISTINCT FROM w.old_ip_ciphertext
+                AND u.device_id_ciphertext IS NOT DISTINCT FROM w.old_device_id_ciphertext
             ORDER BY u.record_id FOR UPDATE OF u
         ), written AS (
             UPDATE vault_etl_detached.%1$I AS u SET
-                masked_ip = held.new_ip, next_masked_ip = NULL,
-                masked_device_id = held.new_device_id, next_masked_device_id = NULL,
+                masked_ip = held.new_masked_ip,
+                masked_device_id = held.new_masked_device_id,
+                next_masked_ip = NULL,
+                next_masked_device_id = NULL,
                 token_generation = $1, next_token_generation = NULL
             FROM held WHERE u.record_id = held.record_id
             RETURNING u.record_id, held.generation, held.next_generation
@@ -3855,9 +3867,13 @@ BEGIN
         )
         SELECT count(*) FROM written
         $query$, place.partition
-    ) INTO filled USING generation, place.month, place.first, place.last, place.after, record_ids, old_generations,
-        old_ip, sealed_ip, new_ip,
-        old_device_id, sealed_device_id, new_device_id;
+    ) INTO filled USING generation, place.month, place.first, place.last, place.after, record_ids, generations,
+        old_masked_ip,
+        old_masked_device_id,
+        old_ip_ciphertext,
+        old_device_id_ciphertext,
+        new_masked_ip,
+        new_masked_device_id;
     RETURN filled;
 -- The month was attached, archived or dropped while this waited for it.
 EXCEPTION WHEN undefined_table THEN
@@ -3865,7 +3881,7 @@ EXCEPTION WHEN undefined_table THEN
 END
 $_$;
 
-COMMENT ON FUNCTION vault_etl.user_logins_retoken_fill(claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ip uuid[], sealed_ip bytea[], new_ip uuid[], old_device_id uuid[], sealed_device_id bytea[], new_device_id uuid[]) IS 'Gives rows of a claimed range their new tokens, and counts them: rows whose generation, tokens and ciphertexts are still what was read, so that an erasure in between wins. Returns how many; NULL if `generation` is not the active one. A row without new tokens is left out of the generation. All lists have one length.';
+COMMENT ON FUNCTION vault_etl.user_logins_retoken_fill(claim uuid, generation smallint, record_ids uuid[], generations smallint[], old_masked_ip uuid[], old_masked_device_id uuid[], old_ip_ciphertext bytea[], old_device_id_ciphertext bytea[], new_masked_ip uuid[], new_masked_device_id uuid[]) IS 'Gives rows of a claimed range their new tokens, and counts them: rows whose generation, tokens and ciphertexts are still what was read, so that an erasure in between wins. Returns how many; NULL if `generation` is not the active one. A row without new tokens is left out of the generation. All lists have one length.';
 
 CREATE FUNCTION vault_etl.user_logins_retoken_page(claim uuid, after uuid, most integer, bytes bigint) RETURNS TABLE(record_id uuid, subject text, token_generation smallint, masked_ip uuid, masked_device_id uuid, ip_ciphertext bytea, device_id_ciphertext bytea, found bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -5208,8 +5224,8 @@ REVOKE ALL ON FUNCTION vault_etl.user_logins_erase_in(place regclass, month uuid
 
 REVOKE ALL ON FUNCTION vault_etl.user_logins_inserted() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION vault_etl.user_logins_retoken_fill(claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ip uuid[], sealed_ip bytea[], new_ip uuid[], old_device_id uuid[], sealed_device_id bytea[], new_device_id uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION vault_etl.user_logins_retoken_fill(claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ip uuid[], sealed_ip bytea[], new_ip uuid[], old_device_id uuid[], sealed_device_id bytea[], new_device_id uuid[]) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.user_logins_retoken_fill(claim uuid, generation smallint, record_ids uuid[], generations smallint[], old_masked_ip uuid[], old_masked_device_id uuid[], old_ip_ciphertext bytea[], old_device_id_ciphertext bytea[], new_masked_ip uuid[], new_masked_device_id uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.user_logins_retoken_fill(claim uuid, generation smallint, record_ids uuid[], generations smallint[], old_masked_ip uuid[], old_masked_device_id uuid[], old_ip_ciphertext bytea[], old_device_id_ciphertext bytea[], new_masked_ip uuid[], new_masked_device_id uuid[]) TO vault_etl_re_encrypt;
 
 REVOKE ALL ON FUNCTION vault_etl.user_logins_retoken_page(claim uuid, after uuid, most integer, bytes bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION vault_etl.user_logins_retoken_page(claim uuid, after uuid, most integer, bytes bigint) TO vault_etl_re_encrypt;

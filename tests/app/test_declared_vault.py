@@ -22,9 +22,11 @@ DECLARED = (
     files(vault_etl.declaration)
     .joinpath("default.toml")
     .read_text(encoding="utf-8")
+    .replace('token = "masked_ip"}', 'token = "masked_ip", derived = ["network"]}')
     .replace(
         "\n[events.user_logins.plain]",
-        'home_ip = {field = "ip", path = "$.home.ip"}\n\n[events.user_logins.plain]\nage = {type = "integer"}',
+        'home_ip = {field = "ip", path = "$.home.ip", derived = ["network"]}\n'
+        '\n[events.user_logins.plain]\nage = {type = "integer"}',
     )
 )
 
@@ -96,6 +98,41 @@ def test_find_searches_all_columns_of_a_field(declared: Vault) -> None:
     assert [row["user_id"] for row in found["records"]] == ["a"]
 
 
+@pytest.mark.parametrize("value", ["198.51.100.0/24", "198.51.100.99", "::ffff:198.51.100.1"])
+def test_find_takes_a_whole_network(declared: Vault, value: str) -> None:
+    """Or any address of it, where the declaration derives networks. The entry says that a network was searched."""
+    command = ("find", "--field", "ip/network", "--reason", "test")
+    found = declared.ok("reveal", *command, stdin=value).json
+    assert (found["count"], len({row["record_id"] for row in found["records"]})) == (3, 3)
+    entries = declared.ok("audit", "audit", "list", "--field", "ip", "-o", "json").stdout
+    last = json.loads(entries.splitlines()[-1])
+    assert (last["action"], last["fields"], last["decision"]) == ("find", ["ip/network"], "done")
+
+
+def test_a_search_for_networks_takes_no_other_text(declared: Vault) -> None:
+    """A network of another length has no token. The error says which texts have one, and not what was typed."""
+    command = ("find", "--field", "ip/network", "--reason", "test")
+    refused = declared.run("reveal", *command, stdin="198.51.100.0/25")
+    assert refused.code == 2
+    assert "cannot hold this value" in refused.stderr
+    assert "198.51.100.0/24" in refused.stderr
+    assert "/25" not in refused.stderr
+    refused = declared.run("reveal", "reveal", *records(declared).values(), *command[1:])
+    assert refused.code == 2
+
+
+def test_duplicates_count_networks(declared: Vault) -> None:
+    """Their tokens are those that `tokens` makes of a network, or of an address in it."""
+    found = declared.ok("analyst", "duplicates", "--field", "ip/network", "-o", "json")
+    (shared,) = map(json.loads, found.stdout.splitlines())
+    assert (shared["count"], shared["users"]) == (4, 2)
+    command = ("tokens", "--field", "ip/network", "--reason", "test")
+    made = declared.ok("reveal", *command, stdin="ip/network\n198.51.100.0/24\n198.51.100.200\n")
+    assert made.stdout.splitlines() == ["masked_ip_network", shared["token"], shared["token"]]
+    view = "SELECT count(*) FROM vault_etl.user_logins_masked WHERE %s IN (masked_ip_network, masked_home_ip_network)"
+    assert declared.sql(view, shared["token"]) == [(3,)]
+
+
 def test_the_records_of_a_user_have_the_declared_columns(declared: Vault) -> None:
     """Their names and types are those of the declaration."""
     found = declared.ok("reveal", "find", "--user-id", "a", "--reason", "test").json
@@ -120,6 +157,7 @@ def test_an_export_has_the_declared_columns(declared: Vault, tmp_path: Path) -> 
     rows = [json.loads(line) for line in lines]
     assert {row["age"] for row in rows} == {41, None}
     assert {row["fields"]["home_ip"] for row in rows} == {HOME}
+    assert not any("network" in line for line in lines)
     header = (tmp_path / "a" / "records.csv").read_text(encoding="utf-8").splitlines()[0]
     assert header.startswith("record_id,user_id,create_date,event_time,age,device_type")
 
@@ -128,7 +166,7 @@ def test_an_unknown_field_is_refused_by_name(declared: Vault) -> None:
     """The error lists the fields of this vault, and not what was typed."""
     refused = declared.run("reveal", "find", "--field", HOME, "--reason", "test", stdin=HOME)
     assert refused.code == 2
-    assert "ip, device_id" in refused.stderr
+    assert "ip, ip/network, device_id" in refused.stderr
     assert HOME not in refused.stderr
 
 
@@ -158,7 +196,8 @@ def test_an_erasure_takes_every_value(declared: Vault) -> None:
     month = dt.datetime.now(dt.UTC).strftime("%Y-%m")
     kept = (
         "SELECT count(*) FROM vault_etl{}.user_logins{} WHERE user_id = %s AND num_nonnulls(masked_ip,"
-        " masked_home_ip, masked_device_id, ip_ciphertext, home_ip_ciphertext, device_id_ciphertext,"
+        " masked_ip_network, masked_home_ip, masked_home_ip_network, masked_device_id,"
+        " ip_ciphertext, home_ip_ciphertext, device_id_ciphertext,"
         " token_generation) > 0"
     )
     assert declared.sql(kept.format("", ""), "b") == [(1,)]

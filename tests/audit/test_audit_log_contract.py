@@ -133,7 +133,7 @@ def test_the_named_fields_are_disclosed_against_an_intent(bench: Bench) -> None:
             row.ciphertexts[field],
             row.subject,
             column(row, "create_date"),
-            row.tokens[field],
+            (row.tokens[field],),
             1,
         )
         for field in PERSONAL_FIELDS
@@ -164,8 +164,8 @@ def test_an_erased_field_is_disclosed_as_null(bench: Bench) -> None:
     bench.erase(row.record_id, IP)
     disclosed = bench.disclosed.disclose(bench.audit.intend(reveal_request(row.record_id)))
     gone = disclosed[IP]
-    assert (gone.ciphertext, gone.token) == (None, None)
-    assert disclosed[DEVICE_ID].token == row.tokens[DEVICE_ID]
+    assert (gone.ciphertext, gone.tokens) == (None, (None,))
+    assert disclosed[DEVICE_ID].tokens == (row.tokens[DEVICE_ID],)
     nothing = bench.audit.intend(reveal_request(uuid.UUID(int=4711)))
     assert bench.disclosed.disclose(nothing) == {}
 

@@ -200,7 +200,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
                 "missing",
                 "blamed",
                 "left_out",
-                *("unequal_user_logins_ip", "unequal_user_logins_device_id"),
+                *("unequal_user_logins/masked_ip", "unequal_user_logins/masked_device_id"),
                 "count",
             ),
             *(

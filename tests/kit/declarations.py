@@ -62,10 +62,11 @@ WIDER: Final[Declaration] = parse_declaration(
     .joinpath("default.toml")
     .read_bytes()
     .replace(b"[events.user_logins] ", b'[fields.email]\nkind = "email"\n\n[events.user_logins] ')
+    .replace(b'token = "masked_ip"}', b'token = "masked_ip", derived = ["network"]}')
     .replace(
         b"\n[events.user_logins.plain]",
-        b"""home_ip = {field = "ip", path = "$.home.ip"}
-email = {token = "order"}
+        b"""home_ip = {field = "ip", path = "$.home.ip", derived = ["network"]}
+email = {token = "order", derived = ["domain"]}
 
 [events.user_logins.plain]
 user = {type = "text", max = 16, path = "$.home.user"}
@@ -76,7 +77,7 @@ since = {type = "moment"}""",
     ),
     "wider.toml",
 )
-"""The login event with optional values, a second value of one field, a value by path, and every type of column."""
+"""The login event with optional values, a second value of one field, derived forms, a value by path, and every type."""
 
 TWO_EVENTS: Final[Declaration] = parse_declaration(TWO_EVENTS_TOML, "two-events.toml")
 

@@ -43,6 +43,9 @@ from vault_etl.schema.postgres_migrations import PostgresMigrations
 
 EMAIL: Final = FieldName("email")
 HOME: Final = FieldName("home_ip")
+IP_NETWORK: Final = FieldName("ip/network")
+HOME_NETWORK: Final = FieldName("home_ip/network")
+EMAIL_DOMAIN: Final = FieldName("email/domain")
 KINDS: Final = {field.name: field.kind for field in WIDER.fields}
 EVERYTHING: Final = (RecordRange(USER_LOGINS, uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)),)
 FULL: Final[dict[str, Any]] = {
@@ -101,7 +104,10 @@ def load(wide: Scratch, keys: WriteKeys, *records: SealedRecord) -> None:
 
 
 def test_a_record_has_every_value(wide: Scratch, keys: WriteKeys) -> None:
-    """Two values of one field have equal tokens, and other ciphertexts; numbers keep their digits."""
+    """Two values of one field have equal tokens, and other ciphertexts; numbers keep their digits.
+
+    So have the derived forms of both.
+    """
     record = sealed(keys)
     load(wide, keys, record)
     ((masked_ip, masked_home_ip, order, *plain),) = wide.sql(
@@ -114,6 +120,14 @@ def test_a_record_has_every_value(wide: Scratch, keys: WriteKeys) -> None:
     assert plain == ["4.0", -41, decimal.Decimal("19.9"), True, since]
     assert set(record.ciphertexts) == {IP, DEVICE_ID, HOME, EMAIL}
     assert record.ciphertexts[IP] != record.ciphertexts[HOME]
+    ((network, home, domain),) = wide.sql(
+        "SELECT masked_ip_network, masked_home_ip_network, order_domain FROM vault_etl.user_logins"
+        " WHERE record_id = %s",
+        record.record_id,
+    )
+    assert network == home == record.tokens[IP_NETWORK]
+    assert domain == record.tokens[EMAIL_DOMAIN]
+    assert len({masked_ip, order, network, domain}) == 4
 
 
 def test_a_record_without_optional_values_has_none_of_their_columns(
@@ -123,7 +137,8 @@ def test_a_record_without_optional_values_has_none_of_their_columns(
     record = sealed(keys, email="", home=None, age=None, price=None, is_new=None, since=None)
     load(wide, keys, record)
     empty_columns = wide.sql(
-        'SELECT num_nonnulls("order", email_ciphertext, masked_home_ip, home_ip_ciphertext, "user", age, price,'
+        'SELECT num_nonnulls("order", order_domain, email_ciphertext, masked_home_ip, masked_home_ip_network,'
+        ' home_ip_ciphertext, "user", age, price,'
         " is_new, since) FROM vault_etl.user_logins WHERE record_id = %s",
         record.record_id,
     )
@@ -145,6 +160,8 @@ FORGED: Final = [
     ("no ciphertext of an optional token", {"ciphertexts": EMAIL}),
     ("no token of an optional ciphertext", {"tokens": EMAIL}),
     ("no token of the second value of a field", {"tokens": HOME}),
+    ("no token of a derived form of it", {"tokens": HOME_NETWORK}),
+    ("no token of a derived form of a required value", {"tokens": IP_NETWORK}),
     ("no ciphertext of a required value", {"ciphertexts": IP}),
     ("no token of a required value", {"tokens": DEVICE_ID}),
 ]

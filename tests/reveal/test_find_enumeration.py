@@ -148,5 +148,7 @@ def test_a_reveal_gives_the_token_of_one_record(
     one = disclosed.disclose(audit.intend(reveal_request(record_id, IP)))
     none = disclosed.disclose(audit.intend(reveal_request(None, IP)))
     database.close()
-    assert [addresses.get(value.token) for value in one.values() if value.token] == [ADDRESSES[42]]
+    assert [addresses.get(token) for value in one.values() for token in value.tokens if token] == [
+        ADDRESSES[42]
+    ]
     assert none == {}

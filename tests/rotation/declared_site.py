@@ -221,12 +221,16 @@ class DeclaredSite:
         self, event: DeclaredEvent, value: PersonalValue, table: str
     ) -> Iterator[StoredValue]:
         ring, opener = self.ring(), Opener(any_receipt())
+        tokens = ", ".join(f'"{column}"' for column in value.tokens)
+        next_tokens = ", ".join(f"next_{column}" for column in value.tokens)
         rows = self.scratch.sql(
-            f'SELECT record_id, {event.subject.name}, {value.ciphertext}, "{value.token}", {value.next_token},'  # noqa: S608
+            f"SELECT record_id, {event.subject.name}, {value.ciphertext}, ARRAY[{tokens}], ARRAY[{next_tokens}],"  # noqa: S608
             f" token_generation FROM {table}"
         )
-        for record_id, subject, sealed, token, next_token, generation in rows:
-            assert (sealed is None) == (token is None)
+        for record_id, subject, sealed, stored, pending, generation in rows:
+            assert {token is None for token in stored} == {sealed is None}
+            assert len({token is None for token in pending}) == 1
+            (token, *_), (next_token, *_) = stored, pending
             if sealed is None:
                 assert next_token is None
                 continue
@@ -234,7 +238,8 @@ class DeclaredSite:
             place = ValuePlace(event.name, value.name, field, record_id, subject)
             key = ring.data_key(key_id_in(bytes(sealed)), field)
             text = opener.open(bytes(sealed), place, key)
-            assert ring.field_tokenizer(field, generation).token(text) == token
+            tokenizer = ring.field_tokenizer(field, generation)
+            assert [tokenizer.token(text, form) for _, form in value.token_names] == stored
             yield StoredValue(
                 record_id, value.name, field, text.expose(), key.key_id, token, next_token
             )
@@ -243,8 +248,7 @@ class DeclaredSite:
         ring = self.ring()
         value_keys = ValueKeys(ring, self.kms, self.keys, self.kms, self.kms)
         leases = DataKeyLeases(self.kms, self.keys, self._fake.clock)
-        fields = self.declaration.fields_of_values
-        return WorkerKeys(ring, value_keys, leases, self._fake.clock, fields)
+        return WorkerKeys(ring, value_keys, leases, self._fake.clock, self.declaration)
 
     def _pace(self) -> Pace:
         return Pace(self._fake.clock, stop=FakeStop(self._fake.clock))

@@ -167,9 +167,9 @@ def test_a_value_that_does_not_open_keeps_the_tokens_where_they_are(site: Declar
     assert (generation, tokens) == (2, [None, None])
 
 
-@pytest.mark.parametrize("name", ["masked_home_ip", "masked_ip"])
+@pytest.mark.parametrize("name", ["masked_home_ip", "masked_ip", "masked_ip_network"])
 def test_a_token_must_be_one_in_all_values_of_its_field(wide: DeclaredSite, name: str) -> None:
-    """An address that has one next token as `ip` and another one as `home_ip` is not cut over."""
+    """An address that has one next token as `ip` and another one as `home_ip` is not cut over, nor is a network."""
     site = wide
     site.begin(rotate_request(*site.declaration.field_names), 1)
     once = {"ip": "203.0.113.7", "home": {"ip": "203.0.113.7"}}
@@ -190,6 +190,23 @@ def test_a_record_without_any_optional_value_is_no_missing_one(wide: DeclaredSit
     assert wide.rotate_tokens().rows == len(EVENTS) + 1
     named = {value.name for value in wide.values() if value.field in {IP, DEVICE_ID, EMAIL}}
     assert named == {"ip", "device_id", "home_ip", "email"}
+
+
+def test_a_forged_token_of_a_derived_form_is_found(wide: DeclaredSite) -> None:
+    """The record gets no next token, until it is left out: no token of a derived form stays then either."""
+    column = "masked_ip_network"
+    ((bad,),) = wide.scratch.sql(
+        f"UPDATE vault_etl.user_logins SET {column} = gen_random_uuid() WHERE user_id = 'u-4'"  # noqa: S608
+        " RETURNING record_id"
+    )
+    with pytest.raises(DataError, match=f"no next token in 1 records: {bad}"):
+        wide.rotate_tokens()
+    assert wide.rotate_tokens(bad).left_out == 1
+    (tokens,) = wide.scratch.sql(
+        f"SELECT masked_ip, {column} FROM vault_etl.user_logins WHERE record_id = %s",  # noqa: S608
+        bad,
+    )
+    assert tokens == (None, None)
 
 
 def test_a_detached_month_gets_the_tokens_of_the_active_generation(site: DeclaredSite) -> None:

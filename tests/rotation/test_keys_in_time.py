@@ -44,9 +44,7 @@ def test_a_page_ends_where_its_keys_take_too_long() -> None:
     key_ids = [vault.leases().data_key(IP, 1).key_id for _ in range(ROWS)]
     rows = [Row({IP: b"\x01" + key_id.to_bytes(4, "big")}) for key_id in key_ids]
     ring = KeyRing(vault.keys, SlowKms(vault), DEFAULT.kinds)
-    keys = WorkerKeys(
-        ring, vault.value_keys(ring), vault.leases(), vault.clock, DEFAULT.fields_of_values
-    )
+    keys = WorkerKeys(ring, vault.value_keys(ring), vault.leases(), vault.clock, DEFAULT)
     asked = list[int]()
     pages = 0
     while rows:
@@ -65,9 +63,7 @@ def test_a_row_under_a_slow_key_is_done_all_the_same() -> None:
     vault = FakeVault()
     key_id = vault.leases().data_key(IP, 1).key_id
     ring = KeyRing(vault.keys, SlowKms(vault), DEFAULT.kinds)
-    keys = WorkerKeys(
-        ring, vault.value_keys(ring), vault.leases(), vault.clock, DEFAULT.fields_of_values
-    )
+    keys = WorkerKeys(ring, vault.value_keys(ring), vault.leases(), vault.clock, DEFAULT)
     row = Row({IP: b"\x01" + key_id.to_bytes(4, "big")})
     vault.clock.advance(KEYS_WITHIN_S)
     done, found = keys.of_rows([row], lambda _: None)

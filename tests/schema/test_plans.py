@@ -236,8 +236,8 @@ def test_the_ends_of_the_months_are_looked_up(many_rows: Scratch) -> None:
         ("rotation/tokens.sql", "map_device_id", 1),
         ("rotation/tokens.sql", "count", 1),
         ("rotation/tokens.sql", "blamed", 1),
-        ("rotation/tokens.sql", "unequal_user_logins_ip", 1),
-        ("rotation/tokens.sql", "unequal_user_logins_device_id", 1),
+        ("rotation/tokens.sql", "unequal_user_logins/masked_ip", 1),
+        ("rotation/tokens.sql", "unequal_user_logins/masked_device_id", 1),
     ],
 )
 def test_a_check_of_all_rows_reads_them_once(

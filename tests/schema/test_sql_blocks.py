@@ -144,7 +144,7 @@ def test_every_block_is_used_and_every_use_exists(file: str) -> None:
             rf'(\w+)(?:: Final)? = (?:sql_)?blocks\("{re.escape(file)}"', code
         ):
             for key in re.findall(rf'{variable}\[f?"([^"]+)"\]', code):
-                pattern = re.compile(re.sub(r"\{[^}]*\}", r"\\w+", key))
+                pattern = re.compile(re.sub(r"\{[^}]*\}", r"[\\w/]+", key))
                 matching = {name for name in RUN_BY[file] if pattern.fullmatch(name)}
                 assert matching, f"{path.name} uses {key}"
                 used |= matching

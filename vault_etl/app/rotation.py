@@ -187,7 +187,7 @@ def _worker_keys(parts: Parts, request_id: uuid.UUID, keys: KeyRing) -> WorkerKe
         value_keys(parts, keys, request_id),
         leases(parts),
         parts.clock,
-        parts.declaration.fields_of_values,
+        parts.declaration,
     )
 
 

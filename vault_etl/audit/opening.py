@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,7 +57,8 @@ class DisclosedValue:
     """The stored parts that opening one value needs, and those that are compared afterwards.
 
     `event` is bound into associated data, and `field` is that of the keys. `ciphertext` is None if the value was
-    erased. A quarantined body has no subject, day and token.
+    erased. `tokens` are that of the value, then those of its derived forms. A quarantined body has no subject, day and
+    tokens.
     """
 
     event: EventName
@@ -65,7 +66,7 @@ class DisclosedValue:
     ciphertext: bytes | None
     subject: str | None = None
     day: dt.date | None = None
-    token: uuid.UUID | None = None
+    tokens: Sequence[uuid.UUID | None] = ()
     token_generation: int | None = None
 
 

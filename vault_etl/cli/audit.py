@@ -13,7 +13,7 @@ from vault_etl.audit.entries import Action
 from vault_etl.audit.log import AuditEntry, AuditFilter
 from vault_etl.cli import audit_policy, audit_segments, audit_verify
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.ui.fields import field_option, named_fields
+from vault_etl.cli.ui.fields import complete_data_fields, field_option, named_fields
 from vault_etl.cli.ui.options import SinceOption, UntilOption, utc
 from vault_etl.cli.ui.output import (
     MAX_COUNT,
@@ -45,7 +45,7 @@ def _list(
     ] = None,
     field: Annotated[
         str | None,
-        field_option("Only entries about this field.", of_data_keys=True),
+        field_option("Only entries about this field.", complete_data_fields),
     ] = None,
     action: Annotated[
         Action | None,

@@ -13,11 +13,11 @@ from typing import Annotated, Final
 import typer
 
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.ui.fields import field_option, named_fields
+from vault_etl.cli.ui.fields import complete_searched, field_option, named_fields
 from vault_etl.cli.ui.months import warn_of
 from vault_etl.cli.ui.output import MAX_COUNT, OutputOption, QuietOption, print_rows
 from vault_etl.cli.ui.progress import elapsed
-from vault_etl.crypto.tokens import placeholders
+from vault_etl.declaration.searched import searched
 from vault_etl.records.unattached_months import UnsearchedMonths
 from vault_etl.reveal.duplicates import SharedToken, SharedTokenQuery
 
@@ -34,7 +34,10 @@ def _duplicates(
     *,
     field: Annotated[
         str,
-        field_option("The field whose tokens to group by."),
+        field_option(
+            "The field whose tokens to group by, or a form of it, such as ip/network.",
+            complete_searched,
+        ),
     ],
     min_count: Annotated[
         int, typer.Option(min=2, max=MAX_COUNT, help="Only tokens of at least this many records.")
@@ -78,8 +81,9 @@ def _duplicates(
     from vault_etl.app import records, reveal
 
     parts, _ = start(quiet=quiet, verbose=verbose)
-    (name,) = named_fields([field], parts.declaration.field_names)
-    known = placeholders(name, parts.declaration.kinds[name])
+    searchable = searched(parts.declaration)
+    (name,) = named_fields([field], searchable)
+    known = searchable[name].placeholders
     query = SharedTokenQuery(
         field=name,
         min_count=min_count,

@@ -14,7 +14,7 @@ from vault_etl.base.errors import UsageError
 from vault_etl.base.pii import Pii
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.ui.fields import field_option, named_fields
+from vault_etl.cli.ui.fields import complete_searched, field_option, named_fields
 from vault_etl.cli.ui.months import listed, warn_of
 from vault_etl.cli.ui.options import UserIdOption, known_user
 from vault_etl.cli.ui.output import (
@@ -34,8 +34,8 @@ from vault_etl.cli.ui.prompts import (
     word,
 )
 from vault_etl.cli.ui.record_names import RecordNames, detail_names
-from vault_etl.crypto.tokens import placeholders
-from vault_etl.declaration.model import Declaration, VaultField
+from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.searched import Searched, searched
 from vault_etl.records.unattached_months import UnattachedMonth, UnsearchedMonths
 from vault_etl.reveal.find import (
     MAX_HOLDERS,
@@ -58,7 +58,10 @@ def _find(
     *,
     field: Annotated[
         str | None,
-        field_option("The field that holds the value."),
+        field_option(
+            "The field that holds the value, or a derived form of it, such as ip/network.",
+            complete_searched,
+        ),
     ] = None,
     user_id: UserIdOption = None,
     limit: Annotated[
@@ -81,6 +84,9 @@ def _find(
     records, of which at most 1,000 are listed. `placeholder` is the value if it means "no address"
     or "no device" (0.0.0.0, null, unknown, an id of zeros): such records have nothing in common.
 
+    With `--field ip/network`, the records of a whole network are found: the value is the network, or an
+    address in it. `email/domain` is a form too. The declaration says which forms have tokens.
+
     Standard input may have many values, one a line, and ranges of addresses: 198.51.100.0/24, or
     198.51.100.7-198.51.100.9. All of them, at most 65,536, share one entry, which has their number;
     each counts as an access for the quota. The values that records hold are listed.
@@ -96,6 +102,7 @@ def _find(
       vault-etl find --field ip --reason "abuse report 4711"
       vault-etl find --field device_id --reason "theft" < device.txt
       echo 198.51.100.0/24 | vault-etl find --field ip --reason "abuse"
+      echo example.com | vault-etl find --field email/domain --reason "abuse"
       vault-etl find --user-id 4711 --reason "request 17" --ticket DPO-17
     """
     from vault_etl.app import audit, records, reveal
@@ -119,10 +126,11 @@ def _find(
         _print_user(of_user, receipt, limit, output, left.months, parts.declaration)
         return
     parts, _ = start(quiet=quiet, verbose=verbose)
-    (name,) = named_fields([field], parts.declaration.field_names)
-    searched = parts.declaration.field(name)
-    values = _written_out(searched, read_values(name, MAX_AMOUNT))
-    must_be_held(searched, values)
+    known = searched(parts.declaration)
+    (name,) = named_fields([field], known)
+    wanted = known[name]
+    values = _written_out(wanted, read_values(name, MAX_AMOUNT))
+    must_be_held(wanted, values)
     request = audit_request(
         parts.identity,
         Action.FIND,
@@ -138,18 +146,19 @@ def _find(
     warn_of(left.months)
     names = RecordNames.of(parts.declaration)
     if len(values) > 1:
-        _print_many(values, found, searched, output, left.months, names)
+        _print_many(values, found, wanted, output, left.months, names)
     else:
-        _print(found[0], searched, output, left.months, names)
+        _print(found[0], wanted, output, left.months, names)
 
 
-def _written_out(field: VaultField, values: Sequence[Pii]) -> list[Pii]:
+def _written_out(wanted: Searched, values: Sequence[Pii]) -> list[Pii]:
     """The values, with ranges replaced by their addresses. Raises UsageError for more values than one entry allows."""
     found: list[Pii] = []
+    is_address = wanted.field.kind.name == "ip" and wanted.form is None
     for value in values:
         with contextlib.suppress(UnicodeDecodeError):
             text = value.expose().decode()
-            many = addresses_of(text, MAX_AMOUNT) if field.kind.name == "ip" else None
+            many = addresses_of(text, MAX_AMOUNT) if is_address else None
             found += [value] if many is None else map(Pii.of_text, many)
             continue
         found.append(value)
@@ -162,7 +171,7 @@ def _written_out(field: VaultField, values: Sequence[Pii]) -> list[Pii]:
 def _print_many(
     values: Sequence[Pii],
     found: Sequence[FoundValue],
-    field: VaultField,
+    wanted: Searched,
     output: OutputFormat | None,
     left: Sequence[UnattachedMonth],
     names: RecordNames,
@@ -174,7 +183,7 @@ def _print_many(
             "number": number,
             "value": value.expose().decode(),
             "token": one.token,
-            "placeholder": placeholders(field.name, field.kind).get(one.token),
+            "placeholder": wanted.placeholders.get(one.token),
             "count": one.holders.count,
             "records": [_holder(names, holder) for holder in one.holders.newest],
         }
@@ -227,14 +236,14 @@ def _print_user(
 
 def _print(
     found: FoundValue,
-    field: VaultField,
+    wanted: Searched,
     output: OutputFormat | None,
     left: Sequence[UnattachedMonth],
     names: RecordNames,
 ) -> None:
     shown: dict[str, object] = {
         "token": found.token,
-        "placeholder": placeholders(field.name, field.kind).get(found.token),
+        "placeholder": wanted.placeholders.get(found.token),
         "count": found.holders.count,
         "audit_seq": found.receipt.seq,
         "audit_hash": found.receipt.hash.hex(),

@@ -15,7 +15,7 @@ from vault_etl.cli.keys_rotate_runs import (
     rotate_token_keys,
 )
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.ui.fields import field_option, named_fields
+from vault_etl.cli.ui.fields import complete_data_fields, field_option, named_fields
 from vault_etl.cli.ui.options import DryRunOption, Duration, RateOption, YesOption
 from vault_etl.cli.ui.output import OutputOption, QuietOption
 from vault_etl.rotation.leave_out import LeaveOut
@@ -29,7 +29,7 @@ def rotate(
         list[str] | None,
         field_option(
             "Only this field's keys, or quarantine; may be repeated. [default: all]",
-            of_data_keys=True,
+            complete_data_fields,
         ),
     ] = None,
     lazy: Annotated[

@@ -17,7 +17,7 @@ from vault_etl.base.errors import DataError, UsageError
 from vault_etl.base.pii import Pii
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.ui.fields import field_option, named_fields
+from vault_etl.cli.ui.fields import complete_searched, field_option, named_fields
 from vault_etl.cli.ui.months import warn_of
 from vault_etl.cli.ui.output import QuietOption, print_receipt
 from vault_etl.cli.ui.printable import printable
@@ -30,6 +30,7 @@ from vault_etl.cli.ui.prompts import (
     word,
 )
 from vault_etl.crypto.fields import FieldName
+from vault_etl.declaration.searched import searched
 from vault_etl.records.unattached_months import UnsearchedMonths
 from vault_etl.reveal.tokens import MadeTokens
 
@@ -46,7 +47,10 @@ def _tokens(
     *,
     field: Annotated[
         str,
-        field_option("The field that the values belong to."),
+        field_option(
+            "The field of the values, or a derived form of it, such as ip/network.",
+            complete_searched,
+        ),
     ],
     column: Annotated[
         str | None, typer.Option(help="The column with the values, in CSV with a header.")
@@ -83,7 +87,7 @@ def _tokens(
     asked = reason_for("a list of tokens", reason)
     kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
     parts, _ = start(quiet=quiet, verbose=verbose)
-    (name,) = named_fields([field], parts.declaration.field_names)
+    (name,) = named_fields([field], searched(parts.declaration))
     header, rows, at = _table(read_lines(file), column, name)
     values = [Pii.of_text(row[at]) for row in rows]
     request = audit_request(
@@ -121,9 +125,9 @@ def _table(
             message = "the header has no such column, or has it twice"
             raise UsageError(message, hint="--column names a column of the first line")
         at = header.index(column)
-        header = [f"masked_{field}" if name == column else name for name in header]
+        header = [_token_column(field) if name == column else name for name in header]
     elif rows and rows[0] == [field]:
-        header = [f"masked_{field}"]
+        header = [_token_column(field)]
         rows.pop(0)
     wide = len(header) if header else 1
     wrong = next((number for number, row in enumerate(rows, start=1) if len(row) != wide), None)
@@ -134,6 +138,10 @@ def _table(
         message = f"there are more than {MAX_AMOUNT:,} values" if rows else "there is no value"
         raise UsageError(message, hint="give one value a line; split a longer list")
     return header, rows, at
+
+
+def _token_column(field: FieldName) -> str:
+    return f"masked_{field}".replace("/", "_")
 
 
 def _write(header: list[str] | None, rows: Sequence[list[str]], at: int, made: MadeTokens) -> None:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import functools
 import uuid
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -49,6 +49,10 @@ class TokenKind(Hashable, Protocol):
     @property
     def placeholders(self) -> tuple[str, ...]:
         """The placeholders, in lower case."""
+
+    @property
+    def derived(self) -> Sequence[DerivedTokenKind]:
+        """The derived forms that have tokens of their own."""
 
 
 class DerivedTokenKind(Protocol):
@@ -93,9 +97,15 @@ class FieldTokenizer:
         self._canonical = kind.canonical
         self._public = _public_tokens(key.field, kind)
         self._mac = _mac(key, key.field)
+        self._derived = {form.name: DerivedTokenizer(key, form) for form in kind.derived}
 
-    def token(self, value: Pii) -> uuid.UUID:
-        """Return the token of `value`. Raises ValueError, without the value, if the field cannot hold it."""
+    def token(self, value: Pii, derived: str | None = None) -> uuid.UUID:
+        """Return the token of `value`, or of a derived form of it.
+
+        Raises ValueError, without the value, if the field cannot hold it.
+        """
+        if derived is not None:
+            return self._derived[derived].token(value)
         form = _form(self._canonical, self._field, value)
         return self._public.get(form.lower()) or _keyed(self._mac, form)
 
@@ -147,6 +157,6 @@ class Tokenizer:
         (self.generation,) = generations
         self._fields = {field: FieldTokenizer(key, kinds[field]) for field, key in by_field.items()}
 
-    def token(self, field: FieldName, value: Pii) -> uuid.UUID:
-        """Return the token of `value`. Raises ValueError if the field cannot hold the value."""
-        return self._fields[field].token(value)
+    def token(self, field: FieldName, value: Pii, derived: str | None = None) -> uuid.UUID:
+        """Return the token of `value`, or of a derived form. Raises ValueError if the field cannot hold the value."""
+        return self._fields[field].token(value, derived)

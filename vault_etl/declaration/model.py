@@ -30,6 +30,11 @@ class VaultField:
     retired: bool = False
 
 
+def derived_name(name: FieldName, form: DerivedForm) -> FieldName:
+    """Return the name of a derived form of a field or value: `ip/network`."""
+    return FieldName(f"{name}/{form.name}")
+
+
 @dataclass(frozen=True, slots=True)
 class PersonalValue:
     """An entry of `[events.NAME.personal]`: a value that is stored as a token and a ciphertext.
@@ -62,6 +67,14 @@ class PersonalValue:
     def tokens(self) -> tuple[str, ...]:
         """The columns of its tokens: of the value, and of each derived form."""
         return (self.token, *(f"{self.token}_{form.name}" for form in self.derived))
+
+    @property
+    def token_names(self) -> tuple[tuple[FieldName, str | None], ...]:
+        """The names of its tokens, in the order of `tokens`, each with its derived form: `ip`, and `ip/network`."""
+        own = ((self.name, None),)
+        if not self.derived:
+            return own
+        return own + tuple((derived_name(self.name, form), form.name) for form in self.derived)
 
     @property
     def columns(self) -> tuple[str, ...]:

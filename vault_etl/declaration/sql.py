@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from vault_etl.declaration.model import Declaration
-from vault_etl.declaration.sql_fields import SqlField, SqlSearched
+from vault_etl.declaration.sql_fields import SqlField, SqlSearched, SqlTokens
 from vault_etl.declaration.sql_names import SqlEvent, literal, prefixed
 from vault_etl.declaration.templates import environment
 from vault_etl.platform.resources import named_blocks, text_of
@@ -31,7 +31,7 @@ def sql_blocks(file: str, declaration: Declaration) -> Mapping[str, str]:
 
 
 def rendered(template: str, declaration: Declaration) -> str:
-    """Render a text for the declaration: `events` are `SqlEvent`, `fields` `SqlField`, and `searched` `SqlSearched`.
+    """Render a text for the declaration, by `events` (`SqlEvent`), and what `sql_fields.py` has of its fields.
 
     A text without a `--%` and without a `{{` stays as it is. Raises jinja2.TemplateError for a fault of the template,
     which no declaration causes.
@@ -40,10 +40,11 @@ def rendered(template: str, declaration: Declaration) -> str:
         return template
     events = tuple(SqlEvent.of(event) for event in declaration.events)
     fields = tuple(SqlField.of(field, events) for field in declaration.fields)
+    tokens = SqlTokens.all_of(fields)
     return (
         _environment()
         .from_string(template)
-        .render(events=events, fields=fields, searched=SqlSearched.all_of(fields))
+        .render(events=events, fields=fields, tokens=tokens, searched=SqlSearched.all_of(tokens))
     )
 
 

@@ -71,12 +71,19 @@ class SqlPersonal:
     tokens: tuple[SqlName, ...]
     """The columns of all its tokens: of the value, and of each derived form."""
     next_tokens: tuple[SqlName, ...]
+    forms: tuple[str | None, ...]
+    """The derived form of each of its tokens; None for the token of the value."""
     required: bool
     """True if each new record has the value."""
     max_bytes: int
     """The most bytes of its text."""
     max_octets: int
     """The most octets of its ciphertext."""
+
+    @property
+    def token_pairs(self) -> tuple[tuple[SqlName, SqlName], ...]:
+        """The columns of each of its tokens: of the tokens in use, and of a second generation."""
+        return tuple(zip(self.tokens, self.next_tokens, strict=True))
 
     @classmethod
     def of(cls, value: PersonalValue) -> SqlPersonal:
@@ -89,6 +96,7 @@ class SqlPersonal:
             ciphertext=SqlName(value.ciphertext),
             tokens=tuple(map(SqlName, value.tokens)),
             next_tokens=tuple(SqlName(f"next_{token}") for token in value.tokens),
+            forms=tuple(form for _, form in value.token_names),
             required=value.required and not value.retired,
             max_bytes=value.field.kind.max_bytes,
             max_octets=_sealed(value.field.kind.max_bytes),

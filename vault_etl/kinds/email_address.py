@@ -70,6 +70,11 @@ def _domain(text: str) -> bytes:
     return canonical_email(text).rpartition(b"@")[2]
 
 
+def _mailbox_at(domain: str) -> str:
+    """Return a mailbox of the domain, with the shortest local part: an address has 254 octets in all."""
+    return _accept(f"a@{domain.strip(' ')}")
+
+
 def _mask(text: str) -> str:
     local, _, _ = canonical_email(text).decode().rpartition("@")
     return f"{mask_end(local)}@*"
@@ -91,7 +96,9 @@ EMAIL: Final = Kind(
             name="domain",
             leaks="records of one mail domain have equal tokens: the frequent tokens are the known providers,"
             " and a rare token is an employer, a family or one person",
+            hint="a value is one e-mail address, or a whole domain such as example.com",
             canonical=_domain,
+            value_of=_mailbox_at,
         ),
     ),
 )

@@ -43,8 +43,22 @@ def canonical_ip(text: str) -> bytes:
 def _network(text: str) -> bytes:
     """Return the 16 bytes of the first address: of the /24 of an IPv4 address, of the /48 of an IPv6 address."""
     packed = canonical_ip(text)
-    kept = 15 if packed.startswith(_IPV4_MAPPED_PREFIX) else 6
+    kept = 15 if _is_mapped(packed) else 6
     return packed[:kept] + bytes(16 - kept)
+
+
+def _address_in(network: str) -> str:
+    """Return an address of a network such as 198.51.100.0/24 or 2001:db8:1::/48."""
+    address, _, length = network.strip(" ").partition("/")
+    is_ipv4 = _IPV4.fullmatch(address) is not None
+    if length == ("24" if is_ipv4 else "48") and (is_ipv4 or not _is_mapped(canonical_ip(address))):
+        return _accept(address)
+    message = "not the text of one network"
+    raise ValueError(message)
+
+
+def _is_mapped(packed: bytes) -> bool:
+    return packed.startswith(_IPV4_MAPPED_PREFIX)
 
 
 def _accept(text: str) -> str:
@@ -55,7 +69,7 @@ def _accept(text: str) -> str:
 def _mask(text: str) -> str:
     """Show the last octet: of an IPv4 address in decimal, of an IPv6 address in hex."""
     packed = canonical_ip(text)
-    if packed.startswith(_IPV4_MAPPED_PREFIX):
+    if _is_mapped(packed):
         return f"*.*.*.{packed[-1]}"
     return f"*:*{packed[-1]:02x}"
 
@@ -78,7 +92,9 @@ IP: Final = Kind(
             name="network",
             leaks="records of one /24 (IPv4) or /48 (IPv6) network have equal tokens: a rare token is a household,"
             " an office or a small provider, whose people are seen together",
+            hint="a value is one address, or a whole network such as 198.51.100.0/24 or 2001:db8:1::/48",
             canonical=_network,
+            value_of=_address_in,
         ),
     ),
 )

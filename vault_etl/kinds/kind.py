@@ -18,13 +18,17 @@ WHOLE_NUMBER: Final = re.compile(rb"-?[0-9]+")
 class DerivedForm:
     """A form that several values share, such as the network of an address. It has a token of its own.
 
-    `canonical` makes its bytes from a sealed value, as `Kind.canonical` does. `leaks` is one sentence: what a
-    reader of these tokens learns without a key.
+    `canonical` makes its bytes from a sealed value, as `Kind.canonical` does. `value_of` returns a value that has the
+    form which a text names, for a search: the text is a whole form, such as a network. It raises ValueError for any
+    other text. `leaks` is one sentence: what a reader of these tokens learns without a key.
     """
 
     name: str
     leaks: str
+    hint: str
+    """The sentence that tells a person which texts a search takes."""
     canonical: Callable[[str], bytes] = field(compare=False, repr=False)
+    value_of: Callable[[str], str] = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +74,15 @@ class Kind:
         """The most bytes of a sealed text. A database refuses longer ones."""
         return self.max_code_points * (1 if self.is_ascii else 4)
 
-    def held(self, value: Pii) -> Pii:
+    def held(self, value: Pii, form: DerivedForm | None = None) -> Pii:
         """Return the value as records hold it, for a search. Raises ValueError, without the value, if none can.
 
         Text that is refused today may have been sealed before: countries lengthen their telephone numbers, and a
-        declaration may change lengths.
+        declaration may change lengths. For a search by a derived form, the text may also be the form itself.
         """
+        if form is not None:
+            with contextlib.suppress(ValueError):
+                return self._of(form.value_of, value)
         return self._of(self._held, value)
 
     def _held(self, text: str) -> str:

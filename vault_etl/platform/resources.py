@@ -27,7 +27,7 @@ def resource_dir(name: Literal["keys", "migrations"]) -> Path:
     )
 
 
-_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+_NAME = re.compile(r"^-- name: ([\w/]+)\n", re.MULTILINE)
 
 
 def blocks(file: str) -> Mapping[str, str]:

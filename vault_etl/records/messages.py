@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,6 +22,7 @@ from vault_etl.crypto.record_id import (
 )
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.tokens import Tokenizer
+from vault_etl.declaration.model import PersonalValue
 from vault_etl.event.events import EventParser, without_extra_fields
 from vault_etl.event.parsed_event import ParsedEvent, PlainValue
 from vault_etl.event.rejection import Reason, Rejection
@@ -97,8 +98,8 @@ class Parsed:
 class SealedRecord:
     """A row of the table of an event, without personal plaintext.
 
-    Tokens and ciphertexts are by the names of the values in the event. An optional value that the message does not
-    have is in none of them.
+    Tokens and ciphertexts are by the names of the values in the event; the token of a derived form has the name
+    `ip/network`. An optional value that the message does not have is in none of them.
     """
 
     event: EventName
@@ -176,23 +177,26 @@ def seal_event(
 ) -> SealedRecord:
     """Seal an event into a row.
 
-    Each personal value gets a token, a next token while a generation is pending, and a ciphertext.
+    Each personal value gets a token, one for each derived form, the same again while a generation is pending, and a
+    ciphertext.
     """
     declared, values = event.event, event.personal
-    fields = {value.name: value.field.name for value in declared.personal if value.name in values}
+    given = [value for value in declared.personal if value.name in values]
     day = event.day or _day_sent(parsed.message.sent_ms)
     return SealedRecord(
         event=declared.name,
         record_id=parsed.record_id,
         subject=event.subject,
-        tokens=_tokens(tokenizer, fields, values),
-        next_tokens=_tokens(next_tokenizer, fields, values) if next_tokenizer else None,
+        tokens=_tokens(tokenizer, given, values),
+        next_tokens=_tokens(next_tokenizer, given, values) if next_tokenizer else None,
         ciphertexts={
-            name: sealer.seal(
-                values[name],
-                ValuePlace(declared.name, name, field, parsed.record_id, event.subject),
+            value.name: sealer.seal(
+                values[value.name],
+                ValuePlace(
+                    declared.name, value.name, value.field.name, parsed.record_id, event.subject
+                ),
             )
-            for name, field in fields.items()
+            for value in given
         },
         token_generation=tokenizer.generation,
         next_token_generation=next_tokenizer.generation if next_tokenizer else None,
@@ -223,9 +227,13 @@ def seal_rejection(parsed: Parsed, rejection: Rejection, sealer: Sealer) -> Seal
 
 
 def _tokens(
-    tokenizer: Tokenizer, fields: Mapping[FieldName, FieldName], values: Mapping[FieldName, Pii]
+    tokenizer: Tokenizer, given: Sequence[PersonalValue], values: Mapping[FieldName, Pii]
 ) -> dict[FieldName, uuid.UUID]:
-    return {name: tokenizer.token(field, values[name]) for name, field in fields.items()}
+    return {
+        name: tokenizer.token(value.field.name, values[value.name], derived)
+        for value in given
+        for name, derived in value.token_names
+    }
 
 
 def _day_sent(sent_ms: int) -> dt.date:

@@ -201,14 +201,15 @@ def row_maker(event: DeclaredEvent) -> Callable[[SealedRecord], tuple[object, ..
     required = [name.raw for name in names.required_plain]
     optional = [name.raw for name in names.optional_plain]
     values = [value.name for value in event.personal]
+    tokens = [name for value in event.personal for name, _ in value.token_names]
 
     def row(record: SealedRecord) -> tuple[object, ...]:
         plain, next_tokens = record.plain, record.next_tokens or {}
         return (
             record.record_id,
             *map(plain.get, required),
-            *map(record.tokens.get, values),
-            *map(next_tokens.get, values),
+            *map(record.tokens.get, tokens),
+            *map(next_tokens.get, tokens),
             *map(record.ciphertexts.get, values),
             record.token_generation,
             record.next_token_generation,

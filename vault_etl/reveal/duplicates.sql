@@ -1,15 +1,19 @@
--- Queries of analysts, on their views: which tokens of a field several records share, in whichever columns and events.
---% for field in fields
+-- Queries of analysts, on their views: which tokens several records share, in whichever columns and events. A record whose
+-- value is a placeholder is left out, by the token of the value.
+--% for each in tokens
 
--- name: shared_{{ field.name.raw }}
+-- name: shared_{{ each.name.raw }}
 SELECT token, count(*), count(DISTINCT subject), min(day), max(day)
 FROM (
-    --% for event, value in field.values
-    {{ "UNION ALL " if not loop.first }}SELECT {{ value.token }} AS token, {{ event.subject }} AS subject, {{ event.day }} AS day
-    FROM vault_etl.{{ event.name.plus("_masked") }}
+    --% for c in each.columns
+    {{ "UNION ALL " if not loop.first }}SELECT {{ c.token }} AS token, {{ c.event.subject }} AS subject, {{ c.event.day }} AS day
+    FROM vault_etl.{{ c.event.name.plus("_masked") }}
+    WHERE {{ c.value.token }} <> ALL (%(leave_out)s::uuid[])
+    --% else
+    SELECT NULL::uuid AS token, NULL::text AS subject, NULL::date AS day WHERE false
     --% endfor
 ) AS held
-WHERE token IS NOT NULL AND token <> ALL (%(leave_out)s::uuid[])
+WHERE token IS NOT NULL
     AND (%(since)s::date IS NULL OR day >= %(since)s::date)
     AND (%(until)s::date IS NULL OR day <= %(until)s::date)
 GROUP BY token

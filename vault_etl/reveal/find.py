@@ -16,7 +16,8 @@ from vault_etl.audit.log import AuditLog, audited
 from vault_etl.base.errors import UsageError
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.fields import EventName
-from vault_etl.declaration.model import Declaration, VaultField
+from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.searched import Searched, searched
 from vault_etl.keys.ring import KeyRing
 
 MAX_HOLDERS: Final = 1_000
@@ -110,7 +111,7 @@ class Find:
         self._audit = audit
         self._records = records
         self._ring = ring
-        self._declaration = declaration
+        self._searched = searched(declaration)
 
     def __call__(self, request: AuditRequest, value: Pii, limit: int) -> FoundValue:
         """Find the records that hold one value, as `many` does."""
@@ -122,16 +123,19 @@ class Find:
     ) -> Sequence[FoundValue]:
         """Find the records that hold these values in the one field of `request`; list `limit` records of each value.
 
+        The field may be a derived form (`ip/network`): then a value is a whole form, or any value that has it.
+
         `request.amount` is the number of values, if there is not exactly one. The search covers the token of every
         generation, so that no record is missed during a rotation of the token keys, nor afterwards where old tokens
         are left. Raises UsageError, which names no value, if the field cannot hold a value; AuditError,
         KeyUnavailableError, UnavailableError.
         """
-        (field,) = request.fields
-        held = must_be_held(self._declaration.field(field), values)
+        (name,) = request.fields
+        wanted = self._searched[name]
+        held = must_be_held(wanted, values)
         with audited(self._audit, request) as receipt:
-            makers = self._ring.field_tokenizers(field)
-            tokens = [maker.token(value) for value in held for maker in makers]
+            makers = self._ring.field_tokenizers(wanted.field.name)
+            tokens = [maker.token(value, wanted.derived) for value in held for maker in makers]
             holders = self._records.holding(receipt, tokens, limit)
         return [
             FoundValue(token, each, receipt)
@@ -153,27 +157,27 @@ class FindUser:
         return found, receipt
 
 
-def as_held(field: VaultField, value: Pii) -> Pii | None:
+def as_held(wanted: Searched, value: Pii) -> Pii | None:
     """Return the value as records hold it; None if no record can hold it in the field."""
     with contextlib.suppress(ValueError):
-        return field.kind.held(value)
+        return wanted.held(value)
     return None
 
 
-def must_be_held(field: VaultField, values: Sequence[Pii]) -> Sequence[Pii]:
+def must_be_held(wanted: Searched, values: Sequence[Pii]) -> Sequence[Pii]:
     """Return the values as records hold them. Raises UsageError if no record can hold one of them.
 
     Called before the intent, as this is no access.
     """
-    held = [as_held(field, value) for value in values]
+    held = [as_held(wanted, value) for value in values]
     wrong = [number for number, value in enumerate(held, start=1) if value is None]
     if not wrong:
         return [value for value in held if value is not None]
-    message = f"the field {field.name} cannot hold this value"
+    message = f"the field {wanted.name} cannot hold this value"
     if len(values) > 1:
         some = ", ".join(map(str, wrong[:_SHOWN]))
-        message = f"the field {field.name} cannot hold {len(wrong)} of these values: number {some}"
-    raise UsageError(message, hint=field.kind.hint)
+        message = f"the field {wanted.name} cannot hold {len(wrong)} of these values: number {some}"
+    raise UsageError(message, hint=wanted.hint)
 
 
 def addresses_of(text: str, limit: int) -> Sequence[str] | None:

@@ -51,9 +51,12 @@ class PostgresDisclosedValues(DisclosedValues):
                     EventName(event),
                     FieldName(field),
                     None if stored is None else bytes(stored),
-                    *others,
+                    subject,
+                    day,
+                    tuple(tokens or ()),
+                    generation,
                 )
-                for event, name, field, stored, *others in cursor.fetchall()
+                for event, name, field, stored, subject, day, tokens, generation in cursor
             }
 
 

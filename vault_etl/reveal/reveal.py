@@ -64,6 +64,11 @@ class Reveal:
         self._ring = ring
         self._months = months
         self._declaration = declaration
+        self._forms: Mapping[tuple[EventName, str], Sequence[str | None]] = {
+            (event.name, value.name): [derived for _, derived in value.token_names]
+            for event in declaration.events
+            for value in event.personal
+        }
 
     def __call__(self, request: AuditRequest) -> Revealed:
         """Return `request.fields` of `request.record_id`.
@@ -96,18 +101,21 @@ class Reveal:
         key = self._ring.data_key(Ciphertext.parse(stored.ciphertext).key_id, stored.field)
         place = ValuePlace(stored.event, name, stored.field, record_id, stored.subject or "")
         value = opener.open(stored.ciphertext, place, key)
-        self._check_token(stored, value)
+        self._check_tokens(name, stored, value)
         return value
 
-    def _check_token(self, stored: DisclosedValue, value: Pii) -> None:
-        """Raise IntegrityError unless the token of the value is the row's: a token may be moved or forged as well.
+    def _check_tokens(self, name: str, stored: DisclosedValue, value: Pii) -> None:
+        """Raise IntegrityError unless the tokens of the value are the row's: a token may be moved or forged as well.
 
         Only this field's token key is used: a caller who may open one field need not hold the keys of the others.
         """
         tokenizer = self._ring.field_tokenizer(stored.field, stored.token_generation)
         # A value without a token was not sealed by this program; it fails in the same way, outside the handler.
         with contextlib.suppress(ValueError):
-            if tokenizer.token(value) == stored.token:
+            tokens = (
+                tokenizer.token(value, derived) for derived in self._forms[stored.event, name]
+            )
+            if tuple(tokens) == stored.tokens:
                 return
         raise IntegrityError
 

@@ -1,7 +1,7 @@
 -- Accesses of the role reveal, each against a committed intent.
 
 -- name: disclose
-SELECT event, name, field, ciphertext, subject, day, token, token_generation FROM vault_etl.audit_disclose(%(seq)s)
+SELECT event, name, field, ciphertext, subject, day, tokens, token_generation FROM vault_etl.audit_disclose(%(seq)s)
 
 -- name: search
 SELECT vault_etl.audit_search(%(seq)s, %(digest)s)

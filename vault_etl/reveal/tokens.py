@@ -10,6 +10,7 @@ from vault_etl.audit.entries import AuditReceipt, AuditRequest
 from vault_etl.audit.log import AuditLog, audited
 from vault_etl.base.pii import Pii
 from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.searched import searched
 from vault_etl.keys.ring import KeyRing
 from vault_etl.reveal.find import as_held
 
@@ -33,19 +34,21 @@ class MakeTokens:
     def __init__(self, audit: AuditLog, ring: KeyRing, declaration: Declaration) -> None:
         self._audit = audit
         self._ring = ring
-        self._declaration = declaration
+        self._searched = searched(declaration)
 
     def __call__(self, request: AuditRequest, values: Sequence[Pii]) -> MadeTokens:
-        """Make the tokens of the active generation, for the one field of `request`.
+        """Make the tokens of the active generation, for the one field of `request`, or a derived form of one.
 
         `request.amount` is the number of values, which count for the quota of tokens. A value that the field
         cannot hold has no token. Raises AuditError, PolicyDeniedError, KeyUnavailableError.
         """
-        (field,) = request.fields
-        declared = self._declaration.field(field)
-        held = [as_held(declared, value) for value in values]
+        (name,) = request.fields
+        wanted = self._searched[name]
+        held = [as_held(wanted, value) for value in values]
         with audited(self._audit, request) as receipt:
-            maker, *others = self._ring.field_tokenizers(field)
-            tokens = [None if value is None else maker.token(value) for value in held]
+            maker, *others = self._ring.field_tokenizers(wanted.field.name)
+            tokens = [
+                None if value is None else maker.token(value, wanted.derived) for value in held
+            ]
         pending = any(other.generation > maker.generation for other in others)
         return MadeTokens(tokens, maker.generation, pending, receipt)

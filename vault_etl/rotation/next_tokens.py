@@ -13,6 +13,7 @@ from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace, key_id_in
 from vault_etl.crypto.fields import EventName, FieldName
 from vault_etl.crypto.keys import DataKey
 from vault_etl.crypto.tokens import Tokenizer
+from vault_etl.declaration.model import PersonalValue
 from vault_etl.rotation.worker_keys import WorkerKeys
 from vault_etl.rotation.workers import Claim
 
@@ -27,7 +28,7 @@ class Generations:
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """A row with tokens, by the names of its values. `generation` is the one that the row names for its tokens."""
+    """A row with tokens, by their names: `ip`, `ip/network`. `generation` is the one that the row names for them."""
 
     place: EventName
     record_id: uuid.UUID
@@ -50,7 +51,7 @@ class NextTokens:
 
 
 NewTokens = Mapping[uuid.UUID, Mapping[FieldName, uuid.UUID]]
-"""The new tokens of the values of each record."""
+"""The new tokens of each record, by their names."""
 
 
 class NextTokenMaker:
@@ -93,25 +94,33 @@ class NextTokenMaker:
             # ValueError: the sealed value has no token, so no writer of this project sealed it.
             with contextlib.suppress(IntegrityError, ValueError):
                 made[row.record_id] = {
-                    name: self._next(row, name, keys)
-                    for name in row.tokens.keys() | row.ciphertexts.keys()
+                    name: token
+                    for value in self._keys.personal[row.place]
+                    for name, token in self._next(row, value, keys)
                 }
         return rows, made
 
-    def _next(self, row: TokenRow, name: FieldName, keys: Mapping[int, DataKey]) -> uuid.UUID:
+    def _next(
+        self, row: TokenRow, declared: PersonalValue, keys: Mapping[int, DataKey]
+    ) -> Sequence[tuple[FieldName, uuid.UUID]]:
+        """Make the next tokens of a value, also of its derived forms; none for a value that is not there."""
+        names = declared.token_names
+        stored = [row.tokens.get(name) for name, _ in names]
+        sealed = row.ciphertexts.get(declared.name)
+        if sealed is None and not any(stored):
+            return ()
         old = self._old.get(row.generation)
-        if old is None:
+        if old is None or sealed is None:
             raise IntegrityError
-        sealed = row.ciphertexts.get(name, b"")
         key = keys.get(Ciphertext.parse(sealed).key_id)
         if key is None:
             raise IntegrityError
-        field = self._keys.fields[row.place][name]
-        place = ValuePlace(row.place, name, field, row.record_id, row.user_id)
+        field = declared.field.name
+        place = ValuePlace(row.place, declared.name, field, row.record_id, row.user_id)
         value = self._opener.open(sealed, place, key)
-        if old.token(field, value) != row.tokens.get(name):
+        if [old.token(field, value, derived) for _, derived in names] != stored:
             raise IntegrityError
-        return self._new.token(field, value)
+        return [(name, self._new.token(field, value, derived)) for name, derived in names]
 
 
 class RotationTokenMaker(NextTokenMaker):

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from vault_etl.crypto.fields import EventName, FieldName
 from vault_etl.declaration.model import Declaration, DeclaredEvent
+from vault_etl.declaration.searched import searched
 from vault_etl.declaration.sql import sql_blocks
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_copy import copy_binary
@@ -122,12 +123,12 @@ class PostgresTokenComparer(TokenComparer, NamedCounter):
             cursor.execute(self._sql["left_out"], values)
             ((left_out,),) = cursor.fetchall()
             fields, unequal = dict[FieldName, Mapped](), dict[uuid.UUID, TokenRow]()
-            for field in self._declaration.field_names:
-                cursor.execute(self._sql[f"map_{field}"], values)
+            for name in searched(self._declaration):
+                cursor.execute(self._sql[f"map_{name}"], values)
                 ((old, new, pairs),) = cursor.fetchall()
-                fields[field] = Mapped(old, new, pairs)
+                fields[name] = Mapped(old, new, pairs)
                 if not old == new == pairs:
-                    unequal |= self._unequal(cursor, field, values)
+                    unequal |= self._unequal(cursor, name, values)
         return TokenComparison(
             fields=fields,
             missing=missing[0][0] if missing else 0,
@@ -139,14 +140,12 @@ class PostgresTokenComparer(TokenComparer, NamedCounter):
         )
 
     def _unequal(
-        self, cursor: psycopg2.extensions.cursor, field: FieldName, values: dict[str, object]
+        self, cursor: psycopg2.extensions.cursor, name: FieldName, values: dict[str, object]
     ) -> dict[uuid.UUID, TokenRow]:
         found = dict[uuid.UUID, TokenRow]()
-        for event in self._declaration.events:
-            for value in event.personal:
-                if value.field.name == field:
-                    cursor.execute(self._sql[f"unequal_{event.name}_{value.name}"], values)
-                    found |= {row[0]: token_row(event, row) for row in cursor.fetchall()}
+        for event, column in searched(self._declaration)[name].columns(self._declaration):
+            cursor.execute(self._sql[f"unequal_{event.name}/{column}"], values)
+            found |= {row[0]: token_row(event, row) for row in cursor.fetchall()}
         return found
 
     @override
@@ -211,32 +210,36 @@ def stage(
 ) -> None:
     """Copy rows of an event and their new tokens into the session's staging table of the event."""
     sql = sql_blocks("rotation/tokens.sql", declaration)
-    names = _names(declaration.event(place))
+    event = declaration.event(place)
+    tokens, sealed = _token_names(event), _names(event)
     cursor.execute(sql[f"make_stage_{place}"])
-    staged = (_staged(made, names) for made in rows)
+    staged = (_staged(made, tokens, sealed) for made in rows)
     cursor.copy_expert(sql[f"copy_stage_{place}"], io.BytesIO(copy_binary(staged)))
 
 
 def token_row(event: DeclaredEvent, row: Sequence[Any]) -> TokenRow:
     """Build a row from the columns of a page: id, subject, generation; all tokens, all ciphertexts, all next tokens."""
     record_id, user_id, generation, *values = row
-    names = _names(event)
-    count = len(names)
+    tokens, sealed = _token_names(event), _names(event)
+    next_at = len(tokens) + len(sealed)
+    ciphertexts = _by_name(sealed, values[len(tokens) : next_at])
     return TokenRow(
         event.name,
         record_id,
         user_id,
         generation,
-        tokens=_by_name(names, values[:count]),
-        ciphertexts={
-            name: bytes(value) for name, value in _by_name(names, values[count : 2 * count]).items()
-        },
-        next_tokens=_by_name(names, values[2 * count : 3 * count]),
+        tokens=_by_name(tokens, values[: len(tokens)]),
+        ciphertexts={name: bytes(value) for name, value in ciphertexts.items()},
+        next_tokens=_by_name(tokens, values[next_at : next_at + len(tokens)]),
     )
 
 
 def _names(event: DeclaredEvent) -> tuple[FieldName, ...]:
-    return tuple(FieldName(value.name) for value in event.personal)
+    return tuple(value.name for value in event.personal)
+
+
+def _token_names(event: DeclaredEvent) -> tuple[FieldName, ...]:
+    return tuple(name for value in event.personal for name, _ in value.token_names)
 
 
 def _by_name(names: Sequence[FieldName], values: Sequence[Any]) -> dict[FieldName, Any]:
@@ -244,13 +247,15 @@ def _by_name(names: Sequence[FieldName], values: Sequence[Any]) -> dict[FieldNam
     return {name: value for name, value in pairs if value is not None}
 
 
-def _staged(made: NextTokens, names: Sequence[FieldName]) -> tuple[object, ...]:
+def _staged(
+    made: NextTokens, tokens: Sequence[FieldName], sealed: Sequence[FieldName]
+) -> tuple[object, ...]:
     """The values of a staged row, in the order of the columns of `copy_stage_…`."""
     row = made.row
     return (
         row.record_id,
         row.generation,
-        *(row.tokens.get(name) for name in names),
-        *(row.ciphertexts.get(name) for name in names),
-        *(made.tokens.get(name) for name in names),
+        *(row.tokens.get(name) for name in tokens),
+        *(row.ciphertexts.get(name) for name in sealed),
+        *(made.tokens.get(name) for name in tokens),
     )

@@ -6,7 +6,7 @@
 -- A page has the columns of `token_row`: id, subject, generation; then all tokens, all ciphertexts, all next tokens.
 --% macro is_named(event)
 token_generation IS NOT NULL
-            AND num_nonnulls({{ event.personal|map(attribute='token')|join(', ') }}, {{ event.personal|map(attribute='next_token')|join(', ') }}) > 0
+            AND num_nonnulls({{ event.tokens|join(', ') }}, {{ event.next_tokens|join(', ') }}) > 0
             AND (
                 %(record_id)s::uuid IS NOT NULL
 --% for column in event.ciphertexts
@@ -15,31 +15,33 @@ token_generation IS NOT NULL
             )
 --% endmacro
 --% macro is_left_out(event)
-(next_token_generation = %(pending)s AND num_nonnulls({{ event.personal|map(attribute='next_token')|join(', ') }}) = 0)
+(next_token_generation = %(pending)s AND num_nonnulls({{ event.next_tokens|join(', ') }}) = 0)
 --% endmacro
 --% macro is_missing(event)
 num_nonnulls(
-            {{ event.personal|map(attribute='token')|join(', ') }},
-            {{ event.personal|map(attribute='next_token')|join(', ') }}, token_generation, next_token_generation
+            {{ event.tokens|join(', ') }},
+            {{ event.next_tokens|join(', ') }}, token_generation, next_token_generation
         ) > 0
         AND NOT (
             token_generation IS NOT DISTINCT FROM %(active)s
             AND next_token_generation IS NOT DISTINCT FROM %(pending)s
 --% for p in event.personal
-            AND ({{ p.token }} IS NULL) = ({{ p.next_token }} IS NULL)
-            AND ({{ p.token }} IS NULL) = ({{ p.ciphertext }} IS NULL)
+--% for token, next_token in p.token_pairs
+            AND ({{ token }} IS NULL) = ({{ next_token }} IS NULL)
+            AND ({{ token }} IS NULL) = ({{ p.ciphertext }} IS NULL)
+--% endfor
 --% endfor
         )
         AND NOT (
-            num_nonnulls({{ event.personal|map(attribute='next_token')|join(', ') }}) = 0
-            AND (next_token_generation IS NOT DISTINCT FROM %(pending)s OR num_nonnulls({{ event.personal|map(attribute='token')|join(', ') }}) = 0)
+            num_nonnulls({{ event.next_tokens|join(', ') }}) = 0
+            AND (next_token_generation IS NOT DISTINCT FROM %(pending)s OR num_nonnulls({{ event.tokens|join(', ') }}) = 0)
         )
 --% endmacro
 --% for event in events
 
 -- name: page_{{ event.name.raw }}
-SELECT record_id, subject, token_generation, {{ event.personal|map(attribute='token')|join(', ') }},
-    {{ event.ciphertexts|join(', ') }}, {{ event.personal|map(attribute='next_token')|join(', ') }}, found
+SELECT record_id, subject, token_generation, {{ event.tokens|join(', ') }},
+    {{ event.ciphertexts|join(', ') }}, {{ event.next_tokens|join(', ') }}, found
 FROM (
     SELECT *, count(*) OVER () AS found, sum(bytes) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS up_to_here
     FROM (
@@ -49,8 +51,8 @@ FROM (
 --% endfor
             AS bytes
         FROM (
-            SELECT record_id, {{ event.subject }} AS subject, {{ event.personal|map(attribute='token')|join(', ') }},
-                {{ event.ciphertexts|join(', ') }}, {{ event.personal|map(attribute='next_token')|join(', ') }},
+            SELECT record_id, {{ event.subject }} AS subject, {{ event.tokens|join(', ') }},
+                {{ event.ciphertexts|join(', ') }}, {{ event.next_tokens|join(', ') }},
                 token_generation, next_token_generation
             FROM vault_etl.{{ event.name }}
             WHERE record_id >= %(first)s AND record_id <= %(last)s
@@ -58,7 +60,7 @@ FROM (
             ORDER BY record_id OFFSET 0
         ) AS in_order
         WHERE token_generation = %(active)s AND next_token_generation IS DISTINCT FROM %(pending)s
-            AND num_nonnulls({{ event.personal|map(attribute='token')|join(', ') }}) > 0
+            AND num_nonnulls({{ event.tokens|join(', ') }}) > 0
         ORDER BY record_id LIMIT %(limit)s
     ) AS page
 ) AS sized
@@ -74,8 +76,8 @@ WITH named_keys AS MATERIALIZED (
         AND (%(since)s::timestamptz IS NULL OR expires_at >= %(since)s::timestamptz)
         AND (%(until)s::timestamptz IS NULL OR created_at <= %(until)s::timestamptz)
 )
-SELECT record_id, subject, token_generation, {{ event.personal|map(attribute='token')|join(', ') }},
-    {{ event.ciphertexts|join(', ') }}, {{ event.personal|map(attribute='next_token')|join(', ') }}, found
+SELECT record_id, subject, token_generation, {{ event.tokens|join(', ') }},
+    {{ event.ciphertexts|join(', ') }}, {{ event.next_tokens|join(', ') }}, found
 FROM (
     SELECT *, count(*) OVER () AS found, sum(bytes) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS up_to_here
     FROM (
@@ -85,8 +87,8 @@ FROM (
 --% endfor
             AS bytes
         FROM (
-            SELECT record_id, {{ event.subject }} AS subject, token_generation, {{ event.personal|map(attribute='token')|join(', ') }},
-                {{ event.ciphertexts|join(', ') }}, {{ event.personal|map(attribute='next_token')|join(', ') }}
+            SELECT record_id, {{ event.subject }} AS subject, token_generation, {{ event.tokens|join(', ') }},
+                {{ event.ciphertexts|join(', ') }}, {{ event.next_tokens|join(', ') }}
             FROM vault_etl.{{ event.name }}
             WHERE record_id >= coalesce(%(record_id)s::uuid, %(first)s) AND record_id <= coalesce(%(record_id)s::uuid, %(last)s)
                 AND (%(after)s::uuid IS NULL OR record_id > %(after)s::uuid)
@@ -103,94 +105,95 @@ ORDER BY record_id
 CREATE TEMP TABLE IF NOT EXISTS stage_tokens_{{ event.name.raw }} (
     record_id uuid,
     token_generation smallint,
---% for p in event.personal
-    {{ p.token }} uuid,
+--% for token in event.tokens
+    {{ token }} uuid,
 --% endfor
---% for p in event.personal
-    {{ p.ciphertext }} bytea STORAGE PLAIN,
+--% for column in event.ciphertexts
+    {{ column }} bytea STORAGE PLAIN,
 --% endfor
---% for p in event.personal
-    {{ p.next_token }} uuid{{ ',' if not loop.last }}
+--% for token in event.next_tokens
+    {{ token }} uuid{{ ',' if not loop.last }}
 --% endfor
 ) ON COMMIT DELETE ROWS
 
 -- name: copy_stage_{{ event.name.raw }}
 COPY pg_temp.stage_tokens_{{ event.name.raw }} (
-    record_id, token_generation, {{ event.personal|map(attribute='token')|join(', ') }}, {{ event.ciphertexts|join(', ') }},
-    {{ event.personal|map(attribute='next_token')|join(', ') }}
+    record_id, token_generation, {{ event.tokens|join(', ') }}, {{ event.ciphertexts|join(', ') }},
+    {{ event.next_tokens|join(', ') }}
 ) FROM STDIN (FORMAT binary)
 
 -- name: fill_{{ event.name.raw }}
 -- Fills rows whose old tokens and ciphertexts are still what was read, so an erasure in between wins. A row without a next
 -- token is left out.
 UPDATE vault_etl.{{ event.name }} AS r SET
---% for p in event.personal
-    {{ p.next_token }} = made.{{ p.next_token }},
+--% for token in event.next_tokens
+    {{ token }} = made.{{ token }},
 --% endfor
     next_token_generation = %(pending)s
 FROM pg_temp.stage_tokens_{{ event.name.raw }} AS made
 WHERE r.record_id = made.record_id AND r.record_id BETWEEN %(first)s AND %(last)s
     AND r.token_generation = made.token_generation
---% for p in event.personal
-    AND r.{{ p.token }} IS NOT DISTINCT FROM made.{{ p.token }}
-    AND r.{{ p.ciphertext }} IS NOT DISTINCT FROM made.{{ p.ciphertext }}
+--% for column in event.tokens + event.ciphertexts
+    AND r.{{ column }} IS NOT DISTINCT FROM made.{{ column }}
 --% endfor
 
 -- name: sample_{{ event.name.raw }}
 SELECT r.* FROM unnest(%(starts)s::uuid[]) AS start (record_id),
     LATERAL (
-        SELECT record_id, {{ event.subject }} AS subject, token_generation, {{ event.personal|map(attribute='token')|join(', ') }},
-            {{ event.ciphertexts|join(', ') }}, {{ event.personal|map(attribute='next_token')|join(', ') }}
+        SELECT record_id, {{ event.subject }} AS subject, token_generation, {{ event.tokens|join(', ') }},
+            {{ event.ciphertexts|join(', ') }}, {{ event.next_tokens|join(', ') }}
         FROM vault_etl.{{ event.name }}
         WHERE record_id >= start.record_id
             AND token_generation = %(active)s AND next_token_generation = %(pending)s
         ORDER BY record_id LIMIT 1
     ) AS r
---% for p in event.personal
+--% endfor
+--% for each in tokens
+--% for c in each.columns
 
--- name: unequal_{{ event.name.raw }}_{{ p.name.raw }}
--- The rows of this value among rows with a token, of any value of the field, that pairs with two tokens. Of these pairs, at
--- least a third are not the two tokens of one value. The sample is random, so a login that plants rows cannot choose which
--- pairs are compared.
+-- name: unequal_{{ c.block }}
+-- The rows whose token in this column, among all tokens that it joins, pairs with two tokens. Of these pairs, at least a third
+-- are not the two tokens of one value. The sample is random, so a login that plants rows cannot choose which pairs are
+-- compared.
 WITH counted AS (
     SELECT old, new, count(*) OVER (PARTITION BY old) AS news, count(*) OVER (PARTITION BY new) AS olds
     FROM (
         SELECT DISTINCT old, new FROM (
---% for field in fields if field.name.raw == p.field.raw
---% for of_event, of_value in field.values
-            SELECT {{ of_value.token }} AS old, {{ of_value.next_token }} AS new FROM vault_etl.{{ of_event.name }}
-            WHERE {{ of_value.token }} IS NOT NULL AND {{ of_value.next_token }} IS NOT NULL
+--% for of in each.columns
+            SELECT {{ of.token }} AS old, {{ of.next_token }} AS new FROM vault_etl.{{ of.event.name }}
+            WHERE {{ of.token }} IS NOT NULL AND {{ of.next_token }} IS NOT NULL
             {{ 'UNION ALL' if not loop.last }}
 --% endfor
---% endfor
-        ) AS of_field
+        ) AS joined
     ) AS pairs
 ), drawn AS MATERIALIZED (
     SELECT old, new FROM counted WHERE news > 1 OR olds > 1 ORDER BY random() LIMIT %(pairs)s
 )
 SELECT r.* FROM drawn,
     LATERAL (
-        SELECT record_id, {{ event.subject }} AS subject, token_generation, {{ event.personal|map(attribute='token')|join(', ') }},
-            {{ event.ciphertexts|join(', ') }}, {{ event.personal|map(attribute='next_token')|join(', ') }}
-        FROM vault_etl.{{ event.name }} WHERE {{ p.token }} = drawn.old AND {{ p.next_token }} = drawn.new LIMIT 1
+        SELECT record_id, {{ c.event.subject }} AS subject, token_generation, {{ c.event.tokens|join(', ') }},
+            {{ c.event.ciphertexts|join(', ') }}, {{ c.event.next_tokens|join(', ') }}
+        FROM vault_etl.{{ c.event.name }} WHERE {{ c.token }} = drawn.old AND {{ c.next_token }} = drawn.new LIMIT 1
     ) AS r
 --% endfor
 --% endfor
 
 -- name: freeze
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
---% for field in fields
+--% for each in tokens
 
--- name: map_{{ field.name.raw }}
+-- name: map_{{ each.name.raw }}
 -- A pair with a NULL counts as a pair and not as a token, so that the three numbers differ.
 SELECT count(DISTINCT old), count(DISTINCT new), count(*)
 FROM (
     SELECT old, new FROM (
---% for event, p in field.values
-        SELECT {{ p.token }} AS old, {{ p.next_token }} AS new FROM vault_etl.{{ event.name }}
-        WHERE num_nonnulls({{ p.token }}, {{ p.next_token }}) > 0
-            AND {{ is_left_out(event) }} IS NOT TRUE
+--% for c in each.columns
+        SELECT {{ c.token }} AS old, {{ c.next_token }} AS new FROM vault_etl.{{ c.event.name }}
+        WHERE num_nonnulls({{ c.token }}, {{ c.next_token }}) > 0
+            AND {{ is_left_out(c.event) }} IS NOT TRUE
         {{ 'UNION ALL' if not loop.last }}
+--% else
+        SELECT NULL::uuid AS old, NULL::uuid AS new WHERE false
 --% endfor
     ) AS tokens
     GROUP BY old, new
@@ -240,7 +243,7 @@ UNION ALL (
 SELECT coalesce(sum(rows), 0)::bigint FROM (
 --% for event in events
     SELECT count(*) AS rows FROM vault_etl.{{ event.name }}
-    WHERE {{ is_left_out(event) }} AND num_nonnulls({{ event.personal|map(attribute='token')|join(', ') }}) > 0
+    WHERE {{ is_left_out(event) }} AND num_nonnulls({{ event.tokens|join(', ') }}) > 0
     {{ 'UNION ALL' if not loop.last }}
 --% endfor
 ) AS of_events
@@ -250,7 +253,7 @@ SELECT coalesce(sum(rows), 0)::bigint FROM (
 SELECT coalesce(sum(rows), 0)::bigint FROM (
 --% for event in events
     SELECT count(*) AS rows FROM vault_etl.{{ event.name }}
-    WHERE token_generation IS NOT NULL AND num_nonnulls({{ event.personal|map(attribute='token')|join(', ') }}) > 0
+    WHERE token_generation IS NOT NULL AND num_nonnulls({{ event.tokens|join(', ') }}) > 0
         AND (%(pending)s::smallint IS NULL OR next_token_generation IS DISTINCT FROM %(pending)s::smallint)
     {{ 'UNION ALL' if not loop.last }}
 --% endfor

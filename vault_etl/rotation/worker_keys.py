@@ -10,6 +10,7 @@ from vault_etl.crypto.ciphertext import key_id_in
 from vault_etl.crypto.fields import EventName, FieldName, KeyPurpose
 from vault_etl.crypto.keys import DataKey, StoredKey
 from vault_etl.crypto.tokens import Tokenizer
+from vault_etl.declaration.model import Declaration
 from vault_etl.keys.make import DataKeyLeases
 from vault_etl.keys.ring import KeyRing
 from vault_etl.keys.value_keys import KeyAtFault, ValueKeys
@@ -37,7 +38,7 @@ _Row = TypeVar("_Row", bound=SealedValues)
 class WorkerKeys:
     """Keys of a process for all of its workers, behind a lock: the keys come over one connection.
 
-    `fields` has the field of each value, by table and by the name of the value.
+    `fields` has the field of each value, by table and by the name of the value, and `personal` the values by event.
     """
 
     def __init__(
@@ -46,9 +47,10 @@ class WorkerKeys:
         value_keys: ValueKeys,
         leases: DataKeyLeases,
         clock: Clock,
-        fields: Mapping[EventName, Mapping[str, FieldName]],
+        declaration: Declaration,
     ) -> None:
-        self.fields = fields
+        self.fields = declaration.fields_of_values
+        self.personal = {event.name: event.personal for event in declaration.events}
         self._ring = ring
         self._value_keys = value_keys
         self._leases = leases

@@ -6,10 +6,11 @@ other tables, and the sources of functions. All other facts are in a file (`fact
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.searched import searched
 from vault_etl.declaration.sql_names import SqlColumn, SqlEvent, SqlName, literal
 from vault_etl.schema.units import Function, Unit
 
@@ -24,7 +25,7 @@ _STORAGE: Final = {"bytea": "x", "numeric": "m", "text": "x"}
 def declared_facts(declaration: Declaration, units: Iterable[Unit]) -> Facts:
     """Return the facts. `units` are the migrations, rendered for the declaration."""
     events = tuple(map(SqlEvent.of, declaration.events))
-    facts = _lists([str(name) for name in declaration.field_names], [e.name.raw for e in events])
+    facts = _lists(declaration.field_names, searched(declaration), [e.name.raw for e in events])
     for event in events:
         facts |= {
             f"table {event.name.raw}": _columns(event) | _grants(event),
@@ -46,12 +47,14 @@ def _function(function: Function, events: Iterable[SqlEvent]) -> dict[str, str]:
     return facts
 
 
-def _lists(fields: list[str], events: list[str]) -> dict[str, dict[str, str]]:
-    """The constraints that list fields or events."""
+def _lists(
+    fields: Sequence[str], searched_names: Iterable[str], events: Sequence[str]
+) -> dict[str, dict[str, str]]:
+    """The constraints that list fields, names of searches, or events."""
     with_bodies = sorted([*fields, "quarantine"])
     cases = ",".join(
         f"\nCASE\n    WHEN ({_text(name)} = ANY (fields)) THEN {_text(name)}\n    ELSE NULL::text\nEND"
-        for name in with_bodies
+        for name in sorted([*searched_names, "quarantine"])
     )
     return {
         "table audit_log": {

@@ -73,7 +73,7 @@ class FakeAuditLog(AuditLog, DisclosedValues, AuditReader):
                 record.ciphertexts.get(field),
                 record.subject,
                 column(record, "create_date"),
-                record.tokens.get(field),
+                (record.tokens.get(field),),
                 record.token_generation,
             )
             for field in PERSONAL_FIELDS

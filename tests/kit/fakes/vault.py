@@ -217,9 +217,7 @@ class FakeVault:
         return ValueKeys(ring, self.kms, self.keys, self.kms, self.kms)
 
     def _workers_keys(self, ring: KeyRing) -> WorkerKeys:
-        return WorkerKeys(
-            ring, self.value_keys(ring), self.leases(), self.clock, DEFAULT.fields_of_values
-        )
+        return WorkerKeys(ring, self.value_keys(ring), self.leases(), self.clock, DEFAULT)
 
     def reveal(self) -> Reveal:
         """One reveal, in a new process."""
