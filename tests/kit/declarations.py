@@ -13,6 +13,49 @@ from vault_etl.declaration.read import read_declaration
 
 DEFAULT: Final[Declaration] = read_declaration(None)
 
+SHOP_TOML: Final = b"""\
+format = 1
+
+[fields.ip]
+kind = "ip"
+
+[fields.email]
+kind = "email"
+
+[fields.phone]
+kind = "phone"
+region = "CH"
+
+[events.sign_ups]
+subject = "person"
+day = "day"
+when = {path = "$.type", equals = "sign-up"}
+
+[events.sign_ups.personal]
+email = {required = true, path = "$.person.email"}
+phone = {path = "$.person.phone"}
+ip = {required = true, path = "$.client.ip"}
+
+[events.sign_ups.plain]
+person = {type = "text", max = 64, path = "$.person.id", required = true}
+day = {type = "day", path = "$.at", moment = "at"}
+
+[events.orders]
+subject = "buyer"
+day = "day"
+when = {path = "$.type", equals = "order"}
+
+[events.orders.personal]
+ip = {required = true, path = "$.client.ip"}
+email = {}
+
+[events.orders.plain]
+buyer = {type = "text", max = 64, required = true}
+day = {type = "day"}
+price = {type = "decimal"}
+"""
+"""Two events of a shop, which share the fields `ip` and `email`."""
+
 TWO_EVENTS_TOML: Final = b"""\
 format = 1
 
@@ -92,3 +135,5 @@ EVERY_FIELD: Final[Declaration] = dataclasses.replace(
     ),
 )
 """The fields of all of them, which the roles of the tests' emulator may seal and open."""
+
+SHOP: Final[Declaration] = parse_declaration(SHOP_TOML, "shop.toml")

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 from tests.kit.tcp_proxy import HOST, TcpProxy
 from tests.kit.vault import ROLES, Vault
 from tests.kit.vaults import install
+from vault_etl.declaration.model import Declaration
 from vault_etl.local.postgres import EmbeddedPostgres, RunningPostgres
 from vault_etl.local.provision import Credentials, EmulatorSession, Provisioned, provision_resources
 
@@ -47,6 +48,7 @@ class Site:
     """`vault` reaches everything directly; `through_proxies` is what ingest gets."""
 
     vault: Vault
+    declaration: Declaration
     postgres: EmbeddedPostgres
     proxies: Mapping[Service, TcpProxy]
     sqs: SQSClient
@@ -78,7 +80,11 @@ class Site:
 
     def settled(self) -> int:
         """Count the messages that are stored or quarantined."""
-        return self.vault.count("user_logins") + self.vault.count("quarantine")
+        return self.stored() + self.vault.count("quarantine")
+
+    def stored(self) -> int:
+        """Count the records of all events."""
+        return sum(self.vault.count(event.name) for event in self.declaration.events)
 
     def set_visibility(self, seconds: int) -> None:
         """Set the queue's visibility timeout: messages that a killed worker held are seen again after it."""
@@ -108,7 +114,9 @@ class Site:
         assert self.postgres.start().port == self.vault.server.port
 
 
-def prepared(server: RunningPostgres, endpoint: str, home: Path) -> Vault:
+def prepared(
+    server: RunningPostgres, endpoint: str, home: Path, settings: Mapping[str, str]
+) -> Vault:
     """A vault on this server and this emulator: logins, tables, queues as the template has them, keys."""
     credentials = Credentials(ACCOUNT, "test")
     resources = provision_resources(EmulatorSession(endpoint, credentials))
@@ -118,7 +126,7 @@ def prepared(server: RunningPostgres, endpoint: str, home: Path) -> Vault:
         resources.key_arns,
         dict.fromkeys((*ROLES, "admin", "operator"), credentials),
     )
-    vault = Vault(server, "vault_etl", endpoint, provisioned, home, dict(SETTINGS))
+    vault = Vault(server, "vault_etl", endpoint, provisioned, home, {**SETTINGS, **settings})
     install(vault)
     vault.renew_queue()
     return vault

@@ -21,6 +21,7 @@ from tests.endurance.chaos.site import Service, Site
 from tests.endurance.chaos.storm import Count, Plan, Storm
 from tests.endurance.chaos.supervised import MIB, Supervised, Watched
 from tests.endurance.chaos.traffic import Traffic
+from tests.kit.declarations import SHOP_TOML
 from tests.kit.tcp_proxy import Fault
 
 SEED_VARIABLE = "CHAOS_SEED"
@@ -49,6 +50,12 @@ five times, and nothing is proved by waiting for that."""
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "site",
+    [None, pytest.param(SHOP_TOML, marks=pytest.mark.endurance)],
+    ids=["logins", "two events"],
+    indirect=True,
+)
 def test_a_short_storm(site: Site, tmp_path: Path) -> None:
     """Every kind of fault once, with messages in flight; always the same draw."""
     weather(site, tmp_path, SHORT, seed=int(os.environ.get(SEED_VARIABLE, "4")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Sequence
@@ -10,7 +9,9 @@ from dataclasses import dataclass
 
 from tests.endurance.chaos.site import Site
 from vault_etl.crypto.record_id import record_id_of_message
-from vault_etl.event.made_up_events import made_up_events
+from vault_etl.event.events import EventParser
+from vault_etl.event.made_up_events import made_up_messages
+from vault_etl.event.parsed_event import ParsedEvent
 
 CALL = 10
 NUDGE = 20
@@ -18,19 +19,20 @@ NUDGE = 20
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A message. `tail` is what of its record id does not tell the time."""
+    """A message, and its event. `tail` is what of its record id does not tell the time."""
 
     tail: str
     body: str
-    is_event: bool
+    event: ParsedEvent | None
 
 
 class Traffic:
     """Sends made-up events, `per_second` at most, never more of them than was allowed so far."""
 
     def __init__(self, site: Site, count: int, seed: int, per_second: float) -> None:
-        self.bodies = list(made_up_events(count, seed=seed))
+        self.bodies = list(made_up_messages(site.declaration, count, seed=seed))
         self.sent: list[Sent] = []
+        self._parser = EventParser(site.declaration)
         self._site = site
         self._pause = CALL / per_second
         self._allowed = 0
@@ -88,18 +90,12 @@ class Traffic:
         )
         assert not answer.get("Failed")
         ids = {int(entry["Id"]): entry["MessageId"] for entry in answer["Successful"]}
-        self.sent += [Sent(tail_of(ids[i]), body, is_event(body)) for i, body in enumerate(ten)]
+        for i, body in enumerate(ten):
+            content = self._parser.parse(body.encode())
+            event = content if isinstance(content, ParsedEvent) else None
+            self.sent.append(Sent(tail_of(ids[i]), body, event))
 
 
 def tail_of(message_id: str) -> str:
     """The part of the record id that is of the message id alone: all but the six bytes of the time."""
     return record_id_of_message(message_id, 0).hex[12:]
-
-
-def is_event(body: str) -> bool:
-    """Tell whether a made-up body is a login event, by what the made-up messy bodies lack."""
-    try:
-        fields = json.loads(body)
-    except ValueError:
-        return False
-    return isinstance(fields, dict) and bool(fields.get("ip"))
