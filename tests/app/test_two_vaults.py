@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,9 +12,10 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from tests.app.main_job import MAIN_JOB, WHY
+from tests.app.shop import MAY, SHOP, as_shop
 from tests.kit.databases import admin, database_copy
 from tests.kit.dumps import program
-from tests.kit.events import event
 from tests.kit.named_vaults import NamedVault, named_vault
 from tests.kit.online import EXPAND, ONLINE, finish, online_on, with_country
 from tests.kit.scratch import Scratch
@@ -29,20 +29,7 @@ from vault_etl.schema.postgres_migrations import PostgresMigrations
 FIRST = Names("vault_of_one", "one_")
 SECOND = Names("vault_of_one_two", "one_two_")
 """Each name of the first begins the name of the second."""
-WHY = ("--reason", "a test", "--yes")
 WAYS = ("SELECT FROM {}", "INSERT INTO {} DEFAULT VALUES", "DELETE FROM {}")
-SHOP = "shop_of_two_vaults"
-MAY = """
-SELECT what FROM (
-    SELECT 'database ' || p FROM unnest(ARRAY['CONNECT', 'TEMPORARY', 'CREATE']) AS p
-    WHERE has_database_privilege(%(login)s, current_database(), p)
-    UNION ALL
-    SELECT 'public ' || p FROM unnest(ARRAY['USAGE', 'CREATE']) AS p WHERE has_schema_privilege(%(login)s, 'public', p)
-    UNION ALL
-    SELECT p.oid::regprocedure::text FROM pg_proc AS p
-    WHERE p.pronamespace = 'pg_catalog'::regnamespace AND has_function_privilege(%(login)s, p.oid, 'EXECUTE')
-) AS may (what) ORDER BY 1
-"""
 SETTINGS = "SELECT setdatabase <> 0, setrole, setconfig FROM pg_db_role_setting ORDER BY 1, 2"
 RELATIONS = """
 SELECT c.oid::regclass::text FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -86,7 +73,7 @@ def two(
             cursor.execute(SETTINGS)
             before = cursor.fetchall()
         try:
-            with _as_shop(postgres, one) as cursor:
+            with as_shop(postgres, one) as cursor:
                 with admin(postgres, one) as administrator:
                     administrator.execute("CREATE EXTENSION vector SCHEMA public")
                 for name in ("user_logins", "data_keys", "migrations"):
@@ -106,83 +93,10 @@ def two(
 @pytest.fixture(scope="module")
 def worked(two: Two) -> Two:
     """Both vaults after their main jobs, step by step in turn."""
-    for step in (_load, _read, _rotate, _erase, _archive):
+    for step in MAIN_JOB:
         for vault in two.vaults:
             step(vault)
     return two
-
-
-class _as_shop:  # noqa: N801 - reads as a function
-    """A cursor of the other application."""
-
-    def __init__(self, server: RunningPostgres, database: str) -> None:
-        self._session = closing(psycopg2.connect(server.url(SHOP, database)))
-
-    def __enter__(self) -> psycopg2.extensions.cursor:
-        connection = self._session.__enter__()
-        connection.autocommit = True
-        return connection.cursor()
-
-    def __exit__(self, *_: object) -> None:
-        self._session.__exit__(None, None, None)
-
-
-def _load(vault: NamedVault) -> None:
-    vault.renew_queue()
-    bodies = [
-        event(user_id=user, ip=ip) for user, ip in (("ann", "203.0.113.1"), ("bob", "203.0.113.2"))
-    ]
-    vault.send([*bodies, event(user_id="cyd", ip="203.0.113.1"), "not json"])
-    assert vault.ok("ingest", "ingest").json["stored"] == 3
-    assert vault.count_of("user_logins") == 3
-
-
-def _read(vault: NamedVault) -> None:
-    ((record_id,),) = vault.sql("SELECT record_id FROM vault_etl.user_logins WHERE user_id = 'ann'")
-    shown = vault.ok("reveal", "reveal", str(record_id), "--reason", "a test").json
-    assert shown["fields"]["ip"] == "203.0.113.1"
-    found = vault.ok("reveal", "find", "--field", "ip", "--reason", "a test", stdin="203.0.113.1\n")
-    assert found.json["count"] == 2
-    token = found.json["token"]
-    asked = ("tokens", "--field", "ip", "--reason", "a test")
-    assert token in vault.ok("reveal", *asked, stdin="203.0.113.1\n").stdout
-    seen = "SELECT user_id FROM vault_etl.user_logins_masked WHERE masked_ip = %s::uuid ORDER BY 1"
-    assert vault.sql(seen, token, role="analyst") == [("ann",), ("cyd",)]
-    assert len(vault.ok("analyst", "duplicates", "--field", "ip").lines) == 1
-    assert len(vault.ok("reveal", "quarantine", "list").lines) == 1
-
-
-def _rotate(vault: NamedVault) -> None:
-    vault.ok("re-encrypt", "keys", "rotate", "--yes")
-    vault.ok("re-encrypt", "keys", "rotate", "--tokens", "--yes")
-    vault.ok("rotate", "keys", "list")
-    assert vault.sql("SELECT DISTINCT token_generation FROM vault_etl.user_logins") == [(2,)]
-
-
-def _erase(vault: NamedVault) -> None:
-    vault.ok("erase", "erase", "--user-id", "bob", *WHY)
-    assert vault.sql("SELECT user_id FROM vault_etl.user_logins WHERE masked_ip IS NULL") == [
-        ("bob",)
-    ]
-
-
-def _archive(vault: NamedVault) -> None:
-    ((month,),) = vault.sql("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM')")
-    place = vault.home / "archives"
-    place.mkdir()
-    for words in (
-        ("detach", month, *WHY),
-        ("archive", month, "--to", str(place), *WHY[:2]),
-        ("drop", month, *WHY),
-    ):
-        vault.ok("owner", "partitions", *words)
-    assert vault.count_of("user_logins") == 0
-    shutil.copytree(place, vault.home / "kept")  # the archive goes when its month is attached
-    vault.ok("owner", "partitions", "restore", month, *WHY)
-    assert vault.count_of("closed_months") == 1
-    vault.ok("re-encrypt", "partitions", "retoken", month, *WHY)
-    vault.ok("owner", "partitions", "attach", month, *WHY)
-    assert vault.count_of("user_logins") == 3
 
 
 def test_each_vault_is_whole_after_its_main_job(worked: Two) -> None:
@@ -264,7 +178,7 @@ def test_the_other_application_keeps_its_rights(worked: Two) -> None:
         assert cursor.fetchall() == worked.shop_could
         cursor.execute(SETTINGS)
         assert cursor.fetchall() == worked.settings_before
-    with _as_shop(first.server, first.database) as cursor:
+    with as_shop(first.server, first.database) as cursor:
         cursor.execute(
             "CREATE TEMP TABLE cart (id integer); INSERT INTO public.user_logins VALUES (1);"
             "SELECT lo_unlink(lo_creat(-1)); CREATE TABLE public.more (); DROP TABLE public.more;"

@@ -75,9 +75,8 @@ def destroy(
     """Destroy in a new process."""
     end = tap(FakeKeyEnd(vault.database))
     keys_to_destroy = DestroyTargetFinder(vault.keys, end, PERSONAL_FIELDS)
-    to_destroy = DestroyTargetFinder(vault.keys, FakeKeyEnd(vault.database), PERSONAL_FIELDS).find(
-        key_id
-    )
+    untapped = DestroyTargetFinder(vault.keys, FakeKeyEnd(vault.database), PERSONAL_FIELDS)
+    to_destroy = untapped.find(key_id)
     if not to_destroy.keys:
         return Destroyed((), 0)
     destruction = KeyDestruction(
@@ -87,9 +86,8 @@ def destroy(
         old_tokens=end,
         progress=FakeProgress(),
     )
-    request = audit_request(
-        FakeIdentity(), Action.KEYS_DESTROY, str(to_destroy), fields=to_destroy.fields
-    )
+    fields = to_destroy.fields
+    request = audit_request(FakeIdentity(), Action.KEYS_DESTROY, str(to_destroy), fields=fields)
     return destruction(request, to_destroy)
 
 
@@ -260,10 +258,8 @@ def test_rows_that_change_under_the_pages_are_found(cut_over: FakeVault, swapped
 
 def test_the_sweeps_break_every_call(cut_over: FakeVault) -> None:
     """The next tests break as many calls as they claim."""
-    for key_id, calls in (
-        (retired(cut_over), DATA_CALLS),
-        (token_keys(cut_over, 1)[0], TOKEN_CALLS),
-    ):
+    expected = {retired(cut_over): DATA_CALLS, token_keys(cut_over, 1)[0]: TOKEN_CALLS}
+    for key_id, calls in expected.items():
         breaker = Breaker(10**9, UnavailableError("away"))
         destroy(cut_over, key_id, breaker.tap)
         assert breaker.calls == calls

@@ -24,12 +24,7 @@ from vault_etl.base.errors import DeniedError
 from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, FieldName
 from vault_etl.event.rejection import Reason
 from vault_etl.quarantine.mover import Moved, RestoredMessage
-from vault_etl.quarantine.read import (
-    EVERY_BODY,
-    QuarantinedBody,
-    QuarantineFilter,
-    RetryFilter,
-)
+from vault_etl.quarantine.read import EVERY_BODY, QuarantinedBody, QuarantineFilter, RetryFilter
 from vault_etl.records.fenced_writes import KeysChanged, RowsRefused
 from vault_etl.records.messages import SealedRejection
 from vault_etl.rotation.ranges import Swap
@@ -295,7 +290,7 @@ def test_a_batch_of_which_nothing_is_left_moves_nothing(bench: Bench, process: W
     rows = some(process, 2)
     for row in rows:
         bench.erase(row.record_id, QUARANTINE)
-    releases = [restore(process, row) for row in rows]
-    assert bench.mover.move(releases, process.write_keys()) == Moved(frozenset())
+    moved = bench.mover.move([restore(process, row) for row in rows], process.write_keys())
+    assert moved == Moved(frozenset())
     assert bench.records() == {}
     assert len(bench.rejections()) == 2

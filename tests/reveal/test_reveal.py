@@ -272,9 +272,7 @@ def test_fields_that_were_swapped_are_an_integrity_failure(
     fake_vault: FakeVault, record: uuid.UUID
 ) -> None:
     """A person allowed to open one field cannot have the other put in its place."""
-    ip, device = (
-        fake_vault.database.records[record].ciphertexts[field] for field in PERSONAL_FIELDS
-    )
+    ip, device = (fake_vault.database.records[record].ciphertexts[f] for f in PERSONAL_FIELDS)
     forge(fake_vault, record, ciphertexts={IP: device, DEVICE_ID: ip})
     with pytest.raises(IntegrityError):
         fake_vault.reveal()(reveal_request(record, IP))

@@ -15,6 +15,7 @@ from tests.kit.plans import (
     PAGE,
     ROWS,
     WORKERS,
+    fill,
     nodes,
     returned_by,
     row_ids,
@@ -29,46 +30,11 @@ from vault_etl.platform.postgres_stream import PAGE_BYTES
 from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
 from vault_etl.rotation.ranges import OpenRotation
 
-_FILL = """
-INSERT INTO vault_etl.user_logins (
-    record_id, user_id, device_type, masked_ip, masked_device_id, next_masked_ip, next_masked_device_id,
-    ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation, create_date
-)
-SELECT overlay(
-        overlay(vault_etl.first_record_id(now() - make_interval(secs => 3600.0 * 24 * 40 * i / %(rows)s))::text
-            PLACING '7' FROM 15 FOR 1)
-        PLACING lpad(i::text, 12, '0') FROM 25 FOR 12)::uuid,
-    'user ' || i, 'android', md5((i %% 900)::text)::uuid, md5((i %% 700)::text)::uuid,
-    md5('next' || i %% 900)::uuid, md5('next' || i %% 700)::uuid,
-    '\\x0100000007'::bytea || sha256(i::text::bytea) || '12 bytes ...',
-    '\\x0100000008'::bytea || sha256(i::text::bytea) || '12 bytes ...',
-    1, 2, current_date
-FROM generate_series(1, %(rows)s) AS i;
-INSERT INTO vault_etl.quarantine (record_id, reason_code, path, body_ciphertext)
-SELECT overlay(vault_etl.first_record_id(now())::text PLACING lpad(i::text, 12, '0') FROM 25 FOR 12)::uuid,
-    'not_json', '$',
-    '\\x0100000009'::bytea || decode(repeat('00', 44), 'hex')
-FROM generate_series(1, %(rows)s) AS i;
-INSERT INTO vault_etl.ingest_commits (minute, login, pid, messages, committed_at)
-SELECT date_trunc('minute', now()) - make_interval(mins => 60 - m), 'a', w, 1000, now() - make_interval(mins => 60 - m)
-FROM generate_series(1, 60) AS m, generate_series(1, %(workers)s) AS w;
-INSERT INTO vault_etl.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, state, expires_at)
-SELECT i, (ARRAY['ip', 'device_id', 'quarantine'])[1 + i %% 3], 'a', 'w', '8 bytes!', 'decrypt_only', now()
-FROM generate_series(100, 99 + %(keys)s) AS i;
-INSERT INTO vault_etl.data_keys (key_id, purpose, field, generation, kms_key_arn, wrapped_key, fingerprint, state)
-VALUES (1, 'token', 'ip', 1, 'a', 'w', '8 bytes!', 'active'), (2, 'token', 'ip', 3, 'a', 'w', '8 bytes!', 'pending')
-"""
-
 
 @pytest.fixture(scope="module")
 def many_rows(shared: Scratch) -> Scratch:
     """Twenty thousand rows of forty days, as many in quarantine, ten thousand keys, and statistics."""
-    with shared.connect() as connection, connection.cursor() as cursor:
-        cursor.execute(_FILL, {"rows": ROWS, "keys": OLD_KEYS, "workers": WORKERS})
-        cursor.execute(
-            "ANALYZE vault_etl.user_logins, vault_etl.quarantine, vault_etl.data_keys, vault_etl.ingest_commits"
-        )
-        connection.commit()
+    fill(shared)
     return shared
 
 
