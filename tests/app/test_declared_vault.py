@@ -13,7 +13,6 @@ import pytest
 
 import vault_etl.declaration
 from tests.kit.databases import database_copy
-from tests.kit.declarations import TWO_EVENTS_TOML
 from tests.kit.vault import Vault
 from tests.kit.vaults import IMPATIENT
 
@@ -168,15 +167,6 @@ def test_an_unknown_field_is_refused_by_name(declared: Vault) -> None:
     assert refused.code == 2
     assert "ip, ip/network, device_id" in refused.stderr
     assert HOME not in refused.stderr
-
-
-def test_other_events_are_not_migrated(declared: Vault, tmp_path: Path) -> None:
-    """There is one table so far. The error comes before anything is changed."""
-    (tmp_path / "two.toml").write_bytes(TWO_EVENTS_TOML)
-    extra = {"VAULT_ETL_SCHEMA_FILE": str(tmp_path / "two.toml")}
-    refused = declared.run("admin", "migrate", extra=extra)
-    assert refused.code == 78
-    assert "one event so far, user_logins" in refused.stderr
 
 
 def test_an_archive_of_other_values_is_refused(declared: Vault, tmp_path: Path) -> None:

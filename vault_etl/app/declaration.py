@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vault_etl.base.errors import ConfigurationError, VaultEtlError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, USER_LOGINS
+from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.declaration.model import Declaration
 from vault_etl.declaration.read import read_declaration
 
@@ -17,14 +17,6 @@ def declaration_in_force(path: str | None) -> Declaration:
     except VaultEtlError as error:
         message = f"{SETTING}: {error}"
         raise ConfigurationError(message, hint=error.hint) from None
-
-
-def must_be_migratable(declaration: Declaration) -> None:
-    """Raise ConfigurationError for events that have no table yet: there is one table, of the event `user_logins`."""
-    if [event.name for event in declaration.events] == [USER_LOGINS]:
-        return
-    message = f"a vault has one event so far, {USER_LOGINS}, and the declaration has another one"
-    raise ConfigurationError(message, hint="its personal values and plain columns can be any")
 
 
 def must_be_archivable(declaration: Declaration) -> None:

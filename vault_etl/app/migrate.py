@@ -6,7 +6,6 @@ import dataclasses
 import threading
 from collections.abc import Sequence
 
-from vault_etl.app.declaration import must_be_migratable
 from vault_etl.app.parts import Parts
 from vault_etl.platform.clock import Pace, Progress
 from vault_etl.platform.postgres_lock_watch import LockWatch
@@ -19,8 +18,7 @@ from vault_etl.schema.postgres_schema import PostgresSchema
 
 
 def migrations(parts: Parts) -> PostgresMigrations:
-    """The migrations of this version, and which of them are applied. Raises ConfigurationError for other events."""
-    must_be_migratable(parts.declaration)
+    """The migrations of this version, and which of them are applied."""
     return PostgresMigrations(
         parts.database, resource_dir("migrations"), _locks(parts), parts.declaration
     )
