@@ -100,29 +100,28 @@ $$;
 REVOKE ALL ON FUNCTION vault_etl.values_truncated() FROM PUBLIC;
 COMMENT ON FUNCTION vault_etl.values_truncated() IS 'Deletes the counts of an emptied table.';
 
-DO $$
-DECLARE
-    place text;
-    kind text[];
-BEGIN
-    FOREACH place IN ARRAY ARRAY[{{ events | map(attribute="name") | map("literal") | join(", ") }}, 'quarantine'] LOOP
-        FOREACH kind SLICE 1 IN ARRAY ARRAY[
-            ['added', 'INSERT', 'NEW', '1'], ['removed', 'DELETE', 'OLD', '-1'],
-            ['replacing', 'UPDATE', 'NEW', '1'], ['replaced', 'UPDATE', 'OLD', '-1']
-        ] LOOP
-            EXECUTE format(
-                'CREATE TRIGGER counted_%s AFTER %s ON vault_etl.%I REFERENCING %s TABLE AS changed'
-                ' FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.%I(%L)',
-                kind[1], kind[2], place, kind[3], place || '_counted', kind[4]
-            );
-        END LOOP;
-        EXECUTE format(
-            'CREATE TRIGGER counted_none AFTER TRUNCATE ON vault_etl.%I'
-            ' FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.values_truncated()', place
-        );
-    END LOOP;
-END
-$$;
+--% for event in events
+CREATE TRIGGER counted_added AFTER INSERT ON vault_etl.{{ event.name }} REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.{{ event.name.plus("_counted") }}('1');
+CREATE TRIGGER counted_removed AFTER DELETE ON vault_etl.{{ event.name }} REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.{{ event.name.plus("_counted") }}('-1');
+CREATE TRIGGER counted_replacing AFTER UPDATE ON vault_etl.{{ event.name }} REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.{{ event.name.plus("_counted") }}('1');
+CREATE TRIGGER counted_replaced AFTER UPDATE ON vault_etl.{{ event.name }} REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.{{ event.name.plus("_counted") }}('-1');
+CREATE TRIGGER counted_none AFTER TRUNCATE ON vault_etl.{{ event.name }}
+    FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.values_truncated();
+--% endfor
+CREATE TRIGGER counted_added AFTER INSERT ON vault_etl.quarantine REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.quarantine_counted('1');
+CREATE TRIGGER counted_removed AFTER DELETE ON vault_etl.quarantine REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.quarantine_counted('-1');
+CREATE TRIGGER counted_replacing AFTER UPDATE ON vault_etl.quarantine REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.quarantine_counted('1');
+CREATE TRIGGER counted_replaced AFTER UPDATE ON vault_etl.quarantine REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.quarantine_counted('-1');
+CREATE TRIGGER counted_none AFTER TRUNCATE ON vault_etl.quarantine
+    FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.values_truncated();
 
 CREATE FUNCTION vault_etl.counted_tables() RETURNS TABLE (event text, place regclass)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$

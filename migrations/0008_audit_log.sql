@@ -52,6 +52,7 @@ INSERT INTO vault_etl.audit_actions (action, roles, is_access, a_minute) VALUES
     ('partitions retoken', '{vault_etl_re_encrypt}', false, 120),
     ('partitions restore', '{}', false, 120),
     ('policy set', '{}', false, 120),
+    ('schema apply', '{}', false, 120),
     ('audit trim', '{}', false, 120),
     ('audit key', '{}', false, 120);
 GRANT SELECT ON vault_etl.audit_actions TO PUBLIC;

@@ -159,23 +159,51 @@ COMMENT ON FUNCTION vault_etl.keys_insert(jsonb, text) IS
 
 CREATE FUNCTION vault_etl.keys_init(request_id uuid, actor text, host text, keys jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+DECLARE
+    state_of record;
 BEGIN
     PERFORM vault_etl.ensure_short_transaction();
     LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    IF NOT EXISTS (SELECT FROM vault_etl.data_keys AS d WHERE d.purpose IN ('token', 'source')) THEN
+        PERFORM vault_etl.keys_changed(request_id, actor, host, 'made active', vault_etl.keys_insert(keys, 'active'));
+        RETURN true;
+    END IF;
     IF EXISTS (
-        SELECT FROM vault_etl.data_keys AS d JOIN jsonb_array_elements(keys) AS k ON d.purpose = k.value ->> 'purpose'
+        SELECT FROM jsonb_array_elements(keys) AS k
+        WHERE k.value ->> 'purpose' <> 'token' OR NOT EXISTS (
+            SELECT FROM vault_etl.data_keys AS d
+            WHERE d.purpose = 'token' AND d.state IN ('pending', 'active')
+                AND d.generation = (k.value ->> 'generation')::smallint
+        ) OR EXISTS (
+            SELECT FROM vault_etl.data_keys AS d
+            WHERE d.purpose = 'token' AND d.generation = (k.value ->> 'generation')::smallint
+                AND d.field = k.value ->> 'field'
+        )
     ) THEN
         RETURN false;
     END IF;
-    PERFORM vault_etl.keys_changed(request_id, actor, host, 'made active', vault_etl.keys_insert(keys, 'active'));
+    FOR state_of IN
+        SELECT g.state, jsonb_agg(k.value) AS keys
+        FROM jsonb_array_elements(keys) AS k
+        JOIN (
+            SELECT DISTINCT d.generation, d.state FROM vault_etl.data_keys AS d
+            WHERE d.purpose = 'token' AND d.state IN ('pending', 'active')
+        ) AS g ON g.generation = (k.value ->> 'generation')::smallint
+        GROUP BY g.state ORDER BY g.state
+    LOOP
+        PERFORM vault_etl.keys_changed(
+            request_id, actor, host, 'made ' || state_of.state, vault_etl.keys_insert(state_of.keys, state_of.state)
+        );
+    END LOOP;
     RETURN true;
 END
 $$;
 REVOKE ALL ON FUNCTION vault_etl.keys_init(uuid, text, text, jsonb) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION vault_etl.keys_init(uuid, text, text, jsonb) TO vault_etl_re_encrypt;
 COMMENT ON FUNCTION vault_etl.keys_init(uuid, text, text, jsonb) IS
-    'Adds the first keys of their purposes, as active ones. Returns false, and adds nothing, if one of the '
-    'purposes has a key already.';
+    'Adds the first keys of the vault, as active ones; later, token keys of new fields, in the state that their '
+    'generation has. Returns false, and adds nothing, if one of them is there already, or if a generation is '
+    'neither active nor pending.';
 
 CREATE FUNCTION vault_etl.data_keys_retire(
     request_id uuid, actor text, host text, fields text[], expired boolean

@@ -64,30 +64,34 @@ END
 $$;
 
 CREATE FUNCTION vault_etl.audit_kept(first_seq bigint, last_seq bigint) RETURNS TABLE (seq bigint, hash bytea)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT l.seq, l.hash FROM vault_etl.audit_log AS l
-    WHERE l.seq >= audit_kept.first_seq AND l.seq <= audit_kept.last_seq AND (
-        EXISTS (SELECT FROM vault_etl.reveal_policies AS b WHERE b.seq = l.seq)
-        OR EXISTS (SELECT FROM vault_etl.audit_keys AS b WHERE b.seq = l.seq)
-        OR EXISTS (SELECT FROM vault_etl.key_changes AS b WHERE b.seq = l.seq)
-        OR EXISTS (SELECT FROM vault_etl.audit_segments AS b WHERE b.seq = l.seq)
-        OR CASE l.phase
-            WHEN 'intent' THEN l.decision = 'allowed' AND NOT EXISTS (
-                SELECT FROM vault_etl.audit_log AS o
-                WHERE o.request_id = l.request_id AND o.phase = 'outcome' AND o.seq <= audit_kept.last_seq
-            )
-            ELSE NOT EXISTS (
-                SELECT FROM vault_etl.audit_log AS i
-                WHERE i.request_id = l.request_id AND i.phase = 'intent' AND i.seq >= audit_kept.first_seq
-            )
-        END
-    )
-    ORDER BY l.seq
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY
+        SELECT l.seq, l.hash FROM vault_etl.audit_log AS l
+        WHERE l.seq >= audit_kept.first_seq AND l.seq <= audit_kept.last_seq AND (
+            EXISTS (SELECT FROM vault_etl.reveal_policies AS b WHERE b.seq = l.seq)
+            OR EXISTS (SELECT FROM vault_etl.audit_keys AS b WHERE b.seq = l.seq)
+            OR EXISTS (SELECT FROM vault_etl.key_changes AS b WHERE b.seq = l.seq)
+            OR EXISTS (SELECT FROM vault_etl.schema_versions AS b WHERE b.seq = l.seq)
+            OR EXISTS (SELECT FROM vault_etl.audit_segments AS b WHERE b.seq = l.seq)
+            OR CASE l.phase
+                WHEN 'intent' THEN l.decision = 'allowed' AND NOT EXISTS (
+                    SELECT FROM vault_etl.audit_log AS o
+                    WHERE o.request_id = l.request_id AND o.phase = 'outcome' AND o.seq <= audit_kept.last_seq
+                )
+                ELSE NOT EXISTS (
+                    SELECT FROM vault_etl.audit_log AS i
+                    WHERE i.request_id = l.request_id AND i.phase = 'intent' AND i.seq >= audit_kept.first_seq
+                )
+            END
+        )
+        ORDER BY l.seq;
+END
 $$;
 REVOKE ALL ON FUNCTION vault_etl.audit_kept(bigint, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION vault_etl.audit_kept(bigint, bigint) IS
     'Returns the entries of a segment that stay: entries that set something which is still read (a policy, a '
-    'key, a segment); intents without an outcome in the segment, so that audit verify names those that have '
+    'key, a declaration, a segment); intents without an outcome in the segment, so that audit verify names those that have '
     'none; and outcomes of intents before it. It follows from the segment and from rows that never change, so '
     'the result is the same before and after the other entries are deleted.';
 

@@ -18,7 +18,7 @@ BEGIN
             OR (k.value ->> 'generation')::smallint <> (
                 SELECT coalesce(max(d.generation), 0) + 1 FROM vault_etl.data_keys AS d WHERE d.purpose = 'token'
             )
-    ) THEN
+    ) OR {{ fields|length }} <> (SELECT count(DISTINCT k.value ->> 'field') FROM jsonb_array_elements(keys) AS k) THEN
         RAISE EXCEPTION 'this is not the next generation of token keys'
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
@@ -29,8 +29,8 @@ $$;
 REVOKE ALL ON FUNCTION vault_etl.token_keys_begin(uuid, text, text, jsonb) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION vault_etl.token_keys_begin(uuid, text, text, jsonb) TO vault_etl_re_encrypt;
 COMMENT ON FUNCTION vault_etl.token_keys_begin(uuid, text, text, jsonb) IS
-    'Adds the next generation of token keys, as the pending one. Returns false while another one is pending. '
-    'Raises 55000 while rows keep the tokens of a retired generation, because a row has room for two. A '
+    'Adds the next generation of token keys, one a field, as the pending one. Returns false while another one is '
+    'pending. Raises 55000 without a key of each field, and while rows keep the tokens of a retired generation, because a row has room for two. A '
     'generation that only closed months have tokens of is in no row''s way.';
 
 CREATE FUNCTION vault_etl.token_keys_abort(request_id uuid, actor text, host text) RETURNS SETOF bigint

@@ -594,30 +594,34 @@ $$;
 COMMENT ON FUNCTION vault_etl.audit_is_in_a_segment() IS 'Lets the owner, who alone has the right, delete what is in a segment on the record, and nothing else. The checkpoint of the last entry of a segment stays: it signs all that was before it.';
 
 CREATE FUNCTION vault_etl.audit_kept(first_seq bigint, last_seq bigint) RETURNS TABLE(seq bigint, hash bytea)
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT l.seq, l.hash FROM vault_etl.audit_log AS l
-    WHERE l.seq >= audit_kept.first_seq AND l.seq <= audit_kept.last_seq AND (
-        EXISTS (SELECT FROM vault_etl.reveal_policies AS b WHERE b.seq = l.seq)
-        OR EXISTS (SELECT FROM vault_etl.audit_keys AS b WHERE b.seq = l.seq)
-        OR EXISTS (SELECT FROM vault_etl.key_changes AS b WHERE b.seq = l.seq)
-        OR EXISTS (SELECT FROM vault_etl.audit_segments AS b WHERE b.seq = l.seq)
-        OR CASE l.phase
-            WHEN 'intent' THEN l.decision = 'allowed' AND NOT EXISTS (
-                SELECT FROM vault_etl.audit_log AS o
-                WHERE o.request_id = l.request_id AND o.phase = 'outcome' AND o.seq <= audit_kept.last_seq
-            )
-            ELSE NOT EXISTS (
-                SELECT FROM vault_etl.audit_log AS i
-                WHERE i.request_id = l.request_id AND i.phase = 'intent' AND i.seq >= audit_kept.first_seq
-            )
-        END
-    )
-    ORDER BY l.seq
+BEGIN
+    RETURN QUERY
+        SELECT l.seq, l.hash FROM vault_etl.audit_log AS l
+        WHERE l.seq >= audit_kept.first_seq AND l.seq <= audit_kept.last_seq AND (
+            EXISTS (SELECT FROM vault_etl.reveal_policies AS b WHERE b.seq = l.seq)
+            OR EXISTS (SELECT FROM vault_etl.audit_keys AS b WHERE b.seq = l.seq)
+            OR EXISTS (SELECT FROM vault_etl.key_changes AS b WHERE b.seq = l.seq)
+            OR EXISTS (SELECT FROM vault_etl.schema_versions AS b WHERE b.seq = l.seq)
+            OR EXISTS (SELECT FROM vault_etl.audit_segments AS b WHERE b.seq = l.seq)
+            OR CASE l.phase
+                WHEN 'intent' THEN l.decision = 'allowed' AND NOT EXISTS (
+                    SELECT FROM vault_etl.audit_log AS o
+                    WHERE o.request_id = l.request_id AND o.phase = 'outcome' AND o.seq <= audit_kept.last_seq
+                )
+                ELSE NOT EXISTS (
+                    SELECT FROM vault_etl.audit_log AS i
+                    WHERE i.request_id = l.request_id AND i.phase = 'intent' AND i.seq >= audit_kept.first_seq
+                )
+            END
+        )
+        ORDER BY l.seq;
+END
 $$;
 
-COMMENT ON FUNCTION vault_etl.audit_kept(first_seq bigint, last_seq bigint) IS 'Returns the entries of a segment that stay: entries that set something which is still read (a policy, a key, a segment); intents without an outcome in the segment, so that audit verify names those that have none; and outcomes of intents before it. It follows from the segment and from rows that never change, so the result is the same before and after the other entries are deleted.';
+COMMENT ON FUNCTION vault_etl.audit_kept(first_seq bigint, last_seq bigint) IS 'Returns the entries of a segment that stay: entries that set something which is still read (a policy, a key, a declaration, a segment); intents without an outcome in the segment, so that audit verify names those that have none; and outcomes of intents before it. It follows from the segment and from rows that never change, so the result is the same before and after the other entries are deleted.';
 
 CREATE TABLE vault_etl.audit_head (
     one boolean DEFAULT true NOT NULL,
@@ -2192,20 +2196,47 @@ CREATE FUNCTION vault_etl.keys_init(request_id uuid, actor text, host text, keys
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
     AS $$
+DECLARE
+    state_of record;
 BEGIN
     PERFORM vault_etl.ensure_short_transaction();
     LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    IF NOT EXISTS (SELECT FROM vault_etl.data_keys AS d WHERE d.purpose IN ('token', 'source')) THEN
+        PERFORM vault_etl.keys_changed(request_id, actor, host, 'made active', vault_etl.keys_insert(keys, 'active'));
+        RETURN true;
+    END IF;
     IF EXISTS (
-        SELECT FROM vault_etl.data_keys AS d JOIN jsonb_array_elements(keys) AS k ON d.purpose = k.value ->> 'purpose'
+        SELECT FROM jsonb_array_elements(keys) AS k
+        WHERE k.value ->> 'purpose' <> 'token' OR NOT EXISTS (
+            SELECT FROM vault_etl.data_keys AS d
+            WHERE d.purpose = 'token' AND d.state IN ('pending', 'active')
+                AND d.generation = (k.value ->> 'generation')::smallint
+        ) OR EXISTS (
+            SELECT FROM vault_etl.data_keys AS d
+            WHERE d.purpose = 'token' AND d.generation = (k.value ->> 'generation')::smallint
+                AND d.field = k.value ->> 'field'
+        )
     ) THEN
         RETURN false;
     END IF;
-    PERFORM vault_etl.keys_changed(request_id, actor, host, 'made active', vault_etl.keys_insert(keys, 'active'));
+    FOR state_of IN
+        SELECT g.state, jsonb_agg(k.value) AS keys
+        FROM jsonb_array_elements(keys) AS k
+        JOIN (
+            SELECT DISTINCT d.generation, d.state FROM vault_etl.data_keys AS d
+            WHERE d.purpose = 'token' AND d.state IN ('pending', 'active')
+        ) AS g ON g.generation = (k.value ->> 'generation')::smallint
+        GROUP BY g.state ORDER BY g.state
+    LOOP
+        PERFORM vault_etl.keys_changed(
+            request_id, actor, host, 'made ' || state_of.state, vault_etl.keys_insert(state_of.keys, state_of.state)
+        );
+    END LOOP;
     RETURN true;
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.keys_init(request_id uuid, actor text, host text, keys jsonb) IS 'Adds the first keys of their purposes, as active ones. Returns false, and adds nothing, if one of the purposes has a key already.';
+COMMENT ON FUNCTION vault_etl.keys_init(request_id uuid, actor text, host text, keys jsonb) IS 'Adds the first keys of the vault, as active ones; later, token keys of new fields, in the state that their generation has. Returns false, and adds nothing, if one of them is there already, or if a generation is neither active nor pending.';
 
 CREATE FUNCTION vault_etl.keys_insert(keys jsonb, new_state text) RETURNS bigint[]
     LANGUAGE plpgsql
@@ -3277,6 +3308,39 @@ $$;
 
 COMMENT ON FUNCTION vault_etl.rotation_move(claim uuid, after uuid, done boolean) IS 'Moves a claimed range on, in the transaction that did a page of it, and keeps it for 10 s more. A range that another worker has claimed since is left as it is.';
 
+CREATE FUNCTION vault_etl.schema_version_add(request_id uuid, actor text, host text, reason text, document text, is_admitting boolean, OUT version integer, OUT seq bigint) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    before vault_etl.schema_versions;
+    new_digest bytea := sha256(convert_to(document, 'UTF8'));
+    new_admits bytea;
+    ticket text;
+    intent vault_etl.audit_log;
+    outcome vault_etl.audit_log;
+BEGIN
+    SELECT s.* INTO STRICT before FROM vault_etl.schema_versions AS s ORDER BY s.version DESC LIMIT 1;
+    version := before.version + 1;
+    new_admits := CASE WHEN is_admitting THEN before.digest END;
+    ticket := encode(sha256(convert_to(E'vault-etl/1/schema-version\n' || concat_ws(
+        ' ', version, encode(new_digest, 'hex'), encode(before.digest, 'hex'), coalesce(encode(new_admits, 'hex'), '-')
+    ) || E'\n', 'UTF8')), 'hex');
+    intent := vault_etl.audit_write(
+        request_id, 'intent', actor, host, 'schema apply', NULL::uuid, '{}'::text[], NULL, ticket, reason, 'allowed', NULL
+    );
+    INSERT INTO vault_etl.schema_versions (version, document, digest, admits, seq)
+    VALUES (version, document, new_digest, new_admits, intent.seq);
+    outcome := vault_etl.audit_write(
+        request_id, 'outcome', actor, host, 'schema apply', NULL::uuid, '{}'::text[], NULL, ticket,
+        format('version %s, digest %s', version, encode(new_digest, 'hex')), 'done', NULL
+    );
+    seq := outcome.seq;
+END
+$$;
+
+COMMENT ON FUNCTION vault_etl.schema_version_add(request_id uuid, actor text, host text, reason text, document text, is_admitting boolean, OUT version integer, OUT seq bigint) IS 'Puts a declaration in force, and writes the two entries, in one transaction, which has the fence and has changed the tables. For the owner alone.';
+
 CREATE FUNCTION vault_etl.token_columns() RETURNS TABLE(parent regclass, relation oid, name text)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3576,7 +3640,7 @@ BEGIN
             OR (k.value ->> 'generation')::smallint <> (
                 SELECT coalesce(max(d.generation), 0) + 1 FROM vault_etl.data_keys AS d WHERE d.purpose = 'token'
             )
-    ) THEN
+    ) OR 2 <> (SELECT count(DISTINCT k.value ->> 'field') FROM jsonb_array_elements(keys) AS k) THEN
         RAISE EXCEPTION 'this is not the next generation of token keys'
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
@@ -3585,7 +3649,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.token_keys_begin(request_id uuid, actor text, host text, keys jsonb) IS 'Adds the next generation of token keys, as the pending one. Returns false while another one is pending. Raises 55000 while rows keep the tokens of a retired generation, because a row has room for two. A generation that only closed months have tokens of is in no row''s way.';
+COMMENT ON FUNCTION vault_etl.token_keys_begin(request_id uuid, actor text, host text, keys jsonb) IS 'Adds the next generation of token keys, one a field, as the pending one. Returns false while another one is pending. Raises 55000 without a key of each field, and while rows keep the tokens of a retired generation, because a row has room for two. A generation that only closed months have tokens of is in no row''s way.';
 
 CREATE FUNCTION vault_etl.token_publications() RETURNS SETOF text
     LANGUAGE sql STABLE
@@ -4388,6 +4452,30 @@ COMMENT ON COLUMN vault_etl.rotation_ranges.claim IS 'The request id of the entr
 
 COMMENT ON COLUMN vault_etl.rotation_ranges.claimed_after IS 'The row after which that entry says that the range is opened. Unlike `after`, the client cannot change it.';
 
+CREATE TABLE vault_etl.schema_versions (
+    version integer NOT NULL,
+    document text NOT NULL,
+    digest bytea NOT NULL,
+    admits bytea,
+    applied_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    seq bigint,
+    CONSTRAINT schema_versions_admits_check CHECK ((length(admits) = 32)),
+    CONSTRAINT schema_versions_check CHECK ((digest = sha256(convert_to(document, 'UTF8'::name)))),
+    CONSTRAINT schema_versions_document_check CHECK ((octet_length(document) <= 1048576)),
+    CONSTRAINT schema_versions_version_check CHECK ((version > 0)),
+    CONSTRAINT the_first_one_has_no_entry CHECK (((version = 1) = (seq IS NULL)))
+);
+
+COMMENT ON TABLE vault_etl.schema_versions IS 'Every declaration of this vault; the newest is in force. `migrate` records the first, and `schema apply` each later one.';
+
+COMMENT ON COLUMN vault_etl.schema_versions.document IS 'The document of the declaration (docs/formats.md).';
+
+COMMENT ON COLUMN vault_etl.schema_versions.digest IS 'The SHA-256 of the document. A command that writes compares it with that of its own declaration, behind the fence.';
+
+COMMENT ON COLUMN vault_etl.schema_versions.admits IS 'The digest of the version before, whose workers may go on writing. NULL: they are refused.';
+
+COMMENT ON COLUMN vault_etl.schema_versions.seq IS 'The entry of the audit log that added it. The ticket of that entry is the SHA-256 of this row and of the digest before (docs/formats.md), so `audit verify` sees a changed row.';
+
 CREATE TABLE vault_etl.user_logins (
     record_id uuid NOT NULL,
     user_id text NOT NULL,
@@ -4588,6 +4676,12 @@ ALTER TABLE ONLY vault_etl.rotation_ranges
 ALTER TABLE ONLY vault_etl.rotation_ranges
     ADD CONSTRAINT rotation_ranges_pkey PRIMARY KEY (rotation_id, place, first);
 
+ALTER TABLE ONLY vault_etl.schema_versions
+    ADD CONSTRAINT schema_versions_pkey PRIMARY KEY (version);
+
+ALTER TABLE ONLY vault_etl.schema_versions
+    ADD CONSTRAINT schema_versions_seq_key UNIQUE (seq);
+
 ALTER TABLE ONLY vault_etl.user_logins
     ADD CONSTRAINT user_logins_pkey PRIMARY KEY (record_id);
 
@@ -4690,6 +4784,8 @@ CREATE TRIGGER audit_is_append_only BEFORE DELETE OR UPDATE ON vault_etl.key_cha
 
 CREATE TRIGGER audit_is_append_only BEFORE DELETE OR UPDATE ON vault_etl.reveal_policies FOR EACH ROW EXECUTE FUNCTION vault_etl.audit_is_append_only();
 
+CREATE TRIGGER audit_is_append_only BEFORE DELETE OR UPDATE ON vault_etl.schema_versions FOR EACH ROW EXECUTE FUNCTION vault_etl.audit_is_append_only();
+
 CREATE TRIGGER audit_is_in_a_segment BEFORE DELETE ON vault_etl.audit_amounts FOR EACH ROW EXECUTE FUNCTION vault_etl.audit_is_in_a_segment();
 
 CREATE TRIGGER audit_is_in_a_segment BEFORE DELETE ON vault_etl.audit_checkpoints FOR EACH ROW EXECUTE FUNCTION vault_etl.audit_is_in_a_segment();
@@ -4711,6 +4807,8 @@ CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON vault_etl.audit_segme
 CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON vault_etl.key_changes FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.audit_is_append_only();
 
 CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON vault_etl.reveal_policies FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.audit_is_append_only();
+
+CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON vault_etl.schema_versions FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.audit_is_append_only();
 
 CREATE TRIGGER counted_added AFTER INSERT ON vault_etl.quarantine REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION vault_etl.quarantine_counted('1');
 
@@ -4781,6 +4879,9 @@ ALTER TABLE ONLY vault_etl.reveal_policies
 
 ALTER TABLE ONLY vault_etl.rotation_ranges
     ADD CONSTRAINT rotation_ranges_rotation_id_fkey FOREIGN KEY (rotation_id) REFERENCES vault_etl.key_rotations(rotation_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY vault_etl.schema_versions
+    ADD CONSTRAINT schema_versions_seq_fkey FOREIGN KEY (seq) REFERENCES vault_etl.audit_log(seq);
 
 GRANT USAGE ON SCHEMA vault_etl TO vault_etl_ingest;
 GRANT USAGE ON SCHEMA vault_etl TO vault_etl_reveal;
@@ -5182,6 +5283,8 @@ GRANT ALL ON FUNCTION vault_etl.rotation_free(claim uuid, rows bigint, key_ids b
 REVOKE ALL ON FUNCTION vault_etl.rotation_move(claim uuid, after uuid, done boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION vault_etl.rotation_move(claim uuid, after uuid, done boolean) TO vault_etl_re_encrypt;
 
+REVOKE ALL ON FUNCTION vault_etl.schema_version_add(request_id uuid, actor text, host text, reason text, document text, is_admitting boolean, OUT version integer, OUT seq bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION vault_etl.token_columns() FROM PUBLIC;
 GRANT ALL ON FUNCTION vault_etl.token_columns() TO vault_etl_re_encrypt;
 
@@ -5344,6 +5447,18 @@ GRANT INSERT(last) ON TABLE vault_etl.rotation_ranges TO vault_etl_re_encrypt;
 GRANT UPDATE(after) ON TABLE vault_etl.rotation_ranges TO vault_etl_re_encrypt;
 
 GRANT UPDATE(done) ON TABLE vault_etl.rotation_ranges TO vault_etl_re_encrypt;
+
+GRANT SELECT(version) ON TABLE vault_etl.schema_versions TO PUBLIC;
+
+GRANT SELECT(document) ON TABLE vault_etl.schema_versions TO vault_etl_audit;
+
+GRANT SELECT(digest) ON TABLE vault_etl.schema_versions TO PUBLIC;
+
+GRANT SELECT(admits) ON TABLE vault_etl.schema_versions TO PUBLIC;
+
+GRANT SELECT(applied_at) ON TABLE vault_etl.schema_versions TO vault_etl_audit;
+
+GRANT SELECT(seq) ON TABLE vault_etl.schema_versions TO vault_etl_audit;
 
 GRANT INSERT ON TABLE vault_etl.user_logins TO vault_etl_ingest;
 GRANT SELECT,INSERT ON TABLE vault_etl.user_logins TO vault_etl_re_encrypt;

@@ -27,7 +27,7 @@ DROP_TRIGGERS = "".join(
     f"ALTER TABLE vault_etl.{table} DISABLE TRIGGER ALL;"
     for table in (
         *("audit_log", "audit_amounts", "audit_checkpoints", "audit_keys", "reveal_policies"),
-        *("key_changes", "audit_segments"),
+        *("key_changes", "audit_segments", "schema_versions"),
     )
 )
 LET_IN_TWICE = (

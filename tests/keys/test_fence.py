@@ -10,12 +10,14 @@ import psycopg2
 import pytest
 import stamina.instrumentation
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import FIELDS, IP
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.scratch import Scratch, sealed_record, sealed_rejection
 from tests.kit.swaps import replaced, swaps
 from vault_etl.crypto.fields import QUARANTINE
 from vault_etl.crypto.keys import DataKey, KeyMaterial
+from vault_etl.declaration.writer import WriterDeclaration
 from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.records.fenced_writes import KeysChanged, Loaded, WriteKeys
 from vault_etl.records.postgres import fence_holds
@@ -94,7 +96,7 @@ def test_a_token_key_is_no_data_key(scratch: Scratch) -> None:
         key.fingerprint,
     )
     with scratch.database("ingest") as database, database.transaction() as cursor:
-        assert not fence_holds(cursor, (key,), None)
+        assert not fence_holds(cursor, (key,), None, WriterDeclaration.of(DEFAULT))
 
 
 @pytest.mark.parametrize(

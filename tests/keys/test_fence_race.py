@@ -15,6 +15,7 @@ from tests.kit.fakes.vault import rotate_request
 from tests.kit.scratch import Scratch, sealed_record
 from vault_etl.base.errors import DeniedError
 from vault_etl.crypto.keys import DataKey
+from vault_etl.declaration.writer import WriterDeclaration
 from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.platform.resources import blocks
 from vault_etl.records import postgres as postgres_records
@@ -31,7 +32,13 @@ GAP_S = 0.06
 """Of a loader that looks too early: longer than it takes until the next retirement is committed."""
 
 Fence = Callable[
-    [psycopg2.extensions.cursor, Sequence[DataKey], tuple[int, int | None] | None], bool
+    [
+        psycopg2.extensions.cursor,
+        Sequence[DataKey],
+        tuple[int, int | None] | None,
+        WriterDeclaration,
+    ],
+    bool,
 ]
 
 
@@ -39,11 +46,13 @@ def look_then_lock(
     cursor: psycopg2.extensions.cursor,
     data_keys: Sequence[DataKey],
     _: tuple[int, int | None] | None,
+    writer: WriterDeclaration,
 ) -> bool:
     """Read the keys before the lock, as a fence in the wrong order would."""
     key_ids = [key.key_id for key in data_keys]
     prints = [key.fingerprint for key in data_keys]
-    cursor.execute(_SQL["read_fence"], {"key_ids": key_ids, "fingerprints": prints})
+    values = {"key_ids": key_ids, "fingerprints": prints, "declaration": writer.digest}
+    cursor.execute(_SQL["read_fence"], values)
     good = (cursor.fetchone() or (None, None, 0))[2]
     time.sleep(GAP_S)
     cursor.execute(_SQL["lock_fence"])
@@ -54,21 +63,23 @@ def lock_in_a_stale_snapshot(
     cursor: psycopg2.extensions.cursor,
     data_keys: Sequence[DataKey],
     generations: tuple[int, int | None] | None,
+    writer: WriterDeclaration,
 ) -> bool:
     """Lock in the right order, with a snapshot from before the lock, as REPEATABLE READ would."""
     cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     cursor.execute("SELECT count(*) FROM vault_etl.data_keys")
     time.sleep(GAP_S)
-    return fence_holds(cursor, data_keys, generations)
+    return fence_holds(cursor, data_keys, generations, writer)
 
 
 def no_fence(
     cursor: psycopg2.extensions.cursor,
     data_keys: Sequence[DataKey],
     generations: tuple[int, int | None] | None,
+    writer: WriterDeclaration,
 ) -> bool:
     """Put no fence before the load: the loader goes on to write under its keys."""
-    del cursor, data_keys, generations
+    del cursor, data_keys, generations, writer
     return True
 
 

@@ -14,6 +14,7 @@ from tests.kit.new_keys import token_keys
 from tests.kit.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
 from tests.kit.swaps import outside, swaps
 from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE
+from vault_etl.declaration.writer import WriterDeclaration
 from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.platform.postgres import Database
 from vault_etl.records.fenced_writes import WriteKeys
@@ -207,7 +208,7 @@ def test_an_acknowledged_transaction_is_on_disk(
     scratch.sql(f"ALTER DATABASE \"{scratch.name}\" SET synchronous_commit = '{servers}'")
     with scratch.database("ingest") as database:
         with database.transaction() as cursor:
-            assert fence_holds(cursor, (), None)
+            assert fence_holds(cursor, (), None, WriterDeclaration.of(DEFAULT))
             cursor.execute("SHOW synchronous_commit")
             assert cursor.fetchall() == [(raised,)]
         with database.transaction() as cursor:

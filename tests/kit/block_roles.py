@@ -122,10 +122,18 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
                 "make_table",
                 "record",
             ),
-            "table_bytes",
+            *("table_bytes", "has_versions", "newest_digest", "first_version"),
         ),
         ("admin",),
     ),
+    "schema/apply.sql": dict.fromkeys(
+        ("other_tables", "functions", "view", "rotations_of_all_fields", "not_validated"),
+        ("admin",),
+    ),
+    "schema/versions.sql": {
+        **dict.fromkeys(("state", "in_force"), ROLES),
+        **dict.fromkeys(("documents", "add"), ("admin",)),
+    },
     "schema/online.sql": dict.fromkeys(
         (
             *(

@@ -15,7 +15,10 @@ COMMITS = {
 }
 
 
-EVERYONE = {"SELECT migrations", "SELECT audit_actions", "SELECT vault", "TEMPORARY"}
+EVERYONE = {
+    *("SELECT migrations", "SELECT audit_actions", "SELECT vault", "TEMPORARY"),
+    *(f"SELECT schema_versions.{name}" for name in ("version", "digest", "admits")),
+}
 """What PUBLIC may do. TEMPORARY is PostgreSQL's own default, which is left to the database's other applications."""
 
 
@@ -185,6 +188,7 @@ RIGHTS: dict[str, set[str]] = {
     "audit": {
         *(f"SELECT audit_{name}" for name in ("log", "amounts", "head", "checkpoints", "keys")),
         "SELECT audit_segments",
+        *columns("SELECT", "schema_versions", "document", "applied_at", "seq"),
         *("SELECT reveal_policies", "SELECT data_keys", "EXECUTE key_usage"),
         *("EXECUTE values_miscounted", "EXECUTE token_generations"),
         "SELECT key_rotations",

@@ -19,6 +19,7 @@ from tests.rotation.contents import parts_of
 from vault_etl.app.records import batch_writer
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.keys import DataKey
+from vault_etl.declaration.writer import WriterDeclaration
 from vault_etl.records import postgres as postgres_records
 from vault_etl.records.messages import Message, Outcome
 from vault_etl.records.postgres import fence_holds
@@ -49,10 +50,11 @@ class Loading:
         cursor: psycopg2.extensions.cursor,
         data_keys: Sequence[DataKey],
         generations: tuple[int, int | None] | None,
+        writer: WriterDeclaration,
     ) -> bool:
         """Take the real fence, timed."""
         began = time.monotonic()
-        holds = fence_holds(cursor, data_keys, generations)
+        holds = fence_holds(cursor, data_keys, generations, writer)
         self.fences.append(time.monotonic() - began)
         return holds
 

@@ -15,6 +15,7 @@ from tests.rotation.fence import LOCK_FENCE
 from tests.rotation.race import ROUNDS, TAKE_FENCE, WITNESS, Race
 from vault_etl.crypto.keys import DataKey
 from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.writer import WriterDeclaration
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.platform.resources import blocks
 from vault_etl.records import postgres as postgres_records
@@ -34,7 +35,9 @@ LOCK_AND_READ = f"""
 
 Generations = tuple[int, int | None]
 
-Fence = Callable[[psycopg2.extensions.cursor, Sequence[DataKey], Generations | None], bool]
+Fence = Callable[
+    [psycopg2.extensions.cursor, Sequence[DataKey], Generations | None, WriterDeclaration], bool
+]
 
 Insert = Callable[
     [psycopg2.extensions.cursor, Sequence[SealedRecord], Declaration], frozenset[uuid.UUID]
@@ -42,18 +45,24 @@ Insert = Callable[
 
 
 def no_fence(
-    cursor: psycopg2.extensions.cursor, keys: Sequence[DataKey], generations: Generations | None
+    cursor: psycopg2.extensions.cursor,
+    keys: Sequence[DataKey],
+    generations: Generations | None,
+    writer: WriterDeclaration,
 ) -> bool:
     """Write tokens that were made before `pending` was committed at any later time."""
-    del cursor, keys, generations
+    del cursor, keys, generations, writer
     return True
 
 
 def read_unlocked(
-    cursor: psycopg2.extensions.cursor, keys: Sequence[DataKey], generations: Generations | None
+    cursor: psycopg2.extensions.cursor,
+    keys: Sequence[DataKey],
+    generations: Generations | None,
+    writer: WriterDeclaration,
 ) -> bool:
     """Read without a lock, for a fence that is taken last."""
-    holds = _reads_good(cursor, READ_FENCE, keys, generations)
+    holds = _reads_good(cursor, READ_FENCE, keys, generations, writer)
     time.sleep(NARROW_S)
     return holds
 
@@ -71,10 +80,13 @@ def insert_then_lock(
 
 
 def lock_and_read_at_once(
-    cursor: psycopg2.extensions.cursor, keys: Sequence[DataKey], generations: Generations | None
+    cursor: psycopg2.extensions.cursor,
+    keys: Sequence[DataKey],
+    generations: Generations | None,
+    writer: WriterDeclaration,
 ) -> bool:
     """Lock and read in one statement, whose snapshot is older than the lock."""
-    return _reads_good(cursor, LOCK_AND_READ, keys, generations)
+    return _reads_good(cursor, LOCK_AND_READ, keys, generations, writer)
 
 
 def _reads_good(
@@ -82,9 +94,11 @@ def _reads_good(
     statement: str,
     keys: Sequence[DataKey],
     generations: Generations | None,
+    writer: WriterDeclaration,
 ) -> bool:
     ids, prints = [key.key_id for key in keys], [key.fingerprint for key in keys]
-    cursor.execute(statement, {"key_ids": ids, "fingerprints": prints})
+    values = {"key_ids": ids, "fingerprints": prints, "declaration": writer.digest}
+    cursor.execute(statement, values)
     active, pending, good, *_ = cursor.fetchone() or (None, None, 0)
     assert generations is not None
     wanted = None if generations[1] is None else [generations[1]]

@@ -111,6 +111,9 @@ VALUES: dict[str, object] = {
     **dict.fromkeys(("known_by", "digest"), bytes(32)),
     "lines": 1,
     "agreed": [1],
+    "declaration": bytes(32),
+    "event": "user_logins",
+    "is_admitting": True,
 }
 
 CASES = [

@@ -10,6 +10,7 @@ import functools
 import uuid
 
 from vault_etl.app.audit import audit_log
+from vault_etl.app.catalogue import must_be_in_force
 from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.crypto.fields import KeyPurpose
@@ -93,6 +94,7 @@ def value_keys(parts: Parts, ring: KeyRing, request_id: uuid.UUID) -> ValueKeys:
 
 def init(parts: Parts) -> InitReport:
     """Run `keys init`."""
+    must_be_in_force(parts)
     store = key_store(parts)
     return init_keys(
         reader=store,
@@ -121,6 +123,7 @@ def wrapped_keys(parts: Parts) -> PostgresWrappedKeys:
 
 def rewrap(parts: Parts, progress: Progress) -> Rewrap:
     """Build `keys rewrap`. Each key has a request id, which KMS sees in the user agent."""
+    must_be_in_force(parts)
     return Rewrap(functools.partial(_key_rewrap, parts), parts.identity, progress)
 
 
@@ -133,6 +136,7 @@ def rewrap_target(parts: Parts, request: AuditRequest | None) -> RewrapTarget:
 
 def keys_to_destroy(parts: Parts) -> DestroyTargetFinder:
     """The keys that `keys destroy` is asked for, with what still needs them."""
+    must_be_in_force(parts)
     return DestroyTargetFinder(
         key_store(parts), PostgresKeyNeeds(parts.database), parts.declaration.field_names
     )
@@ -153,6 +157,7 @@ def unused_destruction(
     parts: Parts, progress: Progress, request_id: uuid.UUID
 ) -> UnusedKeyDestruction:
     """Build `keys destroy --unused`."""
+    must_be_in_force(parts)
     return UnusedKeyDestruction(
         audit=audit_log(parts, request_id),
         lister=key_store(parts),

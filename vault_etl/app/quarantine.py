@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from vault_etl.app.audit import Keep, audit_log, head_signer, keep_checkpoint
+from vault_etl.app.catalogue import must_be_in_force
 from vault_etl.app.keys import leases, ring, value_keys
 from vault_etl.app.parts import Parts
 from vault_etl.app.records import months
@@ -40,6 +41,7 @@ def show(parts: Parts, request_id: uuid.UUID, keep: Keep | None = None) -> ShowQ
 
 def retry(parts: Parts, progress: Progress, request_id: uuid.UUID) -> QuarantineRetry:
     """Build `quarantine retry`."""
+    must_be_in_force(parts)
     keys = ring(parts, request_id)
     return QuarantineRetry(
         audit=audit_log(parts, request_id),

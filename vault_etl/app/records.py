@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from vault_etl.app.audit import head_signer, keep_checkpoint
+from vault_etl.app.catalogue import must_be_in_force
 from vault_etl.app.keys import leases, ring
 from vault_etl.app.parts import Parts
 from vault_etl.audit.postgres_checkpoints import PostgresCheckpoints
@@ -22,13 +23,15 @@ def batch_writer(parts: Parts, queue: str | None = None, *, strict: bool = False
 
     It keeps keys for one lease. Raises ConfigurationError if no event takes messages of this queue.
     """
+    parser = _parser(parts, queue)
+    must_be_in_force(parts, may_be_before=True)
     settings = parts.settings
     return BatchWriter(
         PostgresRecordLoader(parts.database, parts.declaration),
         ring(parts, max_seconds=settings.lease_hours * 3600),
         leases(parts),
         parts.clock,
-        _parser(parts, queue),
+        parser,
         strict=strict or settings.strict,
     )
 
@@ -51,6 +54,7 @@ def months(parts: Parts) -> Months:
 
 def erase(parts: Parts, request_id: uuid.UUID) -> Erase:
     """Build `erase`."""
+    must_be_in_force(parts)
     return Erase(
         PostgresEraser(parts.database),
         PostgresCheckpoints(parts.database),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from vault_etl.app.audit import audit_log
+from vault_etl.app.catalogue import must_be_in_force
 from vault_etl.app.keys import key_store, leases, ring, unseen_generator, unwrapper, value_keys
 from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import AuditRequest
@@ -50,6 +51,7 @@ ROTATION_WORKERS: Final = 4
 
 def plan_data_keys(parts: Parts, fields: Sequence[FieldName], *, lazy: bool) -> RotationPlan:
     """The plan of `keys rotate`."""
+    must_be_in_force(parts)
     return plan_rotation(
         key_store(parts), PostgresRotationReader(parts.database), fields, lazy=lazy
     )
@@ -57,6 +59,7 @@ def plan_data_keys(parts: Parts, fields: Sequence[FieldName], *, lazy: bool) -> 
 
 def retire(parts: Parts, request: AuditRequest) -> tuple[int, ...]:
     """Run `keys rotate --lazy`."""
+    must_be_in_force(parts)
     return retire_data_keys(audit_log(parts, request.request_id), key_store(parts), request)
 
 
@@ -82,6 +85,7 @@ def data_rotation(
 
 def plan_token_keys(parts: Parts, leave_out: Sequence[LeaveOut] = ()) -> TokenPlan:
     """The plan of `keys rotate --tokens`."""
+    must_be_in_force(parts)
     comparer = PostgresTokenComparer(parts.database, parts.declaration)
     return plan_tokens(key_store(parts), comparer, comparer, leave_out)
 
@@ -142,6 +146,7 @@ def token_rotation(
 
 def plan_month(parts: Parts, wanted: str) -> RetokenPlan:
     """The plan of `partitions retoken` for one month."""
+    must_be_in_force(parts)
     months = PostgresDetachedMonths(parts.database, parts.declaration)
     reader = ExplainedKeys(key_store(parts), key_store(parts))
     return plan_retoken(months, reader, months.find(wanted), parts.declaration.field_names)
@@ -170,6 +175,7 @@ def month_retoken(
 
 def abort_tokens(parts: Parts, progress: Progress, request: AuditRequest) -> Aborted:
     """Run `keys rotate --tokens --abort`."""
+    must_be_in_force(parts)
     database = parts.database
     abort = AbortTokens(
         audit_log(parts, request.request_id),

@@ -46,6 +46,7 @@ class Action(StrEnum):
     PARTITIONS_RETOKEN = "partitions retoken"
     PARTITIONS_RESTORE = "partitions restore"
     POLICY_SET = "policy set"
+    SCHEMA_APPLY = "schema apply"
     KEY_REGISTER = "audit key"
     AUDIT_TRIM = "audit trim"
 
@@ -64,6 +65,7 @@ NOT_SIGNED: Final = frozenset(
         Action.PARTITIONS_ARCHIVE,
         Action.PARTITIONS_DROP,
         Action.PARTITIONS_RESTORE,
+        Action.SCHEMA_APPLY,
     }
 )
 """Actions whose outcomes get no checkpoint of their own, and are proven by the next one.

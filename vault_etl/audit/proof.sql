@@ -35,6 +35,17 @@ SELECT
     ) || E'\n', 'UTF8')), 'hex'),
     NULL
 FROM vault_etl.audit_segments
+UNION ALL
+SELECT
+    coalesce(s.seq, 0), 'schema apply',
+    encode(sha256(convert_to(E'vault-etl/1/schema-version\n' || concat_ws(
+        ' ', s.version, encode(sha256(convert_to(s.document, 'UTF8')), 'hex'),
+        encode(sha256(convert_to(s.before, 'UTF8')), 'hex'), coalesce(encode(s.admits, 'hex'), '-')
+    ) || E'\n', 'UTF8')), 'hex'),
+    NULL
+FROM (SELECT v.*, lag(v.document) OVER (ORDER BY v.version) AS before FROM vault_etl.schema_versions AS v) AS s
+-- The first version has no entry. Its document is in the ticket of the second.
+WHERE (s.version = 1 AND s.seq IS NULL) IS NOT TRUE
 ORDER BY number
 
 -- name: segments

@@ -14,6 +14,7 @@ from vault_etl.audit.proof import MAX_LISTED, Problems
 BOUND: Final = frozenset(
     {
         Action.POLICY_SET,
+        Action.SCHEMA_APPLY,
         Action.KEY_REGISTER,
         Action.KEYS_CHANGE,
         Action.KEYS_CUT_OVER,
@@ -84,7 +85,7 @@ class BoundJudge:
         self._problems.tampered(entry.seq, f"set something ({entry.action}) that was changed since")
 
     def _orphan(self, row: BoundRow) -> None:
-        what = f"set no policy and no key, but a row ({row.action}) is stored under the number of this entry"
+        what = f"set nothing, but a row ({row.action}) is stored under the number of this entry"
         self._problems.tampered(row.seq, what)
 
 

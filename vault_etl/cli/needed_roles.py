@@ -42,6 +42,7 @@ NEEDED_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     "audit trim": ("vault_etl_owner",),
     "audit policy": ("vault_etl_audit", "vault_etl_reveal"),
     "audit policy set": ("vault_etl_owner",),
+    "schema apply": ("vault_etl_owner",),
 }
 """Roles by the words of a command; one of them is enough. Other commands are for any role, or ask no Postgres."""
 

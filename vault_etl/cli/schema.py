@@ -1,4 +1,4 @@
-"""`vault-etl schema`: the group, `show`, `check`, `diff`, and the places of `infer` and `iam`."""
+"""`vault-etl schema`: the group, `show`, `check`, `diff`, and the places of `apply`, `infer` and `iam`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vault_etl.base.errors import DataError
-from vault_etl.cli import schema_iam, schema_infer
+from vault_etl.cli import schema_apply, schema_iam, schema_infer
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.ui.output import (
     OutputOption,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vault_etl.kinds.kind import Kind
 
 app = typer.Typer(
-    help="Show, check, compare and propose declarations: the fields and events of a vault.",
+    help="Show, check, compare, propose and apply declarations: the fields and events of a vault.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -34,7 +34,7 @@ FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A declaration
 
 @app.callback()
 def _group() -> None:
-    """Show, check, compare and propose declarations: the fields and events of a vault."""
+    """Show, check, compare, propose and apply declarations: the fields and events of a vault."""
 
 
 @app.command("show")
@@ -141,29 +141,18 @@ def _diff(
       vault-etl schema diff vault-etl.schema.toml
       vault-etl schema diff new.toml old.toml --output json
     """
-    from vault_etl.declaration.changes import Effect, changes
+    from vault_etl.declaration.changes import changes
     from vault_etl.declaration.read import read_declaration
 
     parts, _ = start(quiet=quiet, verbose=verbose)
     before = parts.declaration if old is None else read_declaration(old)
     found = changes(before, read_declaration(file))
-    print_rows(
-        (
-            {"key": change.where, "change": change.effect, "reason": change.reason or None}
-            for change in found
-        ),
-        output,
-        columns=("key", "change", "reason"),
-        empty="no changes",
-    )
-    refused = [change.where for change in found if change.effect is Effect.REFUSED]
-    if refused:
-        raise DataError(
-            f"{len(refused)} of {len(found)} changes refused: {', '.join(refused)}",
-            hint="retire a name with `retired = true`, and add another one",
-        )
+    rows = schema_apply.change_rows(found)
+    schema_apply.refuse(found, rows, output)
+    print_rows(rows, output, columns=schema_apply.COLUMNS, empty="no changes")
 
 
+app.command("apply")(schema_apply.apply)
 app.command("infer")(schema_infer.infer)
 app.command("iam")(schema_iam.iam)
 

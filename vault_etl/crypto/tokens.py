@@ -158,5 +158,11 @@ class Tokenizer:
         self._fields = {field: FieldTokenizer(key, kinds[field]) for field, key in by_field.items()}
 
     def token(self, field: FieldName, value: Pii, derived: str | None = None) -> uuid.UUID:
-        """Return the token of `value`, or of a derived form. Raises ValueError if the field cannot hold the value."""
+        """Return the token of `value`, or of a derived form.
+
+        Raises ValueError if the field has no key in this generation, or cannot hold the value.
+        """
+        if field not in self._fields:
+            message = f"no token key of {field} in generation {self.generation}"
+            raise ValueError(message)
         return self._fields[field].token(value, derived)

@@ -52,6 +52,7 @@ OWN_TABLES: Final = frozenset(
         "quarantine",
         "reveal_policies",
         "rotation_ranges",
+        "schema_versions",
         "value_counts",
         "vault",
     }

@@ -1,4 +1,4 @@
-"""The first keys of a vault: token keys and the source key are made once, and the source key is opened."""
+"""The first keys of a vault and of each later field, which are made once; and the source key, which is opened."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.log import AuditLog, Identity, audit_request, audited
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.crypto.fields import SOURCE, FieldName, KeyPurpose
-from vault_etl.crypto.keys import KeyMaterial, StoredKey
+from vault_etl.crypto.keys import KeyMaterial, KeyState, StoredKey
 from vault_etl.keys.make import NewKey, UnseenKeyGenerator, make_unseen_key
 from vault_etl.keys.ring import KeyReader
 from vault_etl.keys.unwrap import KeyUnwrapper, must_have_its_fingerprint, prove_kms
 
 INIT_REASON: Final = "the first token keys"
+ADD_REASON: Final = "token keys of new fields"
 
 _FIRST_GENERATION = 1
 
 
 @dataclass(frozen=True, slots=True)
 class InitReport:
-    """The ids of the keys made, the source key's last; empty: the vault has token keys already."""
+    """The ids of the keys made, the source key's last; empty: the vault has a token key of each field already."""
 
     created: tuple[int, ...]
 
@@ -37,32 +38,60 @@ def init_keys(
     identity: Identity,
     fields: Sequence[FieldName],
 ) -> InitReport:
-    """Make the token keys of generation 1, one for each of `fields`, and the source key. Repeating it makes no key.
+    """Make the first token keys, one for each of `fields`, and the source key; later, the keys that new fields lack.
 
+    A new field gets a key in the active generation, and in the pending one if there is one. Repeating it makes no key.
     Raises ConfigurationError, and stores no key, if the KMS ignores encryption contexts.
     """
-    if reader.token_keys():
+    stored = reader.token_keys()
+    wanted = (
+        _missing(stored, fields) if stored else [(field, _FIRST_GENERATION) for field in fields]
+    )
+    if not wanted:
         return InitReport(())
-    request = audit_request(identity, Action.KEYS_INIT, INIT_REASON, fields=tuple(fields))
+    named = tuple(dict.fromkeys(field for field, _ in wanted))
+    reason = ADD_REASON if stored else INIT_REASON
+    request = audit_request(identity, Action.KEYS_INIT, reason, fields=named)
     with audited(audit, request):
         made = [
-            make_unseen_key(generator, unwrapper, KeyPurpose.TOKEN, field, _FIRST_GENERATION)
-            for field in fields
+            make_unseen_key(generator, unwrapper, KeyPurpose.TOKEN, field, generation)
+            for field, generation in wanted
         ]
-        made.append(make_unseen_key(generator, unwrapper, KeyPurpose.SOURCE, SOURCE))
+        if not stored:
+            made.append(make_unseen_key(generator, unwrapper, KeyPurpose.SOURCE, SOURCE))
         prove_kms(made[0], unwrapper)
         if not writer.add_first_keys(request, made):
             return InitReport(())
     return InitReport(tuple(key.key_id for key in made))
 
 
+def _missing(
+    stored: Sequence[StoredKey], fields: Sequence[FieldName]
+) -> Sequence[tuple[FieldName, int]]:
+    """Return the fields that lack a key of the active or of the pending generation, with the generation.
+
+    Without an active generation, a pending one belongs to a rotation, and nothing is missing.
+    """
+    if not any(key.state is KeyState.ACTIVE for key in stored):
+        return []
+    there = {(key.field, key.generation) for key in stored}
+    generations = sorted({key.generation for key in stored if key.generation is not None})
+    return [
+        (field, generation)
+        for generation in generations
+        for field in fields
+        if (field, generation) not in there
+    ]
+
+
 class FirstKeyWriter(Protocol):
-    """May add the first keys of a purpose, behind the fence."""
+    """May add the first keys of a vault, or of a field, behind the fence."""
 
     def add_first_keys(self, request: AuditRequest, keys: Sequence[NewKey]) -> bool:
-        """Commit these keys as active, with the entry that names them, as `request` asks for.
+        """Commit these keys, with the entry that names them, as `request` asks for.
 
-        Returns False, with nothing changed, if keys of one of their purposes are stored already.
+        The first ones are active; later ones have the state of the other keys of their generation. Returns
+        False, with nothing changed, if one of them is stored already, or if their generation has ended since.
         """
 
 

@@ -71,9 +71,10 @@ class KeyRing:
     def tokenizers(self) -> tuple[Tokenizer, Tokenizer | None]:
         """Return the tokenizers of the active generation and of the pending one, if there is one.
 
-        Raises ConfigurationError if there are no token keys yet.
+        Keys of fields that are not declared are left out: a later declaration has added them. Raises
+        ConfigurationError if there are no token keys yet, or none of a declared field.
         """
-        stored = self._reader.token_keys()
+        stored = [key for key in self._reader.token_keys() if key.field in self._kinds]
         active = self._tokenizer([key for key in stored if key.state is KeyState.ACTIVE])
         if active is None:
             raise _no_token_keys()
@@ -82,7 +83,7 @@ class KeyRing:
     def old_tokenizers(self) -> Sequence[Tokenizer]:
         """Return the tokenizers of the retired generations that are not destroyed.
 
-        Raises IntegrityError unless a generation has one key a field.
+        A field that was added later has no key in them.
         """
         stored = [
             key
@@ -90,11 +91,10 @@ class KeyRing:
             for key in self._reader.field_token_keys(field)
             if key.state is KeyState.DECRYPT_ONLY
         ]
-        old = (
-            self._tokenizer([key for key in stored if key.generation == generation])
+        return [
+            self._tokenizer_of([key for key in stored if key.generation == generation])
             for generation in sorted({key.generation or 0 for key in stored})
-        )
-        return [tokenizer for tokenizer in old if tokenizer is not None]
+        ]
 
     def field_tokenizer(self, field: FieldName, generation: int | None) -> FieldTokenizer:
         """Return the tokenizer of one field, for a caller that may open this field's keys alone.
@@ -119,12 +119,20 @@ class KeyRing:
         return [FieldTokenizer(self._token_key(key), self._kinds[field]) for key in stored]
 
     def _tokenizer(self, stored: Sequence[StoredKey]) -> Tokenizer | None:
-        """Build the tokenizer of a generation. Raises IntegrityError unless it has one key a field."""
+        """Build the tokenizer of a generation. Raises ConfigurationError unless it has a key of each field."""
         if not stored:
             return None
+        if missing := sorted(self._kinds.keys() - {key.field for key in stored}):
+            message = f"there is no token key yet of {', '.join(missing)}"
+            raise ConfigurationError(message, hint="run `vault-etl keys init`")
+        return self._tokenizer_of(stored)
+
+    def _tokenizer_of(self, stored: Sequence[StoredKey]) -> Tokenizer:
+        """Build the tokenizer of these keys. Raises IntegrityError unless they are of one generation."""
         keys = [self._token_key(key) for key in stored]
+        kinds = {key.field: self._kinds[key.field] for key in keys}
         with contextlib.suppress(ValueError):
-            return Tokenizer(keys, self._kinds)
+            return Tokenizer(keys, kinds)
         raise IntegrityError
 
     def _token_key(self, key: StoredKey) -> TokenKey:

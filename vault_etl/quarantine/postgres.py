@@ -15,6 +15,7 @@ from typing_extensions import override
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.writer import WriterDeclaration
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_statement_errors import LockTimeoutError, ValueRefusedError
 from vault_etl.platform.postgres_stream import page, stream
@@ -103,6 +104,7 @@ class PostgresQuarantineMover(QuarantineMover):
     def __init__(self, database: Database, declaration: Declaration) -> None:
         self._database = database
         self._declaration = declaration
+        self._writer = WriterDeclaration.of(declaration)
 
     @override
     def bodies(
@@ -129,7 +131,7 @@ class PostgresQuarantineMover(QuarantineMover):
         # A retry after a deadlock is safe: rows that were moved do not exist any more.
         try:
             with self._database.transaction() as cursor:
-                if not fence_holds(cursor, keys.data_keys, keys.generations):
+                if not fence_holds(cursor, keys.data_keys, keys.generations, self._writer):
                     return KeysChanged()
                 cursor.execute(
                     _SQL["lock_bodies"],

@@ -19,6 +19,7 @@ from vault_etl.crypto.keys import DataKey
 from vault_etl.declaration.model import Declaration, DeclaredEvent
 from vault_etl.declaration.sql import sql_blocks
 from vault_etl.declaration.sql_names import SqlEvent
+from vault_etl.declaration.writer import WriterDeclaration
 from vault_etl.event.rejection import Reason
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, SERVICE, Database
 from vault_etl.platform.postgres_copy import copy_binary
@@ -55,6 +56,7 @@ class PostgresRecordLoader(RecordLoader):
     def __init__(self, database: Database, declaration: Declaration) -> None:
         self._database = database
         self._declaration = declaration
+        self._writer = WriterDeclaration.of(declaration, may_be_before=True)
 
     @override
     def prepare_partitions(self, months: Iterable[EventMonth] = ()) -> tuple[RecordRange, ...]:
@@ -85,7 +87,7 @@ class PostgresRecordLoader(RecordLoader):
     ) -> Loaded | KeysChanged | RowsRefused | MonthUnattached:
         try:
             with self._database.transaction("load", within=ANSWER_WITHIN_S) as cursor:
-                if not fence_holds(cursor, keys.data_keys, keys.generations):
+                if not fence_holds(cursor, keys.data_keys, keys.generations, self._writer):
                     return KeysChanged()
                 loaded = Loaded(
                     record_ids=insert_records(cursor, records, self._declaration),
@@ -113,11 +115,12 @@ def fence_holds(
     cursor: psycopg2.extensions.cursor,
     data_keys: Sequence[DataKey],
     generations: tuple[int, int | None] | None,
+    writer: WriterDeclaration,
 ) -> bool:
-    """Take the fence with the transaction's first statement, then compare the keys with a second one.
+    """Take the fence with the transaction's first statement, then compare keys and declaration with a second one.
 
     A single statement would compare with the snapshot from before the wait (docs/design.md, Keys).
-    `generations` is None for a writer that makes no tokens.
+    `generations` is None for a writer that makes no tokens. Raises ConfigurationError for another declaration.
     """
     cursor.execute(_SQL["lock_fence"])
     cursor.execute(
@@ -125,9 +128,11 @@ def fence_holds(
         {
             "key_ids": [key.key_id for key in data_keys],
             "fingerprints": [key.fingerprint for key in data_keys],
+            "declaration": writer.digest,
         },
     )
-    active, pending, good_keys, *_ = cursor.fetchone() or (None, None, 0)
+    active, pending, good_keys, state, _ = cursor.fetchone() or (None, None, 0, None, None)
+    writer.check(state)
     if good_keys != len(data_keys):
         return False
     if generations is None:

@@ -13,6 +13,8 @@ SELECT
         JOIN unnest(%(key_ids)s::bigint[], %(fingerprints)s::bytea[]) AS used (key_id, fingerprint)
             ON used.key_id = k.key_id AND used.fingerprint = k.fingerprint
         WHERE k.purpose = 'data' AND k.state = 'active' AND k.expires_at > clock_timestamp()) AS good_keys,
+    (SELECT CASE %(declaration)s::bytea WHEN s.digest THEN 'in force' WHEN s.admits THEN 'admitted' END
+        FROM vault_etl.schema_versions AS s ORDER BY s.version DESC LIMIT 1) AS declared,
     (SELECT set_config('synchronous_commit', 'on', true)
         WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')) AS raised
 

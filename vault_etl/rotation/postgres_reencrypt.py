@@ -15,6 +15,7 @@ from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, EventName, Fie
 from vault_etl.crypto.keys import DataKey
 from vault_etl.declaration.model import Declaration
 from vault_etl.declaration.sql import sql_blocks
+from vault_etl.declaration.writer import WriterDeclaration
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_copy import copy_binary
 from vault_etl.platform.postgres_statement_errors import LockTimeoutError
@@ -34,6 +35,7 @@ class PostgresReencrypter(Reencrypter):
 
     def __init__(self, database: Database, declaration: Declaration) -> None:
         self._database = database
+        self._writer = WriterDeclaration.of(declaration)
         self._sql = sql_blocks("rotation/reencrypt.sql", declaration)
         self._names = {
             **{
@@ -63,7 +65,7 @@ class PostgresReencrypter(Reencrypter):
     ) -> Swap | None:
         """Swap values. A deadlock is followed by another attempt: swapping twice has the effect of once."""
         with self._database.transaction() as cursor:
-            if replacements and not fence_holds(cursor, keys, None):
+            if replacements and not fence_holds(cursor, keys, None, self._writer):
                 return None
             swap = Swap(0, 0)
             if replacements:

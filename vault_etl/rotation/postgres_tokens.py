@@ -16,6 +16,7 @@ from vault_etl.crypto.fields import EventName, FieldName
 from vault_etl.declaration.model import Declaration, DeclaredEvent
 from vault_etl.declaration.searched import searched
 from vault_etl.declaration.sql import sql_blocks
+from vault_etl.declaration.writer import WriterDeclaration
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_copy import copy_binary
 from vault_etl.platform.postgres_statement_errors import LockTimeoutError
@@ -50,6 +51,7 @@ class PostgresTokenBackfill(BackfillStore):
     def __init__(self, database: Database, declaration: Declaration) -> None:
         self._database = database
         self._declaration = declaration
+        self._writer = WriterDeclaration.of(declaration)
         self._sql = sql_blocks("rotation/tokens.sql", declaration)
 
     @override
@@ -69,7 +71,7 @@ class PostgresTokenBackfill(BackfillStore):
         record_ids = [made.row.record_id for made in rows]
         place = step.range.place
         with self._database.transaction() as cursor:
-            if not fence_holds(cursor, (), (generations.active, generations.pending)):
+            if not fence_holds(cursor, (), (generations.active, generations.pending), self._writer):
                 return None
             filled = 0
             if rows:

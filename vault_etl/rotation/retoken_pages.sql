@@ -10,8 +10,11 @@ FROM vault_etl.{{ event.name.plus('_retoken_page') }}(%(claim)s, %(after)s::uuid
 -- Stores what `make_stage_…` and `copy_stage_…` of tokens.sql staged.
 SELECT vault_etl.{{ event.name.plus('_retoken_fill') }}(
     %(claim)s, %(generation)s::smallint, array_agg(record_id), array_agg(token_generation),
---% for column in event.tokens + event.ciphertexts + event.next_tokens
-    array_agg({{ column }}){{ ',' if not loop.last }}
+--% for value in event.personal
+--% for token, next in value.token_pairs
+    old_{{ token.raw }} => array_agg({{ token }}), new_{{ token.raw }} => array_agg({{ next }}),
+--% endfor
+    old_{{ value.ciphertext.raw }} => array_agg({{ value.ciphertext }}){{ ',' if not loop.last }}
 --% endfor
 )
 FROM pg_temp.stage_tokens_{{ event.name.raw }}

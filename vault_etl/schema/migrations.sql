@@ -86,3 +86,16 @@ SELECT pg_catalog.pg_backend_pid()
 
 -- name: record
 INSERT INTO vault_etl.migrations (name, checksum) VALUES (%s, %s)
+
+-- name: has_versions
+-- NULL without the catalogue, and false if reading it would run code of the owner with the rights of the login that migrates.
+SELECT c.relkind = 'r' AND NOT (c.relhasrules OR c.relrowsecurity OR c.relhassubclass OR c.relispartition)
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND a.attgenerated <> '')
+FROM (SELECT pg_catalog.to_regclass('vault_etl.schema_versions') AS oid) AS found
+LEFT JOIN pg_catalog.pg_class AS c ON c.oid = found.oid
+
+-- name: newest_digest
+SELECT digest FROM vault_etl.schema_versions ORDER BY version DESC LIMIT 1
+
+-- name: first_version
+INSERT INTO vault_etl.schema_versions (version, document, digest) VALUES (1, %(document)s, %(digest)s)

@@ -32,7 +32,7 @@ _DIGEST: Final = 8
 _COMMENT: Final = re.compile(r"^\s*--.*$", re.MULTILINE)
 _END: Final = re.compile(r";[ \t]*$", re.MULTILINE)
 _INDEX: Final = re.compile(
-    r"CREATE INDEX (?P<name>[a-z_0-9]+) ON vault_etl\.(?P<table>[a-z_0-9]+)\s+(?P<rest>.+)",
+    r"CREATE INDEX (?P<name>[a-z_0-9]+) ON vault_etl\.\"?(?P<table>[a-z_0-9]+)\"?\s+(?P<rest>.+)",
     re.DOTALL,
 )
 _CONSTRAINT: Final = re.compile(
@@ -87,9 +87,15 @@ def parse(name: str, text: str) -> Sequence[Statement]:
     return found
 
 
+def index_in(statement: str) -> Index | None:
+    """Parse a CREATE INDEX; None for any other statement."""
+    found = _INDEX.fullmatch(statement)
+    return Index(found["table"], found["name"], found["rest"]) if found else None
+
+
 def _statement(text: str) -> Statement | None:
-    if found := _INDEX.fullmatch(text):
-        return Index(found["table"], found["name"], found["rest"])
+    if index := index_in(text):
+        return index
     if found := _CONSTRAINT.fullmatch(text):
         return Constraint(found["table"], found["name"], found["check"])
     if found := _FILL.fullmatch(text):

@@ -29,6 +29,7 @@ from vault_etl.platform.postgres_statement_errors import LockTimeoutError
 from vault_etl.platform.resources import blocks
 from vault_etl.platform.waiting import Blocked
 from vault_etl.schema.online import SUFFIX, Statement, parse
+from vault_etl.schema.postgres_first_version import must_be_in_force, record_first
 
 _SQL: Final = blocks("schema/migrations.sql")
 
@@ -110,6 +111,7 @@ class PostgresMigrations:
         and if an owner replaced the table of migrations with another object.
         """
         with self._database.transaction() as cursor:
+            must_be_in_force(cursor, self._declaration)
             return list(self._judged(cursor))
 
     def apply(self, *, online: bool = False) -> Applied:
@@ -123,6 +125,7 @@ class PostgresMigrations:
         with self._database.transaction(long=True) as cursor, self._watched(cursor):
             _begin(cursor)
             is_new = not _has_table(cursor)
+            must_be_in_force(cursor, self._declaration)
             judged = list(self._judged(cursor, online=online))
             before = next((n for n, p in enumerate(judged) if p.is_online), len(judged))
             pending = [p.migration for p in judged[:before]]
@@ -139,6 +142,8 @@ class PostgresMigrations:
                 cursor.execute(_SQL["act_as_owner"])
                 cursor.execute(_SQL["record"], (migration.name, migration.checksum))
                 cursor.execute(_SQL["act_as_login"])
+            if is_new:
+                record_first(cursor, self._declaration)
             left = judged[before].migration if before < len(judged) else None
             return Applied([migration.name for migration in pending], left)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from vault_etl.base.errors import (
     ConfigurationError,
@@ -23,8 +23,7 @@ from vault_etl.platform.postgres_lock_watch import LockWatch, named
 from vault_etl.platform.postgres_statement_errors import LockTimeoutError
 from vault_etl.platform.resources import blocks
 from vault_etl.platform.waiting import Blocked, until_unblocked
-from vault_etl.schema.online import Constraint, Fill, Index, MigrationStep
-from vault_etl.schema.postgres_migrations import Migration
+from vault_etl.schema.online import Constraint, Fill, Index, MigrationStep, Statement
 from vault_etl.schema.postgres_online_acts import OnlineActs
 from vault_etl.schema.postgres_online_steps import (
     FillPosition,
@@ -43,11 +42,26 @@ PAGE_ROWS: Final = 5_000
 """The most rows that one transaction fills."""
 
 
+class OnlineFile(Protocol):
+    """A file of statements, or what has to be done besides one."""
+
+    @property
+    def name(self) -> str:
+        """The name under which progress is recorded."""
+
+    @property
+    def checksum(self) -> str:
+        """The SHA-256 of the file, in hex."""
+
+    def statements(self) -> Sequence[Statement]:
+        """Return the statements."""
+
+
 class PostgresOnline:
     """The steps of one migration, each safe to repeat. `watching` is a second connection to the same database."""
 
     def __init__(
-        self, database: Database, watching: Database, locks: LockWatch, migration: Migration
+        self, database: Database, watching: Database, locks: LockWatch, migration: OnlineFile
     ) -> None:
         self._acts = OnlineActs(database, watching, locks)
         self._database = database

@@ -73,8 +73,9 @@ def index_steps(
             yield _built(acts, index, whole, index.name, is_new=is_valid is None)
         return
     if is_valid is None:
-        text = f"CREATE INDEX {index.name} ON ONLY vault_etl.{index.table} {_verbatim(index.rest)}"
-        yield _step(index, whole, "make, for months to come"), acts.briefly(sql.SQL(text))
+        text = f"CREATE INDEX {index.name} ON ONLY {{}} {_verbatim(index.rest)}"
+        make = sql.SQL(text).format(whole.identifier)
+        yield _step(index, whole, "make, for months to come"), acts.briefly(make)
     attached = {oid: name for (oid, name), (*_, of) in found.items() if of == index.name}
     for part in (part for part in parts if part.oid not in attached):
         name = index_of(index, part.name)

@@ -74,11 +74,24 @@ class FakeKeyStore(
 
     @override
     def add_first_keys(self, request: AuditRequest, keys: Sequence[NewKey]) -> bool:
-        purposes = {key.purpose for key in keys}
-        if any(key.purpose in purposes for key in self._database.keys.values()):
+        there = [
+            key
+            for key in self._database.keys.values()
+            if key.state in {KeyState.ACTIVE, KeyState.PENDING}
+            and key.purpose is not KeyPurpose.DATA
+        ]
+        if not there:
+            for key in keys:
+                self.store(key, KeyState.ACTIVE)
+            return True
+        states = {key.generation: key.state for key in there}
+        stored = {(key.generation, key.field) for key in there}
+        if any(
+            key.generation not in states or (key.generation, key.field) in stored for key in keys
+        ):
             return False
         for key in keys:
-            self.store(key, KeyState.ACTIVE)
+            self.store(key, states[key.generation])
         return True
 
     @override

@@ -1,0 +1,68 @@
+"""A declaration that is put in force, as `schema apply` does, without a process."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Final
+
+import vault_etl.declaration
+from tests.kit.online import Silent
+from tests.kit.requests import request
+from tests.kit.scratch import Scratch
+from vault_etl.audit.entries import Action
+from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.parse import parse_declaration
+from vault_etl.platform.clock import Pace, SystemClock
+from vault_etl.platform.postgres_lock_watch import LockWatch
+from vault_etl.platform.resources import resource_dir
+from vault_etl.schema.postgres_apply import ApplyPlan, PostgresApply
+from vault_etl.schema.postgres_online import PostgresOnline, apply_online
+
+GROWN: Final[Declaration] = parse_declaration(
+    files(vault_etl.declaration)
+    .joinpath("default.toml")
+    .read_bytes()
+    .replace(b"[events.user_logins] ", b'[fields.email]\nkind = "email"\n\n[events.user_logins] ')
+    .replace(
+        b"\n[events.user_logins.plain]",
+        b"""home_ip = {field = "ip", path = "$.home.ip"}
+email = {token = "order", derived = ["domain"]}
+
+[events.user_logins.plain]
+user = {type = "text", max = 16, path = "$.home.user"}
+age = {type = "integer"}
+price = {type = "decimal"}
+is_new = {type = "boolean"}
+born = {type = "day", moment = "born_at"}
+since = {type = "moment"}""",
+    ),
+    "grown.toml",
+)
+"""The login event with every kind of optional value that can be added to it later."""
+
+
+def put_in_force(scratch: Scratch, declaration: Declaration, *, online: bool = True) -> ApplyPlan:
+    """Apply a declaration as the superuser, and do the online work."""
+    with scratch.database("admin") as database, scratch.database("admin") as other:
+        apply = PostgresApply(database, resource_dir("migrations"), LockWatch(other))
+        plan = apply.plan(declaration)
+        asked = request(action=Action.SCHEMA_APPLY, fields=(), ticket=None)
+        assert apply.try_apply(asked, plan) == plan.version
+        if online:
+            do_online(scratch, apply, declaration)
+    return plan
+
+
+def do_online(scratch: Scratch, apply: PostgresApply, declaration: Declaration) -> None:
+    """Do the online work that is left."""
+    with (
+        scratch.database("admin") as database,
+        scratch.database("admin") as watching,
+        scratch.database("admin") as locks,
+    ):
+        work = apply.online_work(declaration)
+        steps = PostgresOnline(database, watching, LockWatch(locks), work)
+        with steps.session():
+            assert steps.try_alone() is None
+            apply_online(steps, Silent(), Pace(SystemClock(), None), SystemClock(), 10)
+            assert not steps.left()

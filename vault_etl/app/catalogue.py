@@ -1,0 +1,83 @@
+"""The catalogue of declarations: the check of each command that writes, and `schema apply`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from vault_etl.app.parts import Parts
+from vault_etl.audit.entries import Action
+from vault_etl.audit.log import audit_request
+from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.writer import WriterDeclaration
+from vault_etl.platform.clock import Pace, Progress
+from vault_etl.platform.postgres_lock_watch import LockWatch
+from vault_etl.platform.resources import resource_dir
+from vault_etl.platform.waiting import until_unblocked
+from vault_etl.schema.online import MigrationStep
+from vault_etl.schema.postgres_apply import ApplyPlan, PostgresApply
+from vault_etl.schema.postgres_online import PostgresOnline, apply_online
+from vault_etl.schema.postgres_versions import PostgresVersions
+
+
+def must_be_in_force(parts: Parts, *, may_be_before: bool = False) -> None:
+    """Raise ConfigurationError unless the database has this command's declaration in force.
+
+    With `may_be_before`, the version before will do, if the newest one only adds optional values.
+    """
+    writer = WriterDeclaration.of(parts.declaration, may_be_before=may_be_before)
+    PostgresVersions(parts.database).check(writer)
+
+
+def plan(parts: Parts, new: Declaration) -> ApplyPlan:
+    """Compare a declaration with all that were in force (`schema apply`)."""
+    return _apply(parts).plan(new)
+
+
+def apply(parts: Parts, found: ApplyPlan, progress: Progress, wait: float) -> None:
+    """Put the declaration of a plan in force, if it is not, and do the online work that it needs.
+
+    Each lock is tried for `wait` seconds.
+    """
+    if not found.is_in_force:
+        reason = f"version {found.version}: {len(found.changes)} changes"
+        request = audit_request(parts.identity, Action.SCHEMA_APPLY, reason)
+        until_unblocked(
+            lambda: _apply(parts).try_apply(request, found),
+            "the declaration is ready",
+            parts.clock,
+            threading.Event(),
+            progress,
+            wait,
+        )
+    _do_online(parts, found.new, progress, wait)
+
+
+def online_steps(parts: Parts, declaration: Declaration) -> Sequence[MigrationStep]:
+    """The online work that is left: indexes of later columns, and constraints that are not validated."""
+    return _online(parts, declaration).left()
+
+
+def _do_online(parts: Parts, declaration: Declaration, progress: Progress, wait: float) -> None:
+    steps = _online(parts, declaration)
+    if not steps.left():
+        return
+    pace = Pace(parts.clock, None)
+    with steps.session():
+        until_unblocked(
+            steps.try_alone, "the online work can begin", parts.clock, pace.stop, progress, wait
+        )
+        apply_online(steps, progress, pace, parts.clock, wait)
+
+
+def _online(parts: Parts, declaration: Declaration) -> PostgresOnline:
+    work = _apply(parts).online_work(declaration)
+    return PostgresOnline(parts.database, parts.new_database(" watch"), _locks(parts), work)
+
+
+def _apply(parts: Parts) -> PostgresApply:
+    return PostgresApply(parts.database, resource_dir("migrations"), _locks(parts))
+
+
+def _locks(parts: Parts) -> LockWatch:
+    return LockWatch(parts.new_database(" locks"))
