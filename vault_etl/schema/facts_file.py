@@ -33,19 +33,18 @@ def expected_facts(folder: Path, declaration: Declaration) -> dict[str, dict[str
     if not path.exists():
         message = f"this installation of vault-etl has no {FILE} beside its migrations"
         raise ConfigurationError(message, hint="reinstall the package")
-    facts = {
-        name: dict(aspects)
-        for name, aspects in declared_facts(declaration, units_of(folder, declaration)).items()
-    }
-    signatures = {name.partition("(")[0]: name for name in facts if name.startswith(_FUNCTION)}
+    declared = declared_facts(declaration, units_of(folder, declaration))
+    signatures = {name.partition("(")[0]: name for name in declared if name.startswith(_FUNCTION)}
+    listed: dict[str, dict[str, str]] = {}
     for name, aspects in json.loads(path.read_text(encoding="utf-8")).items():
         if _EVENT not in name:
-            facts.setdefault(name, {}).update(aspects)
+            listed[name] = aspects
             continue
         for event in declaration.events:
             for of_event, values in _renamed({name: aspects}, _EVENT, event.name).items():
-                facts.setdefault(signatures.get(of_event, of_event), {}).update(values)
-    return facts
+                listed[signatures.get(of_event, of_event)] = values
+    # A function that a later migration drops is among the units, and not in the file.
+    return {name: {**declared.get(name, {}), **aspects} for name, aspects in listed.items()}
 
 
 def facts_file(facts: Facts, folder: Path) -> str:
