@@ -6,7 +6,8 @@ import datetime as dt
 import json
 import re
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,8 +20,9 @@ SIGNATURE: Final = "manifest.sig"
 MAX_MANIFEST_BYTES: Final = 16 * 2**20
 """Enough for 200,000 data keys, or 80,000 parts."""
 
-_ARCHIVED: Final = ("ip", "device_id")
 _PLAIN: Final = ("vault_id", "event", "partition", "first", "until", "archived_at", "tool")
+_CIPHERTEXT: Final = "_ciphertext"
+"""The end of the names of columns of ciphertexts. No declared name has it."""
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _TYPE: Final = re.compile(r"[a-z][a-z0-9 ]{0,62}")
@@ -52,9 +54,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class KeyCount:
-    """The number of values of a field that are sealed under a data key."""
+    """How many values of one name are sealed under a data key."""
 
     field: str
+    """The name of the value in its event: its column is `NAME_ciphertext`. Mostly it is the name of its field too."""
     key_id: int
     values: int
 
@@ -149,13 +152,24 @@ def part_name(number: int) -> str:
     return f"part-{number:05}.parquet"
 
 
+def sealed_columns(columns: Iterable[Column]) -> Mapping[str, Column]:
+    """Return the columns of ciphertexts, each by the name of its value."""
+    return {
+        column.name.removesuffix(_CIPHERTEXT): column
+        for column in columns
+        if column.name.endswith(_CIPHERTEXT)
+    }
+
+
 def _check(manifest: ArchiveManifest) -> None:
     """Check the rules between members. Raises DataError."""
     contents = manifest.contents
     names = [column.name for column in manifest.columns]
     keys = [(key.field, key.key_id) for key in contents.keys]
     generations = [each.generation for each in contents.generations]
-    values = [sum(k.values for k in contents.keys if k.field == field) for field in _ARCHIVED]
+    sealed = Counter[str]()
+    for key in contents.keys:
+        sealed[key.field] += key.values
     rules = (
         (manifest.first < manifest.until, "first is not before until"),
         (len(set(names)) == len(names), "columns has a name twice"),
@@ -172,7 +186,11 @@ def _check(manifest: ArchiveManifest) -> None:
         ),
         (keys == sorted(set(keys)), "keys is not in order"),
         (generations == sorted(set(generations)), "token_generations is not in order"),
-        (max(values) <= contents.rows, "keys counts more values than there are rows"),
+        (sealed.keys() <= sealed_columns(manifest.columns).keys(), "keys names an unknown value"),
+        (
+            all(values <= contents.rows for values in sealed.values()),
+            "keys counts more values than there are rows",
+        ),
     )
     for holds, otherwise in rules:
         if not holds:
@@ -247,12 +265,6 @@ def _moment(value: object) -> dt.datetime:
     return dt.datetime.fromisoformat(_matching(_MOMENT)(value))
 
 
-def _field(value: object) -> str:
-    if value not in _ARCHIVED:
-        raise ValueError
-    return str(value)
-
-
 def _text(value: object) -> str:
     """Read the name of a partition, which may be any identifier of PostgreSQL."""
     if (
@@ -272,7 +284,12 @@ _MEMBERS: Final[Mapping[str, Callable[[object], Any]]] = {
     "first": _id,
     "format_version": _number(_MAX_NUMBER),
     "keys": _list(
-        {"field": _field, "key_id": _number(_MAX_KEY_ID), "values": _number(_MAX_NUMBER)}, "keys"
+        {
+            "field": _matching(_NAME),
+            "key_id": _number(_MAX_KEY_ID),
+            "values": _number(_MAX_NUMBER),
+        },
+        "keys",
     ),
     "partition": _text,
     "parts": _list(

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from vault_etl.base.errors import ConfigurationError, DataError
 from vault_etl.partitions.manifest import Column
+from vault_etl.partitions.numeric_text import numeric_text, numeric_value
 
 Values = Sequence[bytes | None]
 Arrow = Any
@@ -87,6 +88,19 @@ def _boolean() -> ColumnKind:
     )
 
 
+def _numeric() -> ColumnKind:
+    """Return a kind of numbers of any size: Parquet has the text of each."""
+    return ColumnKind(
+        pa.string(),
+        lambda values: pa.array(
+            [None if v is None else numeric_text(v) for v in values], pa.binary()
+        ).cast(pa.string()),
+        lambda found: [
+            None if v is None else numeric_value(v) for v in found.cast(pa.binary()).to_pylist()
+        ],
+    )
+
+
 def _number(code: str, integer: Arrow, arrow: Arrow | None = None, offset: int = 0) -> ColumnKind:
     """Return a kind of integers in two's complement.
 
@@ -134,6 +148,7 @@ _KINDS: Final[Mapping[str, ColumnKind]] = {
     "bytea": _plain(pa.binary()),
     "date": _number("i", pa.int32(), pa.date32(), _DAYS),
     "integer": _number("i", pa.int32()),
+    "numeric": _numeric(),
     "smallint": _number("h", pa.int16()),
     "text": _plain(pa.string()),
     "timestamp with time zone": _number(

@@ -26,6 +26,7 @@ from vault_etl.partitions.manifest import (
     KeyCount,
     Part,
     part_name,
+    sealed_columns,
 )
 from vault_etl.partitions.parquet_columns import arrow_of, schema_of, values_of
 from vault_etl.platform.postgres_copy import HEADER, TRAILER, columns_of, tuples_from
@@ -36,7 +37,6 @@ PART_BYTES: Final = 64 * 2**20
 
 _REPEATED: Final = frozenset({"text", "smallint", "date"})
 """Types of columns whose values repeat: Parquet keeps a dictionary of these values."""
-_SEALED: Final = (("ip", "ip_ciphertext"), ("device_id", "device_id_ciphertext"))
 _KEY_ID: Final = (1, 5)
 """First and last+1 byte of the key id in a ciphertext; byte 0 is the format."""
 _GENERATIONS: Final = ("token_generation", "next_token_generation")
@@ -70,7 +70,7 @@ class ParquetRowsWriter:
         }
         self._folder = folder
         self._part_bytes = part_bytes
-        self._tally = _Tally()
+        self._tally = _Tally(columns)
         self._number = 0
         self._part: _OpenPart | None = None
 
@@ -121,7 +121,7 @@ class ParquetRowsReader:
         """Take the columns. Raises ConfigurationError for a column whose type has no place in Parquet."""
         self._columns = tuple(columns)
         self._schema = schema_of(columns)
-        self._tally = _Tally()
+        self._tally = _Tally(columns)
 
     def read(self, path: Path) -> Iterator[bytes]:
         """Yield the rows of a part, one row group at a time, as `ParquetRowsWriter.add` takes them.
@@ -138,7 +138,7 @@ class ParquetRowsReader:
                         tuples = tuples_from([values_of(*each) for each in found])
                         self._tally.add(tuples, rows)
                         yield tuples
-        except (pa.ArrowException, OSError):
+        except (pa.ArrowException, OSError, ValueError):
             raise _no_part(path) from None
 
     def contents(self) -> Contents:
@@ -196,7 +196,8 @@ class _OpenPart:
 class _Tally:
     """Counts and hashes rows while they are written or read."""
 
-    def __init__(self) -> None:
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._sealed = sealed_columns(columns)
         self._digest = Hash(SHA256())
         self._digest.update(HEADER)
         self._rows = 0
@@ -207,9 +208,9 @@ class _Tally:
         """Add rows, given both as tuples and as a batch."""
         self._digest.update(tuples)
         self._rows += len(rows)
-        for field, name in _SEALED:
-            for key_id, values in _counted(pc.binary_slice(rows[name], *_KEY_ID)):
-                self._keys[field, int.from_bytes(key_id, "big")] += values
+        for name, column in self._sealed.items():
+            for key_id, values in _counted(pc.binary_slice(rows[column.name], *_KEY_ID)):
+                self._keys[name, int.from_bytes(key_id, "big")] += values
         for name in _GENERATIONS:
             for generation, found in _counted(rows[name]):
                 self._generations[generation] += found
