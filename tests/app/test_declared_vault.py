@@ -17,6 +17,7 @@ from tests.kit.vault import Vault
 from tests.kit.vaults import IMPATIENT
 
 HOME, OFFICE = "198.51.100.7", "203.0.113.9"
+OF_EACH_TYPE = {"price": 19.90, "is_new": True, "since": "2020-01-01T00:00:00Z"}
 DECLARED = (
     files(vault_etl.declaration)
     .joinpath("default.toml")
@@ -25,14 +26,15 @@ DECLARED = (
     .replace(
         "\n[events.user_logins.plain]",
         'home_ip = {field = "ip", path = "$.home.ip", derived = ["network"]}\n'
-        '\n[events.user_logins.plain]\nage = {type = "integer"}',
+        '\n[events.user_logins.plain]\nage = {type = "integer"}\n'
+        'price = {type = "decimal"}\nis_new = {type = "boolean"}\nsince = {type = "moment"}',
     )
 )
 
 
 @pytest.fixture(scope="module")
 def declared(signed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
-    """A vault of this declaration with three records: of `a` at home and in the office, of `b` at `a`'s home."""
+    """A vault of this declaration: records of `a` at home and in the office, of `b` at `a`'s home, and of `c`."""
     home = tmp_path_factory.mktemp("declared")
     path = home / "vault-etl.schema.toml"
     path.write_text(DECLARED, encoding="utf-8")
@@ -48,14 +50,15 @@ def declared(signed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             json.dumps({"device_id": f"Phone-{number}", **common, **event})
             for number, event in enumerate[dict[str, object]](
                 (
-                    {"user_id": "a", "ip": OFFICE, "home": {"ip": HOME}, "age": 41},
+                    {"user_id": "a", "ip": OFFICE, "home": {"ip": HOME}, "age": 41, **OF_EACH_TYPE},
                     {"user_id": "a", "ip": HOME, "home": {"ip": HOME}},
                     {"user_id": "b", "ip": HOME},
+                    {"user_id": "c", "ip": "192.0.2.1"},
                 )
             )
         )
         vault.ok("ingest", "ingest")
-        assert (vault.count("user_logins"), vault.count("quarantine")) == (3, 0)
+        assert (vault.count("user_logins"), vault.count("quarantine")) == (4, 0)
         yield vault
 
 
@@ -158,7 +161,9 @@ def test_an_export_has_the_declared_columns(declared: Vault, tmp_path: Path) -> 
     assert {row["fields"]["home_ip"] for row in rows} == {HOME}
     assert not any("network" in line for line in lines)
     header = (tmp_path / "a" / "records.csv").read_text(encoding="utf-8").splitlines()[0]
-    assert header.startswith("record_id,user_id,create_date,event_time,age,device_type")
+    assert header.startswith(
+        "record_id,user_id,create_date,event_time,age,price,is_new,since,device_type"
+    )
 
 
 def test_an_unknown_field_is_refused_by_name(declared: Vault) -> None:
@@ -169,16 +174,44 @@ def test_an_unknown_field_is_refused_by_name(declared: Vault) -> None:
     assert HOME not in refused.stderr
 
 
-def test_an_archive_of_other_values_is_refused(declared: Vault, tmp_path: Path) -> None:
-    """It would have no place for the second address: the month stays."""
+def test_an_archive_has_every_column(declared: Vault, tmp_path: Path) -> None:
+    """The month comes back as it was; a value that was declared after the archive was made is NULL."""
     month = dt.datetime.now(dt.UTC).strftime("%Y-%m")
-    declared.ok("admin", "partitions", "detach", month, "--yes", "--reason", "test")
-    refused = declared.run(
-        "admin", "partitions", "archive", month, "--to", str(tmp_path), "--reason", "test"
-    )
+    table = f"vault_etl_detached.user_logins_{month.replace('-', '_')}"
+    why = ("--reason", "test")
+    rows = f"SELECT to_jsonb(r) FROM {table} AS r ORDER BY record_id"  # noqa: S608
+    declared.ok("owner", "partitions", "detach", month, "--yes", *why)
+    stored = [row for (row,) in declared.sql(rows)]
+    assert {row["price"] for row in stored} == {19.9, None}
+    declared.ok("owner", "partitions", "archive", month, "--to", str(tmp_path), *why)
+    declared.ok("owner", "partitions", "drop", month, "--yes", *why)
+    declared.ok("owner", "partitions", "restore", month, *why)
+    assert [row for (row,) in declared.sql(rows)] == stored
+
+    declared.sql(f"ALTER TABLE {table} DROP COLUMN since")  # as before it was declared
+    declared.ok("owner", "partitions", "archive", month, *why)
+    declared.ok("owner", "partitions", "drop", month, "--yes", *why)
+    restore = ("owner", "partitions", "restore", month, *why)
+    refused = declared.run(*restore, "--dry-run", extra={"VAULT_ETL_SCHEMA_FILE": ""})
     assert refused.code == 78, refused.stderr
-    assert "ip and device_id alone so far" in refused.stderr
-    declared.ok("admin", "partitions", "attach", month, "--yes", "--reason", "test")
+    assert (
+        "not declared: masked_ip_network, masked_home_ip, masked_home_ip_network" in refused.stderr
+    )
+    assert declared.run("erase", "erase", "--user-id", "c", *why, "--yes").code == 75
+    assert declared.ok(*restore).json["erased"] == 1
+    found = {row["record_id"]: row for (row,) in declared.sql(rows)}
+    for row in stored:
+        now = found[row["record_id"]]
+        sealed = {name for name, value in row.items() if "ip" in name and value is not None}
+        assert {name for name in sealed if now[name] is None} == (
+            sealed if row["user_id"] == "c" else set()
+        )
+        plain = ("user_id", "age", "price", "is_new", "create_date")
+        assert [now[name] for name in plain] == [row[name] for name in plain]
+        assert now["since"] is None
+    declared.ok("owner", "partitions", "attach", month, "--yes", *why)
+    assert declared.sql("SELECT * FROM vault_etl.values_miscounted()") == []
+    declared.ok("admin", "migrate", "--check")
 
 
 def test_an_erasure_takes_every_value(declared: Vault) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vault_etl import __version__
-from vault_etl.app.declaration import must_be_archivable
 from vault_etl.app.parts import Parts
 from vault_etl.audit.aws import ARCHIVE_KEY, KmsHeadSigner, KmsPublicKey
 from vault_etl.audit.signing import SigningKey
@@ -81,11 +80,7 @@ def leftovers(parts: Parts, root: ArchiveRoot, partition: Partition) -> Sequence
 
 @contextlib.contextmanager
 def open_archive(parts: Parts, location: str, progress: Progress) -> Iterator[OpenArchive]:
-    """Open an archive to write or read it.
-
-    Raises ConfigurationError if the audit key would sign it, and for values that archives have no place for.
-    """
-    must_be_archivable(parts.declaration)
+    """Open an archive to write or read it. Raises ConfigurationError if the audit key would sign it."""
     need_parquet()
     months = archives(parts)
     vault_id, of_log = months.signer()

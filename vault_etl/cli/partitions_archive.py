@@ -143,7 +143,7 @@ def restore(
       vault-etl partitions restore 2024-03 --from /mnt/logins_2024_03-1f2e3d4c
     """
     from vault_etl.app import partitions
-    from vault_etl.partitions.restore import needs_of
+    from vault_etl.partitions.restore import must_be_declared, needs_of
 
     given = None if from_ is None else parse_location(from_, str(Path.cwd()))
     asked = "dry run" if dry_run else reason_for("to restore a month", reason)
@@ -158,6 +158,7 @@ def restore(
     ):
         checked = opened.reader.manifest(recorded.manifest_sha256 if recorded else None)
         _must_be_the_month(month, partition, checked.manifest)
+        must_be_declared(checked.manifest, parts.declaration)
         opened.reader.check(checked, told)
         needs = needs_of(checked.manifest, partitions.archives(parts))
         facts = {

@@ -15,13 +15,13 @@ from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import IncompleteError, VaultEtlError
 from vault_etl.crypto.digest import sha256
 from vault_etl.partitions.manifest import (
-    MANIFEST,
     SIGNATURE,
     ArchiveManifest,
     Column,
     Contents,
     Part,
 )
+from vault_etl.partitions.manifest_members import MANIFEST
 from vault_etl.partitions.manifest_note import CheckedManifest, ManifestNote
 from vault_etl.partitions.postgres_archive import NewArchive, PostgresArchives
 from vault_etl.partitions.restore import ReadArchive

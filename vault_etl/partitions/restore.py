@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Final
 
 from vault_etl.audit.checkpoint import AuditKey
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.base.errors import DataError, NotFoundError, VaultEtlError
+from vault_etl.base.errors import ConfigurationError, DataError, NotFoundError, VaultEtlError
 from vault_etl.crypto.digest import sha256
+from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.sql_names import SqlEvent
 from vault_etl.partitions.manifest import (
-    MANIFEST,
-    MAX_MANIFEST_BYTES,
     SIGNATURE,
     ArchiveManifest,
     Column,
 )
+from vault_etl.partitions.manifest_members import MANIFEST, MAX_MANIFEST_BYTES
 from vault_etl.partitions.manifest_note import CheckedManifest, ManifestNote
 from vault_etl.partitions.postgres_archive import NewArchive, PostgresArchives
 from vault_etl.platform.clock import Progress
@@ -143,6 +144,25 @@ def needs_of(manifest: ArchiveManifest, months: PostgresArchives) -> ArchiveNeed
         stale_tokens=sum(
             each.rows for each in manifest.contents.generations if each.generation != active
         ),
+    )
+
+
+def must_be_declared(manifest: ArchiveManifest, declaration: Declaration) -> None:
+    """Raise ConfigurationError if the declaration does not have the event of the archive, or one of its columns.
+
+    Columns that the archive does not have were declared later: their values are NULL.
+    """
+    event = next((each for each in declaration.events if each.name == manifest.event), None)
+    declared = {name.raw for name in SqlEvent.of(event).columns} if event else set[str]()
+    if event is None:
+        message = f"the archive is of the event {manifest.event}, which is not declared"
+    elif other := [c.name for c in manifest.columns if c.name not in declared]:
+        message = f"the archive has columns that are not declared: {', '.join(other)}"
+    else:
+        return
+    raise ConfigurationError(
+        message,
+        hint="is VAULT_ETL_SCHEMA_FILE the file of this vault? Values that are not taken any more are retired in it",
     )
 
 
