@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.kit.databases import TEMPLATE, empty
-from tests.kit.declarations import DEFAULT, WIDER
+from tests.kit.declarations import DEFAULT, TWO_EVENTS, WIDER
 from tests.kit.schemas import FOLDER, differences
 from tests.kit.scratch import Scratch
 from vault_etl.declaration.model import Declaration
@@ -27,7 +27,7 @@ class Migrated:
     scratch: Scratch
 
 
-@pytest.fixture(scope="module", params=[DEFAULT, WIDER], ids=["default", "wider"])
+@pytest.fixture(scope="module", params=[DEFAULT, WIDER, TWO_EVENTS], ids=["default", "wider", "two events"])
 def migrated(postgres: RunningPostgres, request: pytest.FixtureRequest) -> Iterator[Migrated]:
     """A vault of each declaration."""
     with empty(postgres) as scratch:
