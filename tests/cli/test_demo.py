@@ -16,6 +16,8 @@ from vault_etl.cli import local
 from vault_etl.cli.demo import next_commands
 from vault_etl.cli.ui import told
 from vault_etl.cli.ui.told import Told
+from vault_etl.declaration.read import read_declaration
+from vault_etl.local.demo_scene import LOGINS, SHOP, Scene
 from vault_etl.local.state import StackState, StackStatus
 
 INSTALL = Path(__file__).parents[2] / "requirements" / "told.py"
@@ -99,6 +101,21 @@ def test_headings_stand_out_on_a_terminal(
     assert ("\x1b" in shown.getvalue()) is bold
 
 
+@pytest.mark.parametrize("scene", [LOGINS, SHOP], ids=["logins", "shop"])
+def test_the_value_of_a_scene_is_declared(scene: Scene) -> None:
+    """The demo reads the columns of a required value, which has the name of its field."""
+    event = read_declaration(scene.schema_file).event(scene.event)
+    (value,) = (each for each in event.personal if each.name == scene.field)
+    assert (value.field.name, value.required) == (scene.field, True)
+    assert value.columns[0] == f"masked_{scene.field}"
+
+
+def test_the_last_lines_of_another_scene_name_its_declaration() -> None:
+    """The stack that a person starts then has the events that they saw."""
+    assert f"export VAULT_ETL_SCHEMA_FILE={SHOP.schema_file}\n" in next_commands(SHOP)
+    assert "duplicates --field email" in next_commands(SHOP)
+
+
 @pytest.mark.parametrize("on_path", [True, False])
 def test_the_last_lines_can_be_pasted(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, on_path: bool
@@ -111,7 +128,7 @@ def test_the_last_lines_can_be_pasted(
     script.chmod(0o755)
     monkeypatch.setattr(sys, "argv", [str(script)])
     monkeypatch.setenv("PATH", f"{place}:/usr/bin:/bin" if on_path else "/usr/bin:/bin")
-    lines = next_commands()
+    lines = next_commands(LOGINS)
     assert ("export PATH" in lines) is not on_path
     path = f"{place}:/usr/bin:/bin" if on_path else "/usr/bin:/bin"
     done = subprocess.run(

@@ -39,7 +39,7 @@ def clone(request: pytest.FixtureRequest) -> Iterator[Path]:
 
 
 def test_demo_from_a_fresh_clone(clone: Path) -> None:
-    """`make demo` works twice, the second time in seconds, and leaves the folders above alone."""
+    """`make demo` works twice, the second time in seconds, then the demo of the shop; folders above are left alone."""
     before = _modes_above(clone)
 
     first = _make(clone, "demo")
@@ -53,19 +53,28 @@ def test_demo_from_a_fresh_clone(clone: Path) -> None:
     assert "starting PostgreSQL" in second.stdout
     assert second.stdout.splitlines()[-1] == "vault-etl local stop"  # the end can be pasted
 
+    shop = _as_owner(clone, ".venv/bin/vault-etl", "demo", "--shop")
+    assert shop.returncode == 0, shop.stdout
+    assert "duplicates --field email" in shop.stdout
+
     assert _modes_above(clone) == before
     assert {path.name for path in clone.parent.iterdir()} == {"clone", "home"}
     assert {path.name for path in (clone.parent / "home").iterdir()} <= {".cache"}
 
 
 def _make(clone: Path, target: str) -> subprocess.CompletedProcess[str]:
-    """`make target` in an empty environment, as the clone's owner."""
+    """`make target`, as the clone's owner."""
+    return _as_owner(clone, "make", target)
+
+
+def _as_owner(clone: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """A command in an empty environment, as the clone's owner."""
     owner = clone.stat().st_uid
     become = []
     if owner != os.geteuid():
         become = ["setpriv", f"--reuid={owner}", f"--regid={owner}", "--clear-groups"]
     return subprocess.run(
-        [*become, "make", target],
+        [*become, *command],
         cwd=clone,
         env={"HOME": str(clone.parent / "home"), "PATH": "/usr/bin:/bin"},
         check=False,

@@ -22,6 +22,7 @@ from vault_etl.local.demo_probe import (
     most_shared_row,
     postgres_refusal,
 )
+from vault_etl.local.demo_scene import LOGINS, SHOP, Scene
 from vault_etl.local.stack import EmbeddedStack
 
 _EVENTS: Final = 300
@@ -30,7 +31,7 @@ vault-etl local start
 eval "$(vault-etl local env)"
 vault-etl local seed --events 300
 vault-etl ingest
-vault-etl duplicates --field device_id
+vault-etl duplicates --field {field}
 vault-etl local stop
 """
 
@@ -46,60 +47,75 @@ def _demo(
         Path | None,
         typer.Option("--dir", help="The folder of the stack. [default: a temporary folder]"),
     ] = None,
+    shop: Annotated[
+        bool,
+        typer.Option(
+            "--shop", help="Load sign-ups and orders, which a file declares, in place of logins."
+        ),
+    ] = False,
 ) -> None:
     """Show the whole job on an embedded Postgres and AWS emulator, then stop them.
 
     Needs neither Docker nor an AWS account, and leaves nothing behind.
 
     \b
-    Example:
+    Examples:
       vault-etl demo
+      vault-etl demo --shop
     """
+    scene = SHOP if shop else LOGINS
     with tempfile.TemporaryDirectory(prefix="vault-etl-demo-") as temporary, Told() as told:
         place = directory or Path(temporary) / "stack"
         stack = EmbeddedStack(place, durable=False, notify=told.step)
         try:
-            _tell(stack, told)
+            _tell(stack, scene, told)
         finally:
             told.write("\n")
             told.step("stopping PostgreSQL and the emulator, and deleting their files")
             stack.reset()
         told.title("That was it")
         told.say("Try it yourself: the same stack, in the background, in .vault-etl/")
-        told.write(f"\n{next_commands()}")
+        told.write(f"\n{next_commands(scene)}")
 
 
-def next_commands() -> str:
-    """Lines for a shell, which find the command that runs now."""
+def next_commands(scene: Scene) -> str:
+    """Lines for a shell, which find the command that runs now, and the declaration of the scene."""
+    lines = _NEXT.format(field=scene.field)
+    if scene.schema_file is not None:
+        lines = f"export VAULT_ETL_SCHEMA_FILE={shlex.quote(scene.schema_file)}\n{lines}"
     ours = Path(sys.argv[0]).absolute()
     found = shutil.which(ours.name)
     on_path = found is not None and Path(found).absolute() == ours
     if on_path or not os.access(ours, os.X_OK):
-        return _NEXT
-    return f'export PATH={shlex.quote(str(ours.parent))}:"$PATH"\n{_NEXT}'
+        return lines
+    return f'export PATH={shlex.quote(str(ours.parent))}:"$PATH"\n{lines}'
 
 
-def _tell(stack: EmbeddedStack, told: Told) -> None:
+def _tell(stack: EmbeddedStack, scene: Scene, told: Told) -> None:
     told.title("A PostgreSQL and an AWS emulator (SQS, KMS, STS, IAM), both on loopback")
-    stack.start()
+    stack.start(schema_file=scene.schema_file)
     told.say(
         "There are tables, keys, and a database login and an access key for every role. The"
         " prompts below name the role."
     )
     story = _Story(stack, told)
 
-    told.title("Login events on the queue, and from there into Postgres")
+    if scene.schema_file is not None:
+        told.title("The declaration: two events, and what is personal in them")
+        story.run("analyst", "schema", "show")
+
+    told.title(f"{scene.events_in_words} on the queue, and from there into Postgres")
     story.run("admin", "local", "seed", "--events", str(_EVENTS), "--dir", str(stack.directory))
     story.run("ingest", "ingest")
     told.say(
-        "Every message is stored or quarantined, and only then deleted. A message that is not a"
-        " login event is kept, sealed, with the reason."
+        "Every message is stored or quarantined, and only then deleted. A message that is not"
+        f" {scene.message} is kept, sealed, with the reason."
     )
 
-    told.title("Who shares an address? Tokens tell, without a key")
-    story.run("analyst", "duplicates", "--field", "ip", "--limit", "5")
-    row = most_shared_row(stack.environment("admin"))
-    _show_sealed(stack, row, told)
+    told.title(f"Who shares an {scene.value}? Tokens tell, without a key")
+    story.run("analyst", "duplicates", "--field", scene.field, "--limit", "5")
+    row = most_shared_row(stack.environment("admin"), scene.event, scene.field)
+    _show_sealed(stack, scene, row, told)
 
     told.title("The worker that wrote this row asks KMS to open it")
     told.quote(kms_answer(stack.environment("ingest"), stack.environment("admin"), row))
@@ -118,8 +134,8 @@ def _tell(stack: EmbeddedStack, told: Told) -> None:
 
     told.title("New token keys: every row gets new tokens, all at once")
     story.run("re-encrypt", "keys", "rotate", "--tokens", "--yes")
-    story.run("analyst", "duplicates", "--field", "ip", "--limit", "2")
-    told.say("The same rows share an address before, during and after the rotation.")
+    story.run("analyst", "duplicates", "--field", scene.field, "--limit", "2")
+    told.say(f"The same rows share an {scene.value} before, during and after the rotation.")
 
 
 class _Story:
@@ -159,14 +175,13 @@ class _Story:
         )
 
 
-def _show_sealed(stack: EmbeddedStack, row: StoredRow, told: Told) -> None:
+def _show_sealed(stack: EmbeddedStack, scene: Scene, row: StoredRow, told: Told) -> None:
+    ciphertext = f"{scene.field}_ciphertext"
     told.say("One of these rows, as it is stored:")
-    told.quote(f"masked_ip      {row.masked_ip}")
-    told.quote(f"ip_ciphertext  {row.ip_ciphertext.hex()}")
+    told.quote(f"{f'masked_{scene.field}':{len(ciphertext)}}  {row.token}")
+    told.quote(f"{ciphertext}  {row.ciphertext.hex()}")
     told.say("An analyst may not even see the ciphertext:")
-    refusal = postgres_refusal(
-        stack.environment("analyst"), "SELECT ip_ciphertext FROM vault_etl.user_logins"
-    )
+    refusal = postgres_refusal(stack.environment("analyst"), scene.event, ciphertext)
     told.quote(f"Postgres: {refusal}")
 
 

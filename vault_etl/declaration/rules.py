@@ -26,7 +26,7 @@ from vault_etl.declaration.names import (
 
 MAX_FIELDS: Final = 32
 """The policy of a role lists the fields, each up to 34 characters with quotes and comma, in up to two
-statements: 3,264 of the 6,144 characters of a managed policy in AWS. The statements need the rest."""
+statements: 2,176 of the 6,144 characters of a managed policy in AWS. The statements need the rest."""
 
 MAX_EVENTS: Final = 16
 """Each event has a partition a month: 16 events of five years are 960, and Postgres plans for some thousand."""

@@ -10,54 +10,63 @@ from dataclasses import dataclass
 import psycopg2
 import psycopg2.extras
 from botocore.exceptions import ClientError
+from psycopg2.sql import SQL, Identifier
 
 from vault_etl.crypto.ciphertext import Ciphertext
-from vault_etl.crypto.fields import IP, KeyPurpose
+from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import encryption_context
 from vault_etl.local.provision import Credentials, EmulatorSession
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """One stored record, as the superuser reads it."""
+    """One value of a stored record, as the superuser reads it."""
 
     record_id: uuid.UUID
-    user_id: str
-    masked_ip: uuid.UUID
-    ip_ciphertext: bytes
+    field: FieldName
+    token: uuid.UUID
+    ciphertext: bytes
 
 
-def most_shared_row(admin: Mapping[str, str]) -> StoredRow:
-    """Return a record of the address that most records share."""
+def most_shared_row(admin: Mapping[str, str], event: str, field: str) -> StoredRow:
+    """Return a record of the value that most records of the event share. The value has the name of its field."""
     with (
         closing(psycopg2.connect(admin["VAULT_ETL_DATABASE_URL"])) as connection,
         connection.cursor() as cursor,
     ):
         psycopg2.extras.register_uuid(conn_or_curs=connection)  # type: ignore[no-untyped-call]
         cursor.execute(
-            "SELECT record_id, user_id, masked_ip, ip_ciphertext FROM vault_etl.user_logins"
-            " ORDER BY count(*) OVER (PARTITION BY masked_ip) DESC, record_id LIMIT 1"
+            SQL(
+                "SELECT record_id, {token}, {ciphertext} FROM vault_etl.{event}"
+                " ORDER BY count(*) OVER (PARTITION BY {token}) DESC, record_id LIMIT 1"
+            ).format(
+                token=Identifier(f"masked_{field}"),
+                ciphertext=Identifier(f"{field}_ciphertext"),
+                event=Identifier(event),
+            )
         )
-        ((record_id, user_id, masked_ip, ciphertext),) = cursor.fetchall()
-        return StoredRow(record_id, user_id, masked_ip, bytes(ciphertext))
+        ((record_id, token, ciphertext),) = cursor.fetchall()
+        return StoredRow(record_id, FieldName(field), token, bytes(ciphertext))
 
 
-def postgres_refusal(environment: Mapping[str, str], statement: str) -> str:
-    """Return Postgres' refusal of a statement of this role, or "allowed"."""
+def postgres_refusal(environment: Mapping[str, str], event: str, column: str) -> str:
+    """Return Postgres' refusal to show this role a column of an event, or "allowed"."""
     with (
         closing(psycopg2.connect(environment["VAULT_ETL_DATABASE_URL"])) as connection,
         connection.cursor() as cursor,
     ):
         try:
-            cursor.execute(statement)
+            cursor.execute(
+                SQL("SELECT {} FROM vault_etl.{}").format(Identifier(column), Identifier(event))
+            )
         except psycopg2.errors.InsufficientPrivilege as error:
             return error.diag.message_primary or "refused"
     return "allowed"
 
 
 def kms_answer(role: Mapping[str, str], admin: Mapping[str, str], row: StoredRow) -> str:
-    """Return the answer of KMS to a direct call of this role to unwrap the data key of the row's address."""
-    key_id = Ciphertext.parse(row.ip_ciphertext).key_id
+    """Return the answer of KMS to a direct call of this role to unwrap the data key of the row's value."""
+    key_id = Ciphertext.parse(row.ciphertext).key_id
     with (
         closing(psycopg2.connect(admin["VAULT_ETL_DATABASE_URL"])) as connection,
         connection.cursor() as cursor,
@@ -71,7 +80,7 @@ def kms_answer(role: Mapping[str, str], admin: Mapping[str, str], row: StoredRow
         EmulatorSession(role["AWS_ENDPOINT_URL"], credentials).client("kms").decrypt(
             KeyId=arn,
             CiphertextBlob=bytes(wrapped_key),
-            EncryptionContext=encryption_context(KeyPurpose.DATA, IP, key_id),
+            EncryptionContext=encryption_context(KeyPurpose.DATA, row.field, key_id),
         )
     except ClientError as error:
         answer = error.response["Error"]
