@@ -9,24 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
-from tests.kit.fakes.receipts import any_receipt
 from tests.kit.login_kinds import KINDS
 from tests.kit.login_records import PLAIN, column
 from tests.kit.parsed import parse_event
+from tests.vectors.cases import HERE, Case, cases_of, value_of, vectors
 from tests.vectors.generate import documents
-from vault_etl.audit.opening import Opener
-from vault_etl.base.errors import IntegrityError
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.ciphertext import ValuePlace, pad, unpad
-from vault_etl.crypto.fields import EventName, FieldName, KeyPurpose
-from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey, encryption_context, fingerprint
+from vault_etl.crypto.fields import FieldName
+from vault_etl.crypto.keys import KeyMaterial, TokenKey
 from vault_etl.crypto.record_id import record_id_of_line, record_id_of_message
-from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.tokens import DerivedTokenizer, Tokenizer, placeholders
 from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Reason, Rejection
@@ -44,26 +39,6 @@ FROZEN: Final = {
     "record_id": "a0e5ad3c0fedb13030c20a81aeb71fb8bdcfaae1b93a5cf387c5733ec65030c2",
     "token": "a85ceb0e65f8d240fe643efe1f0d16c1be13a6507c8216a3c88acf00cd9eca55",
 }
-
-Case = dict[str, Any]
-
-HERE: Final = Path(__file__).parent
-
-
-def _file(name: str) -> Case:
-    document = json.loads((HERE / f"{name}.json").read_bytes())
-    assert isinstance(document, dict)
-    return document
-
-
-def _cases(name: str, expect: str) -> list[Any]:
-    """Each case of a file that expects this, by its comment."""
-    cases = enumerate(_file(name)["cases"])
-    return [
-        pytest.param(case, id=f"{number}: {ascii(case['comment'])[1:-1]}")
-        for number, case in cases
-        if case["expect"] == expect
-    ]
 
 
 @pytest.mark.parametrize("name", FROZEN)
@@ -86,7 +61,7 @@ def test_the_generator_still_makes_what_is_frozen() -> None:
 @pytest.mark.parametrize("name", FROZEN)
 def test_a_file_of_vectors_describes_itself(name: str) -> None:
     """It says what it is, where that is specified, what each `expect` means, and why each case is there."""
-    document = _file(name)
+    document = vectors(name)
     assert document["vectors"] == f"vault-etl/1/{name}"
     assert document["about"]
     assert document["notation"]
@@ -100,7 +75,7 @@ def test_a_file_of_vectors_describes_itself(name: str) -> None:
 # Kinds.
 
 
-@pytest.mark.parametrize("case", _cases("kind", "accepted"))
+@pytest.mark.parametrize("case", cases_of("kind", "accepted"))
 def test_a_spelling_is_sealed_as_it_was(case: Case) -> None:
     """And the sealed text has its canonical form, and is accepted again as it is."""
     kind = make_kind(case["kind"], {})
@@ -109,7 +84,7 @@ def test_a_spelling_is_sealed_as_it_was(case: Case) -> None:
     assert kind.canonical(sealed).hex() == case["canonical"]
 
 
-@pytest.mark.parametrize("case", _cases("kind", "refused"))
+@pytest.mark.parametrize("case", cases_of("kind", "refused"))
 def test_what_is_no_value_stays_none(case: Case) -> None:
     """No event holds it."""
     with pytest.raises(ValueError, match=r"^[a-zA-Z0-9. ]+$") as caught:
@@ -117,7 +92,7 @@ def test_what_is_no_value_stays_none(case: Case) -> None:
     assert type(caught.value) is ValueError
 
 
-@pytest.mark.parametrize("case", _cases("kind", "derived"))
+@pytest.mark.parametrize("case", cases_of("kind", "derived"))
 def test_a_derived_form_has_the_token_that_it_had(case: Case) -> None:
     """By its own canonical form, and under a key of its own."""
     (derived,) = make_kind(case["kind"], {}).derived
@@ -131,28 +106,24 @@ def test_a_derived_form_has_the_token_that_it_had(case: Case) -> None:
 # Tokens.
 
 
-def _pii(case: Case) -> Pii:
-    return Pii(bytes.fromhex(case["value"]))
-
-
 def _tokenizer(key: bytes) -> Tokenizer:
     return Tokenizer((TokenKey(1, field, 1, KeyMaterial(key)) for field in KINDS), KINDS)
 
 
-@pytest.mark.parametrize("case", _cases("token", "token"))
+@pytest.mark.parametrize("case", cases_of("token", "token"))
 def test_a_value_has_the_token_that_it_had(case: Case) -> None:
     """By its canonical form: else old and new rows of one person no longer join."""
-    field, value = FieldName(case["field"]), _pii(case)
+    field, value = FieldName(case["field"]), value_of(case)
     assert value.expose() == case["text"].encode()
     assert KINDS[field].canonical(case["text"]).hex() == case["canonical"]
     tokenizer = _tokenizer(bytes.fromhex(case["key"]))
     assert str(tokenizer.token(field, value)) == case["token"]
 
 
-@pytest.mark.parametrize("case", _cases("token", "placeholder"))
+@pytest.mark.parametrize("case", cases_of("token", "placeholder"))
 def test_a_placeholder_has_its_public_token(case: Case) -> None:
     """Under every key: an analyst, who has none, knows it."""
-    field, value = FieldName(case["field"]), _pii(case)
+    field, value = FieldName(case["field"]), value_of(case)
     assert value.expose() == case["text"].encode()
     assert KINDS[field].canonical(case["text"]).hex() == case["canonical"]
     for key in (bytes(32), bytes(range(32))):
@@ -161,14 +132,16 @@ def test_a_placeholder_has_its_public_token(case: Case) -> None:
 
 def test_every_placeholder_has_a_vector() -> None:
     """The set is a part of the format: one more would give a stored value a second token."""
-    tokens = {(c.values[0]["field"], c.values[0]["token"]) for c in _cases("token", "placeholder")}
+    tokens = {
+        (c.values[0]["field"], c.values[0]["token"]) for c in cases_of("token", "placeholder")
+    }
     made = {
         (field, str(token)) for field, kind in KINDS.items() for token in placeholders(field, kind)
     }
     assert made == tokens
 
 
-@pytest.mark.parametrize("case", _cases("token", "rejected"))
+@pytest.mark.parametrize("case", cases_of("token", "rejected"))
 def test_an_invalid_value_stays_invalid(case: Case) -> None:
     """It gets no token, and the parser lets no event with it through."""
     field, value = FieldName(case["field"]), bytes.fromhex(case["value"])
@@ -182,7 +155,7 @@ def test_an_invalid_value_stays_invalid(case: Case) -> None:
 # Messages.
 
 
-@pytest.mark.parametrize("case", _cases("message", "event"))
+@pytest.mark.parametrize("case", cases_of("message", "event"))
 def test_a_body_is_the_event_that_it_was(case: Case) -> None:
     """Field by field, from any envelope."""
     event = parse_event(case["body_text"].encode())
@@ -195,7 +168,7 @@ def test_a_body_is_the_event_that_it_was(case: Case) -> None:
     assert moment == case["event_time_text"]
 
 
-@pytest.mark.parametrize("case", _cases("message", "rejected"))
+@pytest.mark.parametrize("case", cases_of("message", "rejected"))
 def test_a_body_that_was_no_event_is_none(case: Case) -> None:
     """By the same reason, in the same place."""
     rejection = Rejection(Reason(case["reason_code_text"]), case["path_text"])
@@ -205,7 +178,7 @@ def test_a_body_that_was_no_event_is_none(case: Case) -> None:
 # Record ids.
 
 
-@pytest.mark.parametrize("case", _cases("record_id", "record_id"))
+@pytest.mark.parametrize("case", cases_of("record_id", "record_id"))
 def test_a_message_has_the_record_id_that_it_had(case: Case) -> None:
     """Else a redelivery becomes a second record."""
     made = record_id_of_message(case["message_id_text"], case["sent_ms"])
@@ -213,7 +186,7 @@ def test_a_message_has_the_record_id_that_it_had(case: Case) -> None:
     assert (made.version, made.variant) == (7, uuid.RFC_4122)
 
 
-@pytest.mark.parametrize("case", _cases("record_id", "rejected"))
+@pytest.mark.parametrize("case", cases_of("record_id", "rejected"))
 def test_an_invalid_message_stays_invalid(case: Case) -> None:
     """No id is made up for it."""
     with pytest.raises(ValueError, match=r"48 bits|ascii"):
@@ -224,111 +197,14 @@ def _record_id_of_line(case: Case) -> uuid.UUID:
     return record_id_of_line(uuid.UUID(case["source_id"]), case["number"], case["milliseconds"])
 
 
-@pytest.mark.parametrize("case", _cases("line_id", "record_id"))
+@pytest.mark.parametrize("case", cases_of("line_id", "record_id"))
 def test_a_line_has_the_record_id_that_it_had(case: Case) -> None:
     """Else a file that is loaded again is stored again."""
     assert str(_record_id_of_line(case)) == case["record_id"]
 
 
-@pytest.mark.parametrize("case", _cases("line_id", "rejected"))
+@pytest.mark.parametrize("case", cases_of("line_id", "rejected"))
 def test_an_invalid_line_stays_invalid(case: Case) -> None:
     """No id is made up for it."""
     with pytest.raises(ValueError, match="bits"):
         _record_id_of_line(case)
-
-
-# Fingerprints and encryption contexts.
-
-
-def _fingerprint(case: Case) -> str:
-    return fingerprint(KeyMaterial(bytes.fromhex(case["key"])), case["key_id"]).hex()
-
-
-@pytest.mark.parametrize("case", _cases("fingerprint", "fingerprint"))
-def test_a_key_has_the_fingerprint_that_it_had(case: Case) -> None:
-    """Else every stored key looks damaged."""
-    assert _fingerprint(case) == case["fingerprint"]
-
-
-@pytest.mark.parametrize("case", _cases("fingerprint", "differs"))
-def test_another_key_has_another_fingerprint(case: Case) -> None:
-    """Of other bytes, or of another id."""
-    assert _fingerprint(case) != case["fingerprint"]
-
-
-@pytest.mark.parametrize("case", _cases("fingerprint", "rejected"))
-def test_an_invalid_key_stays_invalid(case: Case) -> None:
-    """A key has 32 bytes."""
-    with pytest.raises(ValueError, match="key material is 32 bytes"):
-        KeyMaterial(bytes.fromhex(case["key"]))
-
-
-@pytest.mark.parametrize("case", _cases("encryption_context", "context"))
-def test_a_key_has_the_context_that_it_was_wrapped_under(case: Case) -> None:
-    """Else KMS refuses every stored key, and the conditions of every policy miss."""
-    made = encryption_context(KeyPurpose(case["purpose"]), FieldName(case["field"]), case["key_id"])
-    assert made == case["context"]
-
-
-# Sealing.
-
-
-def _place(case: Case) -> ValuePlace:
-    record_id, field = uuid.UUID(case["record_id"]), FieldName(case["field"])
-    return ValuePlace(EventName(case["table"]), field, field, record_id, case["user_id_text"])
-
-
-def _key(case: Case) -> DataKey:
-    material = KeyMaterial(bytes.fromhex(case["key"]))
-    return DataKey(case["key_id"], FieldName(case["key_field"]), material)
-
-
-def _open(case: Case) -> Pii:
-    return Opener(any_receipt()).open(bytes.fromhex(case["stored"]), _place(case), _key(case))
-
-
-@pytest.mark.parametrize("case", _cases("associated_data", "associated_data"))
-def test_a_place_has_the_associated_data_that_it_had(case: Case) -> None:
-    """Else nothing that was sealed for it opens."""
-    assert _place(case).associated_data(case["key_id"]).hex() == case["associated_data"]
-
-
-@pytest.mark.parametrize("case", _cases("padding", "padded"))
-def test_a_value_is_padded_as_it_was(case: Case) -> None:
-    """There, and back."""
-    value, padded = bytes.fromhex(case["value"]), bytes.fromhex(case["padded"])
-    assert pad(value) == padded
-    assert unpad(padded) == value
-
-
-@pytest.mark.parametrize("case", _cases("padding", "malformed"))
-def test_malformed_padding_stays_malformed(case: Case) -> None:
-    """Not even to something near."""
-    with pytest.raises(ValueError, match="malformed padding"):
-        unpad(bytes.fromhex(case["padded"]))
-
-
-@pytest.mark.parametrize("case", _cases("ciphertext", "opens"))
-def test_sealed_values_open(case: Case) -> None:
-    """The text is equal byte for byte, from every writer."""
-    assert _open(case).expose().hex() == case["value"]
-
-
-@pytest.mark.parametrize(
-    "case", [c for c in _cases("ciphertext", "opens") if "nonce" in c.values[0]]
-)
-def test_sealing_makes_the_bytes_that_it_made(case: Case) -> None:
-    """So that older versions, and Tink, open what this one writes."""
-    nonce = bytes.fromhex(case["nonce"])
-    made = Sealer([_key(case)])._seal_with_nonce(_pii(case), _place(case), nonce)
-    assert made.hex() == case["stored"]
-
-
-@pytest.mark.parametrize("case", _cases("ciphertext", "fails"))
-def test_damaged_moved_and_forged_ciphertexts_do_not_open(case: Case) -> None:
-    """With the one error that says nothing about why."""
-    with pytest.raises(IntegrityError) as caught:
-        _open(case)
-    the_one = IntegrityError()
-    assert (caught.value.args, caught.value.hint) == (the_one.args, the_one.hint)
-    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
