@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.declaration.bad_declarations import DAY, FIELD, GOOD, IP, SECOND, USER, changed
+from tests.declaration.good_declaration import DAY, FIELD, GOOD, IP, SECOND, USER, changed
 from vault_etl.declaration.changes import Effect, changes, lets_old_workers_write
 from vault_etl.declaration.faults import FaultyDeclarationError
 from vault_etl.declaration.model import Declaration

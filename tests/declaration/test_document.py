@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.declaration.bad_declarations import DAY, FIELD, GOOD, IP, SECOND, changed
+from tests.declaration.good_declaration import DAY, FIELD, GOOD, IP, SECOND, changed
 from tests.kit.format_examples import _bytes, _text
 from vault_etl.declaration.document import digest_of, document_of
 from vault_etl.declaration.model import Declaration

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.declaration.bad_declarations import CASES, GOOD, with_lines
+from tests.declaration.bad_declarations import CASES
+from tests.declaration.good_declaration import GOOD, with_lines
 from vault_etl.declaration.faults import FaultyDeclarationError
 from vault_etl.declaration.parse import parse_declaration
 
