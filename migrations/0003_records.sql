@@ -114,6 +114,8 @@ GRANT SELECT (
 -- statement of its own, which sees what the lock was waited for. That needs READ COMMITTED. The lease of a key is compared
 -- with the beginning of the transaction, so the guard accepts what the fence has accepted.
 --
+-- Variables begin with `_`, which no declared column does.
+--
 -- The owner is exempt, and so are the owner's functions, above all the erasure: WHEN is evaluated as the role that the
 -- statement runs as. A restore and the apply of a replica run as the owner or fire no triggers.
 --% for event in events
@@ -121,17 +123,17 @@ GRANT SELECT (
 CREATE FUNCTION vault_etl.{{ event.name.plus("_inserted") }}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
-    active smallint;
-    pending smallint;
+    _active smallint;
+    _pending smallint;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'rows are written in READ COMMITTED' USING ERRCODE = 'insufficient_privilege';
     END IF;
     LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
-    active := (
+    _active := (
         SELECT t.generation FROM vault_etl.data_keys AS t WHERE t.purpose = 'token' AND t.state = 'active' LIMIT 1
     );
-    pending := (
+    _pending := (
         SELECT t.generation FROM vault_etl.data_keys AS t WHERE t.purpose = 'token' AND t.state = 'pending' LIMIT 1
     );
     IF EXISTS (
@@ -158,10 +160,10 @@ BEGIN
             AND of_{{ value.name.raw }}.state = 'active' AND of_{{ value.name.raw }}.created_by = session_user
             AND of_{{ value.name.raw }}.expires_at > now()
         --% endfor
-        WHERE kinds.token_generation IS DISTINCT FROM active OR kinds.next_token_generation IS DISTINCT FROM pending
+        WHERE kinds.token_generation IS DISTINCT FROM _active OR kinds.next_token_generation IS DISTINCT FROM _pending
             --% if event.required
             OR kinds.tokens <> {{ event.required_tokens | length }}
-            OR kinds.next_tokens <> CASE WHEN pending IS NULL THEN 0 ELSE {{ event.required_tokens | length }} END
+            OR kinds.next_tokens <> CASE WHEN _pending IS NULL THEN 0 ELSE {{ event.required_tokens | length }} END
             --% endif
             --% for value in event.personal
             --% if value.required
@@ -171,7 +173,7 @@ BEGIN
             OR kinds.{{ value.name.plus("_has") }}
                 <> CASE WHEN kinds.{{ value.name.plus("_key") }} IS NULL THEN 0 ELSE {{ value.tokens | length }} END
             OR kinds.{{ value.name.plus("_has_next") }} <> CASE
-                WHEN kinds.{{ value.name.plus("_key") }} IS NULL OR pending IS NULL THEN 0 ELSE {{ value.tokens | length }}
+                WHEN kinds.{{ value.name.plus("_key") }} IS NULL OR _pending IS NULL THEN 0 ELSE {{ value.tokens | length }}
             END
             --% endif
             --% endfor
@@ -195,13 +197,13 @@ CREATE TRIGGER {{ event.name.plus("_inserted") }} AFTER INSERT ON vault_etl.{{ e
 CREATE FUNCTION vault_etl.{{ event.name.plus("_updated") }}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
-    pending smallint;
+    _pending smallint;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'rows are written in READ COMMITTED' USING ERRCODE = 'insufficient_privilege';
     END IF;
     LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
-    pending := (
+    _pending := (
         SELECT t.generation FROM vault_etl.data_keys AS t WHERE t.purpose = 'token' AND t.state = 'pending' LIMIT 1
     );
     IF EXISTS (
@@ -228,7 +230,7 @@ BEGIN
         WHERE ({{ event.next_tokens | prefixed("w.") }}, w.next_token_generation)
                 IS DISTINCT FROM ({{ event.next_tokens | prefixed("o.") }}, o.next_token_generation)
             AND num_nonnulls({{ event.next_tokens | prefixed("w.") }}, w.next_token_generation) > 0
-            AND ((w.next_token_generation = pending) IS NOT TRUE OR o.token_generation IS NULL)
+            AND ((w.next_token_generation = _pending) IS NOT TRUE OR o.token_generation IS NULL)
     ) THEN
         RAISE EXCEPTION 'this login may not make this change of a record' USING ERRCODE = 'insufficient_privilege';
     END IF;

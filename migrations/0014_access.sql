@@ -205,11 +205,7 @@ BEGIN
             --% for event in events
             {{ "UNION ALL " if not loop.first }}SELECT
                 {{ event.name | literal }}, r.record_id, r.{{ event.day }}, {{ "r." ~ event.moment if event.moment else "NULL::timestamptz" }},
-                jsonb_build_object(
-                    --% for name in event.details
-                    {{ name | literal }}, r.{{ name }}{{ "," if not loop.last }}
-                    --% endfor
-                )
+                (SELECT to_jsonb(_details) FROM (SELECT {{ event.details | prefixed("r.") }}) AS _details)
             FROM vault_etl.{{ event.name }} AS r
             WHERE r.{{ event.subject }} = audit_find_user.user_id
             --% endfor

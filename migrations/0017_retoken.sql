@@ -79,36 +79,38 @@ COMMENT ON FUNCTION vault_etl.retoken_range(uuid) IS
     'more. Raises 42501 unless the intent of the claim is of this login, is committed, and has no outcome yet.';
 --% for event in events
 
-CREATE FUNCTION vault_etl.{{ event.name.plus('_retoken_page') }}(claim uuid, after uuid, most integer, bytes bigint) RETURNS TABLE (
-    record_id uuid, subject text, token_generation smallint,
+CREATE FUNCTION vault_etl.{{ event.name.plus('_retoken_page') }}(
+    _claim uuid, _after uuid, _most integer, _bytes bigint
+) RETURNS TABLE (
+    record_id uuid, _subject text, token_generation smallint,
 --% for token in event.tokens
     {{ token }} uuid,
 --% endfor
 --% for column in event.ciphertexts
     {{ column }} bytea,
 --% endfor
-    found bigint
+    _found bigint
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    place record;
+    _place record;
 BEGIN
-    SELECT * INTO place FROM vault_etl.retoken_range(claim) AS r WHERE r.place = {{ event.name|literal }};
+    SELECT * INTO _place FROM vault_etl.retoken_range(_claim) AS r WHERE r.place = {{ event.name|literal }};
     IF NOT FOUND THEN
         RETURN;
     END IF;
     RETURN QUERY EXECUTE format(
         $query$
         SELECT record_id, {{ event.subject }}, token_generation, {{ event.tokens|join(', ') }},
-            {{ event.ciphertexts|join(', ') }}, found
+            {{ event.ciphertexts|join(', ') }}, _found
         FROM (
-            SELECT *, count(*) OVER () AS found, sum(bytes) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS up_to_here
+            SELECT *, count(*) OVER () AS _found, sum(_bytes) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS _up_to_here
             FROM (
                 SELECT *, octet_length({{ event.subject }})
 --% for column in event.ciphertexts
                     + coalesce(octet_length({{ column }}), 0)
 --% endfor
-                    AS bytes
+                    AS _bytes
                 FROM (
                     SELECT record_id, {{ event.subject }}, token_generation, {{ event.tokens|join(', ') }},
                         {{ event.ciphertexts|join(', ') }}
@@ -123,18 +125,18 @@ BEGIN
                 ORDER BY record_id LIMIT $4
             ) AS page
         ) AS sized
-        WHERE up_to_here <= $5 OR up_to_here = bytes
+        WHERE _up_to_here <= $5 OR _up_to_here = _bytes
         ORDER BY record_id
-        $query$, place.partition
-    ) USING place.first, place.last, greatest(place.after, {{ event.name.plus('_retoken_page') }}.after), most, bytes;
+        $query$, _place.partition
+    ) USING _place.first, _place.last, greatest(_place.after, _after), _most, _bytes;
 END
 $$;
 REVOKE ALL ON FUNCTION vault_etl.{{ event.name.plus('_retoken_page') }}(uuid, uuid, integer, bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION vault_etl.{{ event.name.plus('_retoken_page') }}(uuid, uuid, integer, bigint) TO vault_etl_re_encrypt;
 COMMENT ON FUNCTION vault_etl.{{ event.name.plus('_retoken_page') }}(uuid, uuid, integer, bigint) IS
-    'Returns the next rows of a claimed range after `after` whose tokens are not of the active generation. A '
-    'page ends as in the re-encryption of records: at `most` rows or `bytes` bytes, and has one row at least. '
-    '`found` is how many rows `most` let pass.';
+    'Returns the next rows of a claimed range after `_after` whose tokens are not of the active generation. A '
+    'page ends as in the re-encryption of records: at `_most` rows or `_bytes` bytes, and has one row at least. '
+    '`_found` is how many rows `_most` let pass.';
 
 CREATE FUNCTION vault_etl.{{ event.name.plus('_retoken_fill') }}(
     claim uuid, generation smallint, record_ids uuid[], generations smallint[],

@@ -275,9 +275,9 @@ BEGIN
         EXECUTE statement;
     END LOOP;
     FOR place, name IN SELECT t.parent, t.name FROM vault_etl.token_columns() AS t WHERE t.relation = t.parent LOOP
-        EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', place, name, 'old_' || name);
+        EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', place, name, '_' || name);
         EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', place, 'next_' || name, name);
-        EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', place, 'old_' || name, 'next_' || name);
+        EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', place, '_' || name, 'next_' || name);
     END LOOP;
 --% for event in events
     -- NOT VALID reads no row. The check before the cut-over found tokens of this generation in every row.
@@ -292,11 +292,11 @@ BEGIN
     END LOOP;
 --% for event in events
     FOREACH name IN ARRAY ARRAY[{{ event.tokens|map('literal')|join(', ') }}] LOOP
-        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', {{ event.name.plus('_')|literal }} || name, 'old_' || name);
+        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', {{ event.name.plus('_')|literal }} || name, '_' || name);
         EXECUTE format(
             'ALTER INDEX vault_etl.%I RENAME TO %I', {{ event.name.plus('_next_')|literal }} || name, {{ event.name.plus('_')|literal }} || name
         );
-        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', 'old_' || name, {{ event.name.plus('_next_')|literal }} || name);
+        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', '_' || name, {{ event.name.plus('_next_')|literal }} || name);
     END LOOP;
 --% endfor
     -- A view is bound to columns too: the same text means the new ones from here on. Its rights stay.

@@ -473,11 +473,7 @@ BEGIN
         SELECT f.*, count(*) OVER () FROM (
             SELECT
                 'user_logins', r.record_id, r.create_date, r.event_time,
-                jsonb_build_object(
-                    'device_type', r.device_type,
-                    'locale', r.locale,
-                    'app_version', r.app_version
-                )
+                (SELECT to_jsonb(_details) FROM (SELECT r.device_type, r.locale, r.app_version) AS _details)
             FROM vault_etl.user_logins AS r
             WHERE r.user_id = audit_find_user.user_id
         ) AS f (event, record_id, day, moment, details)
@@ -3508,9 +3504,9 @@ BEGIN
         EXECUTE statement;
     END LOOP;
     FOR place, name IN SELECT t.parent, t.name FROM vault_etl.token_columns() AS t WHERE t.relation = t.parent LOOP
-        EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', place, name, 'old_' || name);
+        EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', place, name, '_' || name);
         EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', place, 'next_' || name, name);
-        EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', place, 'old_' || name, 'next_' || name);
+        EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', place, '_' || name, 'next_' || name);
     END LOOP;
     -- NOT VALID reads no row. The check before the cut-over found tokens of this generation in every row.
     ALTER TABLE vault_etl.user_logins DROP CONSTRAINT IF EXISTS tokens_of_one_generation;
@@ -3522,11 +3518,11 @@ BEGIN
         EXECUTE statement;
     END LOOP;
     FOREACH name IN ARRAY ARRAY['masked_ip', 'masked_device_id'] LOOP
-        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', 'user_logins_' || name, 'old_' || name);
+        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', 'user_logins_' || name, '_' || name);
         EXECUTE format(
             'ALTER INDEX vault_etl.%I RENAME TO %I', 'user_logins_next_' || name, 'user_logins_' || name
         );
-        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', 'old_' || name, 'user_logins_next_' || name);
+        EXECUTE format('ALTER INDEX vault_etl.%I RENAME TO %I', '_' || name, 'user_logins_next_' || name);
     END LOOP;
     -- A view is bound to columns too: the same text means the new ones from here on. Its rights stay.
     FOREACH statement IN ARRAY definitions LOOP
@@ -3807,17 +3803,17 @@ CREATE FUNCTION vault_etl.user_logins_inserted() RETURNS trigger
     SET lock_timeout TO '10s'
     AS $$
 DECLARE
-    active smallint;
-    pending smallint;
+    _active smallint;
+    _pending smallint;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'rows are written in READ COMMITTED' USING ERRCODE = 'insufficient_privilege';
     END IF;
     LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
-    active := (
+    _active := (
         SELECT t.generation FROM vault_etl.data_keys AS t WHERE t.purpose = 'token' AND t.state = 'active' LIMIT 1
     );
-    pending := (
+    _pending := (
         SELECT t.generation FROM vault_etl.data_keys AS t WHERE t.purpose = 'token' AND t.state = 'pending' LIMIT 1
     );
     IF EXISTS (
@@ -3840,9 +3836,9 @@ BEGIN
             AND of_device_id.field = 'device_id' AND of_device_id.purpose = 'data'
             AND of_device_id.state = 'active' AND of_device_id.created_by = session_user
             AND of_device_id.expires_at > now()
-        WHERE kinds.token_generation IS DISTINCT FROM active OR kinds.next_token_generation IS DISTINCT FROM pending
+        WHERE kinds.token_generation IS DISTINCT FROM _active OR kinds.next_token_generation IS DISTINCT FROM _pending
             OR kinds.tokens <> 2
-            OR kinds.next_tokens <> CASE WHEN pending IS NULL THEN 0 ELSE 2 END
+            OR kinds.next_tokens <> CASE WHEN _pending IS NULL THEN 0 ELSE 2 END
             OR of_ip.key_id IS NULL
             OR of_device_id.key_id IS NULL
     ) THEN
@@ -3947,28 +3943,28 @@ $_$;
 
 COMMENT ON FUNCTION vault_etl.user_logins_retoken_fill(claim uuid, generation smallint, record_ids uuid[], generations smallint[], old_masked_ip uuid[], old_masked_device_id uuid[], old_ip_ciphertext bytea[], old_device_id_ciphertext bytea[], new_masked_ip uuid[], new_masked_device_id uuid[]) IS 'Gives rows of a claimed range their new tokens, and counts them: rows whose generation, tokens and ciphertexts are still what was read, so that an erasure in between wins. Returns how many; NULL if `generation` is not the active one. A row without new tokens is left out of the generation. All lists have one length.';
 
-CREATE FUNCTION vault_etl.user_logins_retoken_page(claim uuid, after uuid, most integer, bytes bigint) RETURNS TABLE(record_id uuid, subject text, token_generation smallint, masked_ip uuid, masked_device_id uuid, ip_ciphertext bytea, device_id_ciphertext bytea, found bigint)
+CREATE FUNCTION vault_etl.user_logins_retoken_page(_claim uuid, _after uuid, _most integer, _bytes bigint) RETURNS TABLE(record_id uuid, _subject text, token_generation smallint, masked_ip uuid, masked_device_id uuid, ip_ciphertext bytea, device_id_ciphertext bytea, _found bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 DECLARE
-    place record;
+    _place record;
 BEGIN
-    SELECT * INTO place FROM vault_etl.retoken_range(claim) AS r WHERE r.place = 'user_logins';
+    SELECT * INTO _place FROM vault_etl.retoken_range(_claim) AS r WHERE r.place = 'user_logins';
     IF NOT FOUND THEN
         RETURN;
     END IF;
     RETURN QUERY EXECUTE format(
         $query$
         SELECT record_id, user_id, token_generation, masked_ip, masked_device_id,
-            ip_ciphertext, device_id_ciphertext, found
+            ip_ciphertext, device_id_ciphertext, _found
         FROM (
-            SELECT *, count(*) OVER () AS found, sum(bytes) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS up_to_here
+            SELECT *, count(*) OVER () AS _found, sum(_bytes) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS _up_to_here
             FROM (
                 SELECT *, octet_length(user_id)
                     + coalesce(octet_length(ip_ciphertext), 0)
                     + coalesce(octet_length(device_id_ciphertext), 0)
-                    AS bytes
+                    AS _bytes
                 FROM (
                     SELECT record_id, user_id, token_generation, masked_ip, masked_device_id,
                         ip_ciphertext, device_id_ciphertext
@@ -3983,14 +3979,14 @@ BEGIN
                 ORDER BY record_id LIMIT $4
             ) AS page
         ) AS sized
-        WHERE up_to_here <= $5 OR up_to_here = bytes
+        WHERE _up_to_here <= $5 OR _up_to_here = _bytes
         ORDER BY record_id
-        $query$, place.partition
-    ) USING place.first, place.last, greatest(place.after, user_logins_retoken_page.after), most, bytes;
+        $query$, _place.partition
+    ) USING _place.first, _place.last, greatest(_place.after, _after), _most, _bytes;
 END
 $_$;
 
-COMMENT ON FUNCTION vault_etl.user_logins_retoken_page(claim uuid, after uuid, most integer, bytes bigint) IS 'Returns the next rows of a claimed range after `after` whose tokens are not of the active generation. A page ends as in the re-encryption of records: at `most` rows or `bytes` bytes, and has one row at least. `found` is how many rows `most` let pass.';
+COMMENT ON FUNCTION vault_etl.user_logins_retoken_page(_claim uuid, _after uuid, _most integer, _bytes bigint) IS 'Returns the next rows of a claimed range after `_after` whose tokens are not of the active generation. A page ends as in the re-encryption of records: at `_most` rows or `_bytes` bytes, and has one row at least. `_found` is how many rows `_most` let pass.';
 
 CREATE FUNCTION vault_etl.user_logins_updated() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3998,13 +3994,13 @@ CREATE FUNCTION vault_etl.user_logins_updated() RETURNS trigger
     SET lock_timeout TO '10s'
     AS $$
 DECLARE
-    pending smallint;
+    _pending smallint;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'rows are written in READ COMMITTED' USING ERRCODE = 'insufficient_privilege';
     END IF;
     LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
-    pending := (
+    _pending := (
         SELECT t.generation FROM vault_etl.data_keys AS t WHERE t.purpose = 'token' AND t.state = 'pending' LIMIT 1
     );
     IF EXISTS (
@@ -4032,7 +4028,7 @@ BEGIN
         WHERE (w.next_masked_ip, w.next_masked_device_id, w.next_token_generation)
                 IS DISTINCT FROM (o.next_masked_ip, o.next_masked_device_id, o.next_token_generation)
             AND num_nonnulls(w.next_masked_ip, w.next_masked_device_id, w.next_token_generation) > 0
-            AND ((w.next_token_generation = pending) IS NOT TRUE OR o.token_generation IS NULL)
+            AND ((w.next_token_generation = _pending) IS NOT TRUE OR o.token_generation IS NULL)
     ) THEN
         RAISE EXCEPTION 'this login may not make this change of a record' USING ERRCODE = 'insufficient_privilege';
     END IF;
@@ -5330,8 +5326,8 @@ REVOKE ALL ON FUNCTION vault_etl.user_logins_inserted() FROM PUBLIC;
 REVOKE ALL ON FUNCTION vault_etl.user_logins_retoken_fill(claim uuid, generation smallint, record_ids uuid[], generations smallint[], old_masked_ip uuid[], old_masked_device_id uuid[], old_ip_ciphertext bytea[], old_device_id_ciphertext bytea[], new_masked_ip uuid[], new_masked_device_id uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION vault_etl.user_logins_retoken_fill(claim uuid, generation smallint, record_ids uuid[], generations smallint[], old_masked_ip uuid[], old_masked_device_id uuid[], old_ip_ciphertext bytea[], old_device_id_ciphertext bytea[], new_masked_ip uuid[], new_masked_device_id uuid[]) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION vault_etl.user_logins_retoken_page(claim uuid, after uuid, most integer, bytes bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION vault_etl.user_logins_retoken_page(claim uuid, after uuid, most integer, bytes bigint) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.user_logins_retoken_page(_claim uuid, _after uuid, _most integer, _bytes bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.user_logins_retoken_page(_claim uuid, _after uuid, _most integer, _bytes bigint) TO vault_etl_re_encrypt;
 
 REVOKE ALL ON FUNCTION vault_etl.user_logins_updated() FROM PUBLIC;
 

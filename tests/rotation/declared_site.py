@@ -175,14 +175,21 @@ class DeclaredSite:
         abort = AbortTokens(self._audit, self.rotations, self.keys, old_tokens, self._fake.progress)
         return abort(rotate_request(*self.declaration.field_names))
 
-    def detach(self) -> str:
-        """Put the month of the records away; return the name of its table."""
-        ((name,),) = self.scratch.sql("SELECT DISTINCT tableoid::regclass::text FROM user_logins")
+    def detach(self, event: str = "user_logins") -> str:
+        """Put the month of the records of an event away; return the name of its table."""
+        ((name,),) = self.scratch.sql(f"SELECT DISTINCT tableoid::regclass::text FROM {event}")  # noqa: S608
         with self.scratch.database("admin") as database:
             partitions = PostgresPartitions(database, 5.0)
             request = audit_request(FakeIdentity(), Action.PARTITIONS_DETACH, "a test asks")
             partitions.detach(request, choose(partitions.partitions(), name))
         return str(name)
+
+    def attach(self, month: str) -> None:
+        """Take a month back."""
+        with self.scratch.database("admin") as database:
+            partitions = PostgresPartitions(database, 5.0)
+            request = audit_request(FakeIdentity(), Action.PARTITIONS_ATTACH, "a test asks")
+            partitions.attach(request, choose(partitions.partitions(), month))
 
     def retoken(self, month: str) -> RetokenReport:
         """Plan the retoken of a detached month, and run it."""
@@ -207,13 +214,16 @@ class DeclaredSite:
         )
         return retoken(request, plan_retoken(months, self.keys, months.find(month), fields))
 
-    def values(self, table: str = "user_logins") -> list[StoredValue]:
-        """All personal values, each opened, with tokens; raises if one does not open or its token is another's."""
+    def values(self, table: str | None = None) -> list[StoredValue]:
+        """The personal values of the table, or of all events, opened, with tokens.
+
+        Raises if one does not open, or if its token is another's.
+        """
         found = [
             value
             for event in self.declaration.events
             for personal in event.personal
-            for value in self._values(event, personal, table)
+            for value in self._values(event, personal, table or event.name)
         ]
         return sorted(found, key=lambda value: (value.record_id, value.name))
 

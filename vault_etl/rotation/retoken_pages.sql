@@ -2,8 +2,8 @@
 --% for event in events
 
 -- name: page_{{ event.name.raw }}
-SELECT record_id, subject, token_generation, {{ event.tokens|join(', ') }}, {{ event.ciphertexts|join(', ') }},
-    {{ 'NULL::uuid, ' * event.next_tokens|length }}found
+SELECT record_id, _subject, token_generation, {{ event.tokens|join(', ') }}, {{ event.ciphertexts|join(', ') }},
+    {{ 'NULL::uuid, ' * event.next_tokens|length }}_found
 FROM vault_etl.{{ event.name.plus('_retoken_page') }}(%(claim)s, %(after)s::uuid, %(limit)s, %(bytes)s)
 
 -- name: store_{{ event.name.raw }}

@@ -40,18 +40,18 @@ num_nonnulls(
 --% for event in events
 
 -- name: page_{{ event.name.raw }}
-SELECT record_id, subject, token_generation, {{ event.tokens|join(', ') }},
-    {{ event.ciphertexts|join(', ') }}, {{ event.next_tokens|join(', ') }}, found
+SELECT record_id, _subject, token_generation, {{ event.tokens|join(', ') }},
+    {{ event.ciphertexts|join(', ') }}, {{ event.next_tokens|join(', ') }}, _found
 FROM (
-    SELECT *, count(*) OVER () AS found, sum(bytes) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS up_to_here
+    SELECT *, count(*) OVER () AS _found, sum(_bytes) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS _up_to_here
     FROM (
-        SELECT *, octet_length(subject)
+        SELECT *, octet_length(_subject)
 --% for column in event.ciphertexts
             + coalesce(octet_length({{ column }}), 0)
 --% endfor
-            AS bytes
+            AS _bytes
         FROM (
-            SELECT record_id, {{ event.subject }} AS subject, {{ event.tokens|join(', ') }},
+            SELECT record_id, {{ event.subject }} AS _subject, {{ event.tokens|join(', ') }},
                 {{ event.ciphertexts|join(', ') }}, {{ event.next_tokens|join(', ') }},
                 token_generation, next_token_generation
             FROM vault_etl.{{ event.name }}
@@ -64,7 +64,7 @@ FROM (
         ORDER BY record_id LIMIT %(limit)s
     ) AS page
 ) AS sized
-WHERE up_to_here <= %(bytes)s OR up_to_here = bytes
+WHERE _up_to_here <= %(bytes)s OR _up_to_here = _bytes
 ORDER BY record_id
 
 -- name: named_{{ event.name.raw }}
@@ -76,18 +76,18 @@ WITH named_keys AS MATERIALIZED (
         AND (%(since)s::timestamptz IS NULL OR expires_at >= %(since)s::timestamptz)
         AND (%(until)s::timestamptz IS NULL OR created_at <= %(until)s::timestamptz)
 )
-SELECT record_id, subject, token_generation, {{ event.tokens|join(', ') }},
-    {{ event.ciphertexts|join(', ') }}, {{ event.next_tokens|join(', ') }}, found
+SELECT record_id, _subject, token_generation, {{ event.tokens|join(', ') }},
+    {{ event.ciphertexts|join(', ') }}, {{ event.next_tokens|join(', ') }}, _found
 FROM (
-    SELECT *, count(*) OVER () AS found, sum(bytes) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS up_to_here
+    SELECT *, count(*) OVER () AS _found, sum(_bytes) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS _up_to_here
     FROM (
-        SELECT *, octet_length(subject)
+        SELECT *, octet_length(_subject)
 --% for column in event.ciphertexts
             + coalesce(octet_length({{ column }}), 0)
 --% endfor
-            AS bytes
+            AS _bytes
         FROM (
-            SELECT record_id, {{ event.subject }} AS subject, token_generation, {{ event.tokens|join(', ') }},
+            SELECT record_id, {{ event.subject }} AS _subject, token_generation, {{ event.tokens|join(', ') }},
                 {{ event.ciphertexts|join(', ') }}, {{ event.next_tokens|join(', ') }}
             FROM vault_etl.{{ event.name }}
             WHERE record_id >= coalesce(%(record_id)s::uuid, %(first)s) AND record_id <= coalesce(%(record_id)s::uuid, %(last)s)
@@ -98,7 +98,7 @@ FROM (
         ORDER BY record_id LIMIT %(limit)s
     ) AS page
 ) AS sized
-WHERE up_to_here <= %(bytes)s OR up_to_here = bytes
+WHERE _up_to_here <= %(bytes)s OR _up_to_here = _bytes
 ORDER BY record_id
 
 -- name: make_stage_{{ event.name.raw }}
@@ -140,7 +140,7 @@ WHERE r.record_id = made.record_id AND r.record_id BETWEEN %(first)s AND %(last)
 -- name: sample_{{ event.name.raw }}
 SELECT r.* FROM unnest(%(starts)s::uuid[]) AS start (record_id),
     LATERAL (
-        SELECT record_id, {{ event.subject }} AS subject, token_generation, {{ event.tokens|join(', ') }},
+        SELECT record_id, {{ event.subject }} AS _subject, token_generation, {{ event.tokens|join(', ') }},
             {{ event.ciphertexts|join(', ') }}, {{ event.next_tokens|join(', ') }}
         FROM vault_etl.{{ event.name }}
         WHERE record_id >= start.record_id
@@ -171,7 +171,7 @@ WITH counted AS (
 )
 SELECT r.* FROM drawn,
     LATERAL (
-        SELECT record_id, {{ c.event.subject }} AS subject, token_generation, {{ c.event.tokens|join(', ') }},
+        SELECT record_id, {{ c.event.subject }} AS _subject, token_generation, {{ c.event.tokens|join(', ') }},
             {{ c.event.ciphertexts|join(', ') }}, {{ c.event.next_tokens|join(', ') }}
         FROM vault_etl.{{ c.event.name }} WHERE {{ c.token }} = drawn.old AND {{ c.next_token }} = drawn.new LIMIT 1
     ) AS r
