@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.declaration.bad_declarations import CASES
 from tests.declaration.good_declaration import GOOD, with_lines
 from vault_etl.declaration.faults import FaultyDeclarationError
-from vault_etl.declaration.parse import parse_declaration
+from vault_etl.declaration.parse import MAX_BYTES, parse_declaration
 
 NAME = "vault-etl.schema.toml"
 
@@ -49,6 +49,24 @@ def test_bytes_that_are_not_utf8_have_a_line() -> None:
     """TOML is UTF-8."""
     error = fault_of(GOOD.encode() + b"\n\n# \xff\n")
     assert str(error) == f"{NAME}:15: not UTF-8"
+
+
+def test_a_byte_order_mark_is_left_out() -> None:
+    """Some editors write one."""
+    assert parse_declaration(b"\xef\xbb\xbf" + GOOD.encode(), NAME) == parse_declaration(
+        GOOD.encode(), NAME
+    )
+
+
+@pytest.mark.timeout(20)
+def test_a_large_file_is_one_fault() -> None:
+    """A file above the limit is not parsed, and one below it is compared with the limits of a declaration first."""
+    large = fault_of(GOOD.encode() + b"#" * MAX_BYTES)
+    assert str(large) == f"{NAME}:1: the file has more than 1,048,576 bytes"
+    columns = [f'k{at} = {{type = "integer"}}' for at in range(10_000)]
+    many = fault_of(with_lines(*columns).encode())
+    assert "10002 plain values are too many: 64 at most" in str(many)
+    assert len(many.faults) == 1
 
 
 def test_a_deep_document_is_a_fault() -> None:

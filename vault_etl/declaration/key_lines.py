@@ -41,6 +41,7 @@ class _Scan:
         self._named: set[KeyPath] = set()
         self._text = text
         self._at = 0
+        self._line, self._line_at = 1, 0  # the line of the last key that was read, and its place
         table: KeyPath = ()
         while self._skip(_BLANK):
             if self._text[self._at] == "[":
@@ -64,7 +65,9 @@ class _Scan:
 
     def _key(self, table: KeyPath, start: int) -> KeyPath:
         """Read a dotted key, and `=` after it. Each of its parts has the line of `start`."""
-        line = self._text.count("\n", 0, start) + 1
+        self._line += self._text.count("\n", self._line_at, start)
+        self._line_at = start
+        line = self._line
         key = table
         while part := _KEY.match(self._text, self._at):
             if key != table:

@@ -22,6 +22,10 @@ from vault_etl.declaration.rules import check
 from vault_etl.kinds.kind import Kind
 from vault_etl.kinds.make import OPTIONS, make_kind
 
+MAX_BYTES: Final = 1 << 20
+"""The largest file: 16 events with 80 values each, at 800 bytes a value."""
+
+_TOML: Final = "text is in quotes, a table {…} is on one line, true and false are in small letters: https://toml.io"
 _AT_LINE: Final = re.compile(r" \(at line ([0-9]+), column [0-9]+\)")
 _AT_END: Final = " (at end of document)"
 
@@ -29,22 +33,27 @@ _AT_END: Final = " (at end of document)"
 def parse_declaration(content: bytes, name: str) -> Declaration:
     """Return the declaration in the content of a file, which messages call `name`.
 
-    Raises FaultyDeclarationError with every fault, or with the first one if the content is not TOML.
+    A byte order mark is left out. Raises FaultyDeclarationError with every fault, or with the first one if the content
+    is not TOML.
     """
+    if len(content) > MAX_BYTES:
+        what = f"the file has more than {MAX_BYTES:,} bytes"
+        raise _unreadable(name, 1, what, "name a declaration: vault-etl schema infer proposes one")
     try:
-        text = content.decode()
+        text = content.decode("utf-8-sig")
         values = tomllib.loads(text)
         lines = key_lines(text)
     except UnicodeDecodeError as error:
-        raise _unreadable(name, content.count(b"\n", 0, error.start) + 1, "not UTF-8") from None
+        line = content.count(b"\n", 0, error.start) + 1
+        raise _unreadable(name, line, "not UTF-8", "save the file as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         message = str(error).splitlines()[0]
         at = _AT_LINE.search(message)
         line = int(at[1]) if at else content.count(b"\n") + 1
         what = f"not TOML: {_AT_LINE.sub('', message).removesuffix(_AT_END)}"
-        raise _unreadable(name, line, what) from None
+        raise _unreadable(name, line, what, _TOML) from None
     except RecursionError:
-        raise _unreadable(name, 1, "not a declaration: nested too deep") from None
+        raise _unreadable(name, 1, "not a declaration: nested too deep", _TOML) from None
     return declaration_of(values, lines, name)
 
 
@@ -76,8 +85,8 @@ def declaration_of(
     return declaration
 
 
-def _unreadable(name: str, line: int, message: str) -> FaultyDeclarationError:
-    return FaultyDeclarationError(name, [DeclarationFault(line, "", message, "https://toml.io")])
+def _unreadable(name: str, line: int, message: str, hint: str) -> FaultyDeclarationError:
+    return FaultyDeclarationError(name, [DeclarationFault(line, "", message, hint)])
 
 
 def _field(name: str, table: TableReader) -> VaultField | None:

@@ -6,7 +6,7 @@ from importlib import resources
 
 from vault_etl.base.errors import DeniedError, NotFoundError, UsageError
 from vault_etl.declaration.model import Declaration
-from vault_etl.declaration.parse import parse_declaration
+from vault_etl.declaration.parse import MAX_BYTES, parse_declaration
 
 DEFAULT_NAME = "default.toml"
 
@@ -22,7 +22,7 @@ def read_declaration(path: str | None) -> Declaration:
         return parse_declaration(file.read_bytes(), DEFAULT_NAME)
     try:
         with open(path, "rb") as opened:  # noqa: PTH123 - this slice is pure but for this file
-            return parse_declaration(opened.read(), path)
+            return parse_declaration(opened.read(MAX_BYTES + 1), path)
     except (FileNotFoundError, NotADirectoryError):
         message = f"there is no file {path}"
         raise NotFoundError(message) from None

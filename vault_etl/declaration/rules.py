@@ -45,8 +45,10 @@ _MONTH: Final = re.compile(r"[0-9]{4}_[0-9]{2}")
 
 
 def check(declaration: Declaration, faults: Faults) -> None:
-    """Add a fault for each broken rule."""
+    """Add a fault for each broken rule. The other rules compare each with each, and so take few enough."""
     _limits(declaration, faults)
+    if faults.found:
+        return
     for event in declaration.events:
         _subject_and_day(event, faults)
         _columns(event, faults)
@@ -113,6 +115,8 @@ def _values(event: DeclaredEvent, faults: Faults) -> None:
     values: tuple[Value, ...] = (*event.personal, *event.plain)
     for one, other in itertools.combinations(values, 2):
         if not (one.path.is_within(other.path) or other.path.is_within(one.path)):
+            continue
+        if one.name == other.name:  # a fault of `_names`
             continue
         where, what = _of_value(event, other), f"the value at {other.path}"
         hint = f"{'.'.join(_of_value(event, one))} takes it already"
