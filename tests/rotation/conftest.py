@@ -93,7 +93,7 @@ def large(localstack: Emulator, tmp_path: Path) -> Iterator[Vault]:
     """A vault for the long forms: a durable Postgres, and a LocalStack, whose queue may be deep."""
     embedded = EmbeddedPostgres(tmp_path / "postgres")
     try:
-        vault = prepared(embedded.start(), localstack.endpoint, tmp_path)
+        vault = prepared(embedded.start(), localstack.endpoint, tmp_path, {})
         vault.overrides.clear()
         vault.overrides.update(SETTINGS)
         vault.register_audit_key()
