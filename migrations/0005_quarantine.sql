@@ -10,6 +10,7 @@ CREATE TABLE vault_etl.quarantine (
     quarantined_at timestamptz NOT NULL DEFAULT now(),
     receive_count integer NOT NULL DEFAULT 1 CHECK (receive_count > 0),
     source_id uuid,
+    queue text CHECK (char_length(queue) BETWEEN 1 AND 80),
     CONSTRAINT body_is_sealed CHECK (
         substring(body_ciphertext FOR 1) = '\x01'::bytea
         AND octet_length(body_ciphertext) >= 49 AND octet_length(body_ciphertext) <= 1048625
@@ -28,6 +29,9 @@ COMMENT ON COLUMN vault_etl.quarantine.source_id IS
     'The file of the line, of which the record id is made (0022_ingest.sql). NULL: a message of the queue.';
 COMMENT ON CONSTRAINT body_is_sealed ON vault_etl.quarantine IS
     'As in a table of records. A message of the queue, or a line of a file, has 1 MiB at most.';
+COMMENT ON COLUMN vault_etl.quarantine.queue IS
+    'The queue that the message came from: a retry takes the events of this queue. Of a line that was loaded as an '
+    'event, the queue of the event. NULL: its content alone says of which event it is.';
 CREATE INDEX quarantine_quarantined_at ON vault_etl.quarantine (quarantined_at);
 
 CREATE FUNCTION vault_etl.quarantine_matches(
@@ -47,7 +51,7 @@ COMMENT ON FUNCTION vault_etl.quarantine_matches(text, timestamptz, uuid, text, 
     'Says whether a message matches all arguments that are not NULL. `source` is the source_id of a file, or '
     '`queue`. Inlined, so indexes serve it.';
 
-GRANT INSERT (record_id, reason_code, path, body_ciphertext, receive_count, source_id) ON vault_etl.quarantine
+GRANT INSERT (record_id, reason_code, path, body_ciphertext, receive_count, source_id, queue) ON vault_etl.quarantine
     TO vault_etl_ingest;
 GRANT SELECT (record_id) ON vault_etl.quarantine TO vault_etl_ingest;
 -- The reason and the place, and nothing of a message. An audited access discloses the body.

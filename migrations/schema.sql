@@ -4399,8 +4399,10 @@ CREATE TABLE vault_etl.quarantine (
     quarantined_at timestamp with time zone DEFAULT now() NOT NULL,
     receive_count integer DEFAULT 1 NOT NULL,
     source_id uuid,
+    queue text,
     CONSTRAINT body_is_sealed CHECK (((SUBSTRING(body_ciphertext FROM 1 FOR 1) = '\x01'::bytea) AND (octet_length(body_ciphertext) >= 49) AND (octet_length(body_ciphertext) <= 1048625) AND ((octet_length(body_ciphertext) % 16) = 1))),
     CONSTRAINT quarantine_path_check CHECK (((char_length(path) >= 1) AND (char_length(path) <= 256))),
+    CONSTRAINT quarantine_queue_check CHECK (((char_length(queue) >= 1) AND (char_length(queue) <= 80))),
     CONSTRAINT quarantine_reason_code_check CHECK ((reason_code ~ '^[a-z0-9_]{1,40}$'::text)),
     CONSTRAINT quarantine_receive_count_check CHECK ((receive_count > 0))
 );
@@ -4414,6 +4416,8 @@ COMMENT ON COLUMN vault_etl.quarantine.body_ciphertext IS 'The whole message, se
 COMMENT ON COLUMN vault_etl.quarantine.receive_count IS 'How often the queue had handed the message out. With many times, the message was not the only cause.';
 
 COMMENT ON COLUMN vault_etl.quarantine.source_id IS 'The file of the line, of which the record id is made (0022_ingest.sql). NULL: a message of the queue.';
+
+COMMENT ON COLUMN vault_etl.quarantine.queue IS 'The queue that the message came from: a retry takes the events of this queue. Of a line that was loaded as an event, the queue of the event. NULL: its content alone says of which event it is.';
 
 COMMENT ON CONSTRAINT body_is_sealed ON vault_etl.quarantine IS 'As in a table of records. A message of the queue, or a line of a file, has 1 MiB at most.';
 
@@ -5427,6 +5431,8 @@ GRANT SELECT(receive_count) ON TABLE vault_etl.quarantine TO vault_etl_reveal;
 
 GRANT INSERT(source_id) ON TABLE vault_etl.quarantine TO vault_etl_ingest;
 GRANT SELECT(source_id) ON TABLE vault_etl.quarantine TO vault_etl_reveal;
+
+GRANT INSERT(queue) ON TABLE vault_etl.quarantine TO vault_etl_ingest;
 
 GRANT SELECT ON TABLE vault_etl.reveal_policies TO vault_etl_audit;
 

@@ -17,7 +17,7 @@ import structlog
 
 from vault_etl import settings
 from vault_etl.app.parts import Parts
-from vault_etl.app.records import batch_writer
+from vault_etl.app.records import batch_writer, queue_parser
 from vault_etl.base import logs
 from vault_etl.base.empty_variables import forget_empty
 from vault_etl.base.errors import ConfigurationError, UnavailableError, VaultEtlError
@@ -133,7 +133,8 @@ def _writer() -> BatchWriter:
     forget_empty(os.environ)
     loaded, _ = settings.load(os.environ)
     queue = None if loaded.queue_url is None else queue_name(loaded.queue_url)
-    writer = batch_writer(Parts(loaded, "vault-etl lambda"), queue)
+    parts = Parts(loaded, "vault-etl lambda")
+    writer = batch_writer(parts, queue_parser(parts, queue))
     writer.prepare()
     return writer
 

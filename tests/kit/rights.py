@@ -143,6 +143,7 @@ RIGHTS: dict[str, set[str]] = {
             "reason_code",
             "path",
             "body_ciphertext",
+            "queue",
             "receive_count",
             "source_id",
         ),

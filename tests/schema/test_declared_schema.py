@@ -27,7 +27,9 @@ class Migrated:
     scratch: Scratch
 
 
-@pytest.fixture(scope="module", params=[DEFAULT, WIDER, TWO_EVENTS], ids=["default", "wider", "two events"])
+@pytest.fixture(
+    scope="module", params=[DEFAULT, WIDER, TWO_EVENTS], ids=["default", "wider", "two events"]
+)
 def migrated(postgres: RunningPostgres, request: pytest.FixtureRequest) -> Iterator[Migrated]:
     """A vault of each declaration."""
     with empty(postgres) as scratch:

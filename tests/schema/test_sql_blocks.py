@@ -92,6 +92,7 @@ VALUES: dict[str, object] = {
     ),
     **dict.fromkeys(("reason_code", "source"), "x"),
     "sources": [UUID],
+    "queues": ["logins"],
     **dict.fromkeys(("after_id", "month_id"), UUID),
     "wanted": "2026-01",
     "partitions": [1],

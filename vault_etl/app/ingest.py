@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,9 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 from vault_etl.app.keys import key_store, unwrapper
 from vault_etl.app.parts import Parts
-from vault_etl.app.records import batch_writer
-from vault_etl.base.errors import ConfigurationError
+from vault_etl.app.records import batch_writer, queue_parser
+from vault_etl.base.errors import ConfigurationError, UsageError
 from vault_etl.declaration.model import Declaration
+from vault_etl.event.events import EventParser
 from vault_etl.event.known_names import KnownNames
 from vault_etl.ingest import dry_run
 from vault_etl.ingest.engine.engine import IngestEngine
@@ -49,6 +52,8 @@ class Source:
     file: str | None = None
     name: str | None = None
     """The name that identifies the lines; None: their content does."""
+    event: str | None = None
+    """The event of all lines; None: their content says of which event each is."""
     sent: dt.date | None = None
     """The day of lines that have none."""
     keep_going: bool = False
@@ -58,9 +63,35 @@ class Source:
     """Quarantine events with unknown fields, even if the settings do not."""
 
 
+def events_of_file(declaration: Declaration, event: str | None) -> Declaration:
+    """The declaration with the events that the records of a file may be of.
+
+    Raises UsageError for an event that takes no messages; and, without an event, if the content of a record does not
+    say of which event it is: all records would be quarantined.
+    """
+    taking = [one for one in declaration.events if not one.retired]
+    if event is not None:
+        named = tuple(one for one in taking if one.name == event)
+        if not named:
+            message = "--event is not an event that takes messages"
+            raise UsageError(message, hint=f"these do: {', '.join(one.name for one in taking)}")
+        return dataclasses.replace(declaration, events=named)
+    for one, other in itertools.combinations(taking, 2):
+        if not one.has_other_texts(other):
+            message = f"the records of {one.name} and {other.name} are told apart by their queues, and a file has none"
+            raise UsageError(message, hint="--event names the event of the records")
+    return declaration
+
+
+def file_parser(declaration: Declaration, event: str | None) -> EventParser:
+    """The parser of the records of a file. Raises what `events_of_file` raises."""
+    events = events_of_file(declaration, event)
+    return EventParser(events, events.events[0].queue if event else None)
+
+
 def records_of(source: Source, declaration: Declaration) -> Iterator[list[tuple[int, bytes]]]:
     """The numbered records of a file, in pieces. Needs no database and no AWS."""
-    events = KnownNames.of(declaration)
+    events = KnownNames.of(events_of_file(declaration, source.event))
     return dry_run.records_of(source.file or "", events, keep_going=source.keep_going)
 
 
@@ -72,9 +103,12 @@ def ingest(parts: Parts, observer: IngestObserver, source: Source, bounds: Bound
     """
     settings = parts.settings
     wait = settings.follow_wait if bounds.follow else settings.drain_wait
+    if source.file:
+        parser = file_parser(parts.declaration, source.event)
+    else:
+        parser = queue_parser(parts, queue_name(settings.need_queue_url()))
     queue = _source(parts, source, wait)
-    name = None if source.file else queue_name(parts.settings.need_queue_url())
-    writer = batch_writer(parts, name, strict=source.strict)
+    writer = batch_writer(parts, parser, strict=source.strict)
     writer.prepare()  # missing keys and a KMS that cannot be trusted show before the first receive
     visibility = queue.visibility_timeout()
     if visibility < 1:
@@ -146,7 +180,7 @@ def worker_metrics(parts: Parts) -> IngestObserver | None:
     return metrics
 
 
-def line_opener(parts: Parts) -> LineOpener:
+def line_opener(parts: Parts, event: str | None = None) -> LineOpener:
     """Build the reader of `ingest --file`, with its own connection: lines are read while batches are written."""
     sources = PostgresFileSources(parts.new_database())
     proven = ProvenUnwrapper(unwrapper(parts))
@@ -154,13 +188,13 @@ def line_opener(parts: Parts) -> LineOpener:
         parts.clock,
         sources,
         lambda: open_source_key(key_store(parts), proven),
-        KnownNames.of(parts.declaration),
+        KnownNames.of(events_of_file(parts.declaration, event)),
     )
 
 
 def _source(parts: Parts, source: Source, wait: int) -> SqsQueue | LinesFile:
     if source.file:
-        return line_opener(parts).open(
+        return line_opener(parts, source.event).open(
             source.file, source=source.name, sent=source.sent, keep_going=source.keep_going
         )
     url = parts.settings.need_queue_url()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 
 from vault_etl.app.audit import Keep, audit_log, head_signer, keep_checkpoint
@@ -53,7 +54,7 @@ def retry(parts: Parts, progress: Progress, request_id: uuid.UUID) -> Quarantine
         clock=parts.clock,
         progress=progress,
         months=months(parts),
-        parser=EventParser(parts.declaration),
+        parser_of=functools.partial(EventParser.of_quarantined, parts.declaration),
     )
 
 

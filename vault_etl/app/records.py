@@ -18,12 +18,13 @@ from vault_etl.records.unattached_months import Months
 from vault_etl.records.write_batch import BatchWriter
 
 
-def batch_writer(parts: Parts, queue: str | None = None, *, strict: bool = False) -> BatchWriter:
-    """Build the writer of batches of messages, from the queue of this name, or from a file.
+def batch_writer(
+    parts: Parts, parser: EventParser | None = None, *, strict: bool = False
+) -> BatchWriter:
+    """Build the writer of batches of messages. Without a parser, their content alone says of which event they are.
 
-    It keeps keys for one lease. Raises ConfigurationError if no event takes messages of this queue.
+    It keeps keys for one lease.
     """
-    parser = _parser(parts, queue)
     must_be_in_force(parts, may_be_before=True)
     settings = parts.settings
     return BatchWriter(
@@ -31,13 +32,13 @@ def batch_writer(parts: Parts, queue: str | None = None, *, strict: bool = False
         ring(parts, max_seconds=settings.lease_hours * 3600),
         leases(parts),
         parts.clock,
-        parser,
+        parser or EventParser(parts.declaration),
         strict=strict or settings.strict,
     )
 
 
-def _parser(parts: Parts, queue: str | None) -> EventParser:
-    """The parser. Raises ConfigurationError if no event takes messages of the queue: all would be quarantined."""
+def queue_parser(parts: Parts, queue: str | None) -> EventParser:
+    """The parser of messages of this queue. Raises ConfigurationError if no event takes them."""
     parser = EventParser(parts.declaration, queue)
     if not parser.events:
         message = f"no event of the declaration takes messages of the queue {queue}"

@@ -16,6 +16,7 @@ from vault_etl.base import logs
 from vault_etl.base.errors import IncompleteError, OtherContentError, UsageError, VaultEtlError
 from vault_etl.cli.ingest_view import IngestWarnings, ReportingObserver, ingest_view
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.ui.fields import complete_events
 from vault_etl.cli.ui.output import (
     OutputFormat,
     OutputOption,
@@ -26,7 +27,6 @@ from vault_etl.cli.ui.output import (
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.signals import Lifeline, StopOnSignal
 from vault_etl.crypto.record_id import FIRST_DAY
-from vault_etl.event.events import EventParser
 from vault_etl.ingest.dry_run import Judgement
 from vault_etl.ingest.observer import IngestObserver, WorkersObserver, all_observers, observers
 from vault_etl.ingest.readiness import Readiness
@@ -85,6 +85,14 @@ def _ingest(
             help="A name that identifies the lines instead of their content: the file may grow.",
         ),
     ] = None,
+    event: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=complete_events,
+            help="The event of all records of the file, where their content does not say it.",
+        ),
+    ] = None,
     sent: Annotated[
         dt.datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="The day (UTC) of lines without create_date."),
@@ -138,6 +146,7 @@ def _ingest(
     origin = Source(
         file=file,
         name=source,
+        event=event,
         sent=sent.date() if sent else None,
         keep_going=keep_going,
         dead_letters=dead_letters,
@@ -193,6 +202,7 @@ def _check(source: Source, bounds: Bounds, workers: int, *, dry_run: bool) -> No
         "--file excludes --workers": file and workers > 1,
         "--file excludes --wait-in-flight": file and bounds.wait_in_flight,
         "--source needs --file": not file and source.name is not None,
+        "--event needs --file": not file and source.event is not None,
         "--sent is a day before 1970": source.sent is not None and source.sent < FIRST_DAY,
         "--sent needs --file": not file and source.sent is not None,
         "--keep-going needs --file": not file and source.keep_going,
@@ -208,7 +218,7 @@ def _dry_run(source: Source, output: OutputFormat | None, *, quiet: bool, verbos
     parts, settings = start(quiet=quiet, verbose=verbose)
     strict = source.strict or settings.strict
     declaration = parts.declaration
-    judgement = Judgement(EventParser(declaration))
+    judgement = Judgement(ingest.file_parser(declaration, source.event))
     records = 0
     with progress("dry run", total=None, quiet=quiet) as bar:
         for piece in records_of(source, declaration):

@@ -171,7 +171,7 @@ class DeclaredEvent:
         return self.has_other_queue(other) or self.has_other_texts(other)
 
     def has_other_queue(self, other: DeclaredEvent) -> bool:
-        """Tell whether both have a queue, and not the same. A file, and a quarantined body, is of no queue."""
+        """Tell whether both have a queue, and not the same. A file is of no queue."""
         queues = {self.queue, other.queue}
         return None not in queues and len(queues) > 1
 

@@ -20,11 +20,12 @@ MAX_ENVELOPES: Final = 4
 class EventParser:
     """Parses messages of the events of one declaration.
 
-    `queue` is the name of the queue that the messages come from. None for a file, and for a quarantined body: the
-    queues of events do not tell their messages apart then, discriminators alone do.
+    `queue` is the name of the queue that the messages come from. None for a file: the queues of events do not tell
+    their messages apart then, discriminators alone do.
     """
 
     def __init__(self, declaration: Declaration, queue: str | None = None) -> None:
+        self.queue = queue
         events = [
             event
             for event in declaration.events
@@ -34,6 +35,12 @@ class EventParser:
         self._takes_all = len(events) == 1 and events[0].when is None
         self._names = frozenset[str]().union(*(values.names for _, values in self._events))
         self._own_names = self._names - ENVELOPE_NAMES
+
+    @classmethod
+    def of_quarantined(cls, declaration: Declaration, queue: str | None) -> EventParser:
+        """Return the parser of bodies that came from this queue; as those of a file, if no event takes its messages."""
+        parser = cls(declaration, queue)
+        return parser if parser.events else cls(declaration)
 
     @property
     def events(self) -> Sequence[DeclaredEvent]:

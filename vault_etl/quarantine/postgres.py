@@ -119,8 +119,8 @@ class PostgresQuarantineMover(QuarantineMover):
                 limit,
             )
         return [
-            QuarantinedBody(record_id, bytes(body), source_id)
-            for record_id, body, source_id in found
+            QuarantinedBody(record_id, bytes(body), source_id, queue)
+            for record_id, body, source_id, queue in found
         ]
 
     @override

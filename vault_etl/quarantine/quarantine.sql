@@ -38,11 +38,12 @@ WHERE record_id = %(record_id)s
 
 -- name: bodies
 -- A page ends at %(limit)s rows or %(bytes)s bytes, as in reencrypt.sql.
-SELECT record_id, body_ciphertext, source_id, found FROM (
-    SELECT record_id, body_ciphertext, source_id, octet_length(body_ciphertext) AS bytes, count(*) OVER () AS found,
+SELECT record_id, body_ciphertext, source_id, queue, found FROM (
+    SELECT record_id, body_ciphertext, source_id, queue, octet_length(body_ciphertext) AS bytes,
+        count(*) OVER () AS found,
         sum(octet_length(body_ciphertext)) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS up_to_here
     FROM (
-        SELECT record_id, body_ciphertext, source_id FROM vault_etl.quarantine
+        SELECT record_id, body_ciphertext, source_id, queue FROM vault_etl.quarantine
         WHERE body_ciphertext IS NOT NULL
             AND (%(only)s::uuid[] IS NULL OR record_id = ANY (%(only)s::uuid[]))
             AND (%(reason_code)s::text IS NULL OR reason_code = %(reason_code)s)

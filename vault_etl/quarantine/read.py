@@ -83,6 +83,8 @@ class QuarantinedBody:
     ciphertext: bytes
     source_id: uuid.UUID | None = None
     """The source file of the line; None: a queue."""
+    queue: str | None = None
+    """The queue whose events take the message; None: its content alone says of which event it is."""
 
 
 class QuarantineReader(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -101,10 +102,10 @@ class QuarantineRetry:
         clock: Clock,
         progress: Progress,
         months: Months,
-        parser: EventParser,
+        parser_of: Callable[[str | None], EventParser],
     ) -> None:
         self._audit = audit
-        self._parser = parser
+        self._parser_of = functools.cache(parser_of)
         self._mover = mover
         self._months = months
         self._partitions = partitions
@@ -185,8 +186,9 @@ class QuarantineRetry:
                 place = ValuePlace.in_quarantine(body.record_id)
                 opened = opener.open(body.ciphertext, place, key)
                 of_line, strict = body.source_id is not None, self._strict
+                parser = self._parser_of(body.queue)
                 parsed = messages.parse_again(
-                    self._parser, body.record_id, opened, of_line=of_line, strict=strict
+                    parser, body.record_id, opened, of_line=of_line, strict=strict
                 )
             except IntegrityError:
                 not_opened.append(body.record_id)

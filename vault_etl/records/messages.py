@@ -125,6 +125,8 @@ class SealedRejection:
     receive_count: int = 1
     source_id: uuid.UUID | None = None
     """The file of the line; None for a message of a queue."""
+    queue: str | None = None
+    """The queue whose events a retry takes; None: the content alone says of which event the message is."""
 
 
 def parse_message(
@@ -212,7 +214,9 @@ def seals_of(events: Iterable[ParsedEvent]) -> Mapping[FieldName, int]:
     return counts
 
 
-def seal_rejection(parsed: Parsed, rejection: Rejection, sealer: Sealer) -> SealedRejection:
+def seal_rejection(
+    parsed: Parsed, rejection: Rejection, sealer: Sealer, queue: str | None = None
+) -> SealedRejection:
     """Seal a rejected message into a quarantine row. The body is sealed like a personal field."""
     return SealedRejection(
         record_id=parsed.record_id,
@@ -223,6 +227,7 @@ def seal_rejection(parsed: Parsed, rejection: Rejection, sealer: Sealer) -> Seal
         ),
         receive_count=max(1, parsed.message.receive_count),
         source_id=parsed.message.line.source_id if parsed.message.line else None,
+        queue=queue,
     )
 
 

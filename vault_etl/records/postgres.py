@@ -184,6 +184,7 @@ def _insert_rejections(
             "bodies": [r.body_ciphertext for r in rejections],
             "receives": [r.receive_count for r in rejections],
             "sources": [r.source_id for r in rejections],
+            "queues": [r.queue for r in rejections],
         },
     )
     return frozenset(record_id for (record_id,) in cursor.fetchall())

@@ -22,11 +22,11 @@ SELECT
 SELECT vault_etl.in_closed_months(%(record_ids)s::uuid[])
 
 -- name: insert_rejections
-INSERT INTO vault_etl.quarantine (record_id, reason_code, path, body_ciphertext, receive_count, source_id)
+INSERT INTO vault_etl.quarantine (record_id, reason_code, path, body_ciphertext, receive_count, source_id, queue)
 SELECT * FROM unnest(
     %(record_ids)s::uuid[], %(reasons)s::text[], %(paths)s::text[], %(bodies)s::bytea[], %(receives)s::int[],
-    %(sources)s::uuid[]
-) AS rejected (record_id, reason_code, path, body_ciphertext, receive_count, source_id)
+    %(sources)s::uuid[], %(queues)s::text[]
+) AS rejected (record_id, reason_code, path, body_ciphertext, receive_count, source_id, queue)
 ORDER BY record_id
 ON CONFLICT (record_id) DO NOTHING
 RETURNING record_id

@@ -235,11 +235,11 @@ class BatchWriter:
         rejections = [(p, p.content) for p in batch if isinstance(p.content, Rejection)]
         seals = {**seals_of(event for _, event in events), QUARANTINE: len(rejections)}
         keys = [self._leases.data_key(*sealed) for sealed in seals.items() if sealed[1]]
-        sealer = Sealer(keys)
+        sealer, queue = Sealer(keys), self._parser.queue
         active, pending = self._ring.tokenizers()
         return self._loader.load(
             [seal_event(p, event, sealer, active, pending) for p, event in events],
-            [seal_rejection(p, rejection, sealer) for p, rejection in rejections],
+            [seal_rejection(p, rejection, sealer, queue) for p, rejection in rejections],
             WriteKeys((active.generation, pending.generation if pending else None), tuple(keys)),
         )
 

@@ -95,7 +95,9 @@ class FakeQuarantine(QuarantineReader, QuarantineMover):
         self, wanted: RetryFilter, after: uuid.UUID | None, limit: int
     ) -> Sequence[QuarantinedBody]:
         found = [
-            QuarantinedBody(record_id, rejection.body_ciphertext, rejection.source_id)
+            QuarantinedBody(
+                record_id, rejection.body_ciphertext, rejection.source_id, rejection.queue
+            )
             for record_id, rejection in sorted(self._database.quarantine.items())
             if record_id not in self._database.erased_bodies
             and (wanted.only is None or record_id in wanted.only)

@@ -1,4 +1,4 @@
-"""`--field`: names of the declaration, which are checked once it is read, and offered to a shell."""
+"""`--field` and `--event`: names of the declaration, which are checked once it is read, and offered to a shell."""
 
 from __future__ import annotations
 
@@ -57,7 +57,12 @@ def complete_searched(incomplete: str) -> list[str]:
     return _complete(incomplete, searched)
 
 
-def _complete(incomplete: str, names_of: Callable[[Declaration], Iterable[FieldName]]) -> list[str]:
+def complete_events(incomplete: str) -> list[str]:
+    """Return the declared events that begin like this."""
+    return _complete(incomplete, lambda declaration: [event.name for event in declaration.events])
+
+
+def _complete(incomplete: str, names_of: Callable[[Declaration], Iterable[str]]) -> list[str]:
     from vault_etl.app.declaration import SETTING, declaration_in_force
 
     try:
