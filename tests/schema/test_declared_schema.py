@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 
 import pytest
 
+import vault_etl.declaration
+from tests.kit.applied import put_in_force
 from tests.kit.databases import TEMPLATE, empty
 from tests.kit.declarations import DEFAULT, TWO_EVENTS, WIDER
 from tests.kit.schemas import FOLDER, differences
 from tests.kit.scratch import Scratch
 from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.parse import parse_declaration
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.schema.facts_file import expected_facts
 from vault_etl.schema.postgres_migrations import PostgresMigrations
@@ -111,3 +115,17 @@ def test_columns_that_come_last_are_no_difference(postgres: RunningPostgres) -> 
                 GRANT SELECT ON vault_etl.user_logins_masked TO vault_etl_analyst; RESET ROLE"""
         )
         assert differences(database) == []
+
+
+def test_a_required_column_that_was_added_later_is_no_difference(postgres: RunningPostgres) -> None:
+    """Rows from before have NULL there. A column that has lost a part of its limits is named."""
+    text = files(vault_etl.declaration).joinpath("default.toml").read_text(encoding="utf-8")
+    plain = "[events.user_logins.plain]"
+    channel = 'channel = {type = "text", max = 8, required = true}'
+    later = parse_declaration(text.replace(plain, f"{plain}\n{channel}").encode(), "later.toml")
+    with empty(postgres, TEMPLATE) as database:
+        put_in_force(database, later)
+        assert differences(database, declaration=later) == []
+        database.sql("ALTER TABLE vault_etl.user_logins ALTER COLUMN device_type DROP NOT NULL")
+        found = differences(database, declaration=later)
+        assert "table user_logins: constraint user_logins_device_type_check was changed" in found

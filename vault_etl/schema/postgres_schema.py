@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,7 @@ _PARTITION: Final = "partition of "
 _FIXED: Final = "table audit_actions"
 """The table whose rows are compared too."""
 _ROW: Final = "row of "
+_NOT_NULL: Final = " NOT NULL "
 
 
 class PostgresSchema:
@@ -40,10 +42,10 @@ class PostgresSchema:
 
         Raises ConfigurationError if the file of the facts is missing.
         """
-        facts = expected_facts(self._folder, self._declaration)
-        expected = _with_names(facts, self._database.names)
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
             found, alike = self._catalog(cursor)
+            facts = expected_facts(self._folder, _as_stored(self._declaration, found))
+            expected = _with_names(facts, self._database.names)
             bare = {k: v for k, v in expected[_FIXED].items() if not k.startswith(_ROW)}
             if found.get(_FIXED) == bare:
                 found[_FIXED] |= self._rows(cursor)
@@ -85,6 +87,25 @@ class PostgresSchema:
     def _rows(self, cursor: psycopg2.extensions.cursor) -> dict[str, str]:
         cursor.execute(self._sql["rows"])
         return dict(cursor.fetchall())
+
+
+def _as_stored(declaration: Declaration, found: Facts) -> Declaration:
+    """Return the declaration with the required plain columns optional that take NULL: they were added later.
+
+    Rows from before have no value in them, and the workers alone refuse a new record without one
+    (docs/adr/0051-a-declaration-is-put-in-force.md).
+    """
+    events = []
+    for event in declaration.events:
+        there = found.get(f"table {event.name}", {})
+        plain = tuple(
+            dataclasses.replace(column, required=False)
+            if column.required and _NOT_NULL not in there.get(f"column {column.name}", _NOT_NULL)
+            else column
+            for column in event.plain
+        )
+        events.append(dataclasses.replace(event, plain=plain))
+    return dataclasses.replace(declaration, events=tuple(events))
 
 
 def _with_names(facts: Facts, names: Names) -> dict[str, dict[str, str]]:
