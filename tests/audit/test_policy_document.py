@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from tests.kit.declarations import WIDER
+from tests.kit.declared import FIELDS
 from vault_etl.audit.policy import DEFAULT_POLICY, parse_policy
 from vault_etl.base.errors import ConfigurationError
 
@@ -24,7 +26,7 @@ FULL = {
 
 def test_a_policy_has_one_spelling() -> None:
     """The document is sorted and complete, and is the same when it is parsed again."""
-    text = parse_policy(json.dumps(FULL))
+    text = parse_policy(json.dumps(FULL), FIELDS)
     assert json.loads(text)["purposes"] == {
         "fraud": {
             "fields": ["ip"],
@@ -33,12 +35,20 @@ def test_a_policy_has_one_spelling() -> None:
         },
         "support call": {"fields": [], "masked_fields": [], "ticket_pattern": None},
     }
-    assert parse_policy(text) == text
+    assert parse_policy(text, FIELDS) == text
+
+
+def test_a_policy_names_declared_fields() -> None:
+    """The fields of the vault, and bodies in quarantine. The error lists them."""
+    policy = '{"purposes": {"fraud": {"fields": ["email", "quarantine"]}}}'
+    assert json.loads(parse_policy(policy, WIDER.data_fields))["purposes"]["fraud"]["fields"]
+    with pytest.raises(ConfigurationError, match="of this vault: ip, device_id, quarantine"):
+        parse_policy(policy, FIELDS)
 
 
 def test_an_omitted_member_has_its_default() -> None:
     """An empty object is the policy that is in force when none was set: 50 an hour, any purpose."""
-    assert json.loads(parse_policy("{}")) == DEFAULT_POLICY
+    assert json.loads(parse_policy("{}", FIELDS)) == DEFAULT_POLICY
     assert DEFAULT_POLICY["reveals_an_hour"] == 50
 
 
@@ -71,6 +81,6 @@ def test_an_omitted_member_has_its_default() -> None:
 def test_a_malformed_policy_is_refused(policy: str, place: str) -> None:
     """Exit 78, with the place of the fault."""
     with pytest.raises(ConfigurationError, match="not a reveal policy") as caught:
-        parse_policy(policy)
+        parse_policy(policy, FIELDS)
     assert place in str(caught.value)
     assert caught.value.hint

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from vault_etl.audit.entries import MAX_WORD_CHARACTERS, one_line
 from vault_etl.base.errors import ConfigurationError
-from vault_etl.crypto.fields import FIELDS
+from vault_etl.crypto.fields import FieldName
 
 DEFAULT_REVEALS_AN_HOUR: Final = 50
 MAX_AN_HOUR: Final = 1_000_000
@@ -102,8 +102,8 @@ _RULE_KEYS: Final = {"fields", "masked_fields", "ticket_pattern"}
 _HINT: Final = "`vault-etl audit policy --output json` prints a valid policy"
 
 
-def parse_policy(text: str) -> str:
-    """Return the document in its one spelling: JSON with sorted keys.
+def parse_policy(text: str, known: Sequence[FieldName]) -> str:
+    """Return the document in its one spelling: JSON with sorted keys. It names fields of `known`, retired or not.
 
     Raises ConfigurationError, naming the place, for a document that is not a policy. Patterns are
     Postgres's regular expressions, and only Postgres can validate them.
@@ -124,12 +124,12 @@ def parse_policy(text: str) -> str:
         raise _wrong(f"purposes is an object of at most {MAX_PURPOSES}")
     document = {
         **quotas,
-        "purposes": {name: _rule(name, rule) for name, rule in purposes.items()},
+        "purposes": {name: _rule(name, rule, known) for name, rule in purposes.items()},
     }
     return json.dumps(document, sort_keys=True, ensure_ascii=False)
 
 
-def _rule(name: str, rule: Any) -> dict[str, object]:  # noqa: ANN401 - whatever JSON held
+def _rule(name: str, rule: Any, known: Sequence[FieldName]) -> dict[str, object]:  # noqa: ANN401 - whatever JSON held
     if not 0 < len(name) <= MAX_WORD_CHARACTERS or name != one_line(name):
         raise _wrong("a purpose is a word or words of at most 64 characters")
     _check_names(rule, _RULE_KEYS, f"the purpose {name}")
@@ -139,15 +139,15 @@ def _rule(name: str, rule: Any) -> dict[str, object]:  # noqa: ANN401 - whatever
     ):
         raise _wrong(f"the ticket_pattern of {name} is a text of at most 200 characters, or null")
     return {
-        "fields": _fields(name, rule.get("fields", [])),
-        "masked_fields": _fields(name, rule.get("masked_fields", [])),
+        "fields": _fields(name, rule.get("fields", []), known),
+        "masked_fields": _fields(name, rule.get("masked_fields", []), known),
         "ticket_pattern": pattern,
     }
 
 
-def _fields(name: str, fields: Any) -> list[str]:  # noqa: ANN401 - as above
-    if not isinstance(fields, list) or any(field not in FIELDS for field in fields):
-        raise _wrong(f"the fields of {name} are a list of {', '.join(FIELDS)}")
+def _fields(name: str, fields: Any, known: Sequence[FieldName]) -> list[str]:  # noqa: ANN401 - as above
+    if not isinstance(fields, list) or any(field not in known for field in fields):
+        raise _wrong(f"the fields of {name} are a list of fields of this vault: {', '.join(known)}")
     return sorted(set(fields))
 
 

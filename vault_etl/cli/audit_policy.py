@@ -93,8 +93,9 @@ def _set(
     from vault_etl.app import audit
 
     asked = reason_for("a policy", reason)
-    document = parse_policy(_read(file))
+    text = _read(file)
     parts, _ = start(quiet=quiet, verbose=verbose)
+    document = parse_policy(text, parts.declaration.data_fields)
     policy = audit.policy(parts)
     policy.check_owner()
     request = audit_request(parts.identity, Action.POLICY_SET, asked)

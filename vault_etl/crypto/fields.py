@@ -20,15 +20,6 @@ SOURCE: Final = FieldName("source")
 QUARANTINE_TABLE: Final = EventName("quarantine")
 """The table of quarantined bodies, in the place of an event. No declared event has this name."""
 
-USER_LOGINS: Final = EventName("user_logins")
-IP: Final = FieldName("ip")
-DEVICE_ID: Final = FieldName("device_id")
-PERSONAL_FIELDS: Final = (IP, DEVICE_ID)
-"""The fields of the default declaration."""
-
-FIELDS: Final = (*PERSONAL_FIELDS, QUARANTINE)
-"""The fields of data keys."""
-
 
 class KeyPurpose(StrEnum):
     """The purpose of a wrapped key: `data` keys seal, `token` keys make tokens, the `source` key recognises files."""
