@@ -167,3 +167,13 @@ def test_iam_prints_the_template_of_the_declaration(loaded: Vault, tmp_path: Pat
     roles = loaded.ok("analyst", "schema", "iam", "--role-per-field", extra=extra)
     assert "RoleName: vault-etl-reveal-number-0" in roles.stdout
     assert "CloudFormation takes 51,200 in a call: deploy it with --s3-bucket" in roles.stderr
+
+
+def test_a_reveal_of_another_declaration_says_where_to_look(loaded: Vault, tmp_path: Path) -> None:
+    """The log takes no field that the vault does not have, so nothing is shown."""
+    path = tmp_path / "more.toml"
+    path.write_text(DEFAULT.read_text("utf-8") + '[fields.email]\nkind = "email"\n', "utf-8")
+    command = ("find", "--field", "email", "--reason", "test")
+    refused = loaded.run("reveal", *command, stdin="a@example.com", extra={VARIABLE: str(path)})
+    assert (refused.code, refused.stdout) == (74, "")
+    assert "whether VAULT_ETL_SCHEMA_FILE names the declaration in force" in refused.stderr
