@@ -167,6 +167,27 @@ def test_a_month_is_of_an_event(two: Vault) -> None:
     assert two.sql("SELECT * FROM vault_etl.values_miscounted()") == []
 
 
+def test_an_archive_is_of_an_event(two: Vault, tmp_path: Path) -> None:
+    """Both events have an archive of one month in one place. Each comes back as it was, and none as the other."""
+    months = {ORDERS: "orders", SIGN_UPS: "sign_ups"}
+    rows = "SELECT to_jsonb(r) FROM vault_etl.{} AS r ORDER BY record_id"
+    before = {name: two.sql(rows.format(event)) for name, event in months.items()}
+    places = {}
+    for name in months:
+        two.ok("owner", "partitions", "detach", name, *WHY, "--yes")
+        archived = two.ok("owner", "partitions", "archive", name, "--to", str(tmp_path), *WHY).json
+        places[name] = archived["archive"]
+        two.ok("owner", "partitions", "drop", name, *WHY, "--yes")
+    other = ("restore", ORDERS, "--from", places[SIGN_UPS], *WHY, "--yes")
+    assert two.run("owner", "partitions", *other).code == 65
+    for name, event in months.items():
+        two.ok("owner", "partitions", "restore", name, *WHY)
+        two.ok("owner", "partitions", "attach", name, *WHY, "--yes")
+        assert two.sql(rows.format(event)) == before[name]
+    assert list(tmp_path.iterdir()) == []
+    assert two.sql("SELECT * FROM vault_etl.values_miscounted()") == []
+
+
 def test_an_erasure_reaches_both_and_their_months(two: Vault) -> None:
     """In the table of one event, and in a detached month of the other. A record id is found in any event."""
     two.ok("admin", "partitions", "detach", ORDERS, *WHY, "--yes")

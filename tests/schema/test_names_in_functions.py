@@ -54,7 +54,7 @@ from vault_etl.schema.postgres_migrations import PostgresMigrations
 ADDRESS: Final = "198.51.100.7"
 _WITHOUT: Final = re.compile(r"--[^\n]*|'[^']*'|%\(\w+\)s")
 _BARE: Final = re.compile(r'(?<![\w.$"])[a-z]\w*(?![\w("])')
-"""Names as SQL here has them: key words are in capitals. Not what an alias stands before, and not functions."""
+"""Names as SQL here has them: key words are in capitals. Names behind an alias, and functions, are left out."""
 
 
 _ALIAS: Final = re.compile(
