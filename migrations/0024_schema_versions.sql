@@ -5,10 +5,11 @@ SET LOCAL ROLE vault_etl_owner;
 CREATE TABLE vault_etl.schema_versions (
     version integer PRIMARY KEY CHECK (version > 0),
     document text NOT NULL CHECK (octet_length(document) <= 1048576),
-    digest bytea NOT NULL CHECK (digest = sha256(convert_to(document, 'UTF8'))),
+    digest bytea NOT NULL,
     admits bytea CHECK (length(admits) = 32),
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     seq bigint UNIQUE REFERENCES vault_etl.audit_log,
+    CONSTRAINT digest_of_the_document CHECK (digest = sha256(convert_to(document, 'UTF8'))),
     CONSTRAINT the_first_one_has_no_entry CHECK ((version = 1) = (seq IS NULL))
 );
 COMMENT ON TABLE vault_etl.schema_versions IS

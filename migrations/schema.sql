@@ -4459,8 +4459,8 @@ CREATE TABLE vault_etl.schema_versions (
     admits bytea,
     applied_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     seq bigint,
+    CONSTRAINT digest_of_the_document CHECK ((digest = sha256(convert_to(document, 'UTF8'::name)))),
     CONSTRAINT schema_versions_admits_check CHECK ((length(admits) = 32)),
-    CONSTRAINT schema_versions_check CHECK ((digest = sha256(convert_to(document, 'UTF8'::name)))),
     CONSTRAINT schema_versions_document_check CHECK ((octet_length(document) <= 1048576)),
     CONSTRAINT schema_versions_version_check CHECK ((version > 0)),
     CONSTRAINT the_first_one_has_no_entry CHECK (((version = 1) = (seq IS NULL)))

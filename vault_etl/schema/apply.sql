@@ -9,8 +9,9 @@ WHERE c.relkind = 'r' AND i.inhrelid IS NULL
     AND left(c.relname, -8) = %(table)s AND right(c.relname, 8) ~ '^_[0-9]{4}_[0-9]{2}$'
 
 -- name: functions
-SELECT p.oid::regprocedure::text, pg_catalog.pg_get_function_identity_arguments(p.oid), pg_catalog.pg_get_function_result(p.oid)
-FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'vault_etl'::regnamespace AND p.proname = %(name)s
+SELECT p.proname::text, p.oid::regprocedure::text, pg_catalog.pg_get_function_identity_arguments(p.oid),
+    pg_catalog.pg_get_function_result(p.oid), p.prosrc
+FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'vault_etl'::regnamespace AND p.prokind = 'f'
 
 -- name: view
 -- The columns of the view of an event, its options, and whether it shows all rows, with nothing computed.

@@ -120,7 +120,7 @@ class PostgresApply:
                 if len(all_versions(cursor)) != len(plan.history):
                     message = "another process has applied a declaration meanwhile"
                     raise IncompleteError(message, hint="run the command again")
-                remake(cursor, old, new, plan.new)
+                remake(cursor, old, new, plan.new, self._database.names)
                 fields = sorted(plan.new.field_names)
                 cursor.execute(_SQL["rotations_of_all_fields"], {"fields": fields})
                 return _record(cursor, request, plan)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import psycopg2.extensions
@@ -11,6 +12,7 @@ from psycopg2 import sql
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.declaration.model import Declaration
 from vault_etl.declaration.sql_names import SqlEvent
+from vault_etl.platform.names import Names
 from vault_etl.platform.resources import blocks
 from vault_etl.schema import postgres_migrations
 from vault_etl.schema.rendering import Rendering
@@ -27,7 +29,9 @@ _RUN: Final = frozenset(
 _Cursor = psycopg2.extensions.cursor
 
 
-def remake(cursor: _Cursor, old: Rendering, new: Rendering, declaration: Declaration) -> None:
+def remake(
+    cursor: _Cursor, old: Rendering, new: Rendering, declaration: Declaration, names: Names
+) -> None:
     """Change tables and views first, then run what `new` has and `old` has not.
 
     Indexes of tables that are not small are left for later. Raises ConfigurationError for a view that an owner has
@@ -44,9 +48,14 @@ def remake(cursor: _Cursor, old: Rendering, new: Rendering, declaration: Declara
     changed = {*old.tables, *(event.name.plus("_masked").raw for event in there)}
     online = {event.name.raw for event in there if not _is_small(cursor, event.name.raw)}
     later = {index.name for index in new.indexes if index.table in online}
-    for unit in new.besides(old):
+    changes = new.besides(old)
+    functions = _functions(cursor)
+    for unit in new.units:
         if isinstance(unit, Function):
-            _replace(cursor, unit)
+            made = functions.get(unit.name, ())
+            _replace(cursor, unit, made, names, is_changed=unit in changes)
+        elif unit not in changes:
+            continue
         elif unit.kind not in _RUN:
             message = f"a declaration cannot change a statement of the kind {unit.kind}"
             raise ConfigurationError(message, hint="nothing was changed: report this as a fault")
@@ -89,10 +98,45 @@ def _extend_view(cursor: _Cursor, event: SqlEvent) -> None:
     cursor.execute(sql.SQL(text).format(shown))
 
 
-def _replace(cursor: _Cursor, function: Function) -> None:
-    """Make a function again while others may call it. One with other arguments or another result is dropped first."""
-    cursor.execute(_SQL["functions"], {"name": function.name})
-    for signature, *shape in cursor.fetchall():
-        if shape != [function.arguments, function.result]:
-            cursor.execute(f"DROP FUNCTION {signature}")
-    cursor.execute(function.replacing)
+@dataclass(frozen=True, slots=True)
+class MadeFunction:
+    """A function of the database: its signature in SQL, and its parts as `Function` has them."""
+
+    signature: str
+    arguments: str
+    result: str
+    source: str
+
+
+def _functions(cursor: _Cursor) -> Mapping[str, Sequence[MadeFunction]]:
+    """The functions by name. Some have several forms."""
+    cursor.execute(_SQL["functions"])
+    found = dict[str, list[MadeFunction]]()
+    for name, *parts in cursor.fetchall():
+        found.setdefault(name, []).append(MadeFunction(*parts))
+    return found
+
+
+def _replace(
+    cursor: _Cursor,
+    function: Function,
+    made: Sequence[MadeFunction],
+    names: Names,
+    *,
+    is_changed: bool,
+) -> None:
+    """Make a function again while others may call it. One with other arguments or another result is dropped first.
+
+    A function has the order of the file that made it, which the document of that file has not. So one with another
+    source is made again too.
+    """
+    put = names.put_into
+    shape = (put(function.arguments), put(function.result))
+    others = [each for each in made if (each.arguments, each.result) != shape]
+    same = [each for each in made if each not in others]
+    if function.source is not None and any(put(function.source) != each.source for each in same):
+        is_changed = True
+    if is_changed:
+        for other in others:
+            cursor.execute(f"DROP FUNCTION {other.signature}")
+        cursor.execute(function.replacing)
