@@ -31,7 +31,7 @@ def test_a_generation_that_is_not_whole_is_damage(vault: Vault) -> None:
     )
     found = wrong(vault, "reveal")
     assert set(found) - {"kms_contexts"} == {"token_keys", "key_changes"}
-    assert "generation 1 (active) is not whole" in found["token_keys"]["detail"]
+    assert "generation 1 (active) has no key of" in found["token_keys"]["detail"]
 
 
 def test_a_key_that_no_entry_explains_is_named(vault: Vault) -> None:

@@ -29,6 +29,7 @@ CHECKS = [
     "postgres",
     "postgres_tls",
     "postgres_log",
+    "declaration",
     "migrations",
     "schema",
     "replication_slots",

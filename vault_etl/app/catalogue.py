@@ -14,10 +14,10 @@ from vault_etl.platform.clock import Pace, Progress
 from vault_etl.platform.postgres_lock_watch import LockWatch
 from vault_etl.platform.resources import resource_dir
 from vault_etl.platform.waiting import until_unblocked
-from vault_etl.schema.online import MigrationStep
+from vault_etl.schema.online import MigrationStep, Statement
 from vault_etl.schema.postgres_apply import ApplyPlan, PostgresApply
 from vault_etl.schema.postgres_online import PostgresOnline, apply_online
-from vault_etl.schema.postgres_versions import PostgresVersions
+from vault_etl.schema.postgres_versions import PostgresVersions, VersionInForce
 
 
 def must_be_in_force(parts: Parts, *, may_be_before: bool = False) -> None:
@@ -27,6 +27,11 @@ def must_be_in_force(parts: Parts, *, may_be_before: bool = False) -> None:
     """
     writer = WriterDeclaration.of(parts.declaration, may_be_before=may_be_before)
     PostgresVersions(parts.database).check(writer)
+
+
+def in_force(parts: Parts) -> VersionInForce | None:
+    """The version in force; None before the first `migrate`."""
+    return PostgresVersions(parts.database).in_force()
 
 
 def plan(parts: Parts, new: Declaration) -> ApplyPlan:
@@ -56,6 +61,12 @@ def apply(parts: Parts, found: ApplyPlan, progress: Progress, wait: float) -> No
 def online_steps(parts: Parts, declaration: Declaration) -> Sequence[MigrationStep]:
     """The online work that is left: indexes of later columns, and constraints that are not validated."""
     return _online(parts, declaration).left()
+
+
+def online_statements(parts: Parts, declaration: Declaration) -> Sequence[Statement]:
+    """The statements of the online work, if any is left: what they make may be there in part."""
+    work = _apply(parts).online_work(declaration)
+    return work.statements() if _online(parts, declaration).left() else []
 
 
 def _do_online(parts: Parts, declaration: Declaration, progress: Progress, wait: float) -> None:

@@ -7,14 +7,16 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from vault_etl.app import keys, migrate
+from vault_etl.app import catalogue, keys, migrate
 from vault_etl.app.audit import public_key
 from vault_etl.app.parts import Parts
 from vault_etl.audit.signing import SigningKey
 from vault_etl.crypto.fields import ROTATED, KeyPurpose
+from vault_etl.declaration.document import digest_of
 from vault_etl.doctor import audit as audit_checks
 from vault_etl.doctor import aws as aws_checks
 from vault_etl.doctor import database as database_checks
+from vault_etl.doctor import declaration as declaration_checks
 from vault_etl.doctor import keys as key_checks
 from vault_etl.doctor import logins as login_checks
 from vault_etl.doctor import server as server_checks
@@ -159,7 +161,10 @@ def _database_checks(parts: Parts) -> Iterable[Check]:
         ("postgres",),
         lambda: True,
     )
-    yield Check("migrations", migrations, ("postgres",), acts_as(parts, *ROLES))
+    yield Check(
+        "declaration", lambda: _check_declaration(parts), ("postgres",), acts_as(parts, *ROLES)
+    )
+    yield Check("migrations", migrations, ("postgres", "declaration"), acts_as(parts, *ROLES))
     yield Check("schema", schema, needs, lambda: True)
     yield Check("replication_slots", lambda: server_checks.slots(facts().slots()), needs)
     yield from _replica_checks(parts, ("postgres",))
@@ -193,6 +198,19 @@ def _database_checks(parts: Parts) -> Iterable[Check]:
     key, audits = (*needs, "kms_audit_key"), acts_as(parts, "audit")
     yield Check("audit_key", lambda: audit_checks.registered(facts(), signing_key), key, audits)
     yield Check("audit_log", lambda: audit_checks.signed(facts(), signing_key), key, audits)
+
+
+def _check_declaration(parts: Parts) -> Sequence[Verdict]:
+    found = catalogue.in_force(parts)
+    if found is None:
+        return [Verdict.good("none is in force yet: `vault-etl migrate` records the first")]
+    return declaration_checks.declaration(
+        digest_of(parts.declaration),
+        found.version,
+        found.digest,
+        found.admits,
+        lambda: [str(step) for step in catalogue.online_steps(parts, parts.declaration)],
+    )
 
 
 def _replica_checks(parts: Parts, needs: tuple[str, ...]) -> Iterable[Check]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import threading
 from collections.abc import Sequence
 
+from vault_etl.app.catalogue import online_statements
 from vault_etl.app.parts import Parts
 from vault_etl.platform.clock import Pace, Progress
 from vault_etl.platform.postgres_lock_watch import LockWatch
@@ -77,6 +79,7 @@ def _locks(parts: Parts) -> LockWatch:
 def schema_differences(parts: Parts, pending: Sequence[Pending] = ()) -> Sequence[str]:
     """Differences between the database and what the migrations make, except for online work that is pending."""
     schema = PostgresSchema(parts.database, resource_dir("migrations"), parts.declaration)
+    files = [left.migration.statements() for left in pending if left.is_online]
     return schema.differences(
-        statement for left in pending if left.is_online for statement in left.migration.statements()
+        [*itertools.chain(*files), *online_statements(parts, parts.declaration)]
     )

@@ -71,6 +71,11 @@ def token_keys(reader: KeyReader, declared: Sequence[FieldName]) -> Verdict:
         if len(generations) > 1:
             return Verdict.bad(f"more than one generation is {state}", _DAMAGE)
         for generation, fields in generations.items():
+            if missing := sorted(set(declared) - fields):
+                return Verdict.bad(
+                    f"generation {generation} ({state}) has no key of {', '.join(missing)}",
+                    "`vault-etl keys init` with the role re-encrypt makes the keys of new fields",
+                )
             if fields != set(declared):
                 return Verdict.bad(f"generation {generation} ({state}) is not whole", _DAMAGE)
     if not active:

@@ -16,6 +16,7 @@ from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database
 from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("schema/versions.sql")
+_MIGRATIONS: Final = blocks("schema/migrations.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,12 @@ class PostgresVersions:
             ((state,),) = cursor.fetchall() or [(None,)]
         writer.check(state)
 
-    def in_force(self) -> VersionInForce:
-        """Return the newest version."""
+    def in_force(self) -> VersionInForce | None:
+        """Return the newest version; None before the first `migrate`."""
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
+            cursor.execute(_MIGRATIONS["has_versions"])
+            if cursor.fetchone() != (True,):
+                return None
             cursor.execute(_SQL["in_force"])
             ((version, digest, admits),) = cursor.fetchall()
         return VersionInForce(version, bytes(digest), None if admits is None else bytes(admits))
