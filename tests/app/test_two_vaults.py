@@ -117,6 +117,7 @@ def test_each_vault_is_whole_after_its_main_job(worked: Two) -> None:
         ):
             assert lines[check]["ok"], lines[check]
         assert lines["roles"]["detail"] == "audit"
+        assert "a vault elsewhere" not in lines["members"]["detail"]
         assert vault.ok("admin", "migrate").json == {"applied": []}
 
 

@@ -98,18 +98,20 @@ ODD = (OddMember("eve", "has SUPERUSER", True), OddMember("dba", "may grant x", 
 
 def test_a_member_with_more_rights_has_a_verdict_of_its_own() -> None:
     """The hint says what to revoke; rights that an administrator may need are reported if nothing is wrong."""
-    (fault,) = logins.members(ODD, by(REAL))
+    (fault,) = logins.members(ODD, [], by(REAL))
     assert (fault.ok, fault.detail) == (False, "eve has SUPERUSER")
     assert "REVOKE" in str(fault.hint)
-    (told,) = logins.members(ODD[1:], by(REAL))
+    (told,) = logins.members(ODD[1:], ["database staging"], by(REAL))
     assert told.ok is True
-    assert told.detail.endswith("dba may grant x")
+    assert told.detail.endswith(
+        "its roles are those of a vault elsewhere too: database staging, dba may grant x"
+    )
 
 
 @pytest.mark.parametrize("arn", EMULATED)
 def test_members_of_an_emulator_are_a_warning(arn: str) -> None:
     """In an emulator the owner is a login beside the superuser that owns the database."""
-    (told,) = logins.members(ODD, by(arn))
+    (told,) = logins.members(ODD, [], by(arn))
     assert (told.ok, told.detail[:24]) == (True, "warning: eve has SUPERUS")
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests.kit.databases import clone
 from tests.kit.schemas import odd_members
 from tests.kit.scratch import Scratch
+from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.local.postgres import RunningPostgres
 
 MADE = """
@@ -59,6 +60,17 @@ def made(postgres: RunningPostgres) -> Iterator[Scratch]:
 def test_each_is_named_and_no_other(made: Scratch) -> None:
     """A role between them and ours hides nothing; a login without one of ours is its own affair."""
     assert odd_members(made) == ODD
+
+
+def test_another_vault_with_the_same_roles_is_named(made: Scratch) -> None:
+    """A database of the cluster, and a schema of this database. A schema of another owner is none."""
+    with clone(made.server) as other, made.database("analyst") as database:
+        facts = PostgresFacts(database)
+        made.sql("CREATE SCHEMA staging AUTHORIZATION vault_etl_owner; CREATE SCHEMA elsewhere")
+        found = facts.other_vaults()
+        assert {f"database {other.name}", "schema staging"} <= set(found)
+        assert not {f"database {made.name}", "schema elsewhere", "schema vault_etl"} & set(found)
+        made.sql("DROP SCHEMA staging, elsewhere")
 
 
 def test_the_owner_of_the_database_may_act_as_the_owner_role(made: Scratch) -> None:

@@ -77,7 +77,9 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "quarantined_lately": ("reveal", "audit", *RE_ENCRYPT),
         "rotations": ("audit", *ROTATE),
     },
-    "doctor/logins.sql": dict.fromkeys(("rights", "mixed_logins", "odd_members"), ROLES),
+    "doctor/logins.sql": dict.fromkeys(
+        ("rights", "mixed_logins", "other_vaults", "odd_members"), ROLES
+    ),
     "schema/schema.sql": dict.fromkeys(("facts", "rows"), ROLES),
     "schema/schema_around.sql": {"facts": ROLES},
     "reveal/duplicates.sql": {"shared_ip": ("analyst",), "shared_device_id": ("analyst",)},

@@ -255,7 +255,9 @@ def _login_checks(
         )
 
     def members() -> Sequence[Verdict]:
-        return login_checks.members(facts().odd_members(), lambda: parts.identity)
+        return login_checks.members(
+            facts().odd_members(), facts().other_vaults(), lambda: parts.identity
+        )
 
     yield Check("roles", lambda: login_checks.roles(facts().rights()), ("postgres",))
     yield Check("separation", separation, needs)

@@ -75,13 +75,18 @@ def separation(
     )
 
 
-def members(odd: Sequence[OddMember], identity: Callable[[], Identity]) -> Sequence[Verdict]:
+def members(
+    odd: Sequence[OddMember], other_vaults: Sequence[str], identity: Callable[[], Identity]
+) -> Sequence[Verdict]:
     """Check that no member of our roles acts as the owner, or has a right of the cluster beside our roles.
 
     The owner of the database may act as the owner role, because it migrates. Rights that an administrator or a
-    backup may need are reported and no fault; in an emulator no right is a fault.
+    backup may need are reported and no fault, and so are `other_vaults` with the same roles; in an emulator no right
+    is a fault.
     """
     told = [f"{found.name} {found.what}" for found in odd if not found.is_fault]
+    if other_vaults:
+        told.insert(0, f"its roles are those of a vault elsewhere too: {_few(other_vaults)}")
     faults = [f"{found.name} {found.what}" for found in odd if found.is_fault]
     if faults and not is_emulated(identity):
         return [Verdict.bad(fault, _APART) for fault in faults]

@@ -37,6 +37,19 @@ WITH readers AS (
 )
 SELECT rolname::text, rolname = session_user FROM mixed ORDER BY rolname
 
+-- name: other_vaults
+-- Other databases with objects of our owner role, and other schemas of this database.
+SELECT 'database ' || d.datname FROM pg_catalog.pg_database AS d
+WHERE d.datname <> pg_catalog.current_database() AND EXISTS (
+    SELECT FROM pg_catalog.pg_shdepend AS s
+    WHERE s.dbid = d.oid AND s.refclassid = 'pg_catalog.pg_authid'::regclass
+        AND s.refobjid = 'vault_etl_owner'::regrole AND s.deptype = 'o'
+)
+UNION ALL
+SELECT 'schema ' || n.nspname FROM pg_catalog.pg_namespace AS n
+WHERE n.nspowner = 'vault_etl_owner'::regrole AND n.nspname NOT IN ('vault_etl', 'vault_etl_detached')
+ORDER BY 1
+
 -- name: odd_members
 -- Members that are more than a login with one of our roles. The owner of the database is left out: it migrates, so it acts
 -- as the owner role, makes roles and grants them. schema.sql compares our roles among themselves with the migrations.

@@ -92,6 +92,10 @@ class PostgresFacts(MonthFacts, SignedState):
         """Return members of our roles with other attributes or roles, or that act as the owner; faults first."""
         return [OddMember(*row) for row in self._rows(_LOGINS["odd_members"])]
 
+    def other_vaults(self) -> Sequence[str]:
+        """Return the other databases, and schemas of this database, that our owner role has objects in."""
+        return [name for (name,) in self._rows(_LOGINS["other_vaults"])]
+
     def wrappings(self) -> Sequence[Wrapping]:
         """Return the number of keys by purpose and KMS key."""
         rows = self._rows(_SQL["wrappings"])
