@@ -207,6 +207,32 @@ def test_an_erasure_reaches_both_and_their_months(two: Vault) -> None:
     assert two.sql("SELECT * FROM vault_etl.values_miscounted()") == []
 
 
+def test_months_of_the_same_time_are_archived_apart(two: Vault, tmp_path: Path) -> None:
+    """Both events have a month of these bounds. Each has an archive, erasures that it lacks, and counts of its own."""
+    two.send([sign_up("f", HOME), order("f")])
+    assert two.ok("ingest", "ingest").json["stored"] == 2
+    for month in (ORDERS, SIGN_UPS):
+        two.ok("owner", "partitions", "detach", month, *WHY, "--yes")
+        two.ok("owner", "partitions", "archive", month, "--to", str(tmp_path), *WHY)
+        two.ok("owner", "partitions", "drop", month, *WHY, "--yes")
+    erased = two.run("erase", "erase", "--user-id", "f", *WHY, "--yes")
+    assert (erased.code, sorted(erased.json["archives"])) == (75, [ORDERS, SIGN_UPS])
+    other = erased.json["archives"][SIGN_UPS]
+    wrong = two.run("owner", "partitions", "restore", ORDERS, "--from", other, *WHY)
+    assert wrong.code == 65, wrong.stderr
+    assert two.ok("owner", "partitions", "restore", ORDERS, *WHY).json["erased"] == 1
+    listed = {row["partition"]: row for row in two.ok("owner", "partitions", "list").lines}
+    assert (listed[ORDERS]["state"], listed[SIGN_UPS]["state"]) == ("detached", "archived")
+    two.ok("owner", "partitions", "attach", ORDERS, *WHY, "--yes")
+    left = two.ok("owner", "partitions", "list").lines
+    assert [row["erasures_since"] for row in left if row["partition"] == SIGN_UPS] == [1]
+    assert two.ok("owner", "partitions", "restore", SIGN_UPS, *WHY).json["erased"] == 1
+    two.ok("owner", "partitions", "attach", SIGN_UPS, *WHY, "--yes")
+    assert two.sql("SELECT * FROM vault_etl.values_miscounted()") == []
+    found = two.ok("reveal", "find", "--field", "ip", *WHY, stdin=HOME).json["records"]
+    assert {row["subject"] for row in found} & {"a", "f"} == {"a"}
+
+
 def test_the_checks_of_the_vault_pass(two: Vault) -> None:
     """`migrate --check` and `doctor` know the tables of both."""
     two.ok("admin", "migrate", "--check")
