@@ -83,5 +83,5 @@ def _on_terminal(block: str, folder: Path) -> str:
 
 def _masked(line: str) -> str:
     """A line without what differs in each run: ids, moments, and the width of columns."""
-    line = re.sub(r"^\d{6,}(?= +(?:token|source))", "KEY", UUID.sub("ID", line))
+    line = re.sub(r"^(created  )?\d{6,}(?= +(?:token|source)|$)", "KEY", UUID.sub("ID", line))
     return " ".join(re.sub(r"\d{4}-\d\d-\d\dT[\d:]+Z", "MOMENT", line).split())

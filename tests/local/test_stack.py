@@ -15,6 +15,7 @@ import pytest
 from tests.kit.sessions import connect
 from tests.local.least_commands import least_commands
 from vault_etl.base.errors import ConfigurationError, UsageError
+from vault_etl.local.demo_scene import SHOP
 from vault_etl.local.emulator import EmulatorName
 from vault_etl.local.policies import ROLES
 from vault_etl.local.provision import Credentials, EmulatorSession
@@ -204,9 +205,9 @@ def test_another_emulator_is_refused(started: EmbeddedStack) -> None:
 
 
 def test_another_declaration_is_refused(started: EmbeddedStack) -> None:
-    """A running stack does not change its declaration, and overrides the one that a shell has."""
-    with pytest.raises(ConfigurationError, match="with the declaration the default, not with /a"):
-        started.start(schema_file="/a/vault-etl.schema.toml")
+    """A running stack keeps its fields, and its environment overrides the declaration that a shell has."""
+    with pytest.raises(ConfigurationError, match="with the declaration the default, not with /"):
+        started.start(schema_file=SHOP.schema_file)
     assert started.environment("ingest")["VAULT_ETL_SCHEMA_FILE"] == ""
 
 

@@ -69,7 +69,8 @@ def start(
     """Start the stack, with tables, keys, and a login and an access key for every role.
 
     Safe to repeat: running parts are not restarted. The KMS keys are in the emulator's memory, and
-    are lost when it ends. VAULT_ETL_SCHEMA_FILE names a declaration of your own.
+    are lost when it ends. VAULT_ETL_SCHEMA_FILE names a declaration of your own; if it has a new field, the
+    roles of a running stack may open that field afterwards.
 
     \b
     Examples:

@@ -180,6 +180,27 @@ def provision_resources(session: EmulatorSession) -> Resources:
     )
 
 
+def change_policies(endpoint: str, admin: Credentials, declaration: Declaration) -> None:
+    """Let each role of a provisioned emulator do what the template of a declaration says.
+
+    Raises UnavailableError if the emulator does not answer, or refuses.
+    """
+    session = EmulatorSession(endpoint, admin)
+    names = provision_resources(session).names
+    template, iam = Template.load(declaration, ArchiveBucket=ARCHIVE_BUCKET), session.client("iam")
+    with _setting_up():
+        for role in ROLES:
+            document = boundary(role, template, names)
+            if not document["Statement"]:
+                continue
+            arn = f"arn:aws:iam::{names['AWS::AccountId']}:policy/vault-etl-{role}{BOUNDARY_SUFFIX}"
+            (before,) = iam.list_policy_versions(PolicyArn=arn)["Versions"]
+            iam.create_policy_version(
+                PolicyArn=arn, PolicyDocument=json.dumps(document), SetAsDefault=True
+            )
+            iam.delete_policy_version(PolicyArn=arn, VersionId=before["VersionId"])
+
+
 @contextlib.contextmanager
 def _setting_up() -> Iterator[None]:
     try:

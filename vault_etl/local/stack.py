@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from vault_etl.local.policies import ADMIN, ROLES
 from vault_etl.local.postgres import EmbeddedPostgres, RunningPostgres
 from vault_etl.local.private_files import make_private_directory
 from vault_etl.local.processes import RunCommand, run_own_command, stop_recorded
-from vault_etl.local.provision import Credentials, EmulatorSession, provision
+from vault_etl.local.provision import Credentials, EmulatorSession, change_policies, provision
 from vault_etl.local.state import StackState, StackStatus, StateFile
 from vault_etl.platform.names import ROLE_PREFIX, SCHEMA
 
@@ -63,17 +64,23 @@ class EmbeddedStack:
     ) -> StackStatus:
         """Start the missing parts of the stack; running parts stay. The default emulator is moto.
 
-        `schema_file` is the absolute path of a declaration without a fault; None is the default. Raises
-        ConfigurationError if the stack cannot run here, if it already runs with another emulator or
-        declaration, or if rows remain that were sealed under keys which ended with their emulator.
+        `schema_file` is the absolute path of a declaration without a fault; None is the default. If it has more
+        fields than before, the roles may open them from now on. Raises ConfigurationError if the stack cannot run
+        here, if it already runs with another emulator or with other fields, or if rows remain that were sealed
+        under keys which ended with their emulator.
         """
+        declared = StackState(
+            schema_file=schema_file, fields=read_declaration(schema_file).field_names
+        )
         self._claim_directory()
         with self._state.locked():
-            state = self._usable(self._state.read(), emulator, schema_file)
+            state = self._usable(self._state.read(), emulator, declared)
             postgres = self._postgres.running()
-            if not (postgres and state.is_prepared):
+            if postgres and state.is_prepared:
+                self._follow(state, declared)
+            else:
                 postgres = self._start_postgres(state)
-                state = self._start_emulator(state, emulator or EmulatorName.MOTO, schema_file)
+                state = self._start_emulator(state, emulator or EmulatorName.MOTO, declared)
                 self._prepare(postgres, state)
         return self.status()
 
@@ -160,7 +167,7 @@ class EmbeddedStack:
         make_private_directory(self.directory)
 
     def _usable(
-        self, state: StackState, wanted: EmulatorName | None, schema_file: str | None
+        self, state: StackState, wanted: EmulatorName | None, declared: StackState
     ) -> StackState:
         """Return the recorded state, or an empty state if the emulator no longer runs."""
         live = state.live_emulator
@@ -171,8 +178,8 @@ class EmbeddedStack:
                 f"the stack in {self.directory} runs on {live.name}, not on {wanted}",
                 hint="vault-etl local reset, then start it on the other one",
             )
-        if state.schema_file != schema_file:
-            runs, asked = (each or "the default" for each in (state.schema_file, schema_file))
+        if not set(state.fields) <= set(declared.fields):
+            runs, asked = (each.schema_file or "the default" for each in (state, declared))
             raise ConfigurationError(
                 f"the stack in {self.directory} runs with the declaration {runs}, not with {asked}",
                 hint="set VAULT_ETL_SCHEMA_FILE as it was; or vault-etl local reset, then start it again",
@@ -197,27 +204,43 @@ class EmbeddedStack:
         return postgres
 
     def _start_emulator(
-        self, state: StackState, name: EmulatorName, schema_file: str | None
+        self, state: StackState, name: EmulatorName, declared: StackState
     ) -> StackState:
         if state.live_emulator is not None:
-            return state
+            return self._follow(state, declared)
         if name is EmulatorName.LOCALSTACK:
             emulator = start_localstack(self.directory / "localstack", self._notify)
         else:
             self._notify("starting the AWS emulator")
             emulator = start_moto(self.directory / "moto")
-        state = StackState(emulator=emulator, schema_file=schema_file)
+        state = replace(declared, emulator=emulator)
         self._state.write(state)
         self._notify("making a queue, KMS keys and access keys")
         state = state.with_provisioned(
             provision(
                 emulator.endpoint,
-                read_declaration(schema_file),
+                read_declaration(declared.schema_file),
                 authenticate=name is EmulatorName.MOTO,
             )
         )
         self._state.write(state)
         return state
+
+    def _follow(self, state: StackState, declared: StackState) -> StackState:
+        """Let the roles of a running emulator open the declared fields, as a deployment of the template does."""
+        emulator, provisioned = state.emulator, state.provisioned
+        if emulator is None or provisioned is None:
+            raise AssertionError
+        followed = replace(state, schema_file=declared.schema_file, fields=declared.fields)
+        if followed != state:
+            self._notify("changing policies: the declared fields")
+            change_policies(
+                emulator.endpoint,
+                provisioned.credentials[ADMIN],
+                read_declaration(declared.schema_file),
+            )
+            self._state.write(followed)
+        return followed
 
     def _prepare(self, postgres: RunningPostgres, state: StackState) -> None:
         """Make tables, logins, the key that signs the log, the first token keys. Each step is safe to repeat."""

@@ -31,6 +31,8 @@ class StackState:
     is_prepared: bool = False
     schema_file: str | None = None
     """The absolute path of the declaration; None for the default."""
+    fields: tuple[str, ...] = ()
+    """The declared fields, which the roles may open."""
 
     @property
     def live_emulator(self) -> Emulator | None:
@@ -121,6 +123,7 @@ def _parse(content: dict[str, Any]) -> StackState:
         ),
         is_prepared=bool(content.get("is_prepared")),
         schema_file=content.get("schema_file"),
+        fields=tuple(content.get("fields", ())),
     )
 
 
