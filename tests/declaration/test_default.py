@@ -12,6 +12,7 @@ from vault_etl.declaration.names import OWN_TABLES, is_reserved_event
 from vault_etl.declaration.read import read_declaration
 from vault_etl.kinds.kind import WHOLE_NUMBER
 from vault_etl.schema.facts_file import expected_facts
+from vault_etl.schema.units import Function, units_of
 
 DEFAULT: Final = read_declaration(None)
 EVENT: Final = DEFAULT.event("user_logins")
@@ -85,3 +86,12 @@ def test_no_event_can_have_a_name_of_the_vaults_tables() -> None:
     }
     assert names >= OWN_TABLES
     assert not is_reserved_event("vaults")
+
+
+def test_no_event_can_have_a_function_of_the_vault() -> None:
+    """An event has functions `EVENT_counted` and others. What else has such a name is of no event."""
+    names = {unit.name for unit in units_of(FOLDER, DEFAULT) if isinstance(unit, Function)}
+    ends = [name.removeprefix(EVENT.name) for name in names if name.startswith(f"{EVENT.name}_")]
+    assert "_counted" in ends
+    others = {name.removesuffix(end) for end in ends for name in names if name.endswith(end)}
+    assert {name for name in others if not is_reserved_event(name)} == {EVENT.name}

@@ -66,9 +66,14 @@ def is_reserved_field(name: str) -> bool:
 
 
 def is_reserved_event(name: str) -> bool:
-    """Tell whether the vault has a table of this name, or may have an index of it: its table's name, then `_…`."""
+    """Tell whether the vault has a table of this name, or may have an index of it: its table's name, then `_…`.
+
+    `values` is the vault's own: it has a function `values_counted`, as each event has an `EVENT_counted`.
+    """
     parts = name.split("_")
-    return any("_".join(parts[:count]) in OWN_TABLES for count in range(1, len(parts) + 1))
+    return name == "values" or any(
+        "_".join(parts[:count]) in OWN_TABLES for count in range(1, len(parts) + 1)
+    )
 
 
 def is_reserved_column(name: str) -> bool:

@@ -155,7 +155,7 @@ def _relations(declaration: Declaration, faults: Faults) -> None:
     for event in declaration.events:
         where = _of(event)
         if is_reserved_event(event.name):
-            hint = "the vault has a table of this name: choose another one"
+            hint = "the vault has a table or functions of this name: choose another one"
             faults.add(where, f"no event can be called {event.name}", hint)
         for relation in _relations_of(event):
             if relation in made:
