@@ -63,7 +63,7 @@ def test_each_is_named_and_no_other(made: Scratch) -> None:
 
 
 def test_another_vault_with_the_same_roles_is_named(made: Scratch) -> None:
-    """A database of the cluster, and a schema of this database. A schema of another owner is none."""
+    """A database of the cluster, and a schema of this database. A schema of another owner is not a vault."""
     with clone(made.server) as other, made.database("analyst") as database:
         facts = PostgresFacts(database)
         made.sql("CREATE SCHEMA staging AUTHORIZATION vault_etl_owner; CREATE SCHEMA elsewhere")
