@@ -105,7 +105,7 @@ def _write(messages: Sequence[Message], context: LambdaContext) -> Written:
     the first use of that connection fails.
     """
     if not messages:
-        return Written([], {}, {}, None)
+        return Written([], {}, {}, {}, None)
     writer = _writer()
     first = writer.write(messages)
     if not (isinstance(first.cause, UnavailableError) and _has_time(context)):
@@ -117,6 +117,7 @@ def _write(messages: Sequence[Message], context: LambdaContext) -> Written:
         outcomes[i] = outcome
     return Written(
         outcomes,
+        Counter(first.stored) + Counter(second.stored),
         Counter(first.reasons) + Counter(second.reasons),
         Counter(first.extra_fields) + Counter(second.extra_fields),
         second.cause,

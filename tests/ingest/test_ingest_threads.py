@@ -122,7 +122,7 @@ class CountingWriter:
     def write(self, messages: Sequence[Message]) -> Written:
         """Record how much is held, and write nothing."""
         self.look()
-        return Written([Outcome.STORED] * len(messages), {}, {}, None)
+        return Written([Outcome.STORED] * len(messages), {}, {}, {}, None)
 
 
 @pytest.mark.parametrize("kib", [200, 1024])

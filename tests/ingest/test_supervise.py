@@ -99,6 +99,7 @@ def batch(messages: int, outcome: Outcome = Outcome.STORED) -> BatchReport:
     """Return the report of a batch of `count` messages with one outcome."""
     return BatchReport(
         outcomes={outcome: messages},
+        stored={},
         reasons={},
         extra_fields={"email": messages},
         bytes=0,

@@ -14,6 +14,7 @@ from vault_etl.app.keys import key_store, unwrapper
 from vault_etl.app.parts import Parts
 from vault_etl.app.records import batch_writer, queue_parser
 from vault_etl.base.errors import ConfigurationError, UsageError
+from vault_etl.crypto.fields import EventName
 from vault_etl.declaration.model import Declaration
 from vault_etl.event.events import EventParser
 from vault_etl.event.known_names import KnownNames
@@ -161,7 +162,7 @@ def metrics(parts: Parts, address: str, ready: Readiness, workers: int) -> Serve
     """Serve metrics (`ingest --metrics-address`). Call this before the parts that it observes are built."""
     from vault_etl.ingest.metrics.server import ServedMetrics  # noqa: PLC0415 - 45 ms
 
-    served = ServedMetrics(address, ready.reason, ready.unhealthy, workers)
+    served = ServedMetrics(address, ready.reason, ready.unhealthy, workers, _events(parts))
     parts.calls = parts.key_ages = served.observer
     return served
 
@@ -174,10 +175,14 @@ def worker_metrics(parts: Parts) -> IngestObserver | None:
     if slot is None:
         return None
     try:
-        parts.calls = parts.key_ages = metrics = PrometheusMetrics(slot)
+        parts.calls = parts.key_ages = metrics = PrometheusMetrics(_events(parts), slot)
     except FileNotFoundError:  # the parent was killed, and its successor removed the file
         return None
     return metrics
+
+
+def _events(parts: Parts) -> list[EventName]:
+    return [event.name for event in parts.declaration.events if not event.retired]
 
 
 def line_opener(parts: Parts, event: str | None = None) -> LineOpener:

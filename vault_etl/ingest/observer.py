@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from typing_extensions import override
 
-from vault_etl.crypto.fields import FieldName
+from vault_etl.crypto.fields import EventName, FieldName
 from vault_etl.event.rejection import Reason
 from vault_etl.ingest.queue import QueueDepth
 from vault_etl.records.messages import Message, Outcome
@@ -32,6 +32,8 @@ class BatchReport:
     """One batch that was tried. Ages are seconds since a message was sent, `bytes` are whole KiB."""
 
     outcomes: Mapping[Outcome, int]
+    stored: Mapping[EventName, int]
+    """The newly stored messages by their event."""
     reasons: Mapping[Reason, int]
     """Reasons of the newly quarantined messages."""
     extra_fields: Mapping[str, int]
@@ -63,6 +65,7 @@ class BatchReport:
         ]
         return cls(
             outcomes=Counter(written.outcomes),
+            stored=written.stored,
             reasons=written.reasons,
             extra_fields=written.extra_fields,
             bytes=whole_kib(size),
@@ -86,8 +89,9 @@ class BatchReport:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Restore a report from `as_dict`. Raises KeyError, TypeError or ValueError for other values."""
         outcomes = {Outcome(name): n for name, n in values["outcomes"].items()}
+        stored = {EventName(name): n for name, n in values["stored"].items()}
         reasons = {Reason(name): n for name, n in values["reasons"].items()}
-        return cls(**{**values, "outcomes": outcomes, "reasons": reasons})
+        return cls(**{**values, "outcomes": outcomes, "stored": stored, "reasons": reasons})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

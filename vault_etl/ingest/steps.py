@@ -129,7 +129,7 @@ class IngestSteps:
             return False
         size = sum(held.bytes for held in batch)
         began = self._clock.monotonic()
-        written = Written([Outcome.RETRY] * len(batch), {}, {}, None)
+        written = Written([Outcome.RETRY] * len(batch), {}, {}, {}, None)
         delay = 0.0
         try:
             written = self._writer.write(messages)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from vault_etl.base.errors import ConfigurationError, DeniedError, IncompleteError, UnavailableError
-from vault_etl.crypto.fields import QUARANTINE, FieldName
+from vault_etl.crypto.fields import QUARANTINE, EventName, FieldName
 from vault_etl.crypto.record_id import milliseconds_of
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.event.events import EventParser
@@ -65,8 +65,9 @@ class Written:
     """The outcome of each message of a batch, in order, and the cause of retries."""
 
     outcomes: list[Outcome]
+    stored: Mapping[EventName, int]
     reasons: Mapping[Reason, int]
-    """Counts of newly quarantined messages by their reason."""
+    """Counts of new records by their event, and of newly quarantined messages by their reason."""
     extra_fields: Mapping[str, int]
     """Counts of dropped unknown fields, by the names that may be shown."""
     cause: UnavailableError | IncompleteError | DeniedError | None
@@ -264,10 +265,9 @@ class _Progress:
 def _written(messages: Sequence[Message], parsed: Sequence[Parsed], progress: _Progress) -> Written:
     """The outcomes. A message that is twice in a batch is stored once: the second is a duplicate."""
     if not parsed:
-        return Written([Outcome.RETRY] * len(messages), {}, {}, progress.cause)
-    outcomes = []
-    reasons: collections.Counter[Reason] = collections.Counter()
-    extra_fields = ExtraFields()
+        return Written([Outcome.RETRY] * len(messages), {}, {}, {}, progress.cause)
+    outcomes, extra_fields = list[Outcome](), ExtraFields()
+    stored, reasons = collections.Counter[EventName](), collections.Counter[Reason]()
     for p in parsed:
         if p.record_id not in progress.settled:
             outcomes.append(Outcome.RETRY)
@@ -279,9 +279,11 @@ def _written(messages: Sequence[Message], parsed: Sequence[Parsed], progress: _P
         else:
             outcomes.append(Outcome.QUARANTINED if is_new else Outcome.ALREADY_QUARANTINED)
             reasons[rejection.reason] += is_new
-        if isinstance(p.content, ParsedEvent) and p.content.extra_fields:
-            extra_fields.add(p.content.extra_fields)
-    return Written(outcomes, +reasons, extra_fields.counts, progress.cause)
+        if isinstance(p.content, ParsedEvent):
+            stored[p.content.event.name] += outcomes[-1] is Outcome.STORED
+            if p.content.extra_fields:
+                extra_fields.add(p.content.extra_fields)
+    return Written(outcomes, +stored, +reasons, extra_fields.counts, progress.cause)
 
 
 def _missing_months(parsed: Iterable[Parsed]) -> set[EventMonth]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.kit.declared import FIELDS
+from tests.kit.declared import FIELDS, USER_LOGINS
 from vault_etl.crypto.fields import FieldName
 from vault_etl.event.rejection import Reason
 from vault_etl.ingest.observer import BatchReport, IngestState
@@ -19,6 +19,7 @@ WORDS = st.none() | st.text(max_size=40)
 REPORTS = st.builds(
     BatchReport,
     outcomes=st.dictionaries(st.sampled_from(Outcome), COUNTS),
+    stored=st.dictionaries(st.just(USER_LOGINS), COUNTS),
     reasons=st.dictionaries(st.sampled_from(Reason), COUNTS),
     extra_fields=st.dictionaries(st.text(max_size=9), COUNTS),
     bytes=COUNTS,
@@ -59,6 +60,7 @@ def report(
             Outcome.QUARANTINED: sum(reasons.values()),
             Outcome.RETRY: retry,
         },
+        stored={USER_LOGINS: stored},
         reasons=reasons,
         extra_fields={"email": 1},
         bytes=1_000,

@@ -12,6 +12,7 @@ from typing_extensions import override
 from tests.ingest.metrics.reports import samples, value
 from tests.kit.databases import clone
 from tests.kit.declarations import DEFAULT
+from tests.kit.declared import USER_LOGINS
 from tests.kit.proxy import FaultProxy, Judge, closed_port
 from tests.kit.scratch import Scratch
 from vault_etl.base.errors import (
@@ -221,7 +222,7 @@ def test_a_connection_that_fails_is_counted(scratch: Scratch) -> None:
 
 def test_no_value_reaches_the_metrics(aws: Callable[[str], None], scratch: Scratch) -> None:
     """Errors of Postgres and AWS may quote a value, in a text or in place of a code: no value is served."""
-    metrics = PrometheusMetrics()
+    metrics = PrometheusMetrics([USER_LOGINS])
     with closing(Database(scratch.url("ingest"), metrics)) as database:
         for statement in ("SELECT %s::uuid", "SELECT 1 / length(%s) - 1 / 0", "SELECT %s FROM x"):
             with pytest.raises(VaultEtlError), database.transaction() as cursor:

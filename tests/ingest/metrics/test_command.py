@@ -73,9 +73,9 @@ class Served:
         """Wait until /readyz answers 200."""
         self.until(lambda: self.get("/readyz")[0] == 200)
 
-    def counts(self, name: str, expected: float) -> None:
-        """Wait until a metric without labels has this value."""
-        self.until(lambda: value(self.scrape(), name) == expected)
+    def counts(self, name: str, expected: float, **labels: str) -> None:
+        """Wait until a metric has this value."""
+        self.until(lambda: value(self.scrape(), name, **labels) == expected)
 
 
 @contextmanager
@@ -117,7 +117,7 @@ def test_an_ingest_is_seen_from_outside(vault: Vault) -> None:
         running.until(lambda: value(running.scrape(), "queue_messages", state="visible") == 0)
         now = running.scrape()
         assert value(now, "messages_received_total") == 21
-        assert value(now, "messages_stored_total") == 20
+        assert value(now, "messages_stored_total", event="user_logins") == 20
         assert value(now, "messages_quarantined_total", reason="not_json") == 1
         assert value(now, "ready") == 1
         assert value(now, "batch_messages_sum") == 21
@@ -143,18 +143,18 @@ def test_workers_are_seen_as_one_through_a_kill(vault: Vault) -> None:
     with served(vault, "--workers", "2", TMPDIR=str(temporary)) as running:
         running.until_ready()
         vault.send(event() for _ in range(30))
-        running.counts("messages_stored_total", 30)
+        running.counts("messages_stored_total", 30, event="user_logins")
         (folder,) = temporary.iterdir()
         files = sorted(path.name for path in folder.iterdir())
         assert len(files) == 12
         first = psutil.Process(running.process.pid).children()[0]
         first.kill()
         running.counts("worker_ends_total", 1)
-        assert value(running.scrape(), "messages_stored_total") == 30
+        assert value(running.scrape(), "messages_stored_total", event="user_logins") == 30
         running.counts("workers", 2)
         running.until_ready()
         vault.send(event() for _ in range(10))
-        running.counts("messages_stored_total", 40)
+        running.counts("messages_stored_total", 40, event="user_logins")
         assert sorted(path.name for path in folder.iterdir()) == files
     assert list(temporary.iterdir()) == []
 

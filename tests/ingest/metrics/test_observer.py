@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.ingest.metrics.reports import report, samples, state, value
-from tests.kit.declared import IP
+from tests.kit.declared import IP, USER_LOGINS
 from vault_etl import __version__
 from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.event.rejection import Reason
@@ -23,7 +23,7 @@ CANARY = "203.0.113.77"
 
 def test_counts_add_up() -> None:
     """Every movement and outcome has its counter, and batches add to it."""
-    metrics = PrometheusMetrics()
+    metrics = PrometheusMetrics([USER_LOGINS])
     metrics.moved(Movement.RECEIVED, 10)
     metrics.moved(Movement.RECEIVED, 7)
     metrics.moved(Movement.DELETED, 12)
@@ -35,7 +35,6 @@ def test_counts_add_up() -> None:
         "messages_received_total": 17,
         "messages_deleted_total": 12,
         "messages_given_back_total": 5,
-        "messages_stored_total": 9,
         "messages_duplicate_total": 2,
         "messages_retried_total": 2,
         "messages_already_quarantined_total": 0,
@@ -48,6 +47,7 @@ def test_counts_add_up() -> None:
         "oldest_message_age_seconds": 2.0,
     }.items():
         assert value(found, name) == expected, name
+    assert value(found, "messages_stored_total", event="user_logins") == 9
     assert value(found, "messages_quarantined_total", reason="not_json") == 3
     assert value(found, "messages_quarantined_total", reason="not_utf8") == 0
     assert value(found, "batches_retried_total", cause="unavailable") == 1
@@ -57,7 +57,7 @@ def test_counts_add_up() -> None:
 
 def test_metrics_show_the_last_state() -> None:
     """Readiness, held messages, the queue's counts and the leases are the last reported ones."""
-    metrics = PrometheusMetrics()
+    metrics = PrometheusMetrics([USER_LOGINS])
     metrics.state(state(held=9))
     metrics.state(state(ready=False, held=4, depth=QueueDepth(30, 20, 10), seals_left={IP: 7}))
     found = samples(metrics.exposition("")[0])
@@ -73,7 +73,7 @@ def test_metrics_show_the_last_state() -> None:
 
 def test_unknown_values_are_not_exposed() -> None:
     """Before the queue's counts are read, and before a lease, the gauges do not exist: they are not zero."""
-    metrics = PrometheusMetrics()
+    metrics = PrometheusMetrics([USER_LOGINS])
     metrics.state(state())
     names = {name for name, _ in samples(metrics.exposition("")[0])}
     assert not names & {"vault_etl_queue_messages", "vault_etl_lease_seals_left"}
@@ -81,7 +81,7 @@ def test_unknown_values_are_not_exposed() -> None:
 
 def test_the_ages_of_keys_show_beside_their_limits() -> None:
     """Ages are in seconds for each purpose; without a key the age is 0, and so is a missing limit."""
-    metrics = PrometheusMetrics()
+    metrics = PrometheusMetrics([USER_LOGINS])
     metrics.key_limit(KeyPurpose.DATA, dt.timedelta(days=90))
     metrics.key_limit(KeyPurpose.TOKEN, dt.timedelta())
     found = samples(metrics.exposition("")[0])
@@ -97,7 +97,7 @@ def test_the_ages_of_keys_show_beside_their_limits() -> None:
 
 def test_ages_are_zero_without_waiting_messages() -> None:
     """The age of the last batch stays only while messages wait."""
-    metrics = PrometheusMetrics()
+    metrics = PrometheusMetrics([USER_LOGINS])
     metrics.batch(report(stored=1, oldest_age=500))
     for waits in (state(), state(held=1), state(depth=QueueDepth(1, 0, 0))):
         metrics.state(waits)
@@ -108,7 +108,7 @@ def test_ages_are_zero_without_waiting_messages() -> None:
 
 def test_calls_are_timed_and_their_errors_counted_by_code() -> None:
     """A call has a duration; a failed try has a code."""
-    metrics = PrometheusMetrics()
+    metrics = PrometheusMetrics([USER_LOGINS])
     metrics.called("kms", "Decrypt", 0.2)
     metrics.failed("kms", "Decrypt", "ThrottlingException")
     found = samples(metrics.exposition("")[0])
@@ -141,7 +141,7 @@ def test_codes_are_bounded() -> None:
 
 def test_threads_lose_no_count() -> None:
     """Eight threads that count at once lose nothing."""
-    metrics = PrometheusMetrics()
+    metrics = PrometheusMetrics([USER_LOGINS])
 
     def count() -> None:
         for _ in range(500):
@@ -154,7 +154,7 @@ def test_threads_lose_no_count() -> None:
     for thread in threads:
         thread.join()
     found = samples(metrics.exposition("")[0])
-    assert value(found, "messages_stored_total") == 4_000
+    assert value(found, "messages_stored_total", event="user_logins") == 4_000
     assert value(found, "messages_received_total") == 4_000
     assert value(found, "batch_messages_count") == 4_000
 
@@ -163,7 +163,7 @@ def test_the_version_is_a_label() -> None:
     """The gauge of the build is 1, with the version."""
     build = [
         dict(labels)
-        for name, labels in samples(PrometheusMetrics().exposition("")[0])
+        for name, labels in samples(PrometheusMetrics([USER_LOGINS]).exposition("")[0])
         if name == "vault_etl_build_info"
     ]
     assert [labels["version"] for labels in build] == [__version__]

@@ -15,6 +15,7 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 
 from tests.ingest.metrics.reports import samples, value
+from tests.kit.declared import USER_LOGINS
 from tests.kit.waiting import until
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.ingest.metrics import server as metrics_server
@@ -29,7 +30,7 @@ class Site:
     """A server on a port of the system's choice, and its two probes."""
 
     def __init__(self, address: str = "127.0.0.1:0") -> None:
-        self.metrics = PrometheusMetrics()
+        self.metrics = PrometheusMetrics([USER_LOGINS])
         self.not_ready: str | None = None
         self.not_healthy: str | None = None
         self.server = MetricsServer(

@@ -10,7 +10,7 @@ import datetime as dt
 import json
 import sys
 
-from tests.kit.declared import IP
+from tests.kit.declared import IP, USER_LOGINS
 from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.ingest.metrics.prometheus import MetricsSlot, PrometheusMetrics
 from vault_etl.ingest.observer import BatchReport, IngestState, Movement
@@ -21,7 +21,7 @@ class Steps:
     """The steps that a worker can be told to take."""
 
     def __init__(self) -> None:
-        self._metrics = PrometheusMetrics(MetricsSlot.from_environment())
+        self._metrics = PrometheusMetrics([USER_LOGINS], MetricsSlot.from_environment())
 
     def receive(self, messages: int) -> None:
         """Count received messages, and the call that brought them."""
@@ -33,6 +33,7 @@ class Steps:
         self._metrics.batch(
             BatchReport(
                 outcomes={},
+                stored={},
                 reasons={},
                 extra_fields={},
                 bytes=0,

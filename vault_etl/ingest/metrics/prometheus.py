@@ -1,8 +1,8 @@
 """Metrics of one process: a single ingest, or one of several workers whose parent serves them.
 
 `Families` defines every metric: its name, type, labels and help. docs/metrics.md says the same, and
-a test compares. Label values come from the code, except for error codes: `BoundedCodes` bounds
-those. With workers, `multiprocess_mode` says how the workers' gauges become one; a live mode forgets
+a test compares. Label values come from the code and the declaration, except for error codes: `BoundedCodes`
+bounds those. With workers, `multiprocess_mode` says how the workers' gauges become one; a live mode forgets
 a worker that has ended. This module imports prometheus_client (45 ms): import it only to serve.
 """
 
@@ -15,6 +15,7 @@ import os
 import platform
 import re
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -24,7 +25,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, valu
 from typing_extensions import override
 
 from vault_etl import __version__
-from vault_etl.crypto.fields import KeyPurpose
+from vault_etl.crypto.fields import EventName, KeyPurpose
 from vault_etl.event.rejection import Reason
 from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement
 from vault_etl.keys.age import KeyAgeObserver
@@ -68,14 +69,14 @@ class MetricsSlot:
 
 
 class PrometheusMetrics(IngestObserver, CallObserver, KeyAgeObserver):
-    """Counts the reports of an ingest, of its calls and of its key ages. Made once in a process."""
+    """Counts the reports of an ingest of these events, of its calls and of its key ages. Made once in a process."""
 
-    def __init__(self, slot: MetricsSlot | None = None) -> None:
+    def __init__(self, events: Iterable[EventName], slot: MetricsSlot | None = None) -> None:
         self._registry = CollectorRegistry()
         self._codes = BoundedCodes()
         keep_values(slot)
         self._families = Families(self._registry)
-        self._begin_at_zero()
+        self._begin_at_zero(events)
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """Return the metrics in the format that the header Accept asks for, and its content type."""
@@ -94,7 +95,8 @@ class PrometheusMetrics(IngestObserver, CallObserver, KeyAgeObserver):
     @override
     def batch(self, report: BatchReport) -> None:
         families = self._families
-        families.stored.inc(report.outcomes.get(Outcome.STORED, 0))
+        for event, messages in report.stored.items():
+            families.stored.labels(event).inc(messages)
         families.duplicates.inc(report.outcomes.get(Outcome.DUPLICATE, 0))
         families.already_quarantined.inc(report.outcomes.get(Outcome.ALREADY_QUARANTINED, 0))
         families.retried.inc(report.outcomes.get(Outcome.RETRY, 0))
@@ -146,8 +148,10 @@ class PrometheusMetrics(IngestObserver, CallObserver, KeyAgeObserver):
     def failed(self, service: str, operation: str, code: str) -> None:
         self._families.call_errors.labels(service, operation, self._codes.bound(code)).inc()
 
-    def _begin_at_zero(self) -> None:
+    def _begin_at_zero(self, events: Iterable[EventName]) -> None:
         """Expose known labels at 0: a rate needs a sample from before the first event."""
+        for event in events:
+            self._families.stored.labels(event)
         for reason in Reason:
             self._families.quarantined.labels(reason.value)
         self._families.build.labels(__version__, platform.python_version()).set(1)
@@ -209,7 +213,7 @@ class Families:
             return Counter(name, text, labels, namespace=PREFIX, registry=registry)
 
         self.received = counter("messages_received", "Messages received from the queue.")
-        self.stored = counter("messages_stored", "Messages stored as records.")
+        self.stored = counter("messages_stored", "Messages stored as records.", "event")
         self.duplicates = counter("messages_duplicate", "Messages that were stored before.")
         self.quarantined = counter(
             "messages_quarantined", "Messages put into quarantine.", "reason"

@@ -15,11 +15,12 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, Self
 
+from vault_etl.crypto.fields import EventName
 from vault_etl.ingest.metrics.listen_address import ListenAddress
 from vault_etl.ingest.metrics.prometheus import PrometheusMetrics
 from vault_etl.ingest.metrics.workers import WorkerMetrics
@@ -227,12 +228,19 @@ class ServedMetrics:
     listen on the address.
     """
 
-    def __init__(self, address: str, ready: Probe, healthy: Probe, workers: int) -> None:
-        self.observer = PrometheusMetrics() if workers == 1 else None
+    def __init__(
+        self,
+        address: str,
+        ready: Probe,
+        healthy: Probe,
+        workers: int,
+        events: Collection[EventName],
+    ) -> None:
+        self.observer = PrometheusMetrics(events) if workers == 1 else None
         """The metrics of a process that runs the ingest itself."""
         self.workers = WorkerMetrics() if workers > 1 else None
         """The metrics of a parent with workers."""
-        exposition = (self.observer or self.workers or PrometheusMetrics()).exposition
+        exposition = (self.observer or self.workers or PrometheusMetrics(events)).exposition
         self._server = MetricsServer(address, exposition=exposition, ready=ready, healthy=healthy)
         self.address = self._server.address
 
