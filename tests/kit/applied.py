@@ -18,14 +18,19 @@ from vault_etl.platform.resources import resource_dir
 from vault_etl.schema.postgres_apply import ApplyPlan, PostgresApply
 from vault_etl.schema.postgres_online import PostgresOnline, apply_online
 
-GROWN: Final[Declaration] = parse_declaration(
-    files(vault_etl.declaration)
-    .joinpath("default.toml")
-    .read_bytes()
-    .replace(b"[events.user_logins] ", b'[fields.email]\nkind = "email"\n\n[events.user_logins] ')
-    .replace(
-        b"\n[events.user_logins.plain]",
-        b"""home_ip = {field = "ip", path = "$.home.ip"}
+_DEFAULT: Final = files(vault_etl.declaration).joinpath("default.toml").read_text(encoding="utf-8")
+_EMAIL: Final = '\n[fields.email]\nkind = "email"\n'
+_PLAIN: Final = "\n[events.user_logins.plain]"
+
+
+def _declared(text: str) -> Declaration:
+    return parse_declaration(text.encode(), "changed.toml")
+
+
+GROWN: Final[Declaration] = _declared(
+    _DEFAULT.replace(
+        _PLAIN,
+        """home_ip = {field = "ip", path = "$.home.ip"}
 email = {token = "order", derived = ["domain"]}
 
 [events.user_logins.plain]
@@ -35,10 +40,34 @@ price = {type = "decimal"}
 is_new = {type = "boolean"}
 born = {type = "day", moment = "born_at"}
 since = {type = "moment"}""",
-    ),
-    "grown.toml",
+    )
+    + _EMAIL
 )
 """The login event with every kind of optional value that can be added to it later."""
+
+WITH_EMAIL: Final[Declaration] = _declared(
+    _DEFAULT.replace(_PLAIN, f"email = {{}}\n{_PLAIN}") + _EMAIL
+)
+"""The login event with one more field."""
+
+WITH_ORDERS: Final[Declaration] = _declared(
+    _DEFAULT.replace("[events.user_logins]", '[events.user_logins]\nqueue = "logins"')
+    + _EMAIL
+    + """
+[events.orders]
+subject = "buyer"
+day = "day"
+queue = "orders"
+
+[events.orders.personal]
+email = {required = true}
+
+[events.orders.plain]
+buyer = {type = "text", max = 64, required = true}
+day = {type = "day"}
+"""
+)
+"""The login event of one queue, and an event of another one."""
 
 
 def put_in_force(scratch: Scratch, declaration: Declaration, *, online: bool = True) -> ApplyPlan:

@@ -129,7 +129,10 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ("admin",),
     ),
     "schema/apply.sql": dict.fromkeys(
-        ("other_tables", "functions", "view", "rotations_of_all_fields", "not_validated"),
+        (
+            *("other_tables", "functions", "view", "make_months"),
+            *("rotations_of_all_fields", "not_validated"),
+        ),
         ("admin",),
     ),
     "schema/versions.sql": {

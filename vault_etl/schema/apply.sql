@@ -28,6 +28,11 @@ FROM (
     GROUP BY c.oid, c.reloptions
 ) AS v
 
+-- name: make_months
+-- The months that `migrate` makes for the events of a new vault.
+SELECT vault_etl.ensure_partition(%(event)s, (now() AT TIME ZONE 'UTC' + make_interval(months => ahead))::date)
+FROM generate_series(-2, 3) AS ahead
+
 -- name: rotations_of_all_fields
 -- A rotation of the token keys that is under way is of the new fields too: `keys init` adds their keys to its generation.
 UPDATE vault_etl.key_rotations SET fields = %(fields)s::text[] WHERE purpose <> 'data'

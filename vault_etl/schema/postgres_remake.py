@@ -17,7 +17,7 @@ from vault_etl.platform.resources import blocks
 from vault_etl.schema import postgres_migrations
 from vault_etl.schema.rendering import Rendering
 from vault_etl.schema.table_changes import column_additions, table_changes
-from vault_etl.schema.units import Function
+from vault_etl.schema.units import Function, Unit
 
 _SQL: Final = blocks("schema/apply.sql")
 _MIGRATIONS: Final = blocks("schema/migrations.sql")
@@ -37,12 +37,9 @@ def remake(
     Indexes of tables that are not small are left for later. Raises ConfigurationError for a view that an owner has
     narrowed, and for a change that no declaration causes.
     """
-    there = [e for e in map(SqlEvent.of, declaration.events) if e.name.raw in old.tables]
-    for name, table in new.tables.items():
-        if before := old.tables.get(name):
-            for statement in table_changes(before, table, small=_is_small(cursor, name)):
-                cursor.execute(statement)
-            _add_columns_elsewhere(cursor, name, list(column_additions(before, table)))
+    events = list(map(SqlEvent.of, declaration.events))
+    there = [event for event in events if event.name.raw in old.tables]
+    _change_tables(cursor, old, new)
     for event in there:
         _extend_view(cursor, event)
     changed = {*old.tables, *(event.name.plus("_masked").raw for event in there)}
@@ -54,13 +51,26 @@ def remake(
         if isinstance(unit, Function):
             made = functions.get(unit.name, ())
             _replace(cursor, unit, made, names, is_changed=unit in changes)
-        elif unit not in changes:
-            continue
-        elif unit.kind not in _RUN:
-            message = f"a declaration cannot change a statement of the kind {unit.kind}"
-            raise ConfigurationError(message, hint="nothing was changed: report this as a fault")
-        elif unit.name not in (later if unit.kind == "index" else changed):
-            cursor.execute(unit.text)
+        elif unit in changes and unit.name not in (later if unit.kind == "index" else changed):
+            _run(cursor, unit)
+    for event in events:
+        if event not in there:
+            cursor.execute(_SQL["make_months"], {"event": event.name.raw})
+
+
+def _change_tables(cursor: _Cursor, old: Rendering, new: Rendering) -> None:
+    for name, table in new.tables.items():
+        if before := old.tables.get(name):
+            for statement in table_changes(before, table, small=_is_small(cursor, name)):
+                cursor.execute(statement)
+            _add_columns_elsewhere(cursor, name, list(column_additions(before, table)))
+
+
+def _run(cursor: _Cursor, unit: Unit) -> None:
+    if unit.kind not in _RUN:
+        message = f"a declaration cannot change a statement of the kind {unit.kind}"
+        raise ConfigurationError(message, hint="nothing was changed: report this as a fault")
+    cursor.execute(unit.text)
 
 
 def _is_small(cursor: _Cursor, table: str) -> bool:

@@ -1,0 +1,141 @@
+"""Ways to put a declaration in force: a new event, large tables, a detached month, a rotation, and refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kit.applied import (
+    GROWN,
+    WITH_EMAIL,
+    WITH_ORDERS,
+    do_online,
+    put_in_force,
+)
+from tests.kit.databases import clone
+from tests.kit.declarations import DEFAULT
+from tests.kit.new_keys import made_up_key
+from tests.kit.requests import request
+from tests.kit.schemas import FOLDER
+from tests.kit.scratch import Scratch, sealed_record
+from vault_etl.audit.entries import Action
+from vault_etl.base.errors import ConfigurationError, IncompleteError
+from vault_etl.crypto.fields import FieldName, KeyPurpose
+from vault_etl.declaration.model import Declaration
+from vault_etl.keys.postgres import PostgresKeyStore
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.partitions.postgres import PostgresPartitions
+from vault_etl.platform.postgres_lock_watch import LockWatch
+from vault_etl.platform.waiting import Blocked
+from vault_etl.records.months import PartitionState
+from vault_etl.schema import postgres_migrations
+from vault_etl.schema.postgres_apply import PostgresApply
+from vault_etl.schema.postgres_schema import PostgresSchema
+
+APPLY = request(action=Action.SCHEMA_APPLY, fields=(), ticket=None)
+
+
+@pytest.fixture
+def scratch(postgres: RunningPostgres) -> Iterator[Scratch]:
+    """A vault of the default declaration with two records."""
+    with clone(postgres) as database:
+        database.add_token_keys()
+        keys = database.write_keys()
+        with database.loader() as loader:
+            loader.load([sealed_record(keys), sealed_record(keys)], [], keys)
+        yield database
+
+
+def differences(scratch: Scratch, declaration: Declaration) -> list[str]:
+    """Differences from what `migrate` would make for a declaration."""
+    with scratch.database("analyst") as database:
+        return list(PostgresSchema(database, FOLDER, declaration).differences())
+
+
+def test_a_new_event_has_all_that_migrate_would_make(scratch: Scratch) -> None:
+    """Tables, months, functions, rights and views, and nothing else changes; a worker of before is refused."""
+    plan = put_in_force(scratch, WITH_ORDERS)
+    assert not plan.admits_old_workers
+    assert differences(scratch, WITH_ORDERS) == []
+    months = "SELECT count(*) FROM vault_etl.partition_ranges() WHERE event = %s"
+    assert scratch.value(months, "orders") == scratch.value(months, "user_logins") == 7
+
+
+def test_large_tables_are_done_online(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Indexes and proofs are left, and named; each run continues, and the end is as if the tables were small."""
+    monkeypatch.setattr(postgres_migrations, "SMALL_BYTES", -1)
+    put_in_force(scratch, WITH_EMAIL, online=False)
+    left = differences(scratch, WITH_EMAIL)
+    assert "table user_logins: index user_logins_masked_email is missing" in left
+    assert "table user_logins: constraint email_is_sealed was changed" in left
+    with scratch.database("admin") as database, scratch.database("admin") as other:
+        apply = PostgresApply(database, FOLDER, LockWatch(other))
+        work = apply.online_work(WITH_EMAIL)
+        with scratch.database("analyst") as reader:
+            assert PostgresSchema(reader, FOLDER, WITH_EMAIL).differences(work.statements()) == []
+        do_online(scratch, apply, WITH_EMAIL)
+        do_online(scratch, apply, WITH_EMAIL)
+    assert differences(scratch, WITH_EMAIL) == []
+
+
+def test_a_detached_month_comes_back(scratch: Scratch) -> None:
+    """It gets the columns at once, since functions read them, and the rest when it is attached."""
+    with scratch.database("admin") as database:
+        months = PostgresPartitions(database, 10)
+        name = scratch.value("SELECT tableoid::regclass::text FROM vault_etl.user_logins LIMIT 1")
+        (month,) = (
+            m for m in months.partitions() if m.name == name.partition(".")[2] or m.name == name
+        )
+        months.detach(request(action=Action.PARTITIONS_DETACH, fields=(), ticket=None), month)
+        put_in_force(scratch, GROWN)
+        recount = "SELECT vault_etl.partition_recount(m) FROM vault_etl.closed_months AS m"
+        assert len(scratch.sql(recount)) == 1
+        (month,) = (m for m in months.partitions() if m.name == month.name)
+        assert (month.state, months.misfits(month)) == (PartitionState.DETACHED, [])
+        months.attach(request(action=Action.PARTITIONS_ATTACH, fields=(), ticket=None), month)
+    assert scratch.value("SELECT count(*) FROM vault_etl.user_logins") == 2
+    assert differences(scratch, GROWN) == []
+
+
+def test_a_pending_generation_gets_the_keys_of_a_new_field(scratch: Scratch) -> None:
+    """Each key has the state of its generation; a second run, and a generation that is neither, add none."""
+    email = FieldName("email")
+    scratch.add_token_keys(2, "pending")
+    put_in_force(scratch, WITH_EMAIL)
+    keys = [made_up_key(KeyPurpose.TOKEN, email, generation=n)[0] for n in (1, 2)]
+    other, _ = made_up_key(KeyPurpose.TOKEN, email, generation=3)
+    with scratch.database("re-encrypt") as database:
+        store = PostgresKeyStore(database)
+        assert not store.add_first_keys(request(), [other])
+        assert store.add_first_keys(request(), keys)
+        assert not store.add_first_keys(request(), keys)
+        states = {(key.field, key.generation): key.state for key in store.token_keys()}
+        assert (states[email, 1], states[email, 2]) == ("active", "pending")
+        assert len(states) == 6
+        assert store.unexplained([key.key_id for key in keys]) == []
+
+
+def test_a_view_that_an_owner_narrowed_is_not_widened(scratch: Scratch) -> None:
+    """Analysts would see more without a word: the command names the view, and changes nothing."""
+    scratch.sql("""DO $$ BEGIN EXECUTE 'CREATE OR REPLACE VIEW vault_etl.user_logins_masked AS '
+        || rtrim(pg_get_viewdef('vault_etl.user_logins_masked'::regclass), ';') || ' LIMIT 0'; END $$""")
+    with pytest.raises(ConfigurationError, match="user_logins_masked has another definition"):
+        put_in_force(scratch, GROWN)
+    assert scratch.value("SELECT max(version) FROM vault_etl.schema_versions") == 1
+    assert len(differences(scratch, DEFAULT)) == 1
+
+
+def test_a_batch_under_way_is_waited_for(scratch: Scratch) -> None:
+    """While a writer holds the fence, nothing is changed; of two plans, the second is refused."""
+    with scratch.database("admin") as database, scratch.database("admin") as other:
+        apply = PostgresApply(database, FOLDER, LockWatch(other))
+        plan, late = apply.plan(WITH_EMAIL), apply.plan(WITH_ORDERS)
+        with scratch.connect("ingest") as writer, writer.cursor() as cursor:
+            cursor.execute("LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE")
+            assert isinstance(apply.try_apply(APPLY, plan), Blocked)
+            assert differences(scratch, DEFAULT) == []
+            writer.rollback()
+        assert apply.try_apply(APPLY, plan) == 2
+        with pytest.raises(IncompleteError, match="meanwhile"):
+            apply.try_apply(APPLY, late)
