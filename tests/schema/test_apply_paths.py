@@ -80,7 +80,7 @@ def test_large_tables_are_done_online(scratch: Scratch, monkeypatch: pytest.Monk
 
 
 def test_a_detached_month_comes_back(scratch: Scratch) -> None:
-    """It gets the columns at once, since functions read them, and the rest when it is attached."""
+    """The month gets the columns at once, since functions read them, and the rest when it is attached."""
     with scratch.database("admin") as database:
         months = PostgresPartitions(database, 10)
         name = scratch.value("SELECT tableoid::regclass::text FROM vault_etl.user_logins LIMIT 1")
