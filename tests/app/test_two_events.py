@@ -152,6 +152,8 @@ def test_a_month_is_of_an_event(two: Vault) -> None:
     found = two.ok("reveal", "find", "--field", "ip", *WHY, stdin=HOME)
     assert f"{ORDERS} is detached" in found.stderr
     assert {row["event"] for row in found.json["records"]} == {"sign_ups"}
+    card = two.ok("reveal", "find", "--field", "device_id", *WHY, stdin="card of a")
+    assert (card.json["count"], "not searched" in card.stderr) == (1, False), "no order has one"
     closed = two.run("admin", "partitions", "ensure", MONTH)
     assert (closed.code, "closed: orders" in closed.stderr) == (78, True)
     for (old,) in two.sql("SELECT key_id FROM vault_etl.data_keys WHERE state = 'decrypt_only'"):

@@ -93,7 +93,8 @@ def _duplicates(
         leave_out=() if with_placeholders else tuple(known),
         limit=limit,
     )
-    with UnsearchedMonths(records.months(parts)) as left:
+    events = searchable[name].events(parts.declaration)
+    with UnsearchedMonths(records.months(parts), events) as left:
         finder = reveal.duplicate_finder(parts)
     with contextlib.ExitStack() as shown:
         if sys.stderr.isatty() and not quiet:

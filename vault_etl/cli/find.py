@@ -141,7 +141,7 @@ def _find(
         amount=len(values) if len(values) > 1 else None,
     )
     audit.check_role(parts, *NEEDED_ROLES["find"], requests=lambda: [request])
-    with UnsearchedMonths(records.months(parts)) as left:
+    with UnsearchedMonths(records.months(parts), wanted.events(parts.declaration)) as left:
         found = reveal.find(parts, request.request_id).many(request, values, limit)
     warn_of(left.months)
     names = RecordNames.of(parts.declaration)

@@ -87,7 +87,9 @@ def _tokens(
     asked = reason_for("a list of tokens", reason)
     kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
     parts, _ = start(quiet=quiet, verbose=verbose)
-    (name,) = named_fields([field], searched(parts.declaration))
+    searchable = searched(parts.declaration)
+    (name,) = named_fields([field], searchable)
+    events = searchable[name].events(parts.declaration)
     header, rows, at = _table(read_lines(file), column, name)
     values = [Pii.of_text(row[at]) for row in rows]
     request = audit_request(
@@ -100,7 +102,7 @@ def _tokens(
         amount=len(values),
     )
     audit.check_role(parts, *NEEDED_ROLES["tokens"], requests=lambda: [request])
-    with UnsearchedMonths(records.months(parts)) as left:
+    with UnsearchedMonths(records.months(parts), events) as left:
         made = reveal.make_tokens(parts, request.request_id)(request, values)
     _write(header, rows, at, made)
     if sys.stderr.isatty():

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.fields import FieldName
+from vault_etl.crypto.fields import EventName, FieldName
 from vault_etl.crypto.tokens import placeholders
 from vault_etl.declaration.model import Declaration, DeclaredEvent, VaultField, derived_name
 from vault_etl.kinds.kind import DerivedForm
@@ -47,6 +47,10 @@ class Searched:
                 if value.field.name == self.field.name:
                     named = zip(value.token_names, value.tokens, strict=True)
                     yield from ((event, c) for (_, derived), c in named if derived == self.derived)
+
+    def events(self, declaration: Declaration) -> frozenset[EventName]:
+        """The names of the events that have these tokens."""
+        return frozenset(event.name for event, _ in self.columns(declaration))
 
     def held(self, value: Pii) -> Pii:
         """Return the value as records hold it. Raises ValueError, without the value, if none can."""

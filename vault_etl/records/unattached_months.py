@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -96,12 +96,14 @@ class Months(Protocol):
 class UnsearchedMonths:
     """The months that a search inside the `with` block did not see, or may not have seen.
 
+    `events` are those that the search reads; None: all.
     These are the months that are unattached before the block or after it, so a month that is detached or
     attached during the search is among them.
     """
 
-    def __init__(self, months: Months) -> None:
+    def __init__(self, months: Months, events: Collection[EventName] | None = None) -> None:
         self._reader = months
+        self._events = events
         self.months: Sequence[UnattachedMonth] = ()
 
     def __enter__(self) -> Self:
@@ -121,7 +123,11 @@ class UnsearchedMonths:
             self.months = sorted([*before, *after], key=lambda month: (month.first, month.event))
 
     def _with_rows(self) -> Sequence[UnattachedMonth]:
-        return [month for month in self._reader.unattached() if month.has_rows]
+        return [
+            month
+            for month in self._reader.unattached()
+            if month.has_rows and (self._events is None or month.event in self._events)
+        ]
 
 
 def no_such_record(months: Months, record_id: uuid.UUID | None, hint: str) -> NotFoundError:
