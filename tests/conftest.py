@@ -75,6 +75,7 @@ FIRST = (
     "attacks/least_privilege/test_deployed_template.py",
     "local/test_stack.py",
     "endurance/outages/",
+    "docs/test_your_own_events.py",
     "rotation/",
     "endurance/chaos/",
     "app/test_unavailable.py",

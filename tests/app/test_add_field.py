@@ -11,11 +11,13 @@ from importlib.resources import files
 import pytest
 
 import vault_etl.declaration
+from tests.kit.declarations import DEFAULT as DECLARED
 from tests.kit.events import events
-from tests.kit.iam_fields import allowed
+from tests.kit.iam_fields import deployed
 from tests.kit.processes import finish, start
 from tests.kit.vault import Vault
 from tests.kit.waiting import until
+from vault_etl.declaration.read import read_declaration
 
 DEFAULT = files(vault_etl.declaration).joinpath("default.toml").read_text(encoding="utf-8")
 FIELD = '\n[fields.email]\nkind = "email"\n'
@@ -67,7 +69,10 @@ def test_a_field_is_added_while_ingest_runs(quick: Vault) -> None:
     refused = vault.run("re-encrypt", "keys", "init")
     assert (refused.code, "is not the one in force" in refused.stderr) == (78, True)
 
-    with allowed(vault, "email", "re-encrypt", "ingest"):
+    with deployed(vault, DECLARED):
+        refused = vault.run("re-encrypt", "keys", "init", extra=optional)
+        assert (refused.code, "KMS denies this" in refused.stderr) == (77, True)
+    with deployed(vault, read_declaration(optional["VAULT_ETL_SCHEMA_FILE"])):
         _finish(vault, old, optional)
 
 

@@ -16,10 +16,6 @@ from tests.kit.declarations import TWO_EVENTS_TOML
 from tests.kit.vault import Vault
 from tests.kit.vaults import IMPATIENT
 
-DECLARED = TWO_EVENTS_TOML.replace(b"[fields.card]", b"[fields.device_id]").replace(
-    b"card = {", b'card = {field = "device_id", '
-)
-"""The IAM template of the tests has no field `card`."""
 HOME, OFFICE = "198.51.100.7", "203.0.113.9"
 WHY = ("--reason", "test")
 MONTH = dt.datetime.now(dt.UTC).strftime("%Y-%m")
@@ -50,7 +46,7 @@ def order(buyer: str, ip: str | None = HOME) -> str:
 def two(signed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
     """A vault with three sign-ups, four orders, and a message of neither in quarantine."""
     home = tmp_path_factory.mktemp("two")
-    (home / "two.toml").write_bytes(DECLARED)
+    (home / "two.toml").write_bytes(TWO_EVENTS_TOML)
     with database_copy(signed.server, "template1") as database:
         settings = {**IMPATIENT, "VAULT_ETL_SCHEMA_FILE": str(home / "two.toml")}
         vault = dataclasses.replace(signed, database=database, home=home, overrides=settings)
@@ -250,7 +246,7 @@ def by_queue(signed: Vault, tmp_path: Path) -> Iterator[Vault]:
         vault = dataclasses.replace(signed, database=database, home=tmp_path, overrides=settings)
         vault.renew_queue()
         queue = vault.environment("ingest")["VAULT_ETL_QUEUE_URL"].rpartition("/")[2]
-        text = re.sub('when = .*"sign-up"}', f'queue = "{queue}"', DECLARED.decode())
+        text = re.sub('when = .*"sign-up"}', f'queue = "{queue}"', TWO_EVENTS_TOML.decode())
         text = re.sub('when = .*"order"}', 'queue = "orders"', text)
         (tmp_path / "queues.toml").write_text(text, encoding="utf-8")
         vault.ok("admin", "migrate")

@@ -30,6 +30,7 @@ LARGEST: Final = dataclasses.replace(
 """As many fields as a declaration may have, with the longest names, and as many `_` as the template's names double."""
 
 
+@pytest.mark.command
 @pytest.mark.parametrize("each", [DEFAULT, LARGEST], ids=["default", "largest"])
 def test_cfn_lint_accepts_the_template(each: Declaration, tmp_path: Path) -> None:
     """CloudFormation's own linter has no finding, not even an information."""

@@ -124,16 +124,16 @@ since = {type = "moment"}""",
 
 TWO_EVENTS: Final[Declaration] = parse_declaration(TWO_EVENTS_TOML, "two-events.toml")
 
+SHOP: Final[Declaration] = parse_declaration(SHOP_TOML, "shop.toml")
+
 EVERY_FIELD: Final[Declaration] = dataclasses.replace(
     DEFAULT,
     fields=tuple(
         {
             field.name: field
-            for declaration in (TWO_EVENTS, WIDER, DEFAULT)
+            for declaration in (SHOP, TWO_EVENTS, WIDER, DEFAULT)
             for field in declaration.fields
         }.values()
     ),
 )
 """The fields of all of them, which the roles of the tests' emulator may seal and open."""
-
-SHOP: Final[Declaration] = parse_declaration(SHOP_TOML, "shop.toml")

@@ -1,37 +1,22 @@
-"""A field that the emulator's users may have keys of: the step of an administrator of IAM."""
+"""The template of a declaration, deployed in the tests' emulator: the step of an administrator of IAM."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
+from tests.kit.declarations import EVERY_FIELD
 from tests.kit.vault import Vault
-from vault_etl.local.policies import BOUNDARY_SUFFIX
-
-_FIELD = "kms:EncryptionContext:field"
+from vault_etl.declaration.model import Declaration
+from vault_etl.local.provision import change_policies
 
 
 @contextmanager
-def allowed(vault: Vault, field: str, *roles: str) -> Iterator[None]:
-    """Let these roles have keys of a field, wherever they may have keys of `ip`."""
-    iam = vault.emulator.client("iam")
-    account = vault.emulator.client("sts").get_caller_identity()["Account"]
-    arns = [f"arn:aws:iam::{account}:policy/vault-etl-{role}{BOUNDARY_SUFFIX}" for role in roles]
-    for arn in arns:
-        version = iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]
-        document: Any = version["Document"]
-        for statement in document["Statement"]:
-            for condition in statement.get("Condition", {}).values():
-                if isinstance(fields := condition.get(_FIELD), list) and "ip" in fields:
-                    fields.append(field)
-        iam.create_policy_version(
-            PolicyArn=arn, PolicyDocument=json.dumps(document), SetAsDefault=True
-        )
+def deployed(vault: Vault, declaration: Declaration) -> Iterator[None]:
+    """Let each role of the emulator have keys of the declared fields alone; afterwards, of every field again."""
+    admin = vault.provisioned.credentials["admin"]
+    change_policies(vault.endpoint, admin, declaration)
     try:
         yield
     finally:
-        for arn in arns:
-            iam.set_default_policy_version(PolicyArn=arn, VersionId="v1")
-            iam.delete_policy_version(PolicyArn=arn, VersionId="v2")
+        change_policies(vault.endpoint, admin, EVERY_FIELD)

@@ -8,6 +8,12 @@ from pathlib import Path
 
 import psycopg2
 
+_EVENT_TABLES = """
+CREATE OR REPLACE FUNCTION vault_etl.event_tables() RETURNS TABLE (event text, place regclass)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS
+$$ VALUES ('user_logins', 'vault_etl.user_logins'::regclass) $$
+"""
+
 
 def least_commands(
     arguments: Sequence[str], environment: Mapping[str, str], _directory: Path
@@ -28,4 +34,5 @@ def least_commands(
         cursor.execute("CREATE SCHEMA IF NOT EXISTS vault_etl")
         for table in ("data_keys", "user_logins", "quarantine"):
             cursor.execute(f"CREATE TABLE IF NOT EXISTS vault_etl.{table} (id integer)")
+        cursor.execute(_EVENT_TABLES)
         connection.commit()
