@@ -11,8 +11,9 @@ from pathlib import Path
 
 import vault_etl.declaration
 from tests.kit.events import events
-from tests.kit.iam_fields import allowed
+from tests.kit.iam_fields import deployed
 from tests.kit.vault import Vault
+from vault_etl.declaration.read import read_declaration
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "add-a-field.md"
 BEHIND_PERSONAL = "\n[events.user_logins.plain]"
@@ -34,7 +35,7 @@ def test_the_steps_of_the_page_work(quick: Vault) -> None:
     quick.send(json.dumps(json.loads(body) | {"email": "a@example.org"}) for body in events(2))
     for step in (compare, iam, apply):
         _ok(quick, step)
-    with allowed(quick, "email", "operator"):
+    with deployed(quick, read_declaration(str(quick.home / "new.toml"))):
         _ok(quick, key)
         assert '"stored": 2' in _ok(quick, ingest)
         found = [json.loads(line) for line in _run(quick, doctor).stdout.splitlines()]
