@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
+import uuid
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 import vault_etl.declaration
@@ -123,6 +125,20 @@ def test_a_search_for_networks_takes_no_other_text(declared: Vault) -> None:
     assert refused.code == 2
 
 
+def test_a_forged_token_of_a_network_is_found_by_a_reveal(declared: Vault) -> None:
+    """As one of the value is: nothing of the record is shown."""
+    record_id = records(declared)["41"]
+    update = "UPDATE vault_etl.user_logins SET masked_ip_network = %s WHERE record_id = %s"
+    ((token,),) = declared.sql(
+        "SELECT masked_ip_network FROM vault_etl.user_logins WHERE record_id = %s", record_id
+    )
+    declared.sql(update, str(uuid.uuid4()), record_id)
+    reveal = ("reveal", "reveal", record_id, "--field", "ip", "--reason", "test")
+    assert declared.run(*reveal).code == 65
+    declared.sql(update, str(token), record_id)
+    declared.ok(*reveal)
+
+
 def test_duplicates_count_networks(declared: Vault) -> None:
     """Their tokens are those that `tokens` makes of a network, or of an address in it."""
     found = declared.ok("analyst", "duplicates", "--field", "ip/network", "-o", "json")
@@ -133,6 +149,33 @@ def test_duplicates_count_networks(declared: Vault) -> None:
     assert made.stdout.splitlines() == ["masked_ip_network", shared["token"], shared["token"]]
     view = "SELECT count(*) FROM vault_etl.user_logins_masked WHERE %s IN (masked_ip_network, masked_home_ip_network)"
     assert declared.sql(view, shared["token"]) == [(3,)]
+
+
+def test_the_rule_for_a_field_holds_for_its_forms(declared: Vault) -> None:
+    """A search by network is denied where one by address is. No other action takes a form."""
+    denial = "SELECT vault_etl.audit_denial('find', ARRAY[%s], 'support', NULL, NULL)"
+    rules: list[tuple[dict[str, list[str]], str | None]] = [
+        ({"fields": ["ip"]}, None),
+        ({"masked_fields": ["ip"]}, "masked_only"),
+        ({}, "field"),
+    ]
+    for rule, denied in rules:
+        declared.set_policy({"purposes": {"support": rule}})
+        for name in ("ip", "ip/network"):
+            assert declared.sql(denial, name) == [(denied,)]
+    declared.set_policy({})
+    valid = (
+        "SELECT vault_etl.audit_validate(gen_random_uuid(), 'intent', 'a', 'h', %s, %s::text[], NULL, NULL,"
+        " 'r', 'allowed', NULL)"
+    )
+    declared.sql(valid, "find", ["ip/network"])
+    for action, fields in (
+        ("reveal", ["ip/network"]),
+        ("find", ["ip", "ip/network"]),
+        ("find", ["ip/x"]),
+    ):
+        with pytest.raises(psycopg2.errors.InvalidParameterValue, match="invalid fields"):
+            declared.sql(valid, action, fields)
 
 
 def test_the_records_of_a_user_have_the_declared_columns(declared: Vault) -> None:

@@ -68,7 +68,7 @@ def _duplicates(
     Values that mean "no address" or "no device" (0.0.0.0, null, unknown, an id of zeros) are left
     out; `--placeholders` shows them, with the value in `placeholder`.
 
-    Days are those of `create_date`, in UTC; `first_seen` and `last_seen` are the first and the last of
+    Days are those of the events, in UTC; `first_seen` and `last_seen` are the first and the last of
     them. Months that are detached or archived are not searched; those that may have rows of these
     days are named on standard error.
 

@@ -95,7 +95,7 @@ def _ingest(
     ] = None,
     sent: Annotated[
         dt.datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="The day (UTC) of lines without create_date."),
+        typer.Option(formats=["%Y-%m-%d"], help="The day (UTC) of lines that name none."),
     ] = None,
     keep_going: Annotated[
         bool,
