@@ -68,3 +68,12 @@ def test_a_forged_version_is_named(changed: Logbook, forgery: str) -> None:
         proof = log.prove()
     assert not proof.ok
     assert "schema apply" in str(proof.problem)
+
+
+def test_a_trim_keeps_the_entry_of_a_version(changed: Logbook) -> None:
+    """The catalogue is compared with its entry also after the entries beside it have left the log."""
+    kept = changed.database.sql(
+        "SELECT v.version FROM schema_versions AS v"
+        " JOIN vault_etl.audit_kept(1, (SELECT max(seq) FROM audit_log)) AS k ON k.seq = v.seq"
+    )
+    assert kept == [(2,)]
