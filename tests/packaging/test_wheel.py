@@ -76,6 +76,8 @@ def test_the_default_declaration_is_inside_the_package(installed: Path, tmp_path
         json.loads, _run(installed / "vault-etl", "schema", "show", cwd=tmp_path).splitlines()
     )
     assert shown["document"]["events"].keys() == {"user_logins"}
+    template = _run(installed / "vault-etl", "schema", "iam", "--role-per-field", cwd=tmp_path)
+    assert "RoleName: vault-etl-reveal-device-id" in template
 
 
 def test_resources_are_inside_the_package(installed: Path, tmp_path: Path) -> None:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.kit.declarations import DEFAULT
+from tests.kit.databases import database_copy
+from tests.kit.declarations import DEFAULT, SHOP, SHOP_TOML
 from tests.kit.events import event
 from tests.kit.vault import Vault
+from tests.kit.vaults import IMPATIENT
+from vault_etl.declaration.iam import OwnRole
+from vault_etl.declaration.model import Declaration
 from vault_etl.local.policies import BOUNDARY_SUFFIX, identity_policy
 from vault_etl.local.provision import Credentials, EmulatorSession
 from vault_etl.local.template import KEYS, Template
 
 pytestmark = pytest.mark.iam
 
-OF_ROLE = {"ip": "RevealIpRole", "device_id": "RevealDeviceIdRole"}
 VALUES = {"ip": "203.0.113.7", "device_id": "593-47-5928"}
+OF_SHOP = {"email": "a@example.com", "phone": "+41446681800", "ip": "203.0.113.7"}
+SIGN_UP = {
+    "type": "sign-up",
+    "person": {"id": "a", "email": OF_SHOP["email"], "phone": OF_SHOP["phone"]},
+    "client": {"ip": OF_SHOP["ip"]},
+}
 
 
 @pytest.fixture(scope="module")
@@ -28,29 +40,60 @@ def loaded(shared_vault: Vault) -> Vault:
     return shared_vault
 
 
+@pytest.fixture
+def shop(signed: Vault, tmp_path: Path) -> Iterator[Vault]:
+    """A vault of another declaration, with one record."""
+    (tmp_path / "shop.toml").write_bytes(SHOP_TOML)
+    with database_copy(signed.server, "template1") as database:
+        settings = {**IMPATIENT, "VAULT_ETL_SCHEMA_FILE": str(tmp_path / "shop.toml")}
+        vault = dataclasses.replace(signed, database=database, home=tmp_path, overrides=settings)
+        vault.ok("admin", "migrate")
+        vault.register_audit_key()
+        vault.ok("re-encrypt", "keys", "init")
+        vault.renew_queue()
+        vault.send([json.dumps(SIGN_UP)])
+        vault.ok("ingest", "ingest")
+        yield vault
+
+
 @pytest.mark.parametrize(("own", "other"), [("ip", "device_id"), ("device_id", "ip")])
 def test_a_role_of_one_field_cannot_open_the_other(loaded: Vault, own: str, other: str) -> None:
     """A field role's access key lets `reveal` show its field; KMS opens no key of the other field."""
-    key = _user_of(loaded, OF_ROLE[own])
+    ((record,),) = loaded.sql("SELECT record_id::text FROM vault_etl.user_logins")
+    _opens_its_own_field_alone(loaded, DEFAULT, str(record), {own: VALUES[own]}, other)
+
+
+def test_a_role_of_one_field_of_another_declaration(shop: Vault) -> None:
+    """The same holds of a field that the default does not have."""
+    ((record,),) = shop.sql("SELECT record_id::text FROM vault_etl.sign_ups")
+    _opens_its_own_field_alone(shop, SHOP, str(record), {"email": OF_SHOP["email"]}, "phone")
+    asked = ("reveal", str(record), "--reason", "a case")
+    assert shop.ok("reveal", *asked).json["fields"] == OF_SHOP
+
+
+def _opens_its_own_field_alone(
+    vault: Vault, declaration: Declaration, record: str, shown: Mapping[str, str], other: str
+) -> None:
+    """The role of the one field that is shown opens it, and no other field."""
+    (own,) = shown
+    key = _user_of(vault, declaration, own)
     extra = {
         "AWS_ACCESS_KEY_ID": key.access_key_id,
         "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
     }
-    ((record,),) = loaded.sql("SELECT record_id::text FROM vault_etl.user_logins")
-    asked = ("reveal", str(record), "--reason", "a case")
-    shown = loaded.ok("reveal", *asked, "--field", own, extra=extra).json
-    assert shown["fields"] == {own: VALUES[own]}
-    refused = loaded.run("reveal", *asked, "--field", other, extra=extra)
+    asked = ("reveal", record, "--reason", "a case")
+    assert vault.ok("reveal", *asked, "--field", own, extra=extra).json["fields"] == shown
+    refused = vault.run("reveal", *asked, "--field", other, extra=extra)
     assert (refused.code, refused.stdout) == (77, "")
-    both = loaded.run("reveal", *asked, extra=extra)
+    both = vault.run("reveal", *asked, extra=extra)
     assert (both.code, both.stdout) == (77, "")
     (contexts,) = (
         line
-        for line in loaded.run("reveal", "doctor", "--output", "json", extra=extra).lines
+        for line in vault.run("reveal", "doctor", "--output", "json", extra=extra).lines
         if line["check"] == "kms_contexts"
     )
     assert contexts["ok"], contexts  # with the one field, IAM allows the try that KMS must refuse
-    assert _opened_at_kms(loaded, key) == {("data", own), ("token", own)}
+    assert _opened_at_kms(vault, key) == {("data", own), ("token", own)}
 
 
 def _opened_at_kms(vault: Vault, key: Credentials) -> set[tuple[str, str]]:
@@ -72,10 +115,11 @@ def _opened_at_kms(vault: Vault, key: Credentials) -> set[tuple[str, str]]:
     return opened
 
 
-def _user_of(vault: Vault, role: str) -> Credentials:
-    """An emulator's user with the policies of one of the template's field roles."""
+def _user_of(vault: Vault, declaration: Declaration, field: str) -> Credentials:
+    """An emulator's user with the policies of the role that the template has for this field."""
+    role = f"Reveal{OwnRole(field).id}Role"
     names = {f"{KEYS[purpose]}.Arn": arn for purpose, arn in vault.provisioned.key_arns.items()}
-    document = Template.load(DEFAULT, role_per_field=True).role_policy(role, names)
+    document = Template.load(declaration, role_per_field=True).role_policy(role, names)
     for statement in document["Statement"]:
         statement.pop("Sid", None)  # in several policies of one role some are the same
     iam = vault.emulator.client("iam")
