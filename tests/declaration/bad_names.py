@@ -55,6 +55,26 @@ NAMES: Final[dict[str, tuple[str, str]]] = {
         with_lines('record_id = {type = "integer"} #!'),
         "no column can be called record_id",
     ),
+    "a field called as the schema": (
+        changed(FIELD, f"{FIELD}\n[fields.vault_etl] #!\nkind = 'ip'"),
+        "no field can be called vault_etl",
+    ),
+    "an event called as the schema": (
+        GOOD.replace("logins", "vault_etl").replace("[events.vault_etl]", "[events.vault_etl] #!"),
+        "no event can be called vault_etl",
+    ),
+    "a column called as a role": (
+        with_lines('vault_etl_owner = {type = "integer"} #!'),
+        "no column can be called vault_etl_owner",
+    ),
+    "a token called as the schema": (
+        changed(IP, 'ip = {token = "vault_etl"} #!'),
+        "no column can be called vault_etl",
+    ),
+    "a moment called as the schema": (
+        changed(DAY, 'day = {type = "day", moment = "vault_etl"} #!'),
+        "no column can be called vault_etl",
+    ),
     "a column of Postgres": (with_lines('xmin = {type = "integer"} #!'), "called xmin"),
     "a column of a next token": (with_lines('next_day = {type = "day"} #!'), "called next_day"),
     "a column of a ciphertext": (

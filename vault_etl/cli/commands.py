@@ -19,7 +19,7 @@ COMMANDS: Final = {
     "duplicates": "Show which tokens several records share.",
     "subject": "Answer a person's request for their stored data.",
     "erase": "Erase the personal fields of a record or a user for good.",
-    "schema": "Show, check, compare and propose declarations: the fields and events of a vault.",
+    "schema": "Show, check, compare, propose and apply declarations: the fields and events of a vault.",
     "config": "Show every setting, its value, and where it came from.",
     "doctor": "Check what the vault depends on: settings, AWS, Postgres, keys.",
     "status": "Show the state of the work on one screen: queue, records, quarantine, keys, log.",

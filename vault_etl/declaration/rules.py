@@ -32,7 +32,8 @@ MAX_EVENTS: Final = 16
 """Each event has a partition a month: 16 events of five years are 960, and Postgres plans for some thousand."""
 
 MAX_PERSONAL: Final = 16
-"""Personal values of one event. Each has two indexes, and every record writes to all of them."""
+"""Personal values of one event. Each has two indexes, and every record writes to all of them. A function of Postgres
+has 100 arguments at most: that which gives a detached month new tokens has 4, and 5 a value with a derived form."""
 
 MAX_PLAIN_COLUMNS: Final = 64
 """Plain columns of one event. Postgres needs a row to fit a page of 8 kB. With 16 personal values, and one
