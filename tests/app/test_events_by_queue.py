@@ -1,0 +1,60 @@
+"""Events that are told apart by their queues alone: retries know the queue, and a file is told its event."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.app.two_events import HOME, SIGN_UPS, WHY, order, sign_up
+from tests.kit.databases import database_copy
+from tests.kit.declarations import TWO_EVENTS_TOML
+from tests.kit.vault import Vault
+from tests.kit.vaults import IMPATIENT
+
+
+@pytest.fixture
+def by_queue(signed: Vault, tmp_path: Path) -> Iterator[Vault]:
+    """A vault whose events are told apart by their queues: sign-ups come from the queue of the vault."""
+    with database_copy(signed.server, "template1") as database:
+        settings = {**IMPATIENT, "VAULT_ETL_SCHEMA_FILE": str(tmp_path / "queues.toml")}
+        vault = dataclasses.replace(signed, database=database, home=tmp_path, overrides=settings)
+        vault.renew_queue()
+        queue = vault.environment("ingest")["VAULT_ETL_QUEUE_URL"].rpartition("/")[2]
+        text = re.sub('when = .*"sign-up"}', f'queue = "{queue}"', TWO_EVENTS_TOML.decode())
+        text = re.sub('when = .*"order"}', 'queue = "orders"', text)
+        (tmp_path / "queues.toml").write_text(text, encoding="utf-8")
+        vault.ok("admin", "migrate")
+        vault.register_audit_key()
+        vault.ok("re-encrypt", "keys", "init")
+        yield vault
+
+
+def test_events_are_told_apart_by_their_queues(by_queue: Vault, tmp_path: Path) -> None:
+    """A retry knows the queue of a message. Of a file, the event is said; otherwise nothing of it is loaded."""
+    two, lines = by_queue, tmp_path / "lines.jsonl"
+    two.send([sign_up("a", HOME)])
+    assert two.ok("ingest", "ingest").json["stored"] == 1
+    lines.write_text(f"{order('b')}\n{order('c' * 65)}\n", encoding="utf-8")
+    load = ("ingest", "--file", str(lines))
+    for options in ((), ("--dry-run",), ("--event", "refunds")):
+        refused = two.run("ingest", *load, *options)
+        assert refused.code == 2
+        assert ("--event" in refused.stderr, "orders" in refused.stderr) == (True, True)
+    planned = two.ok("ingest", *load, "--event", "orders", "--dry-run").json
+    assert (planned["events"], planned["quarantined"]) == (1, 1)
+    summary = two.ok("ingest", *load, "--event", "orders").json
+    assert (summary["stored"], summary["quarantined"]) == (1, 1)
+    assert (two.count("sign_ups"), two.count("orders")) == (1, 1)
+    two.ok("admin", "partitions", "detach", SIGN_UPS, *WHY, "--yes")
+    two.send([sign_up("late", HOME)])
+    assert two.ok("ingest", "ingest").json["quarantined"] == 1
+    two.ok("admin", "partitions", "attach", SIGN_UPS, *WHY, "--yes")
+    assert two.ok("re-encrypt", "quarantine", "retry", "--all", "--yes").json["moved"] == 1
+    assert (two.count("sign_ups"), two.count("orders")) == (2, 1)
+    assert two.sql("SELECT reason_code, queue FROM vault_etl.quarantine") == [
+        ("field_too_long", "orders")
+    ]
