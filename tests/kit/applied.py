@@ -50,6 +50,21 @@ WITH_EMAIL: Final[Declaration] = _declared(
 )
 """The login event with one more field."""
 
+WITH_RULES: Final[Declaration] = _declared(
+    _DEFAULT.replace(_PLAIN, f"email = {{required = true}}\n{_PLAIN}")
+    .replace("max = 256", "max = 300")
+    .replace(
+        "[events.user_logins]", '[events.user_logins]\nwhen = {path = "$.kind", equals = "login"}'
+    )
+    .replace(_PLAIN, f'{_PLAIN}\nchannel = {{type = "text", max = 8, required = true}}')
+    .replace(
+        'device_type = {type = "text", max = 32, numbers = "whole", required = true}',
+        'device_type = {type = "text", max = 64, numbers = "whole"}',
+    )
+    + _EMAIL
+)
+"""The event with email, of which other rules hold for new records: required values, longer ones, an optional one."""
+
 WITH_ORDERS: Final[Declaration] = _declared(
     _DEFAULT.replace("[events.user_logins]", '[events.user_logins]\nqueue = "logins"')
     + _EMAIL

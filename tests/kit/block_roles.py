@@ -131,7 +131,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     "schema/apply.sql": dict.fromkeys(
         (
             *("other_tables", "functions", "view", "make_months"),
-            *("rotations_of_all_fields", "not_validated"),
+            *("free_rotations", "rotations_of_all_fields", "not_validated"),
         ),
         ("admin",),
     ),

@@ -10,20 +10,23 @@ from tests.kit.applied import (
     GROWN,
     WITH_EMAIL,
     WITH_ORDERS,
+    WITH_RULES,
     do_online,
     put_in_force,
 )
 from tests.kit.databases import clone
 from tests.kit.declarations import DEFAULT
-from tests.kit.new_keys import made_up_key
+from tests.kit.new_keys import made_up_key, token_keys
 from tests.kit.requests import request
 from tests.kit.schemas import FOLDER
 from tests.kit.scratch import Scratch, sealed_record
 from vault_etl.audit.entries import Action
 from vault_etl.base.errors import ConfigurationError, IncompleteError
 from vault_etl.crypto.fields import FieldName, KeyPurpose
+from vault_etl.declaration.changes import Effect
 from vault_etl.declaration.model import Declaration
-from vault_etl.keys.postgres import PostgresKeyStore
+from vault_etl.declaration.writer import WriterDeclaration
+from vault_etl.keys.postgres import PostgresKeyStore, as_json
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.partitions.postgres import PostgresPartitions
 from vault_etl.platform.postgres_lock_watch import LockWatch
@@ -32,6 +35,7 @@ from vault_etl.records.months import PartitionState
 from vault_etl.schema import postgres_migrations
 from vault_etl.schema.postgres_apply import PostgresApply
 from vault_etl.schema.postgres_schema import PostgresSchema
+from vault_etl.schema.postgres_versions import PostgresVersions
 
 APPLY = request(action=Action.SCHEMA_APPLY, fields=(), ticket=None)
 
@@ -60,6 +64,47 @@ def test_a_new_event_has_all_that_migrate_would_make(scratch: Scratch) -> None:
     assert differences(scratch, WITH_ORDERS) == []
     months = "SELECT count(*) FROM vault_etl.partition_ranges() WHERE event = %s"
     assert scratch.value(months, "orders") == scratch.value(months, "user_logins") == 7
+
+
+def test_rules_for_new_records_change_with_rows_there(scratch: Scratch) -> None:
+    """Limits are longer, and what is required later is nullable. Loaders of both versions before are refused."""
+    put_in_force(scratch, WITH_EMAIL)
+    plan = put_in_force(scratch, WITH_RULES)
+    assert (plan.version, plan.admits_old_workers) == (3, False)
+    assert {change.effect for change in plan.changes} == {
+        Effect.ADDS_REQUIRED,
+        Effect.CHANGES_RULE,
+    }
+    assert differences(scratch, WITH_RULES) == []
+    nullable = scratch.sql(
+        "SELECT attname::text FROM pg_attribute WHERE attrelid = 'vault_etl.user_logins'::regclass"
+        " AND attname IN ('device_type', 'channel', 'user_id') AND NOT attnotnull ORDER BY 1"
+    )
+    assert nullable == [("channel",), ("device_type",)]
+    with scratch.database("ingest") as database:
+        for declaration in (DEFAULT, WITH_EMAIL):
+            writer = WriterDeclaration.of(declaration, may_be_before=True)
+            with pytest.raises(ConfigurationError, match="not the one in force"):
+                PostgresVersions(database).check(writer)
+
+
+def test_a_cut_over_before_leaves_columns_where_their_names_say(postgres: RunningPostgres) -> None:
+    """After a cut-over, columns have other places and the constraint another generation: both stay."""
+    with clone(postgres) as scratch:
+        with scratch.database("re-encrypt") as database:
+            assert PostgresKeyStore(database).add_first_keys(request(), token_keys(1))
+            keys = as_json(token_keys(2))
+        scratch.sql(
+            "CALL vault_etl.commit_token_keys_begin(gen_random_uuid(), 'a', 'h', %s, NULL)", keys
+        )
+        scratch.sql(
+            "SELECT vault_etl.token_cut_over(gen_random_uuid(), 'a', 'h', 'r', 2::smallint)"
+        )
+        before = differences(scratch, DEFAULT)
+        put_in_force(scratch, GROWN)
+        assert differences(scratch, GROWN) == before
+        check = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = %s AND coninhcount = 0"
+        assert "= 2" in scratch.value(check, "tokens_of_one_generation")
 
 
 def test_large_tables_are_done_online(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,6 +147,10 @@ def test_a_pending_generation_gets_the_keys_of_a_new_field(scratch: Scratch) -> 
     """Each key has the state of its generation; a second run, and a generation that is neither, add none."""
     email = FieldName("email")
     scratch.add_token_keys(2, "pending")
+    scratch.sql(
+        "INSERT INTO vault_etl.key_rotations (purpose, rotation_id, fields, old_keys)"
+        " VALUES ('token', gen_random_uuid(), '{device_id,ip}', '{1}')"
+    )
     put_in_force(scratch, WITH_EMAIL)
     keys = [made_up_key(KeyPurpose.TOKEN, email, generation=n)[0] for n in (1, 2)]
     other, _ = made_up_key(KeyPurpose.TOKEN, email, generation=3)
@@ -111,6 +160,11 @@ def test_a_pending_generation_gets_the_keys_of_a_new_field(scratch: Scratch) -> 
         assert store.add_first_keys(request(), keys)
         assert not store.add_first_keys(request(), keys)
         states = {(key.field, key.generation): key.state for key in store.token_keys()}
+        assert scratch.value("SELECT fields FROM vault_etl.key_rotations") == [
+            "device_id",
+            "email",
+            "ip",
+        ]
         assert (states[email, 1], states[email, 2]) == ("active", "pending")
         assert len(states) == 6
         assert store.unexplained([key.key_id for key in keys]) == []

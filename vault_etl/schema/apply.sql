@@ -33,6 +33,10 @@ FROM (
 SELECT vault_etl.ensure_partition(%(event)s, (now() AT TIME ZONE 'UTC' + make_interval(months => ahead))::date)
 FROM generate_series(-2, 3) AS ahead
 
+-- name: free_rotations
+-- These constraints are made again with the other fields.
+ALTER TABLE vault_etl.key_rotations DROP CONSTRAINT tokens_are_of_all_fields, DROP CONSTRAINT key_rotations_fields_check
+
 -- name: rotations_of_all_fields
 -- A rotation of the token keys that is under way is of the new fields too: `keys init` adds their keys to its generation.
 UPDATE vault_etl.key_rotations SET fields = %(fields)s::text[] WHERE purpose <> 'data'

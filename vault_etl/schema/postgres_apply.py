@@ -120,9 +120,8 @@ class PostgresApply:
                 if len(all_versions(cursor)) != len(plan.history):
                     message = "another process has applied a declaration meanwhile"
                     raise IncompleteError(message, hint="run the command again")
+                _add_to_rotations(cursor, plan)
                 remake(cursor, old, new, plan.new, self._database.names)
-                fields = sorted(plan.new.field_names)
-                cursor.execute(_SQL["rotations_of_all_fields"], {"fields": fields})
                 return _record(cursor, request, plan)
 
     def online_work(self, declaration: Declaration) -> OnlineWork:
@@ -134,6 +133,14 @@ class PostgresApply:
             cursor.execute(_SQL["not_validated"])
             constraints = [Constraint(*row) for row in cursor.fetchall()]
         return OnlineWork([*indexes, *constraints])
+
+
+def _add_to_rotations(cursor: psycopg2.extensions.cursor, plan: ApplyPlan) -> None:
+    """Let a rotation of the token keys that is under way be of all fields, as it must be."""
+    fields = sorted(plan.new.field_names)
+    if fields != sorted(plan.history[-1].field_names):
+        cursor.execute(_SQL["free_rotations"])
+        cursor.execute(_SQL["rotations_of_all_fields"], {"fields": fields})
 
 
 def _record(cursor: psycopg2.extensions.cursor, request: AuditRequest, plan: ApplyPlan) -> int:

@@ -22,7 +22,7 @@ def table_changes(old: MadeTable, new: MadeTable, *, small: bool) -> Iterator[st
     for name, text in new.constraints.items():
         if old.constraints.get(name) != text:
             if name in old.constraints:
-                yield f"ALTER TABLE {table} DROP CONSTRAINT {name}"
+                yield f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}"
             yield f"ALTER TABLE {table} ADD CONSTRAINT {name} {text}{validity}"
 
 
@@ -46,7 +46,7 @@ def _column_changes(
         yield f"ALTER TABLE {table} ALTER COLUMN {new.name} DROP NOT NULL"
     if new.check != (old and old.check):
         if old is not None and old.check is not None:
-            yield f"ALTER TABLE {table} DROP CONSTRAINT {old.check_name}"
+            yield f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {old.check_name}"
         if new.check is not None:
             yield f"ALTER TABLE {table} ADD CONSTRAINT {new.check_name} {new.check}{validity}"
 
