@@ -139,6 +139,17 @@ def test_a_forged_token_of_a_network_is_found_by_a_reveal(declared: Vault) -> No
     declared.ok(*reveal)
 
 
+def test_a_shell_completes_fields_and_their_forms(declared: Vault) -> None:
+    """Of the declaration in force. A reveal is of a field."""
+    for command, names in (("find", ["ip", "ip/network"]), ("reveal ID", ["ip"])):
+        typed = {
+            "COMP_WORDS": f"vault-etl {command} --field i",
+            "_VAULT_ETL_COMPLETE": "complete_bash",
+        }
+        at = {"COMP_CWORD": str(len(typed["COMP_WORDS"].split()) - 1)}
+        assert declared.ok("analyst", extra=typed | at).stdout.split() == names
+
+
 def test_duplicates_count_networks(declared: Vault) -> None:
     """Their tokens are those that `tokens` makes of a network, or of an address in it."""
     found = declared.ok("analyst", "duplicates", "--field", "ip/network", "-o", "json")
