@@ -180,6 +180,14 @@ def test_a_view_that_an_owner_narrowed_is_not_widened(scratch: Scratch) -> None:
     assert len(differences(scratch, DEFAULT)) == 1
 
 
+def test_pending_migrations_come_first(scratch: Scratch) -> None:
+    """Functions would be made as a version has them whose tables are not there: the command names the file."""
+    scratch.sql("DELETE FROM vault_etl.migrations WHERE name = '0022_ingest'")
+    with pytest.raises(ConfigurationError, match="0022_ingest") as refused:
+        put_in_force(scratch, WITH_EMAIL)
+    assert "migrate" in str(refused.value.hint)
+
+
 def test_a_batch_under_way_is_waited_for(scratch: Scratch) -> None:
     """While a writer holds the fence, nothing is changed; of two plans, the second is refused."""
     with scratch.database("admin") as database, scratch.database("admin") as other:

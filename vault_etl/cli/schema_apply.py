@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,7 +76,7 @@ def apply(
         "version": plan.version,
         "digest": digest_of(new).hex(),
         "changed": not (plan.is_in_force or dry_run),
-        "workers_before_may_write": plan.is_in_force or plan.admits_old_workers,
+        "workers_before_may_write": None if plan.is_in_force else plan.admits_old_workers,
     }
     if not wants_json(output):
         print_rows(rows, output, columns=COLUMNS, empty="nothing changes")
@@ -87,6 +88,7 @@ def apply(
     if wants_json(output):
         print_listing(result, "changes", rows, output, columns=COLUMNS)
     else:
+        sys.stdout.write("\n")
         print_object(result, output)
 
 

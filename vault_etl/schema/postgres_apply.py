@@ -14,7 +14,7 @@ import psycopg2.extensions
 
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.audit.postgres_owner import as_owner
-from vault_etl.base.errors import DataError, IncompleteError
+from vault_etl.base.errors import ConfigurationError, DataError, IncompleteError
 from vault_etl.declaration.changes import DeclarationChange, Effect, lets_old_workers_write
 from vault_etl.declaration.document import digest_of, document_of
 from vault_etl.declaration.history import as_stored, changes_since
@@ -88,10 +88,24 @@ class PostgresApply:
         self._locks = locks
 
     def plan(self, new: Declaration) -> ApplyPlan:
-        """Compare a declaration with all that were in force. Raises DeniedError for a login that is not the owner's."""
+        """Compare a declaration with all that were in force.
+
+        Raises DeniedError for a login that is not the owner's, and ConfigurationError for migrations that are
+        pending, or of another version of vault-etl.
+        """
         with as_owner(self._database, "schema") as cursor:
+            self._must_be_migrated(cursor)
             history = all_versions(cursor)
         return ApplyPlan(history, new, changes_since(history, new))
+
+    def _must_be_migrated(self, cursor: psycopg2.extensions.cursor) -> None:
+        """Functions are made as the files of this version have them, so all of these must have been run."""
+        cursor.execute(_MIGRATIONS["applied"])
+        done = {name for name, _, is_done in cursor.fetchall() if is_done}
+        if other := sorted(done ^ {path.stem for path in self._folder.glob("[0-9]*.sql")}):
+            message = f"migrations are pending, or of another version: {', '.join(other)}"
+            hint = "run `vault-etl migrate` first, with the declaration in force"
+            raise ConfigurationError(message, hint=hint)
 
     def try_apply(self, request: AuditRequest, plan: ApplyPlan) -> int | Blocked:
         """Change the tables and record the version, in one transaction; return the number of the version.
