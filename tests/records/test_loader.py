@@ -170,7 +170,7 @@ def test_bodies_of_a_megabyte_are_quarantined(
         loaded = loader.load([], rejections, keys)
     assert loaded == Loaded(frozenset(), frozenset(r.record_id for r in rejections))
     rows = shared.sql(
-        "SELECT record_id, reason_code, path, body_ciphertext, receive_count, source_id FROM quarantine"
+        "SELECT record_id, reason_code, path, body_ciphertext, receive_count, source_id, queue FROM quarantine"
     )
     stored = {(a, b, c, bytes(d), *rest) for a, b, c, d, *rest in rows}
     assert stored == {astuple(rejection) for rejection in rejections}

@@ -85,7 +85,7 @@ _NO_RELATION = {
     *("wanted", "ranked", "in_records", "chosen", "month", "misplaced", "place.bad"),
     *("col", "cons", "index", "change", "columns"),  # of partition_fit
     *("there", "found", "jsonb_object_keys"),
-    *("OF", "place", "filled"),  # of retoken_fill
+    *("OF", "place", "_place", "filled"),  # of retoken_page and retoken_fill
     "%1",  # of a format: a detached month, by `partition_table`
 }
 
