@@ -102,7 +102,7 @@ def clashing() -> Declaration:
     values = tuple(map(_value, token_names()))
     half = len(values) // 2
     others = sorted(set(names()) - {value.name for value in values[:half]})
-    columns = tuple(PlainColumn(name, PlainType.TEXT, _path(name), max=9) for name in others)
+    columns = tuple(PlainColumn(name, PlainType.BOOLEAN, _path(name)) for name in others)
     first = replace(logins, plain=(*logins.plain, *columns), personal=values[:half], when=kind_of)
     when = replace(kind_of, equals="others")
     second = replace(logins, name=EventName("others"), personal=values[half:], when=when)
@@ -134,7 +134,7 @@ def site(postgres: RunningPostgres) -> Iterator[DeclaredSite]:
 def message(event: DeclaredEvent) -> Mapping[str, Any]:
     """A message with every value of the event."""
     values = {value.name for value in event.personal}
-    words = {name: ADDRESS if name in values else "plain" for name in names()}
+    words = {name: ADDRESS if name in values else True for name in names()}
     return {"event": event.when and event.when.equals, "words": words}
 
 
