@@ -81,6 +81,10 @@ CASES: Final[dict[str, tuple[str, str]]] = {
         with_lines('ip = {type = "text", max = 9} #!'),
         "ip is personal, and plain too",
     ),
+    "a moment with the name of a field": (
+        changed(DAY, 'day = {type = "day", moment = "ip"} #!'),
+        "ip is personal, and plain too",
+    ),
     "a path that is personal and plain": (
         with_lines('address = {type = "text", max = 9, path = "$.ip"} #!'),
         "the value at $.ip is personal, and plain too",

@@ -144,10 +144,10 @@ def _names(declaration: Declaration, faults: Faults) -> None:
     }
     for event in declaration.events:
         for column in event.plain:
-            if (declared := personal.get(FieldName(column.name))) is not None:
-                hint = f"{declared} declares it personal: choose another name"
-                what = f"{column.name} is personal, and plain too"
-                faults.add(_of_value(event, column), what, hint)
+            for name in column.columns:
+                if (declared := personal.get(FieldName(name))) is not None:
+                    hint = f"{declared} declares it personal: choose another name"
+                    faults.add(_of_value(event, column), f"{name} is personal, and plain too", hint)
 
 
 def _relations(declaration: Declaration, faults: Faults) -> None:
