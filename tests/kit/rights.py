@@ -205,3 +205,14 @@ RIGHTS: dict[str, set[str]] = {
         "EXECUTE unattached_months",
     },
 }
+
+for _role, _rights in RIGHTS.items():
+    _rights |= {"EXECUTE ingest_sessions"}
+    _rights |= set() if _role in {"reveal", "erase"} else {"SELECT ingest_commits"}
+    _rights |= {f"EXECUTE commit_{name}" for name in COMMITS if f"EXECUTE {name}" in _rights}
+    _rights |= {
+        "EXECUTE event_tables",
+        "EXECUTE partition_ranges",
+        "EXECUTE first_record_id",
+        "EXECUTE closed_archives",
+    }

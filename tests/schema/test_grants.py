@@ -9,26 +9,13 @@ import psycopg2
 import pytest
 
 from tests.kit.entries import append_committed
-from tests.kit.rights import COMMITS, EVERYONE, RIGHTS, rights
+from tests.kit.rights import EVERYONE, RIGHTS, rights
 from tests.kit.scratch import Scratch
 from vault_etl.audit.postgres import PostgresAuditLog
 from vault_etl.base.errors import DeniedError
 from vault_etl.quarantine.postgres import PostgresQuarantineReader
 
 NEXT = ("next_masked_ip", "next_masked_device_id", "token_generation", "next_token_generation")
-
-
-for _role, _rights in RIGHTS.items():
-    _rights |= {"EXECUTE ingest_sessions"}
-    _rights |= set() if _role in {"reveal", "erase"} else {"SELECT ingest_commits"}
-    _rights |= {f"EXECUTE commit_{name}" for name in COMMITS if f"EXECUTE {name}" in _rights}
-    _rights |= {
-        "EXECUTE event_tables",
-        "EXECUTE partition_ranges",
-        "EXECUTE first_record_id",
-        "EXECUTE closed_archives",
-    }
-
 CUT_OVER = "SELECT vault_etl.token_cut_over(gen_random_uuid(), 'a', 'h', 'r', 2::smallint)"
 
 
