@@ -169,11 +169,22 @@ def test_iam_prints_the_template_of_the_declaration(loaded: Vault, tmp_path: Pat
     assert "CloudFormation takes 51,200 in a call: deploy it with --s3-bucket" in roles.stderr
 
 
-def test_a_reveal_of_another_declaration_says_where_to_look(loaded: Vault, tmp_path: Path) -> None:
-    """The log takes no field that the vault does not have, so nothing is shown."""
-    path = tmp_path / "more.toml"
-    path.write_text(DEFAULT.read_text("utf-8") + '[fields.email]\nkind = "email"\n', "utf-8")
-    command = ("find", "--field", "email", "--reason", "test")
-    refused = loaded.run("reveal", *command, stdin="a@example.com", extra={VARIABLE: str(path)})
-    assert (refused.code, refused.stdout) == (74, "")
-    assert "whether VAULT_ETL_SCHEMA_FILE names the declaration in force" in refused.stderr
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("reveal", "01a1fc29-ca31-7f16-a77c-58d57c39a400"),
+        ("find", "--field", "ip"),
+        ("find", "--user-id", "1"),
+        ("tokens", "--field", "ip"),
+        ("subject", "export", "1", "--to", "bundle"),
+    ],
+    ids=" ".join,
+)
+def test_values_are_not_read_under_another_declaration(
+    loaded: Vault, file: Path, command: tuple[str, ...]
+) -> None:
+    """An answer would lack values that the file does not have, and a search could make tokens that no record has."""
+    extra = {VARIABLE: str(file)}
+    refused = loaded.run("reveal", *command, "--reason", "test", stdin="192.0.2.1\n", extra=extra)
+    assert (refused.code, refused.stdout) == (78, "")
+    assert "is not the one in force" in refused.stderr

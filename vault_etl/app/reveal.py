@@ -1,4 +1,8 @@
-"""Reveal: the commands `reveal`, `find`, `tokens`, `duplicates` and `subject export`."""
+"""Reveal: the commands `reveal`, `find`, `tokens`, `duplicates` and `subject export`.
+
+All but `duplicates` need the declaration in force: with another one, an answer would lack values, or a
+search would make tokens that no record has.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import uuid
 
 from vault_etl.app import quarantine
 from vault_etl.app.audit import Keep, audit_log
+from vault_etl.app.catalogue import must_be_in_force
 from vault_etl.app.keys import ring
 from vault_etl.app.parts import Parts
 from vault_etl.app.records import months
@@ -26,6 +31,7 @@ from vault_etl.subject.export import AccessServices, ExportSubject
 
 def reveal(parts: Parts, request_id: uuid.UUID, keep: Keep | None = None) -> Reveal:
     """Build one reveal. KMS is asked for each of them, with the request id in the user agent."""
+    must_be_in_force(parts)
     values = PostgresDisclosedValues(parts.database)
     log = audit_log(parts, request_id, keep)
     return Reveal(log, values, ring(parts, request_id), months(parts), parts.declaration)
@@ -33,17 +39,20 @@ def reveal(parts: Parts, request_id: uuid.UUID, keep: Keep | None = None) -> Rev
 
 def find(parts: Parts, request_id: uuid.UUID) -> Find:
     """Build `find` of values. KMS is asked for the token keys, with the request id in the user agent."""
+    must_be_in_force(parts)
     finder = PostgresRecordFinder(parts.database)
     return Find(audit_log(parts, request_id), finder, ring(parts, request_id), parts.declaration)
 
 
 def find_user(parts: Parts, request_id: uuid.UUID, keep: Keep | None = None) -> FindUser:
     """Build the search for a user's records (`--user-id`), which needs no key."""
+    must_be_in_force(parts)
     return FindUser(audit_log(parts, request_id, keep), PostgresRecordFinder(parts.database))
 
 
 def make_tokens(parts: Parts, request_id: uuid.UUID) -> MakeTokens:
     """Build `tokens`. KMS is asked for the token keys of the field alone."""
+    must_be_in_force(parts)
     return MakeTokens(audit_log(parts, request_id), ring(parts, request_id), parts.declaration)
 
 

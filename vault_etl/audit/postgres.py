@@ -29,7 +29,6 @@ from vault_etl.base.errors import (
     VaultEtlError,
 )
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_statement_errors import ValueRefusedError
 from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("audit/audit.sql")
@@ -106,14 +105,10 @@ class PostgresAuditLog(AuditLog):
         except RateLimitedError:
             raise
         except VaultEtlError as error:
-            # Postgres takes declared fields alone.
-            see = (
-                "see whether VAULT_ETL_SCHEMA_FILE names the declaration in force: `vault-etl doctor`"
-                if isinstance(error, ValueRefusedError)
-                else "see to the audit log first"
-            )
             message = f"the audit log could not be written: {error}"
-            raise AuditError(message, hint=f"nothing was shown; {see}") from None
+            raise AuditError(
+                message, hint="nothing was shown; see to the audit log first"
+            ) from None
         denial = code if decided == Decision.DENIED else None
         return seq, bytes(hash_), denial, login, logged_at
 
