@@ -205,7 +205,7 @@ def _print_many(
         for one in held
         for record in one["records"]
     ]
-    columns = ("value", "count", "record_id", names.day, names.subject)
+    columns = ("value", "count", "record_id", *names.event, names.day, names.subject)
     print_listing(shown, "records", records, output, columns=columns)
     print_receipt(receipt.checkpoint)
 
@@ -256,7 +256,7 @@ def _print(
         "records",
         (_holder(names, holder) for holder in found.holders.newest),
         output,
-        columns=("record_id", names.day, names.subject),
+        columns=("record_id", *names.event, names.day, names.subject),
     )
     if not wants_json(output):
         print_receipt(note)

@@ -35,8 +35,12 @@ class RecordNames:
     @property
     def columns(self) -> tuple[str, ...]:
         """The members that say which record it is."""
-        event = ("event",) if self.has_event else ()
-        return ("record_id", *event, self.subject, self.day)
+        return ("record_id", *self.event, self.subject, self.day)
+
+    @property
+    def event(self) -> tuple[str, ...]:
+        """The member that names the event, if the vault has several."""
+        return ("event",) if self.has_event else ()
 
     def record(
         self, event: EventName, record_id: uuid.UUID, subject: str | None, day: dt.date | None
