@@ -85,7 +85,8 @@ def _subject_and_day(event: DeclaredEvent, faults: Faults) -> None:
     subject, day = event.subject, event.day
     if subject.type is not PlainType.TEXT or not subject.required or subject.retired:
         what = f"the subject {subject.name} is not a required text"
-        faults.add((*_of(event), "subject"), what, 'type = "text", required = true, not retired')
+        hint = 'type = "text", required = true, not retired; numbers = "whole" takes numbers too'
+        faults.add((*_of(event), "subject"), what, hint)
     elif subject.max is not None and subject.max > MAX_SUBJECT:
         where = (*_of(event), "plain", subject.name, "max")
         faults.add(where, f"a subject has {MAX_SUBJECT} characters at most", "an index holds it")
@@ -146,7 +147,7 @@ def _names(declaration: Declaration, faults: Faults) -> None:
         for column in event.plain:
             for name in column.columns:
                 if (declared := personal.get(FieldName(name))) is not None:
-                    hint = f"{declared} declares it personal: choose another name"
+                    hint = f"{declared} is personal: make it personal here too, or give another value another name"
                     faults.add(_of_value(event, column), f"{name} is personal, and plain too", hint)
 
 

@@ -21,7 +21,7 @@ from vault_etl.records.unattached_months import (
 )
 
 NOT_ERASED: Final = (
-    "user_id and the other plain columns; entries of the audit log",
+    "the user's id and the other plain columns; entries of the audit log",
     "quarantined messages of the user: they are erased by their own ids",
     "messages still on a queue, in the dead-letter queue, or on their way",
     "rows of other tables, and those of months detached by hand",

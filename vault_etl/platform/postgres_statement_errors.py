@@ -31,7 +31,10 @@ TOO_MANY_KEYS: Final = "VE507"
 """The SQLSTATE of our trigger `data_keys_are_few`."""
 
 
-_MIGRATE_HINT: Final = "run `vault-etl migrate` as the owner; `vault-etl migrate --check` tells"
+_MIGRATE_HINT: Final = (
+    "run `vault-etl migrate` as the owner, or name the declaration in force in VAULT_ETL_SCHEMA_FILE:"
+    " `vault-etl migrate --check` tells"
+)
 
 
 class ValueRefusedError(VaultEtlError):

@@ -159,7 +159,7 @@ def _of_kind(facts: PathFacts, kind: str) -> Guess | None:
 def _of_digits(facts: PathFacts) -> Guess | None:
     if facts.kinds["digits"] < _MOST * facts.values or facts.shortest < _FEWEST_DIGITS:
         return None
-    words = "Numbers such as those of cards, accounts, persons and telephones"
+    words = "Numbers such as those of cards, accounts, persons and telephones (kind phone, with a region)"
     return PersonalGuess(words, is_sure=False, kind="digits")
 
 
