@@ -130,7 +130,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     ),
     "schema/apply.sql": dict.fromkeys(
         (
-            *("other_tables", "functions", "view", "make_months"),
+            *("other_tables", "functions", "view", "active_generation", "make_months"),
             *("free_rotations", "rotations_of_all_fields", "not_validated"),
         ),
         ("admin",),

@@ -28,6 +28,9 @@ FROM (
     GROUP BY c.oid, c.reloptions
 ) AS v
 
+-- name: active_generation
+SELECT max(generation) FROM vault_etl.data_keys WHERE purpose = 'token' AND state = 'active'
+
 -- name: make_months
 -- The months that `migrate` makes for the events of a new vault.
 SELECT vault_etl.ensure_partition(%(event)s, (now() AT TIME ZONE 'UTC' + make_interval(months => ahead))::date)

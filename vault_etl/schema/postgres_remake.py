@@ -55,7 +55,20 @@ def remake(
             _run(cursor, unit)
     for event in events:
         if event not in there:
+            _set_generation(cursor, event)
             cursor.execute(_SQL["make_months"], {"event": event.name.raw})
+
+
+def _set_generation(cursor: _Cursor, event: SqlEvent) -> None:
+    """Let a new table take tokens of the active generation, as a cut-over does. Migrations make it for the first."""
+    cursor.execute(_SQL["active_generation"])
+    ((generation,),) = cursor.fetchall()
+    if generation is not None:
+        cursor.execute(
+            f"ALTER TABLE vault_etl.{event.name} DROP CONSTRAINT tokens_of_one_generation,"
+            " ADD CONSTRAINT tokens_of_one_generation CHECK (token_generation = %s)",
+            (generation,),
+        )
 
 
 def _change_tables(cursor: _Cursor, old: Rendering, new: Rendering) -> None:
