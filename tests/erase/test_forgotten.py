@@ -171,7 +171,15 @@ def test_the_certificate_says_what_when_and_what_not(forgotten: Forgotten) -> No
     assert note.splitlines()[1] == str(certificate["audit_seq"])
     assert note in stored_notes(forgotten.vault)
     named = " ".join(certificate["not_erased"])
-    for what in ("user_id", "quarantined", "queue", "VACUUM", "write-ahead log", "backup", "lakes"):
+    for what in (
+        "user's id",
+        "quarantined",
+        "queue",
+        "VACUUM",
+        "write-ahead log",
+        "backup",
+        "lakes",
+    ):
         assert what in named
 
 
