@@ -19,6 +19,8 @@ EVENT: Final = 'day = "day"'
 ROUTED: Final = changed(EVENT, 'day = "day"\nqueue = "a"')
 TWO: Final = ROUTED + SECOND.replace("[events.signups]", "[events.signups]\nqueue = 'b'")
 TEXT: Final = changed(FIELD, '[fields.ip]\nkind = "text"\nmax = 9')
+PHONE: Final = changed(FIELD, '[fields.ip]\nkind = "phone"')
+SWISS: Final = changed(FIELD, '[fields.ip]\nkind = "phone"\nregion = "CH"')
 OS: Final = f'{GOOD}os = {{type = "text", max = 9}}\n'
 HOME: Final = changed(IP, f'{IP}\nhome = {{field = "ip"}}')
 
@@ -80,6 +82,8 @@ CASES: Final[dict[str, tuple[str, str, list[str]]]] = {
         changed("max = 64", 'max = 64, numbers = "whole"'),
         ["events.logins.plain.user_id changes a rule for new records"],
     ),
+    "a region": (PHONE, SWISS, ["fields.ip changes a rule for new records"]),
+    "no region any more": (SWISS, PHONE, ["fields.ip changes a rule for new records"]),
     # Retirement.
     "a retired value": (
         HOME,
@@ -102,6 +106,11 @@ CASES: Final[dict[str, tuple[str, str, list[str]]]] = {
         ["events.logins.personal.home refused: it is retired for good"],
     ),
     # Refusals.
+    "another region": (
+        SWISS,
+        SWISS.replace("CH", "DE"),
+        ["fields.ip refused: numbers without a plus are of the region CH"],
+    ),
     "another kind": (GOOD, TEXT, ["fields.ip refused: its kind is ip"]),
     "a shorter text": (
         GOOD,
@@ -117,14 +126,14 @@ CASES: Final[dict[str, tuple[str, str, list[str]]]] = {
         GOOD,
         changed(IP, 'ip = {required = true, token = "address"}'),
         [
-            "events.logins.personal.ip refused: its columns are masked_ip, next_masked_ip, ip_ciphertext",
+            "events.logins.personal.ip refused: its columns are masked_ip, next_masked_ip, ip_ciphertext"
         ],
     ),
     "another derived form": (
         GOOD,
         changed(IP, 'ip = {required = true, derived = ["network"]}'),
         [
-            "events.logins.personal.ip refused: its columns are masked_ip, next_masked_ip, ip_ciphertext",
+            "events.logins.personal.ip refused: its columns are masked_ip, next_masked_ip, ip_ciphertext"
         ],
     ),
     "another moment": (

@@ -81,7 +81,7 @@ def test_the_lock_is_the_first_statement_and_the_read_the_second(
         "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = pg_catalog, pg_temp",
         "LOCK TABLE",
         "SELECT",
-        "COPY pg_temp.stage_user_logins",
+        "COPY pg_temp.stage_records_user_logins",
         "INSERT INTO vault_etl.user_logins",
         "INSERT INTO vault_etl.quarantine",
         "SELECT vault_etl.ingest_committed",

@@ -211,9 +211,9 @@ def test_the_staging_table_has_no_toast_and_keeps_nothing(shared: Scratch, keys:
         )
         assert shared.sql(stages) == [(0, "t")]
         with database.transaction() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_temp.stage_user_logins")
+            cursor.execute("SELECT count(*) FROM pg_temp.stage_records_user_logins")
             assert cursor.fetchall() == [(0,)]
-            cursor.execute("SELECT pg_relation_size('pg_temp.stage_user_logins')")
+            cursor.execute("SELECT pg_relation_size('pg_temp.stage_records_user_logins')")
             assert cursor.fetchall() == [(0,)]
 
 

@@ -71,9 +71,17 @@ def _field(where: str, old: VaultField, new: VaultField) -> Iterator[Declaration
         yield _refused(where, f"its kind is {old.kind.name}")
     elif old.kind.version != new.kind.version:
         yield _refused(where, f"its kind has version {old.kind.version}")
+    elif (region := _other_region(old, new)) is not None:
+        yield _refused(where, f"numbers without a plus are of the region {region}")
     elif old.kind.options != new.kind.options:
         yield _longer(where, old.kind.max_code_points, new.kind.max_code_points)
     yield from _retirement(where, old.retired, new.retired)
+
+
+def _other_region(old: VaultField, new: VaultField) -> object:
+    """Return the region before if there is another one now, in which equal spellings would have other tokens."""
+    was, is_ = (dict(field.kind.options).get("region") for field in (old, new))
+    return was if None not in (was, is_) and was != is_ else None
 
 
 def _events(old: Declaration, new: Declaration) -> Iterator[DeclarationChange]:
