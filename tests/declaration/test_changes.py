@@ -84,7 +84,6 @@ CASES: Final[dict[str, tuple[str, str, list[str]]]] = {
     ),
     "a region": (PHONE, SWISS, ["fields.ip changes a rule for new records"]),
     "no region any more": (SWISS, PHONE, ["fields.ip changes a rule for new records"]),
-    # Retirement.
     "a retired value": (
         HOME,
         HOME.replace('"ip"}', '"ip", retired = true}'),
