@@ -103,6 +103,8 @@ def names(columns: ast.expr, module: object) -> Iterator[str]:
             yield node.value
         elif isinstance(node, ast.Name) and node.id.isupper():
             yield from getattr(module, node.id)
+        elif isinstance(node, ast.Attribute) and node.attr.isupper():
+            yield from getattr(getattr(module, ast.unparse(node.value)), node.attr)
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, columns: int) -> StringIO:

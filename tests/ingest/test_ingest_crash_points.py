@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -158,10 +159,9 @@ def test_another_process_loads_every_message_once_after_a_crash(
         "linger": 0,
         "receivers": 2,
     }
-    try:
+    with contextlib.suppress(Death):
         POINTS[point](vault, fuse).drain(threading.Event(), **options)
-    except Death:
-        heal(vault)
+    heal(vault)
     assert fuse.is_blown or uses >= 5
     vault.drain(**options)
     assert len(vault.database.records) == SENT - 2
