@@ -41,6 +41,7 @@ def with_values(number: int, **values: object) -> Iterable[str]:
     return (json.dumps(json.loads(body) | values) for body in events(number))
 
 
+@pytest.mark.iam
 def test_a_field_is_added_while_ingest_runs(quick: Vault) -> None:
     """The old worker goes on without the value, the new one stores it; a required value stops an old worker at once."""
     vault = quick
