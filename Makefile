@@ -42,6 +42,8 @@ help: ## list these commands
 demo: $(VENV)/.demo-installed ## the whole story in about a minute: queue, keys, tokens, one audited access
 	@$(BIN)/vault-etl demo
 
+# Six keep two processors busy; four leave a fifth of their time unused. The tests of `endurance` wait for the clock.
+test: PYTEST_WORKERS = 6
 test: $(VENV)/.dev-installed ## run the tests that need Python alone, on moto, and the main job on LocalStack
 	$(PYTEST) $(SPREAD) $(PYTEST_ARGS)
 	$(PYTEST) $(SPREAD) --emulator localstack $(SMOKE) $(PYTEST_ARGS)

@@ -32,6 +32,16 @@ if TYPE_CHECKING:
 
 LONGEST = 64 * 1024
 """Bytes of a request."""
+RENDERED = (
+    "records/staging.sql",
+    "reveal/duplicates.sql",
+    "rotation/ranges.sql",
+    "rotation/reencrypt.sql",
+    "rotation/retoken_pages.sql",
+    "rotation/tokens.sql",
+    "schema/schema.sql",
+)
+"""The files of SQL that follow the declaration."""
 
 
 def main() -> None:
@@ -40,6 +50,7 @@ def main() -> None:
 
     _build_commands(cli.app)
     _read_models()
+    _render()
     gc.collect()
     gc.freeze()  # the forks share it, as long as nothing walks over it
     if _serve(int(sys.argv[1])):
@@ -69,6 +80,19 @@ def _read_models() -> None:
         session.create_client(
             service, "us-east-1", aws_access_key_id="none", aws_secret_access_key="none"
         )
+
+
+def _render() -> None:
+    """SQL and migrations are rendered by the first command that needs them: here once, for the default declaration."""
+    from vault_etl.declaration.read import read_declaration  # noqa: PLC0415
+    from vault_etl.declaration.sql import sql_blocks  # noqa: PLC0415
+    from vault_etl.platform.resources import resource_dir  # noqa: PLC0415
+    from vault_etl.schema.units import units_of  # noqa: PLC0415
+
+    declaration = read_declaration(None)
+    units_of(resource_dir("migrations"), declaration)
+    for file in RENDERED:
+        sql_blocks(file, declaration)
 
 
 def _exit(code: object) -> NoReturn:

@@ -6,6 +6,7 @@ This is not a parser of SQL. It finds the ends of statements, and reads the head
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -69,6 +70,7 @@ class Function(Unit):
         return self.text.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION", 1)
 
 
+@functools.cache
 def units_of(folder: Path, declaration: Declaration) -> tuple[Unit, ...]:
     """The units of all migrations in a folder, rendered for the declaration, in order."""
     texts = (path.read_text(encoding="utf-8") for path in sorted(folder.glob("[0-9]*.sql")))
