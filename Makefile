@@ -14,7 +14,7 @@ PYTEST_ARGS ?=
 # What pytest made of the tests' asserts is kept for the next run: it takes longer to make than to collect them all.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 # A file at a time, in the order of tests/conftest.py: the longest first.
-SPREAD := -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
+SPREAD = -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 # What `make test` runs on LocalStack too; `make test-all` runs the rest.
 SMOKE := tests/app/test_main_job.py
 # Of `make fuzz`, all targets together.
