@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+from vault_etl.app import online
 from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import Action
 from vault_etl.audit.log import audit_request
 from vault_etl.declaration.model import Declaration
 from vault_etl.declaration.writer import WriterDeclaration
 from vault_etl.platform.clock import Pace, Progress
-from vault_etl.platform.postgres_lock_watch import LockWatch
 from vault_etl.platform.resources import resource_dir
 from vault_etl.platform.waiting import until_unblocked
 from vault_etl.schema.online import MigrationStep, Statement
@@ -45,10 +45,11 @@ def apply(parts: Parts, found: ApplyPlan, progress: Progress, wait: float) -> No
     Each lock is tried for `wait` seconds.
     """
     if not found.is_in_force:
+        declarations = _apply(parts)
         reason = f"version {found.version}: {len(found.changes)} changes"
         request = audit_request(parts.identity, Action.SCHEMA_APPLY, reason)
         until_unblocked(
-            lambda: _apply(parts).try_apply(request, found),
+            lambda: declarations.try_apply(request, found),
             "the declaration is ready",
             parts.clock,
             threading.Event(),
@@ -66,29 +67,20 @@ def online_steps(parts: Parts, declaration: Declaration) -> Sequence[MigrationSt
 def online_statements(parts: Parts, declaration: Declaration) -> Sequence[Statement]:
     """The statements of the online work, if any is left: what they make may be there in part."""
     work = _apply(parts).online_work(declaration)
-    return work.statements() if _online(parts, declaration).left() else []
+    return work.statements() if online.steps(parts, work).left() else []
 
 
 def _do_online(parts: Parts, declaration: Declaration, progress: Progress, wait: float) -> None:
     steps = _online(parts, declaration)
-    if not steps.left():
-        return
-    pace = Pace(parts.clock, None)
-    with steps.session():
-        until_unblocked(
-            steps.try_alone, "the online work can begin", parts.clock, pace.stop, progress, wait
-        )
-        apply_online(steps, progress, pace, parts.clock, wait)
+    if steps.left():
+        pace = Pace(parts.clock, None)
+        with online.alone(parts, steps, progress, pace, wait):
+            apply_online(steps, progress, pace, parts.clock, wait)
 
 
 def _online(parts: Parts, declaration: Declaration) -> PostgresOnline:
-    work = _apply(parts).online_work(declaration)
-    return PostgresOnline(parts.database, parts.new_database(" watch"), _locks(parts), work)
+    return online.steps(parts, _apply(parts).online_work(declaration))
 
 
 def _apply(parts: Parts) -> PostgresApply:
-    return PostgresApply(parts.database, resource_dir("migrations"), _locks(parts))
-
-
-def _locks(parts: Parts) -> LockWatch:
-    return LockWatch(parts.new_database(" locks"))
+    return PostgresApply(parts.database, resource_dir("migrations"), online.locks(parts))

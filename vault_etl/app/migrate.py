@@ -7,22 +7,22 @@ import itertools
 import threading
 from collections.abc import Sequence
 
+from vault_etl.app import online as online_work
 from vault_etl.app.catalogue import online_statements
 from vault_etl.app.parts import Parts
 from vault_etl.platform.clock import Pace, Progress
-from vault_etl.platform.postgres_lock_watch import LockWatch
 from vault_etl.platform.resources import resource_dir
 from vault_etl.platform.waiting import until_unblocked
 from vault_etl.schema.online import MigrationStep
 from vault_etl.schema.postgres_migrations import Applied, Migration, Pending, PostgresMigrations
-from vault_etl.schema.postgres_online import PostgresOnline, apply_online
+from vault_etl.schema.postgres_online import apply_online
 from vault_etl.schema.postgres_schema import PostgresSchema
 
 
 def migrations(parts: Parts) -> PostgresMigrations:
     """The migrations of this version, and which of them are applied."""
     return PostgresMigrations(
-        parts.database, resource_dir("migrations"), _locks(parts), parts.declaration
+        parts.database, resource_dir("migrations"), online_work.locks(parts), parts.declaration
     )
 
 
@@ -52,11 +52,8 @@ def migrate(
 def _do_online(
     parts: Parts, migration: Migration, progress: Progress, pace: Pace, wait: float
 ) -> None:
-    steps = _online(parts, migration)
-    with steps.session():
-        until_unblocked(
-            steps.try_alone, "the online work can begin", parts.clock, pace.stop, progress, wait
-        )
+    steps = online_work.steps(parts, migration)
+    with online_work.alone(parts, steps, progress, pace, wait):
         if steps.begin():
             apply_online(steps, progress, pace, parts.clock, wait)
             steps.finish()
@@ -64,16 +61,7 @@ def _do_online(
 
 def online_steps(parts: Parts, pending: Pending) -> Sequence[MigrationStep]:
     """The steps that remain of an online migration (`migrate --dry-run`)."""
-    return _online(parts, pending.migration).left()
-
-
-def _online(parts: Parts, migration: Migration) -> PostgresOnline:
-    watching = parts.new_database(" watch")
-    return PostgresOnline(parts.database, watching, _locks(parts), migration)
-
-
-def _locks(parts: Parts) -> LockWatch:
-    return LockWatch(parts.new_database(" locks"))
+    return online_work.steps(parts, pending.migration).left()
 
 
 def schema_differences(parts: Parts, pending: Sequence[Pending] = ()) -> Sequence[str]:

@@ -5,6 +5,7 @@ Every value here was checked by `declaration.parse`. Tuples have the order of th
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -52,6 +53,15 @@ class PersonalValue:
     derived: tuple[DerivedForm, ...] = ()
     """The forms of the kind that get a token of their own."""
     retired: bool = False
+    token_names: tuple[tuple[FieldName, str | None], ...] = dataclasses.field(
+        init=False, repr=False, compare=False
+    )
+    """The names of its tokens, in the order of `tokens`, each with its derived form: `ip`, and `ip/network`."""
+
+    def __post_init__(self) -> None:
+        """Make the names of its tokens, which each record needs, once."""
+        forms = ((derived_name(self.name, form), form.name) for form in self.derived)
+        object.__setattr__(self, "token_names", ((self.name, None), *forms))
 
     @property
     def next_token(self) -> str:
@@ -67,14 +77,6 @@ class PersonalValue:
     def tokens(self) -> tuple[str, ...]:
         """The columns of its tokens: of the value, and of each derived form."""
         return (self.token, *(f"{self.token}_{form.name}" for form in self.derived))
-
-    @property
-    def token_names(self) -> tuple[tuple[FieldName, str | None], ...]:
-        """The names of its tokens, in the order of `tokens`, each with its derived form: `ip`, and `ip/network`."""
-        own = ((self.name, None),)
-        if not self.derived:
-            return own
-        return own + tuple((derived_name(self.name, form), form.name) for form in self.derived)
 
     @property
     def columns(self) -> tuple[str, ...]:
