@@ -9,7 +9,7 @@ import typer
 
 from vault_etl.base.errors import ConfigurationError, IncompleteError, UsageError
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.ui.options import Duration
+from vault_etl.cli.ui.options import WAIT_S, WaitOption
 from vault_etl.cli.ui.output import OutputOption, QuietOption, print_object, print_rows
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.signals import stop_when_told
@@ -59,15 +59,7 @@ def _migrate(
             help="Make only the roles and the rights on the database: before a dump is restored.",
         ),
     ] = False,
-    wait: Annotated[
-        float,
-        typer.Option(
-            parser=Duration(),
-            metavar="TIME",
-            help="How long to wait for locks of other sessions: 90s, 10m, 2h.",
-            show_default="5m",
-        ),
-    ] = 300.0,
+    wait: WaitOption = WAIT_S,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,

@@ -10,7 +10,7 @@ import typer
 
 from vault_etl.base.errors import DataError
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.ui.options import Duration
+from vault_etl.cli.ui.options import WAIT_S, DryRunOption, WaitOption, YesOption
 from vault_etl.cli.ui.output import (
     OutputOption,
     QuietOption,
@@ -32,19 +32,9 @@ COLUMNS = ("key", "change", "reason")
 def apply(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A declaration, in TOML.")],
     *,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the changes, and change nothing.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    wait: Annotated[
-        float,
-        typer.Option(
-            parser=Duration(),
-            metavar="TIME",
-            help="How long to wait for locks of other sessions: 90s, 10m, 2h.",
-            show_default="5m",
-        ),
-    ] = 300.0,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    wait: WaitOption = WAIT_S,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,

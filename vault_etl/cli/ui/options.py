@@ -61,6 +61,19 @@ class Duration:
         return float(found[1]) * _SECONDS[found[2]]
 
 
+WAIT_S: Final = 300.0
+
+WaitOption = Annotated[
+    float,
+    typer.Option(
+        parser=Duration(),
+        metavar="TIME",
+        help="How long to wait for locks of other sessions: 90s, 10m, 2h.",
+        show_default="5m",
+    ),
+]
+
+
 def utc(moment: dt.datetime | None) -> dt.datetime | None:
     """The time with its zone; without a zone it is in UTC."""
     return moment.replace(tzinfo=dt.UTC) if moment and moment.tzinfo is None else moment
