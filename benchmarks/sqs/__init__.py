@@ -1,0 +1,1 @@
+"""An SQS-compatible queue for benchmarks: one process that takes little of a core."""

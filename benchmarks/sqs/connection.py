@@ -1,0 +1,144 @@
+"""One HTTP/1.1 connection: requests are read from raw bytes, and each answer is sent after a delay."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections import deque
+from email.utils import formatdate
+from typing import Final
+
+from typing_extensions import override
+
+from benchmarks.sqs.actions import Actions
+
+_REASONS: Final = {200: b"OK", 400: b"Bad Request"}
+_TARGET: Final = b"x-amz-target: amazonsqs."
+_LENGTH: Final = b"content-length: "
+_END: Final = b"\r\n\r\n"
+
+
+class Waiting:
+    """Receivers that wait for a message, the longest waiting first."""
+
+    def __init__(self) -> None:
+        self._receivers: deque[Connection] = deque()
+
+    def add(self, connection: Connection) -> None:
+        """Let a connection wait."""
+        self._receivers.append(connection)
+
+    def remove(self, connection: Connection) -> None:
+        """Let a connection wait no longer."""
+        self._receivers.remove(connection)
+
+    def wake(self, actions: Actions) -> None:
+        """Answer receivers while there are messages."""
+        while self._receivers and not actions.is_empty:
+            self._receivers[0].end_wait()
+
+
+class Connection(asyncio.Protocol):
+    """Answers the requests of one client, `delay` seconds after each came. A client sends one at a time."""
+
+    def __init__(self, actions: Actions, waiting: Waiting, delay: float) -> None:
+        self._actions = actions
+        self._waiting = waiting
+        self._delay = delay
+        self._loop = asyncio.get_running_loop()
+        self._buffer = b""
+        self._held: tuple[bytes, asyncio.TimerHandle] | None = None
+        self._transport: asyncio.Transport | None = None
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of a stream
+        self._transport = transport
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._held is not None:
+            self._held[1].cancel()
+            self._held = None
+            self._waiting.remove(self)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while (request := self._next_request()) is not None:
+            self._handle(*request)
+
+    def end_wait(self) -> None:
+        """Answer the receive that waits."""
+        if self._held is not None:
+            body, timer = self._held
+            timer.cancel()
+            self._held = None
+            self._waiting.remove(self)
+            self._answer("ReceiveMessage", body)
+
+    def _next_request(self) -> tuple[str, bytes] | None:
+        """Return an action and a body, or None until a whole request came."""
+        end = self._buffer.find(_END)
+        if end < 0:
+            return None
+        head = self._buffer[:end].lower()
+        begin = end + len(_END)
+        length = int(_value(head, _LENGTH) or 0)
+        if len(self._buffer) < begin + length:
+            return None
+        target = head.find(_TARGET) + len(_TARGET)
+        name = self._buffer[target:end].partition(b"\r")[0].decode("ascii")
+        body = self._buffer[begin : begin + length]
+        self._buffer = self._buffer[begin + length :]
+        return name, body
+
+    def _handle(self, name: str, body: bytes) -> None:
+        if name == "ReceiveMessage" and self._actions.is_empty:
+            seconds = json.loads(body).get("WaitTimeSeconds", 0)
+            if seconds:
+                self._held = body, self._loop.call_later(seconds, self.end_wait)
+                self._waiting.add(self)
+                return
+        self._answer(name, body)
+        self._waiting.wake(self._actions)
+
+    def _answer(self, name: str, body: bytes) -> None:
+        status, text = self._actions.answer(name, body)
+        answer = (
+            b"HTTP/1.1 %d %s\r\nx-amzn-RequestId: %s\r\nDate: %s\r\n"
+            b"Content-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\n\r\n%s"
+        ) % (status, _REASONS[status], _request_id(), _date(), len(text), text)
+        if self._delay:
+            self._loop.call_later(self._delay, self._send, answer)
+        else:
+            self._send(answer)
+
+    def _send(self, answer: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(answer)
+
+
+def _value(head: bytes, name: bytes) -> bytes:
+    """Return the value of a header. `head` and `name` are in lower case."""
+    begin = head.find(name)
+    return head[begin + len(name) :].partition(b"\r")[0] if begin >= 0 else b""
+
+
+def _request_id() -> bytes:
+    return str(uuid.uuid4()).encode("ascii")
+
+
+_dates: dict[int, bytes] = {}
+
+
+def _date() -> bytes:
+    """Return the time of now as HTTP writes it. It is made once a second."""
+    now = int(time.time())
+    if now not in _dates:
+        _dates.clear()
+        _dates[now] = formatdate(now, usegmt=True).encode("ascii")
+    return _dates[now]
