@@ -199,5 +199,7 @@ COMMENT ON FUNCTION vault_etl.ensure_partition(text, date) IS
     'the month or a part of it; NULL if it makes none, because the month is closed or a table of its name is '
     'not attached.';
 
-SELECT vault_etl.ensure_partition(e.event, (now() AT TIME ZONE 'UTC' + make_interval(months => ahead))::date)
-FROM vault_etl.event_tables() AS e, generate_series(-2, 3) AS ahead;
+--% for event in events if not event.retired
+SELECT vault_etl.ensure_partition({{ event.name | literal }}, (now() AT TIME ZONE 'UTC' + make_interval(months => ahead))::date)
+FROM generate_series(-2, 3) AS ahead;
+--% endfor

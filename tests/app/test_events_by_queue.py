@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ def by_queue(signed: Vault, tmp_path: Path) -> Iterator[Vault]:
         queue = vault.environment("ingest")["VAULT_ETL_QUEUE_URL"].rpartition("/")[2]
         text = re.sub('when = .*"sign-up"}', f'queue = "{queue}"', TWO_EVENTS_TOML.decode())
         text = re.sub('when = .*"order"}', 'queue = "orders"', text)
+        text += 'note = {type = "text", max = 64, path = "$.card"}\n'
         (tmp_path / "queues.toml").write_text(text, encoding="utf-8")
         vault.ok("admin", "migrate")
         vault.register_audit_key()
@@ -57,4 +59,22 @@ def test_events_are_told_apart_by_their_queues(by_queue: Vault, tmp_path: Path) 
     assert (two.count("sign_ups"), two.count("orders")) == (2, 1)
     assert two.sql("SELECT reason_code, queue FROM vault_etl.quarantine") == [
         ("field_too_long", "orders")
+    ]
+
+
+def test_a_file_of_another_event_than_its_name_says_is_quarantined(
+    by_queue: Vault, tmp_path: Path
+) -> None:
+    """Its card, personal in a sign-up and in clear in an order, is in no table, and a retry stores it nowhere."""
+    lines = tmp_path / "sign-ups.jsonl"
+    line = json.dumps(json.loads(sign_up("a", HOME)) | {"buyer": "a"})
+    lines.write_text(f"{line}\n", encoding="utf-8")
+    load = ("ingest", "--file", str(lines), "--event", "orders")
+    (reason,) = by_queue.ok("ingest", *load, "--dry-run").json["reasons"]
+    assert (reason["reason_code"], reason["path"]) == ("no_event", "$.client.ip")
+    assert by_queue.ok("ingest", *load).json["quarantined"] == 1
+    assert by_queue.ok("re-encrypt", "quarantine", "retry", "--all", "--yes").json["moved"] == 0
+    assert (by_queue.count("sign_ups"), by_queue.count("orders")) == (0, 0)
+    assert by_queue.sql("SELECT reason_code, path, queue FROM vault_etl.quarantine") == [
+        ("no_event", "$.client.ip", "orders")
     ]

@@ -103,12 +103,25 @@ def test_check_shows_each_fault_with_its_line(loaded: Vault, file: Path) -> None
 
 
 def test_diff_shows_each_change_with_its_class(loaded: Vault, file: Path) -> None:
-    """Without another file, the declaration in force is the one before."""
+    """Without another file, the database has those before, whatever the setting names. Analysts do not see them."""
     added = {"key": "events.user_logins.personal.home", "change": "adds an optional value"}
-    assert loaded.ok("analyst", "schema", "diff", str(file)).lines == [{**added, "reason": None}]
+    extra = {VARIABLE: str(file)}
+    for role in ("audit", "owner"):
+        found = loaded.ok(role, "schema", "diff", str(file), extra=extra).lines
+        assert found == [{**added, "reason": None}]
     assert loaded.ok("analyst", "schema", "diff", str(file), str(file)).lines == []
-    same = loaded.ok("analyst", "schema", "diff", str(file), extra={VARIABLE: str(file)})
-    assert same.lines == []
+    denied = loaded.run("analyst", "schema", "diff", str(file))
+    assert (denied.code, denied.stdout) == (77, "")
+
+
+def test_the_declaration_of_the_database_is_shown(loaded: Vault, file: Path) -> None:
+    """It is the newest version, whatever the setting names, and for the role audit and the owner alone."""
+    extra = {VARIABLE: str(file)}
+    for role in ("audit", "owner"):
+        (shown,) = loaded.ok(role, "schema", "show", "--database", extra=extra).lines
+        assert (shown["source"], shown["digest"]) == ("version 1 of the database", DIGEST)
+    denied = loaded.run("analyst", "schema", "show", "--database")
+    assert (denied.code, denied.stdout) == (77, "")
 
 
 def test_a_refused_change_is_exit_65(loaded: Vault, file: Path) -> None:
@@ -177,6 +190,8 @@ def test_iam_prints_the_template_of_the_declaration(loaded: Vault, tmp_path: Pat
         ("find", "--user-id", "1"),
         ("tokens", "--field", "ip"),
         ("subject", "export", "1", "--to", "bundle"),
+        ("quarantine", "show", "01a1fc29-ca31-7f16-a77c-58d57c39a400"),
+        ("duplicates", "--field", "ip"),
     ],
     ids=" ".join,
 )
@@ -184,7 +199,8 @@ def test_values_are_not_read_under_another_declaration(
     loaded: Vault, file: Path, command: tuple[str, ...]
 ) -> None:
     """An answer would lack values that the file does not have, and a search could make tokens that no record has."""
+    role, why = ("analyst", ()) if command[0] == "duplicates" else ("reveal", ("--reason", "test"))
     extra = {VARIABLE: str(file)}
-    refused = loaded.run("reveal", *command, "--reason", "test", stdin="192.0.2.1\n", extra=extra)
+    refused = loaded.run(role, *command, *why, stdin="192.0.2.1\n", extra=extra)
     assert (refused.code, refused.stdout) == (78, "")
     assert "is not the one in force" in refused.stderr

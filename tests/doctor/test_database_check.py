@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
+from tests.kit.declarations import DEFAULT
+from vault_etl.declaration.model import DeclaredEvent
 from vault_etl.doctor import database
 from vault_etl.doctor.database import ClosedArchive, MonthFacts
 
@@ -21,7 +23,7 @@ class FakeMonthFacts(MonthFacts):
     archived: Sequence[ClosedArchive] = ()
 
     @override
-    def missing_months(self, ahead: int) -> Sequence[str]:
+    def missing_months(self, events: Sequence[DeclaredEvent], ahead: int) -> Sequence[str]:
         self.asked = ahead
         return self.missing
 
@@ -54,9 +56,9 @@ def test_online_work_that_is_left_does_not_stop_later_checks() -> None:
 def test_three_months_ahead_need_partitions() -> None:
     """Months without a partition are named."""
     facts = FakeMonthFacts()
-    assert database.partitions(facts).ok
+    assert database.partitions(facts, DEFAULT.events).ok
     assert facts.asked == 3
-    verdict = database.partitions(FakeMonthFacts(missing=["2026-03", "2026-04"]))
+    verdict = database.partitions(FakeMonthFacts(missing=["2026-03", "2026-04"]), DEFAULT.events)
     assert verdict.ok is False
     assert "2026-03, 2026-04" in verdict.detail
     assert "vault-etl ingest" in str(verdict.hint)
@@ -64,7 +66,7 @@ def test_three_months_ahead_need_partitions() -> None:
 
 def test_detached_months_are_reported() -> None:
     """A detached month is no fault, and no rotation reaches it."""
-    verdict = database.partitions(FakeMonthFacts(detached=["user_logins_2024_03"]))
+    verdict = database.partitions(FakeMonthFacts(detached=["user_logins_2024_03"]), DEFAULT.events)
     assert verdict.ok
     assert verdict.detail.endswith("user_logins_2024_03")
 
@@ -73,7 +75,7 @@ def test_archives_are_reported() -> None:
     """The verdict counts archived months, and names the archives that hold erased rows."""
     archived = [ClosedArchive("old", True, 0), ClosedArchive("older", True, 2)]
     verdict = database.partitions(
-        FakeMonthFacts(archived=[*archived, ClosedArchive("new", False, 0)])
+        FakeMonthFacts(archived=[*archived, ClosedArchive("new", False, 0)]), DEFAULT.events
     )
     assert verdict.ok
     assert verdict.detail.endswith("; 2 archived; archives that still hold erased rows: older")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from typing import Any, Final
 
 import pytest
@@ -195,3 +196,23 @@ def test_a_parser_knows_whether_any_event_is_taken() -> None:
     assert EventParser(declaration, "orders").events
     assert EventParser(declaration).events
     assert not EventParser(declaration, "others").events
+
+
+def test_a_line_of_a_named_event_has_no_value_that_is_personal_elsewhere() -> None:
+    """Neither where this event has it in clear, nor where this event does not know it; a blank cell is no value."""
+    text = TWO_EVENTS_TOML.decode()
+    text = re.sub('when = .*"sign-up"}', 'queue = "sign-ups"', text)
+    text = re.sub('when = .*"order"}', 'queue = "orders"', text)
+    text += 'note = {type = "text", max = 64, path = "$.card"}\n'
+    declaration = parse_declaration(text.encode(), "queues.toml")
+    of_queue = EventParser(declaration, "orders")
+    of_lines = EventParser(declaration, "orders", event="orders", of_lines=True)
+    again = EventParser.of_quarantined(declaration, "orders", of_line=True)
+    order = {"buyer": "b", "ip": "198.51.100.7"}
+    for other in ({}, {"card": ""}, {"card": None}, {"client": {"user": "u"}}):
+        for parser in (of_queue, of_lines, again):
+            assert parsed(json.dumps(order | other).encode(), parser).event.name == "orders"
+    for other, path in (({"card": "4111"}, "$.card"), ({"client": {"ip": "x"}}, "$.client.ip")):
+        line = json.dumps(order | other).encode()
+        assert of_lines.parse(line) == again.parse(line) == Rejection(Reason.NO_EVENT, path)
+        assert isinstance(of_queue.parse(line), ParsedEvent)

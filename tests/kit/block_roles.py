@@ -124,7 +124,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
                 "make_table",
                 "record",
             ),
-            *("table_bytes", "has_versions", "newest_digest", "first_version"),
+            *("table_bytes", "has_versions", "first_version"),
         ),
         ("admin",),
     ),
@@ -137,7 +137,8 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     ),
     "schema/versions.sql": {
         **dict.fromkeys(("state", "in_force"), ROLES),
-        **dict.fromkeys(("documents", "add"), ("admin",)),
+        "documents": ("admin", "audit"),
+        "add": ("admin",),
     },
     "schema/online.sql": dict.fromkeys(
         (

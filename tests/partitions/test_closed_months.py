@@ -6,6 +6,7 @@ import datetime as dt
 
 import pytest
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.declared import FIELDS, USER_LOGINS
 from tests.kit.months import ensure, month_start, name_of, partitions
 from tests.kit.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
@@ -42,7 +43,7 @@ def test_a_month_of_another_name_is_that_month(scratch: Scratch, name: str) -> N
         row = sealed_record(keys, record_id=new_record_id(month_start(3)))
         assert isinstance(loader.load([row], [], keys), Loaded)
     with scratch.database("audit") as database:
-        assert PostgresFacts(database).missing_months(3) == []
+        assert PostgresFacts(database).missing_months(DEFAULT.events, 3) == []
 
 
 def test_a_part_of_a_month_is_reported_and_is_no_bug(scratch: Scratch) -> None:
@@ -52,9 +53,11 @@ def test_a_part_of_a_month_is_reported_and_is_no_bug(scratch: Scratch) -> None:
     make(scratch, "two_weeks", month_start(3), middle)
     with scratch.loader() as loader, scratch.database("audit") as database:
         assert len(loader.prepare_partitions([(USER_LOGINS, month_start(3).date())])) == 7
-        assert PostgresFacts(database).missing_months(3) == [f"{month_start(3):%Y-%m}"]
+        assert PostgresFacts(database).missing_months(DEFAULT.events, 3) == [
+            f"{month_start(3):%Y-%m}"
+        ]
         make(scratch, "the_rest", middle, month_start(4))
-        assert PostgresFacts(database).missing_months(3) == []
+        assert PostgresFacts(database).missing_months(DEFAULT.events, 3) == []
 
 
 def test_a_partition_that_begins_with_the_first_id_has_a_range(scratch: Scratch) -> None:

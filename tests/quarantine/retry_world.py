@@ -50,7 +50,7 @@ def retry(vault: FakeVault, tap: Callable[[Any], Any] = lambda part: part) -> Qu
         clock=vault.clock,
         progress=vault.progress,
         months=vault.database,
-        parser_of=lambda _: LOGINS,
+        parser_of=lambda *_: LOGINS,
     )
 
 

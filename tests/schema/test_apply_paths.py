@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,7 @@ from tests.kit.applied import (
 )
 from tests.kit.databases import clone
 from tests.kit.declarations import DEFAULT
+from tests.kit.months import month_start, name_of
 from tests.kit.new_keys import made_up_key, token_keys
 from tests.kit.requests import request
 from tests.kit.schemas import FOLDER
@@ -24,14 +26,17 @@ from vault_etl.audit.entries import Action
 from vault_etl.base.errors import ConfigurationError, IncompleteError
 from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.declaration.changes import Effect
-from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.model import Declaration, DeclaredEvent
+from vault_etl.declaration.sql import rendered
 from vault_etl.declaration.writer import WriterDeclaration
+from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.keys.postgres import PostgresKeyStore, as_json
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.partitions.postgres import PostgresPartitions
 from vault_etl.platform.postgres_lock_watch import LockWatch
 from vault_etl.platform.waiting import Blocked
 from vault_etl.records.months import PartitionState
+from vault_etl.records.postgres import PostgresRecordLoader
 from vault_etl.schema import postgres_migrations
 from vault_etl.schema.postgres_apply import PostgresApply
 from vault_etl.schema.postgres_schema import PostgresSchema
@@ -64,6 +69,33 @@ def test_a_new_event_has_all_that_migrate_would_make(scratch: Scratch) -> None:
     assert differences(scratch, WITH_ORDERS) == []
     months = "SELECT count(*) FROM vault_etl.partition_ranges() WHERE event = %s"
     assert scratch.value(months, "orders") == scratch.value(months, "user_logins") == 7
+
+
+def test_a_retired_event_gets_no_more_months(scratch: Scratch) -> None:
+    """A loader makes none, a new vault has none, and `doctor` misses none."""
+    retired = dataclasses.replace(
+        WITH_ORDERS, events=tuple(_retired(event) for event in WITH_ORDERS.events)
+    )
+    put_in_force(scratch, WITH_ORDERS)
+    put_in_force(scratch, retired)
+    months = "SELECT count(*) FROM vault_etl.partition_ranges() WHERE event = %s"
+    for event in retired.events:
+        scratch.sql(f"DROP TABLE vault_etl.{name_of(3).replace('user_logins', event.name)}")
+    with scratch.database("ingest") as database:
+        PostgresRecordLoader(database, retired).prepare_partitions()
+        facts = PostgresFacts(database)
+        assert facts.missing_months(retired.active_events, 3) == []
+        assert facts.missing_months(retired.events, 3) == [f"{month_start(3):%Y-%m}"]
+    assert (scratch.value(months, "orders"), scratch.value(months, "user_logins")) == (6, 7)
+    made = rendered((FOLDER / "0004_partitions.sql").read_text(encoding="utf-8"), retired)
+    assert ("ensure_partition('user_logins'" in made, "ensure_partition('orders'" in made) == (
+        True,
+        False,
+    )
+
+
+def _retired(event: DeclaredEvent) -> DeclaredEvent:
+    return dataclasses.replace(event, retired=True) if event.name == "orders" else event
 
 
 def test_rules_for_new_records_change_with_rows_there(scratch: Scratch) -> None:

@@ -263,7 +263,13 @@ STATUS = {
 def test_status_reads_the_end_of_an_index(many_rows: Scratch, section: str) -> None:
     """However many rows, old keys and workers exist, no growing table is read as a whole."""
     later = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
-    values = {"today": later, "yesterday": later, "state": "active", "ahead": 3}
+    values = {
+        "today": later,
+        "yesterday": later,
+        "state": "active",
+        "ahead": 3,
+        "events": ["user_logins"],
+    }
     plan = list(nodes(many_rows, STATUS[section], values))
     assert rows_read(plan) == 0
     read = {node["Relation Name"]: node for node in plan if "Relation Name" in node}

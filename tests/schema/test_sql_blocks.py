@@ -43,7 +43,7 @@ VALUES: dict[str, object] = {
     "end": UUID,
     "day": dt.date(2026, 1, 1),
     "keys": "[]",
-    "places": ["user_logins"],
+    **{name: ["user_logins"] for name in ("places", "events")},
     **dict.fromkeys(("done", "recorded"), False),
     "old_keys": [1],
     **dict.fromkeys(

@@ -9,9 +9,11 @@ from vault_etl.app import online
 from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import Action
 from vault_etl.audit.log import audit_request
+from vault_etl.base.errors import ConfigurationError
 from vault_etl.declaration.model import Declaration
 from vault_etl.declaration.writer import WriterDeclaration
 from vault_etl.platform.clock import Pace, Progress
+from vault_etl.platform.postgres import Database
 from vault_etl.platform.resources import resource_dir
 from vault_etl.platform.waiting import until_unblocked
 from vault_etl.schema.online import MigrationStep, Statement
@@ -20,18 +22,31 @@ from vault_etl.schema.postgres_online import PostgresOnline, apply_online
 from vault_etl.schema.postgres_versions import PostgresVersions, VersionInForce
 
 
-def must_be_in_force(parts: Parts, *, may_be_before: bool = False) -> None:
-    """Raise ConfigurationError unless the database has this command's declaration in force.
+def must_be_in_force(
+    parts: Parts, *, may_be_before: bool = False, database: Database | None = None
+) -> None:
+    """Raise ConfigurationError unless the database has this command's declaration in force: the primary, or this one.
 
     With `may_be_before`, the version before will do, if the newest one only adds optional values.
     """
     writer = WriterDeclaration.of(parts.declaration, may_be_before=may_be_before)
-    PostgresVersions(parts.database).check(writer)
+    PostgresVersions(database or parts.database).check(writer)
 
 
 def in_force(parts: Parts) -> VersionInForce | None:
     """The version in force; None before the first `migrate`."""
     return PostgresVersions(parts.database).in_force()
+
+
+def history(parts: Parts) -> Sequence[Declaration]:
+    """Every declaration that was in force, the newest one last. For the role audit and the owner.
+
+    Raises DeniedError for another login, and ConfigurationError before the first `migrate`.
+    """
+    if found := PostgresVersions(parts.database).all():
+        return found
+    message = "the database has no declaration yet"
+    raise ConfigurationError(message, hint="`vault-etl migrate` records the first")
 
 
 def plan(parts: Parts, new: Declaration) -> ApplyPlan:

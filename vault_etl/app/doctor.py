@@ -169,7 +169,11 @@ def _database_checks(parts: Parts) -> Iterable[Check]:
     yield Check("replication_slots", lambda: server_checks.slots(facts().slots()), needs)
     yield from _replica_checks(parts, ("postgres",))
     yield from _login_checks(parts, facts, needs)
-    yield Check("partitions", lambda: database_checks.partitions(facts()), needs)
+    yield Check(
+        "partitions",
+        lambda: database_checks.partitions(facts(), parts.declaration.active_events),
+        needs,
+    )
     yield _archive_key_check(parts)
     yield Check("fence", lambda: database_checks.fence(facts().fence_bytes()), needs)
     yield Check(

@@ -70,7 +70,7 @@ def events_of_file(declaration: Declaration, event: str | None) -> Declaration:
     Raises UsageError for an event that takes no messages; and, without an event, if the content of a record does not
     say of which event it is: all records would be quarantined.
     """
-    taking = [one for one in declaration.events if not one.retired]
+    taking = declaration.active_events
     if event is not None:
         named = tuple(one for one in taking if one.name == event)
         if not named:
@@ -87,7 +87,9 @@ def events_of_file(declaration: Declaration, event: str | None) -> Declaration:
 def file_parser(declaration: Declaration, event: str | None) -> EventParser:
     """The parser of the records of a file. Raises what `events_of_file` raises."""
     events = events_of_file(declaration, event)
-    return EventParser(events, events.events[0].queue if event else None)
+    if event is None:
+        return EventParser(declaration)
+    return EventParser(declaration, events.events[0].queue, event=event, of_lines=True)
 
 
 def records_of(source: Source, declaration: Declaration) -> Iterator[list[tuple[int, bytes]]]:
@@ -182,7 +184,7 @@ def worker_metrics(parts: Parts) -> IngestObserver | None:
 
 
 def _events(parts: Parts) -> list[EventName]:
-    return [event.name for event in parts.declaration.events if not event.retired]
+    return [event.name for event in parts.declaration.active_events]
 
 
 def line_opener(parts: Parts, event: str | None = None) -> LineOpener:

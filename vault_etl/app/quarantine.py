@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import uuid
 
 from vault_etl.app.audit import Keep, audit_log, head_signer, keep_checkpoint
@@ -32,6 +31,7 @@ def reader(parts: Parts) -> QuarantineReader:
 
 def show(parts: Parts, request_id: uuid.UUID, keep: Keep | None = None) -> ShowQuarantined:
     """Build `quarantine show`. KMS is asked for each message, with the request id in the user agent."""
+    must_be_in_force(parts)
     return ShowQuarantined(
         audit_log(parts, request_id, keep),
         PostgresDisclosedValues(parts.database),
@@ -54,7 +54,9 @@ def retry(parts: Parts, progress: Progress, request_id: uuid.UUID) -> Quarantine
         clock=parts.clock,
         progress=progress,
         months=months(parts),
-        parser_of=functools.partial(EventParser.of_quarantined, parts.declaration),
+        parser_of=lambda queue, of_line: EventParser.of_quarantined(
+            parts.declaration, queue, of_line=of_line
+        ),
     )
 
 

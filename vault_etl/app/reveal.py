@@ -1,7 +1,7 @@
 """Reveal: the commands `reveal`, `find`, `tokens`, `duplicates` and `subject export`.
 
-All but `duplicates` need the declaration in force: with another one, an answer would lack values, or a
-search would make tokens that no record has.
+All need the declaration in force: with another one, an answer would lack values, or a search would make tokens
+that no record has.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def make_tokens(parts: Parts, request_id: uuid.UUID) -> MakeTokens:
 
 
 def duplicate_finder(parts: Parts) -> DuplicateFinder:
-    """Build `duplicates`."""
+    """Build `duplicates`, for the server that `parts.reads` chose."""
+    must_be_in_force(parts, database=parts.reads)
     return PostgresDuplicateFinder(parts.reads, parts.declaration)
 
 

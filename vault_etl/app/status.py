@@ -79,4 +79,7 @@ def _database_sections(parts: Parts) -> Iterable[Check]:
         yield section(f"{purpose}_key_age", functools.partial(check_age, parts, purpose))
     yield section("rotation", lambda: status_checks.rotation(facts().rotations(), now))
     yield section("audit_log", signed)
-    yield section("partitions", lambda: database_checks.partitions(facts()))
+    yield section(
+        "partitions",
+        lambda: database_checks.partitions(facts(), parts.declaration.active_events),
+    )

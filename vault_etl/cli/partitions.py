@@ -76,7 +76,7 @@ def _ensure(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Make missing partitions: by default of every event, from two months back to three months ahead.
+    """Make missing partitions: by default of events that are not retired, from two months back to three ahead.
 
     `ingest` does the same, at its start and once a day. Bounds decide, not names: a partition of
     another tool counts.
@@ -93,10 +93,15 @@ def _ensure(
         message = "--reopen needs a MONTH"
         raise UsageError(message, hint="for example: partitions ensure 2026-01 --reopen")
     asked = reason_for("a month that is opened again", reason if reopen else reason or "make it")
-    around = [f"{month:%Y-%m}" for month in months_around(dt.datetime.now(dt.UTC))]
+    around = months_around(dt.datetime.now(dt.UTC))
     parts, _ = start(quiet=quiet, verbose=verbose)
     events = [event.name for event in parts.declaration.events]
-    wanted = [one for text in months or around for one in months_named(text, events)]
+    active = [event.name for event in parts.declaration.active_events]
+    wanted = (
+        [one for text in months for one in months_named(text, events)]
+        if months
+        else [(event, month) for month in around for event in active]
+    )
     table = partitions.partitions(parts)
     made: dict[tuple[EventName, dt.date], str | None] = {}
     for event, month in wanted:

@@ -40,29 +40,42 @@ def _group() -> None:
 @app.command("show")
 def _show(
     *,
+    database: Annotated[
+        bool,
+        typer.Option(
+            "--database",
+            help="Show the declaration that the database has in force. Needs the role audit, or the owner's login.",
+        ),
+    ] = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Show the declaration in force: its fields, events, values and columns.
+    """Show a declaration: its fields, events, values and columns.
 
-    VAULT_ETL_SCHEMA_FILE names its file; without it, the default of the package is in force. JSON has
+    VAULT_ETL_SCHEMA_FILE names its file; without it, the default of the package is shown. JSON has
     the document too, from which the digest is made.
 
     \b
     Examples:
       vault-etl schema show
+      vault-etl schema show --database
       VAULT_ETL_SCHEMA_FILE=vault-etl.schema.toml vault-etl schema show -o json
     """
     import json
 
+    from vault_etl.app import catalogue
     from vault_etl.declaration.document import digest_of, document_of
     from vault_etl.declaration.read import DEFAULT_NAME
 
     parts, settings = start(quiet=quiet, verbose=verbose)
     declaration = parts.declaration
+    source = settings.schema_file or f"{DEFAULT_NAME} of the package"
+    if database:
+        *before, declaration = catalogue.history(parts)
+        source = f"version {len(before) + 1} of the database"
     found: dict[str, object] = {
-        "source": settings.schema_file or f"{DEFAULT_NAME} of the package",
+        "source": source,
         "digest": digest_of(declaration).hex(),
     }
     if wants_json(output):
@@ -123,7 +136,10 @@ def _diff(
     file: FileArgument,
     old: Annotated[
         str | None,
-        typer.Argument(metavar="OLD", help="The declaration before. [default: the one in force]"),
+        typer.Argument(
+            metavar="OLD",
+            help="The declaration before. [default: those that the database has had in force]",
+        ),
     ] = None,
     *,
     output: OutputOption = None,
@@ -134,19 +150,21 @@ def _diff(
 
     A change adds a field, a value or an event, changes a rule for new records, retires a name, or is
     refused: stored values bind names, so nothing is renamed or deleted, and a value that was personal
-    becomes plain in no event. With a refused change, exit 65.
+    becomes plain in no event. With a refused change, exit 65. Without OLD, the answer is that of `schema
+    apply --dry-run`, for the role audit too.
 
     \b
     Examples:
       vault-etl schema diff vault-etl.schema.toml
       vault-etl schema diff new.toml old.toml --output json
     """
-    from vault_etl.declaration.changes import changes
+    from vault_etl.app import catalogue
+    from vault_etl.declaration.history import changes_since
     from vault_etl.declaration.read import read_declaration
 
     parts, _ = start(quiet=quiet, verbose=verbose)
-    before = parts.declaration if old is None else read_declaration(old)
-    found = changes(before, read_declaration(file))
+    new = read_declaration(file)
+    found = changes_since([read_declaration(old)] if old else catalogue.history(parts), new)
     rows = schema_apply.change_rows(found)
     schema_apply.refuse(found, rows, output)
     print_rows(rows, output, columns=schema_apply.COLUMNS, empty="no changes")

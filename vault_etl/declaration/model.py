@@ -192,6 +192,11 @@ class Declaration:
     events: tuple[DeclaredEvent, ...]
 
     @property
+    def active_events(self) -> tuple[DeclaredEvent, ...]:
+        """The events that take messages: all that are not retired."""
+        return tuple(event for event in self.events if not event.retired)
+
+    @property
     def field_names(self) -> tuple[FieldName, ...]:
         """The names of all fields, each of which has token keys and data keys."""
         return tuple(field.name for field in self.fields)

@@ -189,7 +189,7 @@ def _relations_of(event: DeclaredEvent) -> Iterator[str]:
 
 def _routes(declaration: Declaration, faults: Faults) -> None:
     """Check that at most one event takes a message."""
-    active = [event for event in declaration.events if not event.retired]
+    active = declaration.active_events
     if not active:
         what = "every event is retired" if declaration.events else "there is no event"
         faults.add(("events",), what, "declare one under [events.NAME]")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from vault_etl.declaration.model import DeclaredEvent
 from vault_etl.doctor.diagnose import Verdict
 
 MONTHS_AHEAD: Final = 3
@@ -35,8 +36,8 @@ class ClosedArchive:
 class MonthFacts(Protocol):
     """Reads the state of months. Every login may do this."""
 
-    def missing_months(self, ahead: int) -> Sequence[str]:
-        """Return the months (2026-01), from this one to `ahead` later, of which an event has no whole partition."""
+    def missing_months(self, events: Sequence[DeclaredEvent], ahead: int) -> Sequence[str]:
+        """Return the months (2026-01), from this one to `ahead` later, of which an event has a part or nothing."""
 
     def detached_months(self) -> Sequence[str]:
         """Return the names of the tables of detached months."""
@@ -70,10 +71,10 @@ def schema(differences: Sequence[str]) -> Sequence[Verdict]:
     ]
 
 
-def partitions(facts: MonthFacts) -> Verdict:
-    """Check that events of this month and the next ones have a partition. Report detached and archived months."""
+def partitions(facts: MonthFacts, events: Sequence[DeclaredEvent]) -> Verdict:
+    """Check that these events have partitions of this month and the next ones. Report detached and archived months."""
     told = _closed(facts.detached_months(), facts.archives())
-    if missing := facts.missing_months(MONTHS_AHEAD):
+    if missing := facts.missing_months(events, MONTHS_AHEAD):
         return Verdict.bad(
             f"months without a partition, or with a part of one: {', '.join(missing)}{told}",
             "start `vault-etl ingest`, which makes them at its start and once a day, or run"

@@ -13,7 +13,7 @@ WHERE name IN ('log_statement', 'log_transaction_sample_rate')
 SELECT pg_catalog.pg_relation_size('vault_etl.key_fence')
 
 -- name: missing_months
--- The months that an event lacks.
+-- The months that one of these events lacks.
 SELECT DISTINCT to_char(month, 'YYYY-MM')
 FROM vault_etl.event_tables() AS e, generate_series(
     date_trunc('month', now() AT TIME ZONE 'UTC'),
@@ -25,7 +25,7 @@ FROM vault_etl.event_tables() AS e, generate_series(
             vault_etl.first_record_id((month + interval '1 month') AT TIME ZONE 'UTC') AS until
     ) AS ids
 -- A month has a hole if no partition holds its begin, or the id at which a partition ends in it.
-WHERE EXISTS (
+WHERE e.event = ANY (%(events)s::text[]) AND EXISTS (
     SELECT FROM (
         SELECT ids.first AS hole
         UNION ALL

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from vault_etl.audit.chain import StoredCheckpoint
 from vault_etl.crypto.fields import KeyPurpose
+from vault_etl.declaration.model import DeclaredEvent
 from vault_etl.doctor.audit import SignedState, Turn, TurnHolder, Unsigned
 from vault_etl.doctor.database import ClosedArchive, MonthFacts
 from vault_etl.doctor.keys import Miscount, TokenGenerations, Wrapping
@@ -64,8 +65,9 @@ class PostgresFacts(MonthFacts, SignedState):
         return int(size)
 
     @override
-    def missing_months(self, ahead: int) -> Sequence[str]:
-        return [month for (month,) in self._rows(_SQL["missing_months"], {"ahead": ahead})]
+    def missing_months(self, events: Sequence[DeclaredEvent], ahead: int) -> Sequence[str]:
+        values = {"events": [event.name for event in events], "ahead": ahead}
+        return [month for (month,) in self._rows(_SQL["missing_months"], values)]
 
     @override
     def detached_months(self) -> Sequence[str]:

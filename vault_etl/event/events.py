@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeGuard
 
+from vault_etl.declaration.json_path import JsonPath
 from vault_etl.declaration.model import Declaration, DeclaredEvent
 from vault_etl.event.envelopes import NAMES as ENVELOPE_NAMES
 from vault_etl.event.envelopes import inside, text_of_base64
@@ -24,22 +25,40 @@ class EventParser:
     their messages apart then, discriminators alone do.
     """
 
-    def __init__(self, declaration: Declaration, queue: str | None = None) -> None:
+    def __init__(
+        self,
+        declaration: Declaration,
+        queue: str | None = None,
+        *,
+        event: str | None = None,
+        of_lines: bool = False,
+    ) -> None:
+        """With `event`, take messages of this event alone.
+
+        `of_lines`: a caller says that the messages are lines of these events, and no queue does. A message with a
+        value that is personal in another event alone is rejected then, since it may be of that event.
+        """
         self.queue = queue
         events = [
-            event
-            for event in declaration.events
-            if not event.retired and (queue is None or event.queue in (None, queue))
+            one
+            for one in declaration.active_events
+            if (queue is None or one.queue in (None, queue)) and event in (None, one.name)
         ]
+        self._elsewhere = _personal_elsewhere(declaration, events) if of_lines else ()
         self._events = [(event, EventValues(event)) for event in events]
         self._takes_all = len(events) == 1 and events[0].when is None
         self._names = frozenset[str]().union(*(values.names for _, values in self._events))
         self._own_names = self._names - ENVELOPE_NAMES
 
     @classmethod
-    def of_quarantined(cls, declaration: Declaration, queue: str | None) -> EventParser:
-        """Return the parser of bodies that came from this queue; as those of a file, if no event takes its messages."""
-        parser = cls(declaration, queue)
+    def of_quarantined(
+        cls, declaration: Declaration, queue: str | None, *, of_line: bool
+    ) -> EventParser:
+        """Return the parser of bodies that came from this queue; as those of a file, if no event takes its messages.
+
+        `of_line`: the body is a line of a file that was said to be of the event of this queue.
+        """
+        parser = cls(declaration, queue, of_lines=of_line and queue is not None)
         return parser if parser.events else cls(declaration)
 
     @property
@@ -55,7 +74,11 @@ class EventParser:
         try:
             value = _value(body)
             message = value if self._may_be_event(value) else self._unwrapped(value)
-            return self._values_of(message).read(message)
+            values = self._values_of(message)
+            for path in self._elsewhere:
+                if path.find(message) not in (None, ""):
+                    raise RejectedError(Reason.NO_EVENT, str(path))  # noqa: TRY301
+            return values.read(message)
         except RejectedError as rejected:
             return rejected.rejection
 
@@ -102,6 +125,20 @@ def without_extra_fields(content: ParsedEvent | Rejection) -> ParsedEvent | Reje
     if isinstance(content, ParsedEvent) and content.extra_fields:
         return Rejection(Reason.UNKNOWN_FIELD)
     return content
+
+
+def _personal_elsewhere(
+    declaration: Declaration, events: Sequence[DeclaredEvent]
+) -> tuple[JsonPath, ...]:
+    """Return the paths that are personal in events which content does not tell apart from these, and not in these."""
+    own = [value.path for event in events for value in event.personal]
+    others = [
+        other
+        for other in declaration.events
+        if other not in events and not any(map(other.has_other_texts, events))
+    ]
+    paths = (value.path for other in others for value in other.personal)
+    return tuple(path for path in paths if not any(map(path.is_within, own)))
 
 
 def _takes(event: DeclaredEvent, message: Mapping[str, object]) -> bool:

@@ -20,7 +20,7 @@ class KnownNames:
     @classmethod
     def of(cls, declaration: Declaration) -> KnownNames:
         """Return the names of all events that take messages."""
-        events = [event for event in declaration.events if not event.retired]
+        events = declaration.active_events
         whens = [(event.when.path,) if event.when else () for event in events]
         paths = [
             (*when, *(v.path for v in event.values if v.required and not v.retired))

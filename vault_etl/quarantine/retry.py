@@ -102,8 +102,9 @@ class QuarantineRetry:
         clock: Clock,
         progress: Progress,
         months: Months,
-        parser_of: Callable[[str | None], EventParser],
+        parser_of: Callable[[str | None, bool], EventParser],
     ) -> None:
+        """`parser_of` makes the parser of bodies of a queue; True: they were lines of a file."""
         self._audit = audit
         self._parser_of = functools.cache(parser_of)
         self._mover = mover
@@ -186,7 +187,7 @@ class QuarantineRetry:
                 place = ValuePlace.in_quarantine(body.record_id)
                 opened = opener.open(body.ciphertext, place, key)
                 of_line, strict = body.source_id is not None, self._strict
-                parser = self._parser_of(body.queue)
+                parser = self._parser_of(body.queue, of_line)
                 parsed = messages.parse_again(
                     parser, body.record_id, opened, of_line=of_line, strict=strict
                 )

@@ -61,7 +61,7 @@ class PostgresRecordLoader(RecordLoader):
     @override
     def prepare_partitions(self, months: Iterable[EventMonth] = ()) -> tuple[RecordRange, ...]:
         """Create each month in a transaction of its own."""
-        for event in self._declaration.events:
+        for event in self._declaration.active_events:
             for ahead in range(-_MONTHS_BACK, _MONTHS_AHEAD + 1):
                 self._ensure_partition(_SQL["ensure_partition"], event.name, ahead)
         for name, month in months:

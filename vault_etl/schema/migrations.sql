@@ -94,8 +94,5 @@ SELECT c.relkind = 'r' AND NOT (c.relhasrules OR c.relrowsecurity OR c.relhassub
 FROM (SELECT pg_catalog.to_regclass('vault_etl.schema_versions') AS oid) AS found
 LEFT JOIN pg_catalog.pg_class AS c ON c.oid = found.oid
 
--- name: newest_digest
-SELECT digest FROM vault_etl.schema_versions ORDER BY version DESC LIMIT 1
-
 -- name: first_version
 INSERT INTO vault_etl.schema_versions (version, document, digest) VALUES (1, %(document)s, %(digest)s)

@@ -12,6 +12,7 @@ from vault_etl.declaration.model import Declaration
 from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("schema/migrations.sql")
+_VERSIONS: Final = blocks("schema/versions.sql")
 
 
 def record_first(cursor: psycopg2.extensions.cursor, declaration: Declaration) -> None:
@@ -34,8 +35,8 @@ def must_be_in_force(cursor: psycopg2.extensions.cursor, declaration: Declaratio
         message = "`schema_versions` is not the table that `migrate` made"
         hint = "an owner changed it: check its definition before you read it"
         raise ConfigurationError(message, hint=hint)
-    cursor.execute(_SQL["newest_digest"])
-    if (found := cursor.fetchone()) and bytes(found[0]) != digest_of(declaration):
+    cursor.execute(_VERSIONS["in_force"])
+    if (found := cursor.fetchone()) and bytes(found[1]) != digest_of(declaration):
         message = "the vault has another declaration than this one"
         hint = (
             "`vault-etl schema apply FILE` changes it; VAULT_ETL_SCHEMA_FILE names the one in force"

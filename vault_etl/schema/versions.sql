@@ -8,7 +8,7 @@ FROM vault_etl.schema_versions AS s ORDER BY s.version DESC LIMIT 1
 SELECT version, digest, admits FROM vault_etl.schema_versions ORDER BY version DESC LIMIT 1
 
 -- name: documents
--- For the owner.
+-- For the role audit, and for the owner.
 SELECT version, document FROM vault_etl.schema_versions ORDER BY version
 
 -- name: add
