@@ -13,8 +13,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
-import structlog
-
 from vault_etl import settings
 from vault_etl.app.parts import Parts
 from vault_etl.app.records import batch_writer, queue_parser
@@ -141,7 +139,7 @@ def _writer() -> BatchWriter:
 
 
 @functools.cache
-def _log() -> structlog.typing.FilteringBoundLogger:
+def _log() -> logs.Logger:
     """The log, always as JSON: the settings may be the error that it reports."""
     logs.configure("json", verbose=False, quiet=False)
     return logs.get_logger()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
-import structlog
-from structlog.testing import capture_logs
 
 from tests.kit.fakes.clock import FakeClock
+from vault_etl.base import logs
 from vault_etl.cli.ui.progress import BETWEEN_LINES_S, LiveProgress, LoggedProgress
 
 
@@ -32,10 +36,9 @@ def test_two_threads_at_once_are_both_counted(kind: str) -> None:
     """No item is lost between the read of the count and the write of the count."""
     live, logged = LiveProgress("work", 2), LoggedProgress("work", FakeClock().monotonic)
     told = live if kind == "live" else logged
-    with capture_logs():
-        _OTHERS.append(threading.Thread(target=told.advance, args=(1,)))
-        told.advance(Slow(1))
-        _OTHERS[-1].join(5)
+    _OTHERS.append(threading.Thread(target=told.advance, args=(1,)))
+    told.advance(Slow(1))
+    _OTHERS[-1].join(5)
     assert told._done == 2
 
 
@@ -80,16 +83,28 @@ def test_remaining_items_make_the_total_and_the_place_is_a_line(
     assert "migrate: index a, user_logins_2026_01: build" in said
 
 
+def said(work: Callable[[], None]) -> list[dict[str, Any]]:
+    """The log lines of this work."""
+    logs.configure("json", verbose=False, quiet=False)
+    with contextlib.redirect_stderr(io.StringIO()) as written:
+        work()
+    return [json.loads(line) for line in written.getvalue().splitlines()]
+
+
 def logged_lines(
     steps: list[tuple[float, int, dict[str, int | str]]],
-) -> list[structlog.typing.EventDict]:
-    """The log lines of steps, each given with the seconds since the step before."""
-    clock = FakeClock()
-    with capture_logs() as lines, LoggedProgress("work", clock.monotonic) as logged:
-        for seconds, done, details in steps:
-            clock.advance(seconds)
-            logged.advance(done, **details)
-    return [{k: v for k, v in line.items() if k not in {"event", "log_level"}} for line in lines]
+) -> list[dict[str, Any]]:
+    """The details in the log lines of steps, each given with the seconds since the step before."""
+
+    def work() -> None:
+        clock = FakeClock()
+        with LoggedProgress("work", clock.monotonic) as logged:
+            for seconds, done, details in steps:
+                clock.advance(seconds)
+                logged.advance(done, **details)
+
+    of_each_line = {"event", "level", "timestamp"}
+    return [{k: v for k, v in line.items() if k not in of_each_line} for line in said(work)]
 
 
 def test_a_single_step_is_one_line() -> None:
@@ -131,9 +146,12 @@ def test_an_empty_run_logs_no_line() -> None:
 
 def test_work_that_fails_says_how_far_it_came() -> None:
     """The last line is written whatever ends the work."""
-    with capture_logs() as lines, pytest.raises(ValueError, match="a bug"):
-        _fail_after_two()
-    assert [line["done"] for line in lines] == [1, 2]
+
+    def work() -> None:
+        with pytest.raises(ValueError, match="a bug"):
+            _fail_after_two()
+
+    assert [line["done"] for line in said(work)] == [1, 2]
 
 
 def _fail_after_two() -> None:

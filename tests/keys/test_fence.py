@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 
 import psycopg2
 import pytest
-import stamina.instrumentation
 
 from tests.kit.declarations import DEFAULT
 from tests.kit.declared import FIELDS, IP
@@ -19,6 +17,7 @@ from vault_etl.crypto.fields import QUARANTINE
 from vault_etl.crypto.keys import DataKey, KeyMaterial
 from vault_etl.declaration.writer import WriterDeclaration
 from vault_etl.keys.postgres import PostgresKeyStore
+from vault_etl.platform import waiting
 from vault_etl.records.fenced_writes import KeysChanged, Loaded, WriteKeys
 from vault_etl.records.postgres import fence_holds
 
@@ -135,16 +134,24 @@ def test_reencryption_is_fenced_too(scratch: Scratch, keys: WriteKeys) -> None:
 
 
 @pytest.fixture
-def retries() -> Iterator[list[str]]:
-    """The names of the functions that were retried."""
-    seen: list[str] = []
-    stamina.instrumentation.set_on_retry_hooks([lambda details: seen.append(details.name)])
-    yield seen
-    stamina.instrumentation.set_on_retry_hooks(None)
+def failed_tries(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers of the tries that failed and are repeated."""
+    seen: list[int] = []
+
+    class Seen(waiting.Growing):
+        """Waits that are told."""
+
+        def after(self, tries: int) -> float:
+            """Tell the number, and wait as ever."""
+            seen.append(tries)
+            return super().after(tries)
+
+    monkeypatch.setattr(waiting, "_AGAIN", Seen(0.1, 5, jitter=1))
+    return seen
 
 
 def test_retiring_waits_for_an_open_batch_and_tries_again(
-    scratch: Scratch, keys: WriteKeys, retries: list[str]
+    scratch: Scratch, keys: WriteKeys, failed_tries: list[int]
 ) -> None:
     """With a loader behind the fence for 2.3 s, retiring gives up after 2 s, tries again, and succeeds."""
     with scratch.connect("ingest") as loading, scratch.database("rotate") as database:
@@ -162,7 +169,7 @@ def test_retiring_waits_for_an_open_batch_and_tries_again(
         timer.join()
     assert "decrypt_only" not in still[0].values()
     assert retired == sorted(key.key_id for key in keys.data_keys)
-    assert len(retries) == 1
+    assert failed_tries == [1]
 
 
 def test_a_batch_waits_for_an_open_retirement_and_sees_it(

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
-import stamina
 
 from vault_etl.base.errors import DataError, UnavailableError
 from vault_etl.local.provision import Credentials, EmulatorSession, Provisioned
 from vault_etl.local.seeding import MAX_BYTES, send_all
+from vault_etl.platform import waiting
 
 pytestmark = pytest.mark.command
 
@@ -68,9 +67,8 @@ class _FaultyCall(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(autouse=True)
-def _without_waiting() -> Iterator[None]:
-    with stamina.set_testing(testing=True, attempts=6):
-        yield
+def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "_AGAIN", waiting.Growing(0, 0))
 
 
 def test_all_bodies_arrive(moto: tuple[str, Provisioned]) -> None:

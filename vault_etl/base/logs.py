@@ -1,55 +1,89 @@
-"""Logs on standard error: events with names, counts and codes. No values, and no text of exceptions."""
+"""Logs on standard error: events with names, counts and codes. No values, and no text of exceptions.
+
+A line is one JSON object, or text for people. docs/adr/0059-commands-start-fast.md says why no library writes them.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
+import functools
+import json
 import logging
 import sys
+import threading
 import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
-import stamina
-import structlog
+_LOUD: Final = ("boto3", "botocore", "s3transfer", "urllib3")
 
-_LOUD = ("boto3", "botocore", "s3transfer", "urllib3")
+Line = Mapping[str, object]
+"""The fields of a line, and at its end `event`, `level` and `timestamp`."""
+
+
+class Logger:
+    """Writes lines to standard error, from any thread. The bound `fields` are in each of them."""
+
+    def __init__(self, **fields: object) -> None:
+        self._fields = fields
+
+    def bind(self, **fields: object) -> Logger:
+        """Return a logger whose lines have these fields too."""
+        return Logger(**{**self._fields, **fields})
+
+    def debug(self, event: str, **fields: object) -> None:
+        """Write a detail, with `--verbose` alone."""
+        self._write(logging.DEBUG, event, fields)
+
+    def info(self, event: str, **fields: object) -> None:
+        """Write a step of normal work, except with `--quiet`."""
+        self._write(logging.INFO, event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Write what a person should look at."""
+        self._write(logging.WARNING, event, fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        """Write that the work failed."""
+        self._write(logging.ERROR, event, fields)
+
+    def _write(self, level: int, event: str, fields: Line) -> None:
+        if level < _form.level:
+            return
+        line = {
+            **self._fields,
+            **fields,
+            "event": event,
+            "level": logging.getLevelName(level).lower(),
+            "timestamp": dt.datetime.now(dt.UTC).isoformat().replace("+00:00", "Z"),
+        }
+        text = _form.render(line)
+        with _writing:
+            # Standard error as it is at that moment: above the live line, while there is one.
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
 
 
 def configure(log_format: Literal["text", "json"] | None, *, verbose: bool, quiet: bool) -> None:
-    """Set up structlog and silence the libraries.
+    """Set the form and the level of the lines, and silence the libraries.
 
     botocore prints plaintext data keys at DEBUG, and the traceback of a failed renewal of credentials
     at WARNING. Both stay silent whatever `--verbose` says.
     """
-    stamina.instrumentation.set_on_retry_hooks(
-        []
-    )  # stamina's own hook logs the arguments of the call
+    global _form  # noqa: PLW0603 - one standard error, one form
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.ERROR)
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
-    text = log_format == "text" or (log_format is None and sys.stderr.isatty())
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_no_exception)
-        if text
-        else structlog.processors.JSONRenderer()
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _drop_exceptions,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        # Standard error as it is at that moment: above the live line, while there is one.
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
+    is_text = log_format == "text" or (log_format is None and sys.stderr.isatty())
+    style = _COLORS if sys.stderr.isatty() else _PLAIN
+    _form = _Form(level, functools.partial(_text, style=style) if is_text else _json)
 
 
-def get_logger() -> structlog.typing.FilteringBoundLogger:
+def get_logger() -> Logger:
     """Return the program's logger."""
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
-    return logger
+    return Logger()
 
 
 def bug(error: BaseException) -> str:
@@ -62,16 +96,51 @@ def bug(error: BaseException) -> str:
     return f"a bug: {type(error).__name__} at {where}"
 
 
-def _drop_exceptions(
-    _logger: object, _method: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
-    """Log the class of an error alone: the text of a traceback quotes rows and values."""
-    info = event.pop("exc_info", None)
-    if info:
-        error = info if isinstance(info, BaseException) else sys.exc_info()[1]
-        event["error"] = type(error).__name__
-    return event
+def _json(line: Line) -> str:
+    return json.dumps(line, default=_name_of_type)
 
 
-def _no_exception(_stream: object, _info: object) -> None:
-    """Print nothing. `_drop_exceptions` runs first, so structlog never calls this."""
+def _name_of_type(value: object) -> str:
+    """Name the type alone: the text of an exception, and of most other objects, may quote a value."""
+    return type(value).__name__
+
+
+_QUOTED: Final = frozenset(" =\"'")
+"""A text with one of these is quoted, and so is one that does not print."""
+
+_PLAIN: Final = dict.fromkeys(("debug", "info", "warning", "error", "dim", "bright", "reset"), "")
+_COLORS: Final = {
+    "debug": "\033[32m",
+    "info": "\033[32m",
+    "warning": "\033[33m",
+    "error": "\033[31m",
+    "dim": "\033[2m",
+    "bright": "\033[1m",
+    "reset": "\033[0m",
+}
+
+
+def _text(line: Line, style: Mapping[str, str] = _PLAIN) -> str:
+    fields = dict(line)
+    event, level, moment = (str(fields.pop(name)) for name in ("event", "level", "timestamp"))
+    told = " ".join(f"{name}={_value(value)}" for name, value in sorted(fields.items()))
+    dim, bright, reset = style["dim"], style["bright"], style["reset"]
+    return (
+        f"{dim}{moment}{reset} [{style[level]}{level:9}{reset}] {bright}{event:30}{reset} {told}"
+    ).rstrip()
+
+
+def _value(value: object) -> str:
+    if isinstance(value, str):
+        return value if value.isprintable() and not _QUOTED & set(value) else repr(value)
+    return json.dumps(value, default=_name_of_type)
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    level: int
+    render: Callable[[Line], str]
+
+
+_form = _Form(logging.INFO, _text)
+_writing = threading.Lock()

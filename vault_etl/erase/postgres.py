@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-import stamina
 from typing_extensions import override
 
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.erase.erase import Erasable, Eraser, Erasure, RecordTarget, Target
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_bound import rows_of
-from vault_etl.platform.postgres_statement_errors import LockTimeoutError
+from vault_etl.platform.postgres_statement_errors import retried_for_locks
 from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("erase/erase.sql")
@@ -34,7 +33,7 @@ class PostgresEraser(Eraser):
         return there if matching or there.archives else None
 
     @override
-    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    @retried_for_locks(tries=_TRIES)
     def erase(self, request: AuditRequest, target: Target) -> Erasure | None:
         records, bodies, archives, erased_at, seq, entry_hash = self._database.call(
             _SQL["erase"],

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Final, Protocol
 
-import tenacity
 from typing_extensions import override
 
 from vault_etl.base.errors import IncompleteError, VaultEtlError
@@ -26,7 +25,7 @@ from vault_etl.ingest.queue import QueueDepth
 from vault_etl.ingest.run import IngestSummary, StopFlag
 from vault_etl.ingest.steps import Bounds
 from vault_etl.platform.clock import Clock
-from vault_etl.platform.waiting import Backoff
+from vault_etl.platform.waiting import Backoff, Growing
 from vault_etl.records.messages import Outcome
 
 
@@ -194,7 +193,7 @@ def _shares(bounds: Bounds, workers: int) -> list[int | None]:
     return [share + (number < rest) for number in range(workers)]
 
 
-RESTART_DELAY: Final = tenacity.wait_exponential(multiplier=0.5, max=30)
+RESTART_DELAY: Final = Growing(0.5, 30)
 """Seconds before a crashed worker is started again: 0.5, 1, 2, … 30."""
 
 STEADY_SECONDS: Final = 60.0

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 import psycopg2.extensions
-import stamina
 from typing_extensions import override
 
 from vault_etl.audit.entries import AuditRequest
@@ -21,7 +20,7 @@ from vault_etl.keys.needed import KeyLister, KeyUsage
 from vault_etl.keys.rewrap import WrappedKeys
 from vault_etl.keys.ring import KeyReader, KeyTrail
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database
-from vault_etl.platform.postgres_statement_errors import LockTimeoutError
+from vault_etl.platform.postgres_statement_errors import retried_for_locks
 from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("keys/keys.sql")
@@ -89,7 +88,7 @@ class PostgresKeyStore(
             return cursor.rowcount == 1
 
     @override
-    @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
+    @retried_for_locks(tries=FENCE_TRIES, within=FENCE_SECONDS)
     def add_first_keys(self, request: AuditRequest, keys: Sequence[NewKey]) -> bool:
         values = {**asked_by(request), "keys": as_json(keys)}
         (added,) = self._database.call(_SQL["add_first_keys"], values)
@@ -103,7 +102,7 @@ class PostgresKeyStore(
             retired += page
         return retired + self._retire(request, names, expired=False)
 
-    @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
+    @retried_for_locks(tries=FENCE_TRIES, within=FENCE_SECONDS)
     def _retire(self, request: AuditRequest, fields: Sequence[str], *, expired: bool) -> list[int]:
         """Retire a page of keys whose lease must have expired, or else all others; return their ids."""
         values = {**asked_by(request), "fields": fields, "expired": expired}

@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Sequence
 from typing import Final
 
-import stamina
 from typing_extensions import override
 
 from vault_etl.audit.entries import AuditRequest
@@ -14,7 +13,7 @@ from vault_etl.keys.destroy import Cleared, KeyEnder, OldTokens
 from vault_etl.keys.needed import KeyNeeds, KeyNeedsCounter
 from vault_etl.keys.postgres import FENCE_SECONDS, FENCE_TRIES, asked_by
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_statement_errors import LockTimeoutError
+from vault_etl.platform.postgres_statement_errors import retried_for_locks
 from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("keys/destroy.sql")
@@ -52,14 +51,14 @@ class PostgresKeyEnder(KeyEnder):
         self._database = database
 
     @override
-    @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
+    @retried_for_locks(tries=FENCE_TRIES, within=FENCE_SECONDS)
     def retire_expired(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:
         values = {**asked_by(request), "key_ids": list(key_ids)}
         (retired,) = self._database.call(_SQL["retire_expired"], values)
         return list(retired)
 
     @override
-    @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
+    @retried_for_locks(tries=FENCE_TRIES, within=FENCE_SECONDS)
     def destroy(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:
         values = {**asked_by(request), "key_ids": list(key_ids)}
         (destroyed,) = self._database.call(_SQL["destroy"], values)
@@ -76,7 +75,7 @@ class PostgresOldTokens(OldTokens):
         self._database = database
 
     @override
-    @stamina.retry(on=LockTimeoutError, attempts=CLEAR_TRIES)
+    @retried_for_locks(tries=CLEAR_TRIES)
     def clear(self, generation: int, after: uuid.UUID | None, limit: int) -> Cleared:
         """Clear a page in one transaction; the database's own function takes the fence.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-import stamina
 from botocore.exceptions import ClientError
 
 from vault_etl.base.errors import DataError, UnavailableError
 from vault_etl.platform.aws_errors import translated
+from vault_etl.platform.waiting import retried
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
@@ -71,10 +71,13 @@ def _size(number: int, body: str) -> int:
 def _send(sqs: SQSClient, queue_url: str, batch: Sequence[Numbered]) -> None:
     """Send a batch. After a partial failure, only the failed messages are sent again."""
     left = list(batch)
-    for attempt in stamina.retry_context(on=_PartialFailureError, attempts=_ATTEMPTS):
-        with attempt:
-            left = _send_once(sqs, queue_url, left)
-            _require_all_sent(left)
+
+    @retried(_PartialFailureError, tries=_ATTEMPTS)
+    def send() -> None:
+        left[:] = _send_once(sqs, queue_url, left)
+        _require_all_sent(left)
+
+    send()
 
 
 def _require_all_sent(left: Sequence[Numbered]) -> None:

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, Final
 
 import psycopg2.extensions
-import stamina
 from psycopg2 import sql
 
 from vault_etl.audit.entries import AuditRequest, Decision, Phase
@@ -17,7 +16,11 @@ from vault_etl.audit.postgres_owner import as_owner, write, write_both
 from vault_etl.base.errors import IncompleteError, UsageError, VaultEtlError
 from vault_etl.crypto.fields import EventName
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_statement_errors import LockTimeoutError, ValueRefusedError
+from vault_etl.platform.postgres_statement_errors import (
+    LockTimeoutError,
+    ValueRefusedError,
+    retried_for_locks,
+)
 from vault_etl.platform.resources import blocks
 from vault_etl.records.months import Archive, Partition, PartitionState
 
@@ -46,7 +49,7 @@ class PostgresPartitions:
             cursor.execute(_SQL["list"])
             return [_partition(row) for row in cursor.fetchall()]
 
-    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    @retried_for_locks(tries=_TRIES)
     def ensure(
         self, request: AuditRequest, event: EventName, month: dt.date, *, reopen: bool
     ) -> str | None:
@@ -125,7 +128,7 @@ class PostgresPartitions:
                 raise
             running.result()
 
-    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    @retried_for_locks(tries=_TRIES)
     def _finish_detach(self, request: AuditRequest, partition: Partition) -> None:
         with self._owner() as cursor:
             cursor.execute(_SQL["detach"], _named(partition))
@@ -154,13 +157,13 @@ class PostgresPartitions:
             cursor.execute(_SQL["prepare"], _named(partition))
         self._attach(request, partition)
 
-    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    @retried_for_locks(tries=_TRIES)
     def _attach(self, request: AuditRequest, partition: Partition) -> None:
         with self._owner() as cursor:
             cursor.execute(_SQL["attach"], _named(partition))
             write_both(cursor, request, f"{partition.name} is attached: {_size(partition)}")
 
-    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    @retried_for_locks(tries=_TRIES)
     def drop(self, request: AuditRequest, partition: Partition) -> None:
         """Delete the table of a detached month, which stays closed. With an archive, its state is `archived` then.
 

@@ -15,7 +15,6 @@ from typing import Any, Final
 import psycopg2
 import psycopg2.errors
 import psycopg2.extensions
-import stamina
 from psycopg2 import sql
 
 from vault_etl.audit.entries import AuditRequest, Decision, Phase
@@ -26,7 +25,7 @@ from vault_etl.base.errors import ConfigurationError, DataError, IncompleteError
 from vault_etl.partitions.manifest import ArchiveManifest, Column
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_copy import HEADER, TRAILER, tuples_of
-from vault_etl.platform.postgres_statement_errors import LockTimeoutError
+from vault_etl.platform.postgres_statement_errors import retried_for_locks
 from vault_etl.platform.resources import blocks
 from vault_etl.records.months import Partition
 
@@ -109,7 +108,7 @@ class PostgresArchives:
             columns = columns_of_month(cursor, partition.name)
             yield MonthRows(columns, rows_of_month(cursor, partition.name, columns))
 
-    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    @retried_for_locks(tries=_TRIES)
     def record(
         self, request: AuditRequest, partition: Partition, version: str, archive: NewArchive
     ) -> str | None:
@@ -163,7 +162,7 @@ class PostgresArchives:
         with self._owner() as cursor:
             write(cursor, request, Phase.INTENT, Decision.ALLOWED, request.reason)
 
-    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    @retried_for_locks(tries=_TRIES)
     def drop(self, request: AuditRequest, partition: Partition) -> None:
         """Record that an archived month is dropped, after its files were deleted."""
         archive = partition.archive

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -19,6 +20,7 @@ from vault_etl.base.errors import (
     UnavailableError,
     VaultEtlError,
 )
+from vault_etl.platform.waiting import retried
 
 READ_ONLY: Final = "25006"
 
@@ -224,3 +226,7 @@ ANSWERS: Final[Mapping[str, _Answer]] = {
     **dict.fromkeys(("08", "53", "57", "58"), _AWAY),
 }
 """Answers to a statement, by the SQLSTATE or its class (docs/generate_failures.py writes them to the docs)."""
+
+
+retried_for_locks = functools.partial(retried, LockTimeoutError)
+"""Decorate a function that changes nothing if another session holds a lock for too long: call it again."""

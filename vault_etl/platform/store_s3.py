@@ -6,10 +6,9 @@ import base64
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import botocore.exceptions as raised
-import stamina
 from typing_extensions import override
 
 from vault_etl.base.errors import UsageError
@@ -23,6 +22,7 @@ from vault_etl.platform.store_folder import (
     new_file,
     size_and_sha256,
 )
+from vault_etl.platform.waiting import retried
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -72,18 +72,20 @@ class S3Archive(ArchiveStore):
             translated(_SERVICE, self._subject(name)),
             new_file(target) as file,
         ):
-            for attempt in stamina.retry_context(on=_CUT_OFF, attempts=ATTEMPTS):
-                with attempt:
-                    file.seek(0)
-                    file.truncate()
-                    found = self._client.get_object(
-                        Bucket=self._bucket, Key=self._key(name), ChecksumMode="ENABLED"
-                    )
-                    # `with` on the body itself gives the stream below it, which does not check the length.
-                    with contextlib.closing(found["Body"]) as body:
-                        place = f"{self._location}/{name}"
-                        must_fit(found["ContentLength"], most_bytes, place)
-                        copy_at_most(body, file, most_bytes, place)
+            self._copy(name, file, most_bytes)
+
+    @retried(_CUT_OFF, tries=ATTEMPTS)
+    def _copy(self, name: str, file: BinaryIO, most_bytes: int) -> None:
+        file.seek(0)
+        file.truncate()
+        found = self._client.get_object(
+            Bucket=self._bucket, Key=self._key(name), ChecksumMode="ENABLED"
+        )
+        # `with` on the body itself gives the stream below it, which does not check the length.
+        with contextlib.closing(found["Body"]) as body:
+            place = f"{self._location}/{name}"
+            must_fit(found["ContentLength"], most_bytes, place)
+            copy_at_most(body, file, most_bytes, place)
 
     @override
     def put(self, name: str, source: Path) -> None:

@@ -1,37 +1,57 @@
-"""Waits before the next try: for a service that is unavailable, and for locks that others hold."""
+"""Waits before the next try: for a service that is unavailable, and for locks that others hold.
+
+docs/adr/0059-commands-start-fast.md says why no library counts the tries.
+"""
 
 from __future__ import annotations
 
+import functools
+import math
+import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
-
-import tenacity
-from tenacity.wait import wait_base
+from typing import Final, ParamSpec, TypeVar
 
 from vault_etl.base.errors import DeniedError, IncompleteError, VaultEtlError
 from vault_etl.platform.clock import Clock, Progress, Stop
 
 
-class Backoff:
-    """The successive waits of a tenacity strategy. Its loop is not used (ADR 8)."""
+@dataclass(frozen=True, slots=True)
+class Growing:
+    """Seconds between tries: `first`, twice as many each time, `most` at most, each plus up to `jitter` at random."""
 
-    def __init__(self, wait: wait_base) -> None:
-        self._wait = wait
+    first: float
+    most: float
+    jitter: float = 0.0
+
+    def after(self, tries: int) -> float:
+        """Return the seconds to wait after so many tries."""
+        doubled = math.ldexp(self.first, min(tries - 1, _MOST_DOUBLINGS))
+        return min(doubled, self.most) + random.uniform(0, self.jitter)  # noqa: S311 - no secret
+
+
+_MOST_DOUBLINGS: Final = 64
+
+
+class Backoff:
+    """The successive waits of an outage or a lock."""
+
+    def __init__(self, waits: Growing) -> None:
+        self._waits = waits
         self.reset()
 
     def next(self) -> float:
         """Return the seconds until the next try."""
-        seconds = self._wait(self._tries)
-        self._tries.prepare_for_next_attempt()
-        return seconds
+        self._tries += 1
+        return self._waits.after(self._tries)
 
     def reset(self) -> None:
         """Start again with the first wait."""
-        self._tries = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
+        self._tries = 0
 
 
-BACKOFF: Final = tenacity.wait_exponential(multiplier=0.5, max=30) + tenacity.wait_random(0, 1)
+BACKOFF: Final = Growing(0.5, 30, jitter=1)
 """Seconds between two tries: 0.5, 1, 2, … 30, each plus up to 1 at random."""
 
 
@@ -89,10 +109,42 @@ class Outage:
             self.retry_at = 0.0
 
 
-BETWEEN_TRIES: Final = tenacity.wait_exponential(multiplier=0.5, max=4) + tenacity.wait_random(0, 1)
+BETWEEN_TRIES: Final = Growing(0.5, 4, jitter=1)
 """Seconds between two tries. A cut-over blocks loaders for at most 0.2 s in each try, a small part of the time."""
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+_AGAIN: Final = Growing(0.1, 5, jitter=1)
+
+
+def retried(
+    kinds: type[Exception] | tuple[type[Exception], ...], *, tries: int, within: float = 45.0
+) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Call a function up to `tries` times while it raises an error of these kinds, after which nothing is changed.
+
+    The last error is raised; no try begins after `within` seconds. Waits for 0.1, 0.2, … 5 s, each plus up to 1 at
+    random.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            ends = time.monotonic() + within
+            tried = 0
+            while True:
+                tried += 1
+                try:
+                    return function(*args, **kwargs)
+                except kinds:
+                    pause = _AGAIN.after(tried)
+                    if tried == tries or time.monotonic() + pause > ends:
+                        raise
+                time.sleep(pause)
+
+        return call
+
+    return decorate
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-import stamina
 from typing_extensions import override
 
 from vault_etl.audit.checkpoint import Head
@@ -17,7 +16,7 @@ from vault_etl.audit.entries import AuditRequest
 from vault_etl.declaration.model import Declaration
 from vault_etl.declaration.writer import WriterDeclaration
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_statement_errors import LockTimeoutError, ValueRefusedError
+from vault_etl.platform.postgres_statement_errors import ValueRefusedError, retried_for_locks
 from vault_etl.platform.postgres_stream import page, stream
 from vault_etl.platform.resources import blocks
 from vault_etl.quarantine.discard import Discarded, MatchingMessages, QuarantineDiscarder
@@ -124,7 +123,7 @@ class PostgresQuarantineMover(QuarantineMover):
         ]
 
     @override
-    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    @retried_for_locks(tries=_TRIES)
     def move(
         self, restored: Sequence[RestoredMessage], keys: WriteKeys
     ) -> Moved | KeysChanged | RowsRefused:
@@ -165,7 +164,7 @@ class PostgresQuarantineDiscarder(QuarantineDiscarder):
         return MatchingMessages(*found)
 
     @override
-    @stamina.retry(on=LockTimeoutError, attempts=_DISCARD_TRIES)
+    @retried_for_locks(tries=_DISCARD_TRIES)
     def discard(
         self,
         request: AuditRequest,

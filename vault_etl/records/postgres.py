@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import psycopg2.extensions
-import stamina
 from typing_extensions import override
 
 from vault_etl.base.errors import UnavailableError, of_service
@@ -24,9 +23,9 @@ from vault_etl.event.rejection import Reason
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, SERVICE, Database
 from vault_etl.platform.postgres_copy import copy_binary
 from vault_etl.platform.postgres_statement_errors import (
-    LockTimeoutError,
     NoPartitionError,
     ValueRefusedError,
+    retried_for_locks,
 )
 from vault_etl.platform.resources import blocks
 from vault_etl.records.fenced_writes import (
@@ -73,7 +72,7 @@ class PostgresRecordLoader(RecordLoader):
             cursor.execute(_SQL["ranges"])
             return tuple(RecordRange(EventName(event), *row) for event, *row in cursor.fetchall())
 
-    @stamina.retry(on=LockTimeoutError, attempts=_PARTITION_TRIES)
+    @retried_for_locks(tries=_PARTITION_TRIES)
     def _ensure_partition(self, statement: str, event: EventName, month: int | dt.date) -> None:
         with self._database.transaction("partition", within=ANSWER_WITHIN_S) as cursor:
             cursor.execute(statement, {"event": event, "month": month})

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import psycopg2.extensions
-import stamina
 from typing_extensions import override
 
 from vault_etl.audit.entries import AuditRequest
@@ -27,7 +26,7 @@ from vault_etl.keys.postgres import (
     close_fence,
 )
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_statement_errors import LockTimeoutError
+from vault_etl.platform.postgres_statement_errors import retried_for_locks
 from vault_etl.platform.resources import blocks
 from vault_etl.records.messages import RecordRange
 from vault_etl.rotation.data_keys import DataRotations, RotationReader
@@ -79,7 +78,7 @@ class PostgresDataRotations(DataRotations):
         begun = self._begin(request, fields, ranges)
         return dataclasses.replace(begun, retired=tuple(retired))
 
-    @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
+    @retried_for_locks(tries=FENCE_TRIES, within=FENCE_SECONDS)
     def _begin(
         self, request: AuditRequest, fields: Sequence[FieldName], ranges: int
     ) -> OpenRotation:
@@ -114,7 +113,7 @@ class PostgresTokenRotations(TokenRotations):
             ((generation,),) = cursor.fetchall()
         return int(generation)
 
-    @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
+    @retried_for_locks(tries=FENCE_TRIES, within=FENCE_SECONDS)
     @override
     def begin(self, request: AuditRequest, keys: Sequence[NewKey], ranges: int) -> OpenRotation:
         """Make the keys first, because an entry commits by itself; then begin."""
@@ -144,7 +143,7 @@ class PostgresTokenRotations(TokenRotations):
             _add(cursor, self._declaration, KeyPurpose.TOKEN, begun, ranges)
             return begun
 
-    @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
+    @retried_for_locks(tries=FENCE_TRIES, within=FENCE_SECONDS)
     @override
     def abort(self, request: AuditRequest) -> Sequence[int]:
         (aborted,) = self._database.call(_SQL["abort"], asked_by(request))
@@ -158,7 +157,7 @@ class PostgresRangeClaims(RangeClaims):
         self._database = database
         self._request_id = request_id
 
-    @stamina.retry(on=LockTimeoutError, attempts=CLAIM_TRIES)
+    @retried_for_locks(tries=CLAIM_TRIES)
     @override
     def claim(self, rotation_id: uuid.UUID, claim: uuid.UUID) -> Range | None:
         row = self._database.call(

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import psycopg2.extensions
-import stamina
 from typing_extensions import override
 
 from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, EventName, FieldName
@@ -18,7 +17,7 @@ from vault_etl.declaration.sql import sql_blocks
 from vault_etl.declaration.writer import WriterDeclaration
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_copy import copy_binary
-from vault_etl.platform.postgres_statement_errors import LockTimeoutError
+from vault_etl.platform.postgres_statement_errors import retried_for_locks
 from vault_etl.platform.postgres_stream import page
 from vault_etl.records.postgres import fence_holds
 from vault_etl.rotation.postgres import move_range
@@ -58,7 +57,7 @@ class PostgresReencrypter(Reencrypter):
             found, is_last = page(cursor, self._sql[f"page_{at.place}"], values, limit)
         return Page([_row(at.place, self._names[at.place], row) for row in found], is_last=is_last)
 
-    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    @retried_for_locks(tries=_TRIES)
     @override
     def replace(
         self, replacements: Sequence[Replacement], keys: Sequence[DataKey], step: RotationStep

@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import stamina
 from typing_extensions import override
 
 from vault_etl.audit.entries import AuditRequest
@@ -16,7 +15,7 @@ from vault_etl.crypto.record_id import first_millisecond
 from vault_etl.declaration.model import Declaration
 from vault_etl.declaration.sql import sql_blocks
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_statement_errors import LockTimeoutError
+from vault_etl.platform.postgres_statement_errors import retried_for_locks
 from vault_etl.platform.postgres_stream import page
 from vault_etl.platform.resources import blocks
 from vault_etl.records.months import PartitionState, next_month, parse_month
@@ -78,7 +77,7 @@ class PostgresDetachedMonths(DetachedMonths):
                 message, hint="the owner's `vault-etl partitions detach` puts it away"
             ) from None
 
-    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    @retried_for_locks(tries=_TRIES)
     @override
     def begin(
         self, request: AuditRequest, month: DetachedMonth, ranges: int, *, again: bool
@@ -134,7 +133,7 @@ class PostgresDetachedTokens(DetachedTokens):
         event = self._declaration.event(at.place)
         return Page([token_row(event, row) for row in found], is_last=is_last)
 
-    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    @retried_for_locks(tries=_TRIES)
     @override
     def fill(self, rows: Sequence[NextTokens], generation: int, step: RotationStep) -> int | None:
         """Fill a page. A deadlock is followed by another attempt: filling twice has the effect of once."""

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import psycopg2.extensions
-import stamina
 from typing_extensions import override
 
 from vault_etl.crypto.fields import EventName, FieldName
@@ -19,7 +18,7 @@ from vault_etl.declaration.sql import sql_blocks
 from vault_etl.declaration.writer import WriterDeclaration
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_copy import copy_binary
-from vault_etl.platform.postgres_statement_errors import LockTimeoutError
+from vault_etl.platform.postgres_statement_errors import retried_for_locks
 from vault_etl.platform.postgres_stream import page
 from vault_etl.records.postgres import fence_holds
 from vault_etl.rotation.backfill import BackfillStore
@@ -62,7 +61,7 @@ class PostgresTokenBackfill(BackfillStore):
     def named(self, what: LeaveOut, at: Range, limit: int) -> Page[TokenRow]:
         return self._page("named", _criteria(what), at, limit)
 
-    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    @retried_for_locks(tries=_TRIES)
     @override
     def fill(
         self, rows: Sequence[NextTokens], generations: Generations, step: RotationStep

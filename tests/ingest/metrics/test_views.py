@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 import json
 import threading
-from collections.abc import Iterator
 
 import pytest
-import structlog
 from rich.console import Console
 
 from tests.ingest.metrics.reports import report, state
@@ -21,10 +19,8 @@ from vault_etl.ingest.queue import QueueDepth
 
 
 @pytest.fixture(autouse=True)
-def _logs() -> Iterator[None]:
+def _logs() -> None:
     logs.configure("json", verbose=False, quiet=False)
-    yield
-    structlog.reset_defaults()
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-import structlog
 
 from tests.ingest.metrics.reports import report, state
 from vault_etl.base import logs
@@ -52,7 +51,7 @@ def warned(capsys: pytest.CaptureFixture[str]) -> Iterator[Warned]:
     """Warnings with `--quiet`, which keeps them."""
     logs.configure("json", verbose=False, quiet=True)
     yield Warned(capsys)
-    structlog.reset_defaults()
+    logs.configure("json", verbose=False, quiet=False)
 
 
 def test_each_dropped_name_is_reported_once(warned: Warned) -> None:
