@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
 import gc
 import json
 import os
@@ -71,12 +70,14 @@ def _build_commands(app: typer.Typer) -> None:
 
 
 def _read_models() -> None:
-    """AWS's models are read for each session: here once, for all of them."""
+    """AWS's models are read by the first command that needs them: here once, for all of them."""
     import botocore.session  # noqa: PLC0415
 
-    botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+    from vault_etl.platform.aws_models import share_models  # noqa: PLC0415
+
     for service in ("kms", "sqs", "sts"):
         session = botocore.session.get_session()
+        share_models(session)
         session.create_client(
             service, "us-east-1", aws_access_key_id="none", aws_secret_access_key="none"
         )

@@ -1,7 +1,7 @@
 """Makes in an emulator what CloudFormation makes on AWS: keys, aliases, queues; and a user per role.
 
 The template of `vault-etl schema iam` defines the resources. Key policies and queue policies are left out, because
-no emulator enforces them. `EmulatorSession` makes boto3 clients without the user's AWS settings.
+no emulator enforces them. `EmulatorSession` makes clients without the user's AWS settings.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
-import boto3
-import botocore.loaders
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -33,6 +31,7 @@ from vault_etl.local.template import (
     QUEUE,
     Template,
 )
+from vault_etl.platform.aws_models import share_models
 
 if TYPE_CHECKING:
     from types_boto3_iam import IAMClient
@@ -46,8 +45,6 @@ _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 3},
     proxies={},  # no proxy for loopback
 )
-_MODELS = botocore.loaders.create_loader()
-"""The models of AWS's services, read once: reading them is most of the time to make a session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +60,22 @@ class EmulatorSession:
 
     def __init__(self, endpoint: str, credentials: Credentials) -> None:
         self._endpoint = endpoint
-        bare = botocore.session.Session(
+        self._session = botocore.session.Session(
             session_vars={
                 "profile": (None, None, None, None),
                 "config_file": (None, None, os.devnull, None),
                 "credentials_file": (None, None, os.devnull, None),
             }
         )
-        bare.register_component("data_loader", _MODELS)
-        self._session = boto3.session.Session(
-            aws_access_key_id=credentials.access_key_id,
-            aws_secret_access_key=credentials.secret_access_key,
-            region_name=REGION,
-            botocore_session=bare,
-        )
+        share_models(self._session)
+        self._session.set_credentials(credentials.access_key_id, credentials.secret_access_key)
         self._clients: dict[str, Any] = {}
 
-    def client(self, service: Any) -> Any:  # noqa: ANN401  # as boto3's own type says
+    def client(self, service: Any) -> Any:  # noqa: ANN401  # as botocore's own type says
         """Return the client of "sqs", "kms", "sts", "iam" or "s3". Clients are kept: making one is slow."""
         if service not in self._clients:
-            self._clients[service] = self._session.client(
-                service, endpoint_url=self._endpoint, config=_CONFIG
+            self._clients[service] = self._session.create_client(
+                service, REGION, endpoint_url=self._endpoint, config=_CONFIG
             )
         return self._clients[service]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-import boto3
 import botocore.exceptions
 import botocore.session
 from botocore.config import Config
@@ -14,8 +14,10 @@ from botocore.config import Config
 from vault_etl import __version__
 from vault_etl.platform.aws_credentials import HeldCredentials
 from vault_etl.platform.aws_errors import Subject, translated
+from vault_etl.platform.aws_models import share_models
 
 if TYPE_CHECKING:
+    from botocore.awsrequest import AWSPreparedRequest
     from types_boto3_kms.client import KMSClient
     from types_boto3_s3.client import S3Client
     from types_boto3_sqs.client import SQSClient
@@ -34,19 +36,13 @@ RECEIVE_MARGIN_S: Final = 5
 """Seconds after its wait when a receive gives up: well before the visibility timeout ends."""
 
 
-def config(
-    *,
-    request_id: uuid.UUID | None = None,
-    attempts: int = ATTEMPTS,
-    read_timeout: float = READ_TIMEOUT_S,
-) -> Config:
-    """Return a config with bounded timeouts and tries. CloudTrail keeps the request id, in the user agent."""
-    agent = f"vault-etl/{__version__}" + (f" request/{request_id}" if request_id else "")
+def config(*, attempts: int = ATTEMPTS, read_timeout: float = READ_TIMEOUT_S) -> Config:
+    """Return a config with bounded timeouts and tries."""
     return Config(
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=read_timeout,
         retries={"mode": "standard", "total_max_attempts": attempts},
-        user_agent_extra=agent,
+        user_agent_extra=f"vault-etl/{__version__}",
     )
 
 
@@ -57,29 +53,32 @@ SHORTEST_ACCESS_KEY_ID: Final = 16
 class AwsClients:
     """Clients of one session. The settings of AWS are read once. `observer` sees every call.
 
-    A client is made once: making one takes 10 ms, and its connections are kept for its next calls. Any
+    A client is made once: its connections are kept for its next calls, of whichever request. Any
     thread may use it.
     """
 
     def __init__(self, observer: CallObserver | None = None) -> None:
-        # The SDK for Python knows this name as AWS_DEFAULT_REGION alone.
         with translated("AWS"):
-            core = botocore.session.get_session()
-            self._session = boto3.session.Session(
-                botocore_session=core, region_name=os.environ.get("AWS_REGION")
-            )
-        self._credentials = HeldCredentials.of(core)
+            self._session = botocore.session.get_session()
+            share_models(self._session)
+        # The SDK for Python knows this name as AWS_DEFAULT_REGION alone.
+        if region := os.environ.get("AWS_REGION"):
+            self._session.set_config_variable("region", region)
+        self._credentials = HeldCredentials.of(self._session)
         self._made: dict[tuple[object, ...], Any] = {}
+        events = self._session.get_component("event_emitter")
+        events.register("before-send.kms", _name_request)
         if observer is not None:
-            observe_calls(self._session.events, observer)
+            observe_calls(events, observer)
 
     def region(self) -> str:
         """Return the region of signed calls. Raises ConfigurationError without a region or credentials."""
         with translated("AWS"):
             self._credentials.get_frozen_credentials()
-            if self._session.region_name is None:
+            region: str | None = self._session.get_config_variable("region")
+            if region is None:
                 raise botocore.exceptions.NoRegionError
-            return self._session.region_name
+            return region
 
     def is_key_of_aws(self) -> bool:
         """Tell whether AWS can have issued the access key: such a key has 16 characters at least."""
@@ -99,10 +98,10 @@ class AwsClients:
         return found
 
     def kms(self, request_id: uuid.UUID | None = None) -> KMSClient:
-        """Return a KMS client. The request id, if any, goes into the user agent."""
+        """Return the KMS client. CloudTrail keeps the request id, if any: it is in the user agent of each call."""
         with translated("KMS"):
-            kms: KMSClient = self._client("kms", request_id=request_id)
-            return kms
+            kms: Any = self._client("kms")
+            return kms if request_id is None else _OnRequest(kms, request_id)  # type: ignore[return-value]
 
     def sqs(self) -> SQSClient:
         """Return an SQS client for all calls but receive."""
@@ -151,11 +150,43 @@ class AwsClients:
     def _client(self, service: str, region: str | None = None, **options: Any) -> Any:  # noqa: ANN401 - as `config` has them
         key = (service, region, *options.items())
         if key not in self._made:
-            client = self._session.client(
-                service, region_name=region or None, config=config(**options)
-            )  # type: ignore[call-overload]
-            self._made[key] = client
+            self._made[key] = self._session.create_client(
+                service, region or None, config=config(**options)
+            )
         return self._made[key]
+
+
+_request: Final[contextvars.ContextVar[uuid.UUID | None]] = contextvars.ContextVar(
+    "request", default=None
+)
+"""The request of the call that this thread makes."""
+
+
+class _OnRequest:
+    """A client whose calls are on behalf of a request."""
+
+    def __init__(self, client: Any, request_id: uuid.UUID) -> None:  # noqa: ANN401 - of any service
+        self._client = client
+        self._request_id = request_id
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        call: Callable[..., Any] = getattr(self._client, operation)
+
+        def named(**parameters: Any) -> Any:  # noqa: ANN401 - as the client's
+            before = _request.set(self._request_id)
+            try:
+                return call(**parameters)
+            finally:
+                _request.reset(before)
+
+        return named
+
+
+def _name_request(*, request: AWSPreparedRequest, **_other: object) -> None:
+    """Add the request to the user agent of a try, which no signature covers."""
+    if (request_id := _request.get()) is not None:
+        headers: Any = request.headers  # bytes, where their types have text
+        headers["User-Agent"] += f" request/{request_id}".encode()
 
 
 _STARTED: Final = "vault_etl_started"
