@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
+from tests.kit.aws_clients import ON_AN_EMULATOR, SQS_CLIENTS
 from tests.kit.fakes.faulty_queue import HARMLESS
 from tests.kit.queue_bench import VISIBILITY_S, Bench, FakeBench, FaultyBench, SqsBench
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.ingest.queue import QueueDepth
+from vault_etl.platform.aws import AwsClients
 from vault_etl.records.messages import Message
 
 
-@pytest.fixture(params=["fake", "faulty", pytest.param("sqs", marks=pytest.mark.emulator)])
+@pytest.fixture(params=["fake", "faulty", *ON_AN_EMULATOR])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """An empty queue."""
     if request.param == "fake":
@@ -22,7 +23,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     elif request.param == "faulty":
         yield FaultyBench(HARMLESS)
     else:
-        real = SqsBench(request.getfixturevalue("sqs"))
+        real = SqsBench(request.getfixturevalue("clients"), request.param)
         yield real
         real.delete_queue()
 
@@ -168,9 +169,10 @@ def test_the_visibility_timeout_is_returned(bench: Bench) -> None:
     assert bench.queue.visibility_timeout() == VISIBILITY_S
 
 
-def test_a_missing_queue_is_a_configuration_error(sqs: Any) -> None:  # noqa: ANN401 - a client
+@pytest.mark.parametrize("client", SQS_CLIENTS)
+def test_a_missing_queue_is_a_configuration_error(clients: AwsClients, client: str) -> None:
     """No call of the real adapter lets a botocore error through."""
-    gone = SqsBench(sqs)
+    gone = SqsBench(clients, client)
     gone.delete_queue()
     for attempt in (
         lambda: gone.queue.receive(0),

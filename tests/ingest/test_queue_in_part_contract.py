@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from tests.kit.aws_clients import SQS_CLIENTS, aws_clients
 from tests.kit.proxy import Call, FaultProxy
 from vault_etl.base.errors import UnavailableError
 from vault_etl.ingest.sources.sqs import SqsQueue
-from vault_etl.local.provision import Credentials, EmulatorSession
 
 HANDLES = [f"handle-{number}" for number in range(5)]
 THEIRS = ["InternalError", "RequestThrottled", "ServiceUnavailable"]
@@ -37,18 +38,25 @@ def in_part(code: str, *, sender_fault: bool) -> Callable[[Call], bytes]:
     return answer
 
 
-def queue_behind(proxy: FaultProxy) -> SqsQueue:
-    """Return the adapter, connected to the proxy alone."""
-    sqs = EmulatorSession(proxy.url, Credentials("AKIATEST", "secret")).client("sqs")
-    return SqsQueue(sqs, sqs, f"{proxy.url}/000000000000/queue")
+@contextmanager
+def in_part_queue(
+    code: str, *, sender_fault: bool, client: str = "botocore"
+) -> Iterator[tuple[SqsQueue, FaultProxy]]:
+    """The adapter, connected to a proxy that answers so, and the proxy."""
+    with (
+        FaultProxy("", in_part(code, sender_fault=sender_fault)) as proxy,
+        aws_clients(proxy.url) as clients,
+    ):
+        url = f"{proxy.url}/000000000000/queue"
+        yield SqsQueue.of(clients, url, 1, lean=client == "lean"), proxy
 
 
 @pytest.mark.parametrize("sender_fault", [True, False])
 @pytest.mark.parametrize("code", OURS)
 def test_a_handle_that_cannot_be_extended_any_more_is_stale(code: str, sender_fault: bool) -> None:
     """These handles hide no message, and another extension would be useless."""
-    with FaultProxy("", in_part(code, sender_fault=sender_fault)) as proxy:
-        stale = queue_behind(proxy).extend(dict.fromkeys(HANDLES, 30))
+    with in_part_queue(code, sender_fault=sender_fault) as (queue, proxy):
+        stale = queue.extend(dict.fromkeys(HANDLES, 30))
     assert list(stale) == [HANDLES[1], HANDLES[3]]
     assert proxy.operations() == ["ChangeMessageVisibilityBatch"]
 
@@ -58,17 +66,18 @@ def test_a_handle_that_cannot_be_extended_any_more_is_stale(code: str, sender_fa
 def test_a_temporary_failure_of_an_extension_is_not_stale(code: str, sender_fault: bool) -> None:
     """The messages are still held, and still due: none may count as extended."""
     with (
-        FaultProxy("", in_part(code, sender_fault=sender_fault)) as proxy,
+        in_part_queue(code, sender_fault=sender_fault) as (queue, proxy),
         pytest.raises(UnavailableError, match="did not extend 2 of 5"),
     ):
-        queue_behind(proxy).extend(dict.fromkeys(HANDLES, 30))
+        queue.extend(dict.fromkeys(HANDLES, 30))
     assert proxy.operations() == ["ChangeMessageVisibilityBatch"]
 
 
+@pytest.mark.parametrize("client", SQS_CLIENTS)
 @pytest.mark.parametrize("code", [*OURS, *THEIRS])
-def test_every_failed_deletion_is_reported(code: str) -> None:
+def test_every_failed_deletion_is_reported(code: str, client: str) -> None:
     """The message still exists, whatever the reason."""
-    with FaultProxy("", in_part(code, sender_fault=code in OURS)) as proxy:
-        left = queue_behind(proxy).delete(HANDLES)
+    with in_part_queue(code, sender_fault=code in OURS, client=client) as (queue, proxy):
+        left = queue.delete(HANDLES)
     assert list(left) == [HANDLES[1], HANDLES[3]]
     assert proxy.operations() == ["DeleteMessageBatch"]

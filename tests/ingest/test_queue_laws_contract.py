@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import pytest
 
+from tests.kit.aws_clients import ON_AN_EMULATOR, SQS_CLIENTS
 from tests.kit.fakes.faulty_queue import BAD_DAY
 from tests.kit.queue_bench import VISIBILITY_S, Bench, FakeBench, FaultyBench, SqsBench
 from vault_etl.base.errors import UnavailableError
@@ -27,13 +28,13 @@ LATE_S = 10
 T = TypeVar("T")
 
 
-@pytest.fixture(params=["fake", *SEEDS, pytest.param("sqs", marks=pytest.mark.emulator)])
+@pytest.fixture(params=["fake", *SEEDS, *ON_AN_EMULATOR])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """An empty queue. A number is the seed of a bad queue."""
     if request.param == "fake":
         yield FakeBench()
-    elif request.param == "sqs":
-        real = SqsBench(request.getfixturevalue("sqs"))
+    elif request.param in SQS_CLIENTS:
+        real = SqsBench(request.getfixturevalue("clients"), request.param)
         yield real
         real.delete_queue()
     else:

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from tests.kit.aws_clients import aws_clients
 from tests.kit.bench import Bench, FakeBench
 from tests.kit.bench_postgres import PostgresBench
 from tests.kit.databases import TEMPLATE, database_copy
 from tests.kit.vault import Vault
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.local.provision import EmulatorSession, Provisioned
+from vault_etl.platform.aws import AwsClients
 
 NO_EMULATOR = Provisioned("", "", {}, {})
 
@@ -30,6 +32,14 @@ def sqs(moto: tuple[str, Provisioned]) -> Any:  # noqa: ANN401 - a client of bot
     """An SQS client of the emulator's administrator."""
     endpoint, provisioned = moto
     return EmulatorSession(endpoint, provisioned.credentials["admin"]).client("sqs")
+
+
+@pytest.fixture(scope="module")
+def clients(moto: tuple[str, Provisioned]) -> Iterator[AwsClients]:
+    """Clients of the emulator's administrator, made from settings."""
+    endpoint, provisioned = moto
+    with aws_clients(endpoint, provisioned.credentials["admin"]) as made:
+        yield made
 
 
 @pytest.fixture(params=["fake", "postgres"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import Any, Protocol
+from typing import Protocol
 
 from typing_extensions import override
 
@@ -13,6 +13,7 @@ from tests.kit.fakes.faulty_queue import Faults, FaultyQueue
 from tests.kit.fakes.queue import FakeQueue
 from vault_etl.ingest.queue import Queue, QueueGauge
 from vault_etl.ingest.sources.sqs import SqsQueue
+from vault_etl.platform.aws import AwsClients
 
 VISIBILITY_S = 2
 
@@ -68,15 +69,18 @@ class FaultyBench(FakeBench):
 
 
 class SqsBench(Bench):
-    """A bench in the emulator, as its administrator: the role ingest may use no other queue than its own."""
+    """A bench in the emulator, as its administrator: the role ingest may use no other queue than its own.
 
-    def __init__(self, sqs: Any) -> None:  # noqa: ANN401 - a client of boto3
-        self._sqs = sqs
+    `client` is one of `SQS_CLIENTS`.
+    """
+
+    def __init__(self, clients: AwsClients, client: str) -> None:
+        self._sqs = sqs = clients.sqs()
         self._url = sqs.create_queue(
             QueueName=f"contract-{uuid.uuid4().hex}",
             Attributes={"VisibilityTimeout": str(VISIBILITY_S)},
         )["QueueUrl"]
-        self.queue: WholeQueue = SqsQueue(sqs, sqs, self._url)
+        self.queue: WholeQueue = SqsQueue.of(clients, self._url, 20, lean=client == "lean")
 
     @override
     def send(self, body: str, delay: int = 0) -> str:

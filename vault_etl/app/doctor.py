@@ -69,7 +69,7 @@ def _aws_checks(parts: Parts) -> Iterable[Check]:
         return _kms_key(parts, name, required)
 
     def queue(url: str) -> SqsQueue:
-        return SqsQueue(parts.aws.sqs(), parts.aws.sqs(), url)
+        return SqsQueue.of(parts.aws, url, 0, lean=False)
 
     def check_queue() -> Verdict:
         if settings.queue_url is None:

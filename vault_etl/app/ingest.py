@@ -207,7 +207,7 @@ def _source(parts: Parts, source: Source, wait: int) -> SqsQueue | LinesFile:
     url = parts.settings.need_queue_url()
     if source.dead_letters:
         url = dead_letter_queue_url(parts.aws.sqs(), url)
-    return SqsQueue(parts.aws.sqs(), parts.aws.sqs_receiver(wait), url)
+    return SqsQueue.of(parts.aws, url, wait, lean=parts.settings.sqs_client == "lean")
 
 
 def _key_age_watch(parts: Parts) -> KeyAgeWatch | None:

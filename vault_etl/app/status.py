@@ -27,7 +27,7 @@ def _queue_sections(parts: Parts) -> Iterable[Check]:
     url = parts.settings.queue_url
 
     def gauge(of: str) -> SqsQueue:
-        return SqsQueue(parts.aws.sqs(), parts.aws.sqs(), of)
+        return SqsQueue.of(parts.aws, of, 0, lean=False)
 
     def queue() -> Verdict:
         if url is None:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 import botocore.exceptions
 import botocore.session
 from botocore.config import Config
+from botocore.utils import get_environ_proxies
 
 from vault_etl import __version__
+from vault_etl.platform.aws_connections import Route
 from vault_etl.platform.aws_credentials import HeldCredentials
 from vault_etl.platform.aws_errors import Subject, translated
 from vault_etl.platform.aws_models import share_models
@@ -64,7 +66,8 @@ class AwsClients:
         # The SDK for Python knows this name as AWS_DEFAULT_REGION alone.
         if region := os.environ.get("AWS_REGION"):
             self._session.set_config_variable("region", region)
-        self._credentials = HeldCredentials.of(self._session)
+        self.credentials = HeldCredentials.of(self._session)
+        self.observer = observer
         self._made: dict[tuple[object, ...], Any] = {}
         events = self._session.get_component("event_emitter")
         events.register("before-send.kms", _name_request)
@@ -74,7 +77,7 @@ class AwsClients:
     def region(self) -> str:
         """Return the region of signed calls. Raises ConfigurationError without a region or credentials."""
         with translated("AWS"):
-            self._credentials.get_frozen_credentials()
+            self.credentials.get_frozen_credentials()
             region: str | None = self._session.get_config_variable("region")
             if region is None:
                 raise botocore.exceptions.NoRegionError
@@ -83,7 +86,7 @@ class AwsClients:
     def is_key_of_aws(self) -> bool:
         """Tell whether AWS can have issued the access key: such a key has 16 characters at least."""
         with translated("AWS"):
-            found = self._credentials.get_frozen_credentials()
+            found = self.credentials.get_frozen_credentials()
             return len(found.access_key or "") >= SHORTEST_ACCESS_KEY_ID
 
     def endpoints(self, secret: str | None) -> dict[str, str]:
@@ -122,6 +125,13 @@ class AwsClients:
                 "sqs", attempts=1, read_timeout=longest_wait + RECEIVE_MARGIN_S
             )
             return sqs
+
+    def route(self, endpoint_url: str) -> Route:
+        """Return the way to an endpoint that botocore takes: certificates and proxies."""
+        with translated("AWS"):
+            bundle = self._session.get_config_variable("ca_bundle")
+        bundle = bundle or os.environ.get("REQUESTS_CA_BUNDLE")
+        return Route(endpoint_url, bundle, get_environ_proxies(endpoint_url))
 
     def sts(self) -> STSClient:
         """Return an STS client."""

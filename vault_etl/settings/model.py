@@ -151,6 +151,9 @@ class Settings(BaseModel):
         1.0, ge=0, le=60, description="Seconds until an incomplete batch is written"
     )
     receivers: int = Field(4, ge=1, le=32, description="Long polls at the same time")
+    sqs_client: Literal["lean", "botocore"] = Field(
+        "lean", description="What receives and deletes messages; both do the same"
+    )
     drain_wait: int = Field(
         1, ge=0, le=20, description="Seconds of one long poll without `--follow`"
     )

@@ -44,7 +44,7 @@ def test_the_role_ingest_finds_the_dead_letters_of_its_queue(
     assert url == provisioned.dead_letter_url
     admin = EmulatorSession(endpoint, provisioned.credentials["admin"]).client("sqs")
     sent = admin.send_message(QueueUrl=url, MessageBody="dead")["MessageId"]
-    dead = SqsQueue(own, own, url)
+    dead = SqsQueue(own, own, own, url)
     messages: list[Message] = []
     while not messages:
         messages = [m for m in dead.receive(1) if m.message_id == sent]
@@ -59,10 +59,10 @@ def test_a_dead_letter_keeps_its_identity(sqs: Any) -> None:  # noqa: ANN401 - a
     dead_url, dead_arn = queue(sqs)
     url, _ = queue(sqs, VisibilityTimeout="0", RedrivePolicy=redrive(dead_arn))
     sqs.send_message(QueueUrl=url, MessageBody="body")
-    living = SqsQueue(sqs, sqs, url)
+    living = SqsQueue(sqs, sqs, sqs, url)
     (alive,) = living.receive(0)
     assert list(living.receive(0)) == []
-    (dead,) = SqsQueue(sqs, sqs, dead_letter_queue_url(sqs, url)).receive(1)
+    (dead,) = SqsQueue(sqs, sqs, sqs, dead_letter_queue_url(sqs, url)).receive(1)
     assert dead_letter_queue_url(sqs, url) == dead_url
     assert (dead.message_id, dead.sent_ms) == (alive.message_id, alive.sent_ms)
 

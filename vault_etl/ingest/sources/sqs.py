@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
+import botocore.exceptions
 from typing_extensions import override
 
-from vault_etl.base.errors import DataError, UnavailableError
+from vault_etl.base.errors import ConfigurationError, DataError, UnavailableError, UsageError
 from vault_etl.base.pii import Pii
 from vault_etl.ingest.engine.limits import MAX_CALL
 from vault_etl.ingest.queue import Queue, QueueDepth, QueueGauge
+from vault_etl.platform.aws import AwsClients
 from vault_etl.platform.aws_errors import Subject, translated
+from vault_etl.platform.aws_lean_sqs import LeanSqs
 from vault_etl.records.messages import Message
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
     from types_boto3_sqs.type_defs import MessageTypeDef
-import json
-from typing import TYPE_CHECKING, Any
-
-from vault_etl.base.errors import ConfigurationError, UsageError
-
-if TYPE_CHECKING:
-    from types_boto3_sqs.client import SQSClient
-
 
 SERVICE: Final = "SQS"
 
@@ -47,15 +44,29 @@ fault too, and LocalStack never sets the flag.
 class SqsQueue(Queue, QueueGauge):
     """A queue on SQS.
 
-    `receiver` must not retry: a receive whose answer was lost has already hidden its messages. See
-    `AwsClients.sqs_receiver`.
+    `receiver` must not retry: a receive whose answer was lost has already hidden its messages. `sqs` makes the calls
+    that are neither a receive nor a delete.
     """
 
-    def __init__(self, sqs: SQSClient, receiver: SQSClient, queue_url: str) -> None:
+    def __init__(
+        self,
+        sqs: SQSClient,
+        receiver: SQSClient | LeanSqs,
+        deleter: SQSClient | LeanSqs,
+        queue_url: str,
+    ) -> None:
         self._sqs = sqs
         self._receiver = receiver
+        self._deleter = deleter
         self._url = queue_url
         self._subject = queue_subject(queue_url)
+
+    @classmethod
+    def of(cls, clients: AwsClients, queue_url: str, longest_wait: float, *, lean: bool) -> Self:
+        """Return the queue, whose messages the lean client receives and deletes, or botocore."""
+        sqs = clients.sqs()
+        client = LeanSqs.of(clients, longest_wait) if lean else None
+        return cls(sqs, client or clients.sqs_receiver(longest_wait), client or sqs, queue_url)
 
     @override
     def receive(self, wait_seconds: int, limit: int = MAX_CALL) -> Sequence[Message]:
@@ -66,12 +77,17 @@ class SqsQueue(Queue, QueueGauge):
                 WaitTimeSeconds=wait_seconds,
                 MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
             )
-        return [_message(message) for message in received.get("Messages", [])]
+            messages = received.get("Messages", [])
+            if not all(map(_is_whole, messages)):
+                raise botocore.exceptions.ChecksumError(
+                    checksum_type="MD5", expected_checksum="", actual_checksum=""
+                )
+        return [_message(message) for message in messages]
 
     @override
     def delete(self, receipt_handles: Sequence[str]) -> Sequence[str]:
         with translated(SERVICE, self._subject):
-            answer = self._sqs.delete_message_batch(
+            answer = self._deleter.delete_message_batch(
                 QueueUrl=self._url,
                 Entries=[
                     {"Id": str(i), "ReceiptHandle": handle}
@@ -127,6 +143,12 @@ class SqsQueue(Queue, QueueGauge):
 def queue_subject(queue_url: str) -> Subject:
     """Return the name of a queue, for errors."""
     return Subject(queue_url.rstrip("/").rpartition("/")[2], "VAULT_ETL_QUEUE_URL")
+
+
+def _is_whole(received: MessageTypeDef) -> bool:
+    """Tell whether the body has the MD5 that SQS made of it when it was sent. botocore does not compare them."""
+    body = received["Body"].encode("utf-8", "surrogatepass")
+    return received["MD5OfBody"] == hashlib.md5(body, usedforsecurity=False).hexdigest()
 
 
 def _message(received: MessageTypeDef) -> Message:

@@ -1,0 +1,174 @@
+"""ReceiveMessage and DeleteMessageBatch of SQS without what botocore does around each call (ADR 57)."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from typing import TYPE_CHECKING, Any, Final, Self, cast
+from urllib.parse import urlsplit
+
+import botocore.exceptions as raised
+from botocore.auth import SIGV4_TIMESTAMP
+from botocore.awsrequest import AWSResponse
+from botocore.parsers import ResponseParserError, create_parser
+from botocore.retries import standard
+
+from vault_etl import __version__
+from vault_etl.platform.aws import (
+    ATTEMPTS,
+    CONNECT_TIMEOUT_S,
+    READ_TIMEOUT_S,
+    RECEIVE_MARGIN_S,
+    AwsClients,
+)
+from vault_etl.platform.aws_connections import Connections
+from vault_etl.platform.aws_errors import CredentialsError
+from vault_etl.platform.aws_signing import RequestSigner
+from vault_etl.platform.http_answers import Answer
+
+if TYPE_CHECKING:
+    from types_boto3_sqs.type_defs import (
+        DeleteMessageBatchResultTypeDef,
+        ReceiveMessageResultTypeDef,
+    )
+
+RECEIVE: Final = "ReceiveMessage"
+DELETE: Final = "DeleteMessageBatch"
+
+_OK: Final = 200
+_PORTS: Final = {"http": ":80", "https": ":443"}
+
+
+class LeanSqs:
+    """The two calls, with botocore's parameters, answers and exceptions. Any thread may use it.
+
+    Credentials, endpoint, region, proxies and certificates are those of botocore's client, and so is the observer of
+    calls. A receive is tried once, a delete as often as botocore tries it, after the same pauses.
+    """
+
+    def __init__(self, clients: AwsClients, connections: Connections, longest_wait: float) -> None:
+        meta = clients.sqs().meta
+        address = urlsplit(meta.endpoint_url)
+        host = address.netloc.rpartition("@")[2].lower()
+        self._host = host.removesuffix(_PORTS.get(address.scheme, ""))
+        self._path = address.path or "/"
+        self._signer = RequestSigner("sqs", meta.region_name, self._path)
+        self._model = meta.service_model
+        self._clients = clients
+        self._connections = connections
+        self._receive_timeout = longest_wait + RECEIVE_MARGIN_S
+
+    @classmethod
+    def of(cls, clients: AwsClients, longest_wait: float) -> Self | None:
+        """Return a client, or None if a proxy is to be passed that `Connections` cannot pass."""
+        route = clients.route(clients.sqs().meta.endpoint_url)
+        if not route.is_passable:
+            return None
+        return cls(clients, Connections(route, CONNECT_TIMEOUT_S), longest_wait)
+
+    def receive_message(self, **parameters: Any) -> ReceiveMessageResultTypeDef:  # noqa: ANN401 - botocore's
+        """Receive messages. Its wait is at most `longest_wait`."""
+        answer = self._call(RECEIVE, parameters, self._receive_timeout, attempts=1)
+        return cast("ReceiveMessageResultTypeDef", answer)
+
+    def delete_message_batch(self, **parameters: Any) -> DeleteMessageBatchResultTypeDef:  # noqa: ANN401 - botocore's
+        """Delete up to ten messages."""
+        answer = self._call(DELETE, parameters, READ_TIMEOUT_S, ATTEMPTS)
+        return cast("DeleteMessageBatchResultTypeDef", answer)
+
+    def _call(
+        self, operation: str, parameters: dict[str, Any], timeout: float, attempts: int
+    ) -> dict[str, Any]:
+        body = json.dumps(parameters).encode()
+        observer = self._clients.observer
+        started = time.monotonic()
+        try:
+            for attempt in itertools.count(1):
+                try:
+                    return self._try(operation, body, timeout)
+                except Exception as error:
+                    if observer is not None:
+                        observer.failed("sqs", operation, _code(error))
+                    delay = self._delay(operation, error, attempt, attempts)
+                    if delay is None:
+                        raise
+                time.sleep(delay)
+            raise AssertionError  # not reached: `count` has no end
+        finally:
+            if observer is not None:
+                observer.called("sqs", operation, time.monotonic() - started)
+
+    def _try(self, operation: str, body: bytes, timeout: float) -> dict[str, Any]:
+        answer = self._connections.exchange(self._request(operation, body), timeout)
+        if answer.status != _OK:
+            raise raised.ClientError(_error(answer), operation)
+        if not answer.body:
+            return {}
+        try:
+            found = json.loads(answer.body)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise ResponseParserError(operation)  # without the body: it may hold messages
+        return found
+
+    def _request(self, operation: str, body: bytes) -> bytes:
+        """Return a signed request. Raises ValueError for credentials that no header can hold."""
+        credentials = self._clients.credentials.get_frozen_credentials()
+        headers = {
+            "content-type": "application/x-amz-json-1.0",
+            "host": self._host,
+            "x-amz-date": time.strftime(SIGV4_TIMESTAMP, time.gmtime()),
+            "x-amz-target": f"AmazonSQS.{operation}",
+            "x-amzn-query-mode": "true",  # answers name errors as botocore's do
+        }
+        if credentials.token:
+            headers["x-amz-security-token"] = credentials.token
+        headers["authorization"] = self._signer.authorization(credentials, headers, body)
+        if any(not value.isprintable() for value in headers.values()):
+            raise ValueError("credentials")
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        head = (
+            f"POST {self._path} HTTP/1.1\r\n{lines}user-agent: vault-etl/{__version__}\r\n"
+            f"accept-encoding: identity\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        return head.encode("ascii") + body
+
+    def _delay(self, operation: str, error: Exception, attempt: int, attempts: int) -> float | None:
+        """Return the seconds until the next try, by botocore's standard mode; None: there is none."""
+        answered = error.response if isinstance(error, raised.ClientError) else None
+        metadata: Any = answered["ResponseMetadata"] if answered else {}
+        context = standard.RetryContext(
+            attempt,
+            self._model.operation_model(operation),
+            answered,
+            AWSResponse("", metadata["HTTPStatusCode"], metadata["HTTPHeaders"], None)
+            if answered
+            else None,
+            None if answered else error,
+        )
+        if not standard.StandardRetryConditions(attempts).is_retryable(context):
+            return None
+        return float(_BACKOFF.delay_amount(context))
+
+
+_BACKOFF: Final = standard.ExponentialBackoff(
+    throttling_detector=standard.ThrottlingErrorDetector(standard.RetryEventAdapter())
+)
+
+
+def _error(answer: Answer) -> Any:  # noqa: ANN401 - as ClientError takes it
+    """Return an error as botocore's parser reads it."""
+    response = {"status_code": answer.status, "headers": answer.headers, "body": answer.body}
+    try:
+        return create_parser("json").parse(response, None)  # type: ignore[arg-type]
+    except (AttributeError, TypeError, ValueError):
+        raise ResponseParserError("no error of AWS") from None
+
+
+def _code(error: Exception) -> str:
+    """Return the code of a failed try, for metrics: as `observe_calls` counts it."""
+    if isinstance(error, raised.ClientError):
+        return str(error.response.get("Error", {}).get("Code", ""))
+    return error.code if isinstance(error, CredentialsError) else type(error).__name__
