@@ -71,8 +71,8 @@ check-the-rest: $(VENV)/.dev-installed
 	@if [ -x $(BIN)/zizmor ]; then $(BIN)/zizmor --offline --quiet --persona pedantic .github; \
 		else echo 'zizmor has no wheel here: the workflows are not audited'; fi
 
-endurance: $(VENV)/.dev-installed ## outages, signals, killed workers, a year in fast motion
-	$(PYTEST) $(SPREAD) -m endurance $(PYTEST_ARGS)
+endurance: $(VENV)/.dev-installed ## outages, signals, killed workers, a year in fast motion; long suites on a second declaration
+	$(PYTEST) $(SPREAD) -m "endurance or declared" $(PYTEST_ARGS)
 
 test-all: test endurance policy-evaluator pgbouncer ## `make test`, endurance, all of LocalStack, and what needs Node and PgBouncer (installs them, as root)
 	$(PYTEST) $(SPREAD) -m system $(PYTEST_ARGS)

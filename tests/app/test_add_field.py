@@ -6,12 +6,10 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterable
-from importlib.resources import files
 
 import pytest
 
-import vault_etl.declaration
-from tests.kit.declarations import DEFAULT as DECLARED
+from tests.kit.declarations import DEFAULT, DEFAULT_TOML
 from tests.kit.events import events
 from tests.kit.iam_fields import deployed
 from tests.kit.processes import finish, start
@@ -19,14 +17,13 @@ from tests.kit.vault import Vault
 from tests.kit.waiting import until
 from vault_etl.declaration.read import read_declaration
 
-DEFAULT = files(vault_etl.declaration).joinpath("default.toml").read_text(encoding="utf-8")
 FIELD = '\n[fields.email]\nkind = "email"\n'
 VALUE = "\n[events.user_logins.plain]"
-OPTIONAL = DEFAULT.replace(VALUE, f"email = {{}}\n{VALUE}") + FIELD
+OPTIONAL = DEFAULT_TOML.replace(VALUE, f"email = {{}}\n{VALUE}") + FIELD
 REQUIRED = OPTIONAL.replace(
     VALUE, f"{VALUE}\nchannel = {{type = 'text', max = 8, required = true}}"
 )
-PLAIN = DEFAULT.replace(VALUE, f"{VALUE}\nemail = {{type = 'text', max = 64}}")
+PLAIN = DEFAULT_TOML.replace(VALUE, f"{VALUE}\nemail = {{type = 'text', max = 64}}")
 
 
 def setting(vault: Vault, name: str, text: str) -> dict[str, str]:
@@ -70,7 +67,7 @@ def test_a_field_is_added_while_ingest_runs(quick: Vault) -> None:
     refused = vault.run("re-encrypt", "keys", "init")
     assert (refused.code, "is not the one in force" in refused.stderr) == (78, True)
 
-    with deployed(vault, DECLARED):
+    with deployed(vault, DEFAULT):
         refused = vault.run("re-encrypt", "keys", "init", extra=optional)
         assert (refused.code, "KMS denies this" in refused.stderr) == (77, True)
     with deployed(vault, read_declaration(optional["VAULT_ETL_SCHEMA_FILE"])):
@@ -113,7 +110,7 @@ def _finish(vault: Vault, old: subprocess.Popen[str], optional: dict[str, str]) 
 
 
 @pytest.mark.parametrize(
-    "text", [DEFAULT.replace('"ip"', '"text"', 1), PLAIN.replace("email", "ip"), "format = 2"]
+    "text", [DEFAULT_TOML.replace('"ip"', '"text"', 1), PLAIN.replace("email", "ip"), "format = 2"]
 )
 def test_a_bad_declaration_changes_nothing(vault: Vault, text: str) -> None:
     """A fault, another kind, or a personal value in clear: exit 65, and the version stays."""

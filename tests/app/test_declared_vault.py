@@ -2,51 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import json
 import uuid
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 
 import psycopg2
 import pytest
 
-import vault_etl.declaration
-from tests.kit.databases import database_copy
+from tests.kit.declarations import DEFAULT_TOML
 from tests.kit.vault import Vault
-from tests.kit.vaults import IMPATIENT
+from tests.kit.vaults import declared_vault
 
 HOME, OFFICE = "198.51.100.7", "203.0.113.9"
 OF_EACH_TYPE = {"price": 19.90, "is_new": True, "since": "2020-01-01T00:00:00Z"}
-DECLARED = (
-    files(vault_etl.declaration)
-    .joinpath("default.toml")
-    .read_text(encoding="utf-8")
-    .replace('token = "masked_ip"}', 'token = "masked_ip", derived = ["network"]}')
-    .replace(
-        "\n[events.user_logins.plain]",
-        'home_ip = {field = "ip", path = "$.home.ip", derived = ["network"]}\n'
-        '\n[events.user_logins.plain]\nage = {type = "integer"}\n'
-        'price = {type = "decimal"}\nis_new = {type = "boolean"}\nsince = {type = "moment"}',
-    )
+DECLARED = DEFAULT_TOML.replace(
+    'token = "masked_ip"}', 'token = "masked_ip", derived = ["network"]}'
+).replace(
+    "\n[events.user_logins.plain]",
+    'home_ip = {field = "ip", path = "$.home.ip", derived = ["network"]}\n'
+    '\n[events.user_logins.plain]\nage = {type = "integer"}\n'
+    'price = {type = "decimal"}\nis_new = {type = "boolean"}\nsince = {type = "moment"}',
 )
 
 
 @pytest.fixture(scope="module")
 def declared(signed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
     """A vault of this declaration: records of `a` at home and in the office, of `b` at `a`'s home, and of `c`."""
-    home = tmp_path_factory.mktemp("declared")
-    path = home / "vault-etl.schema.toml"
-    path.write_text(DECLARED, encoding="utf-8")
-    with database_copy(signed.server, "template1") as database:
-        settings = {**IMPATIENT, "VAULT_ETL_SCHEMA_FILE": str(path)}
-        vault = dataclasses.replace(signed, database=database, home=home, overrides=settings)
-        vault.ok("admin", "migrate")
-        vault.register_audit_key()
-        vault.ok("re-encrypt", "keys", "init")
-        vault.renew_queue()
+    with declared_vault(signed, tmp_path_factory.mktemp("declared"), DECLARED) as vault:
         common = {"device_type": "ios", "create_date": "2026-01-02"}
         vault.send(
             json.dumps({"device_id": f"Phone-{number}", **common, **event})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections.abc import Iterator
@@ -11,27 +10,19 @@ from pathlib import Path
 import pytest
 
 from tests.app.two_events import HOME, SIGN_UPS, WHY, order, sign_up
-from tests.kit.databases import database_copy
 from tests.kit.declarations import TWO_EVENTS_TOML
 from tests.kit.vault import Vault
-from tests.kit.vaults import IMPATIENT
+from tests.kit.vaults import declared_vault
 
 
 @pytest.fixture
 def by_queue(signed: Vault, tmp_path: Path) -> Iterator[Vault]:
     """A vault whose events are told apart by their queues: sign-ups come from the queue of the vault."""
-    with database_copy(signed.server, "template1") as database:
-        settings = {**IMPATIENT, "VAULT_ETL_SCHEMA_FILE": str(tmp_path / "queues.toml")}
-        vault = dataclasses.replace(signed, database=database, home=tmp_path, overrides=settings)
-        vault.renew_queue()
-        queue = vault.environment("ingest")["VAULT_ETL_QUEUE_URL"].rpartition("/")[2]
-        text = re.sub('when = .*"sign-up"}', f'queue = "{queue}"', TWO_EVENTS_TOML.decode())
-        text = re.sub('when = .*"order"}', 'queue = "orders"', text)
-        text += 'note = {type = "text", max = 64, path = "$.card"}\n'
-        (tmp_path / "queues.toml").write_text(text, encoding="utf-8")
-        vault.ok("admin", "migrate")
-        vault.register_audit_key()
-        vault.ok("re-encrypt", "keys", "init")
+    queue = signed.provisioned.queue_url.rpartition("/")[2]
+    text = re.sub('when = .*"sign-up"}', f'queue = "{queue}"', TWO_EVENTS_TOML)
+    text = re.sub('when = .*"order"}', 'queue = "orders"', text)
+    text += 'note = {type = "text", max = 64, path = "$.card"}\n'
+    with declared_vault(signed, tmp_path, text) as vault:
         yield vault
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +18,9 @@ from tests.app.two_events import (
     order,
     sign_up,
 )
-from tests.kit.databases import database_copy
 from tests.kit.declarations import TWO_EVENTS_TOML
 from tests.kit.vault import Vault
-from tests.kit.vaults import IMPATIENT
+from tests.kit.vaults import declared_vault
 
 JOINED = (
     "SELECT count(*) FROM vault_etl.orders JOIN vault_etl.sign_ups ON masked_home_ip = masked_ip"
@@ -32,15 +30,7 @@ JOINED = (
 @pytest.fixture(scope="module")
 def two(signed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
     """A vault with three sign-ups, four orders, and a message of neither in quarantine."""
-    home = tmp_path_factory.mktemp("two")
-    (home / "two.toml").write_bytes(TWO_EVENTS_TOML)
-    with database_copy(signed.server, "template1") as database:
-        settings = {**IMPATIENT, "VAULT_ETL_SCHEMA_FILE": str(home / "two.toml")}
-        vault = dataclasses.replace(signed, database=database, home=home, overrides=settings)
-        vault.ok("admin", "migrate")
-        vault.register_audit_key()
-        vault.ok("re-encrypt", "keys", "init")
-        vault.renew_queue()
+    with declared_vault(signed, tmp_path_factory.mktemp("two"), TWO_EVENTS_TOML) as vault:
         vault.send(
             [
                 *(sign_up("a", HOME, OFFICE), sign_up("b", OFFICE), sign_up("e", HOME)),

@@ -6,10 +6,9 @@ import json
 import re
 import subprocess
 import sys
-from importlib.resources import files
 from pathlib import Path
 
-import vault_etl.declaration
+from tests.kit.declarations import DEFAULT_TOML
 from tests.kit.events import events
 from tests.kit.iam_fields import deployed
 from tests.kit.vault import Vault
@@ -27,9 +26,8 @@ def blocks(language: str) -> list[str]:
 
 def test_the_steps_of_the_page_work(quick: Vault) -> None:
     """The address of an event that comes after the last step is stored."""
-    default = files(vault_etl.declaration).joinpath("default.toml").read_text(encoding="utf-8")
     field, value = blocks("toml")
-    text = default.replace(BEHIND_PERSONAL, value + BEHIND_PERSONAL) + field
+    text = DEFAULT_TOML.replace(BEHIND_PERSONAL, value + BEHIND_PERSONAL) + field
     (quick.home / "new.toml").write_text(text, encoding="utf-8")
     compare, iam, apply, key, ingest, doctor = blocks("sh")
     quick.send(json.dumps(json.loads(body) | {"email": "a@example.org"}) for body in events(2))

@@ -155,9 +155,9 @@ def test_an_envelope_with_a_name_of_ours_is_opened() -> None:
 def test_the_queue_chooses_the_event() -> None:
     """A line of a file and a body of the quarantine have no queue: two events could take them."""
     text = TWO_EVENTS_TOML.replace(
-        b'when = {path = "$.type", equals = "sign-up"}', b'queue = "sign-ups"'
-    ).replace(b'when = {path = "$.type", equals = "order"}', b'queue = "orders"')
-    declaration = parse_declaration(text, "queues.toml")
+        'when = {path = "$.type", equals = "sign-up"}', 'queue = "sign-ups"'
+    ).replace('when = {path = "$.type", equals = "order"}', 'queue = "orders"')
+    declaration = parse_declaration(text.encode(), "queues.toml")
     assert parsed(body(), EventParser(declaration, "sign-ups")).event.name == "sign_ups"
     assert EventParser(declaration, "orders").parse(body()) == Rejection(
         Reason.FIELD_MISSING, "$.buyer"
@@ -169,9 +169,9 @@ def test_the_queue_chooses_the_event() -> None:
 def test_retired_values_are_not_taken() -> None:
     """Their names are known, so strict mode does not refuse a sender that still has them."""
     text = TWO_EVENTS_TOML.replace(
-        b'card = {token = "order"}', b'card = {token = "order", retired = true}'
+        'card = {token = "order"}', 'card = {token = "order", retired = true}'
     )
-    event = parsed(body(), EventParser(parse_declaration(text, "retired.toml")))
+    event = parsed(body(), EventParser(parse_declaration(text.encode(), "retired.toml")))
     assert list(event.personal) == ["home_ip", "office_ip"]
     assert event.extra_fields == ()
 
@@ -189,9 +189,10 @@ def test_content_has_the_names_of_all_events() -> None:
 
 def test_a_parser_knows_whether_any_event_is_taken() -> None:
     """A queue that no event names, and an event that is retired, leave nothing to parse."""
-    text = TWO_EVENTS_TOML.replace(b'subject = "person"', b'subject = "person"\nqueue = "sign-ups"')
+    text = TWO_EVENTS_TOML.replace('subject = "person"', 'subject = "person"\nqueue = "sign-ups"')
     declaration = parse_declaration(
-        text.replace(b'subject = "buyer"', b'subject = "buyer"\nqueue = "orders"'), "queues.toml"
+        text.replace('subject = "buyer"', 'subject = "buyer"\nqueue = "orders"').encode(),
+        "queues.toml",
     )
     assert EventParser(declaration, "orders").events
     assert EventParser(declaration).events
@@ -200,7 +201,7 @@ def test_a_parser_knows_whether_any_event_is_taken() -> None:
 
 def test_a_line_of_a_named_event_has_no_value_that_is_personal_elsewhere() -> None:
     """Neither where this event has it in clear, nor where this event does not know it; a blank cell is no value."""
-    text = TWO_EVENTS_TOML.decode()
+    text = TWO_EVENTS_TOML
     text = re.sub('when = .*"sign-up"}', 'queue = "sign-ups"', text)
     text = re.sub('when = .*"order"}', 'queue = "orders"', text)
     text += 'note = {type = "text", max = 64, path = "$.card"}\n'

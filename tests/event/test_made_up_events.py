@@ -86,7 +86,7 @@ def test_made_up_values_of_a_field_repeat_across_events() -> None:
 @pytest.mark.parametrize("kind", OPTIONS)
 def test_made_up_values_are_of_their_kind(kind: str) -> None:
     """Every kind that a declaration can name has made-up values."""
-    text = TWO_EVENTS_TOML.replace(b'kind = "ip"', f'kind = "{kind}"'.encode())
-    declaration = parse_declaration(text, "kinds.toml")
+    text = TWO_EVENTS_TOML.replace('kind = "ip"', f'kind = "{kind}"')
+    declaration = parse_declaration(text.encode(), "kinds.toml")
     for body in made_up_messages(declaration, 100, seed=9, messy_every=0):
         assert isinstance(EventParser(declaration).parse(body.encode()), ParsedEvent)

@@ -11,10 +11,10 @@ SIGN_UP = {"type": "sign-up", "client": {"ip": "::1", "user": "p"}, "is_new": "t
 ORDER = {"type": "order", "buyer": "b", "ip": "198.51.100.7", "extra": 1}
 
 
-def declared(vault: Vault, text: bytes) -> dict[str, str | None]:
+def declared(vault: Vault, text: str) -> dict[str, str | None]:
     """The setting that names a file with this declaration."""
     path = vault.home / "vault-etl.schema.toml"
-    path.write_bytes(text)
+    path.write_text(text, encoding="utf-8")
     return {"VAULT_ETL_SCHEMA_FILE": str(path)}
 
 
@@ -51,8 +51,8 @@ def test_a_header_row_has_the_names_of_one_event(vault: Vault) -> None:
 
 def test_a_queue_that_no_event_takes_is_refused(vault: Vault) -> None:
     """Every message would be quarantined: `ingest` says so before it receives one."""
-    text = TWO_EVENTS_TOML.replace(b'subject = "person"', b'subject = "person"\nqueue = "sign-ups"')
-    text = text.replace(b'subject = "buyer"', b'subject = "buyer"\nqueue = "orders"')
+    text = TWO_EVENTS_TOML.replace('subject = "person"', 'subject = "person"\nqueue = "sign-ups"')
+    text = text.replace('subject = "buyer"', 'subject = "buyer"\nqueue = "orders"')
     refused = vault.run("ingest", "ingest", extra=declared(vault, text))
     assert refused.code == 78
     assert "no event of the declaration takes messages of the queue" in refused.stderr

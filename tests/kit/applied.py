@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Final
 
-import vault_etl.declaration
+from tests.kit.declarations import DEFAULT_TOML
 from tests.kit.online import Silent
 from tests.kit.requests import request
 from tests.kit.scratch import Scratch
@@ -18,7 +17,6 @@ from vault_etl.platform.resources import resource_dir
 from vault_etl.schema.postgres_apply import ApplyPlan, PostgresApply
 from vault_etl.schema.postgres_online import PostgresOnline, apply_online
 
-_DEFAULT: Final = files(vault_etl.declaration).joinpath("default.toml").read_text(encoding="utf-8")
 _EMAIL: Final = '\n[fields.email]\nkind = "email"\n'
 _PLAIN: Final = "\n[events.user_logins.plain]"
 
@@ -28,7 +26,7 @@ def _declared(text: str) -> Declaration:
 
 
 GROWN: Final[Declaration] = _declared(
-    _DEFAULT.replace(
+    DEFAULT_TOML.replace(
         _PLAIN,
         """home_ip = {field = "ip", path = "$.home.ip"}
 email = {token = "order", derived = ["domain"]}
@@ -46,12 +44,12 @@ since = {type = "moment"}""",
 """The login event with every kind of optional value that can be added to it later."""
 
 WITH_EMAIL: Final[Declaration] = _declared(
-    _DEFAULT.replace(_PLAIN, f"email = {{}}\n{_PLAIN}") + _EMAIL
+    DEFAULT_TOML.replace(_PLAIN, f"email = {{}}\n{_PLAIN}") + _EMAIL
 )
 """The login event with one more field."""
 
 WITH_RULES: Final[Declaration] = _declared(
-    _DEFAULT.replace(_PLAIN, f"email = {{required = true}}\n{_PLAIN}")
+    DEFAULT_TOML.replace(_PLAIN, f"email = {{required = true}}\n{_PLAIN}")
     .replace("max = 256", "max = 300")
     .replace(
         "[events.user_logins]", '[events.user_logins]\nwhen = {path = "$.kind", equals = "login"}'
@@ -66,7 +64,7 @@ WITH_RULES: Final[Declaration] = _declared(
 """The event with email, of which other rules hold for new records: required values, longer ones, an optional one."""
 
 WITH_ORDERS: Final[Declaration] = _declared(
-    _DEFAULT.replace("[events.user_logins]", '[events.user_logins]\nqueue = "logins"')
+    DEFAULT_TOML.replace("[events.user_logins]", '[events.user_logins]\nqueue = "logins"')
     + _EMAIL
     + """
 [events.orders]

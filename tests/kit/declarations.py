@@ -3,60 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Final
 
+import pytest
+
 import vault_etl.declaration
+import vault_etl.local
 from vault_etl.declaration.model import Declaration
 from vault_etl.declaration.parse import parse_declaration
 from vault_etl.declaration.read import read_declaration
 
 DEFAULT: Final[Declaration] = read_declaration(None)
 
-SHOP_TOML: Final = b"""\
-format = 1
+DEFAULT_TOML: Final = files(vault_etl.declaration).joinpath("default.toml").read_text("utf-8")
 
-[fields.ip]
-kind = "ip"
+SHOP_TOML: Final = files(vault_etl.local).joinpath("shop.toml").read_text("utf-8")
+"""The two events of the demo's shop, which share the fields `ip` and `email`, and have values by path."""
 
-[fields.email]
-kind = "email"
-
-[fields.phone]
-kind = "phone"
-region = "CH"
-
-[events.sign_ups]
-subject = "person"
-day = "day"
-when = {path = "$.type", equals = "sign-up"}
-
-[events.sign_ups.personal]
-email = {required = true, path = "$.person.email"}
-phone = {path = "$.person.phone"}
-ip = {required = true, path = "$.client.ip"}
-
-[events.sign_ups.plain]
-person = {type = "text", max = 64, path = "$.person.id", required = true}
-day = {type = "day", path = "$.at", moment = "at"}
-
-[events.orders]
-subject = "buyer"
-day = "day"
-when = {path = "$.type", equals = "order"}
-
-[events.orders.personal]
-ip = {required = true, path = "$.client.ip"}
-email = {}
-
-[events.orders.plain]
-buyer = {type = "text", max = 64, required = true}
-day = {type = "day"}
-price = {type = "decimal"}
-"""
-"""Two events of a shop, which share the fields `ip` and `email`."""
-
-TWO_EVENTS_TOML: Final = b"""\
+TWO_EVENTS_TOML: Final = """\
 format = 1
 
 [fields.ip]
@@ -100,15 +66,14 @@ day = {type = "day"}
 """
 """Values by path, two of one field, optional ones, every type of plain column, and names that SQL must quote."""
 
-WIDER: Final[Declaration] = parse_declaration(
-    files(vault_etl.declaration)
-    .joinpath("default.toml")
-    .read_bytes()
-    .replace(b"[events.user_logins] ", b'[fields.email]\nkind = "email"\n\n[events.user_logins] ')
-    .replace(b'token = "masked_ip"}', b'token = "masked_ip", derived = ["network"]}')
+_WIDER_TOML: Final = (
+    DEFAULT_TOML.replace(
+        "[events.user_logins] ", '[fields.email]\nkind = "email"\n\n[events.user_logins] '
+    )
+    .replace('token = "masked_ip"}', 'token = "masked_ip", derived = ["network"]}')
     .replace(
-        b"\n[events.user_logins.plain]",
-        b"""home_ip = {field = "ip", path = "$.home.ip", derived = ["network"]}
+        "\n[events.user_logins.plain]",
+        """home_ip = {field = "ip", path = "$.home.ip", derived = ["network"]}
 email = {token = "order", derived = ["domain"]}
 
 [events.user_logins.plain]
@@ -117,14 +82,33 @@ age = {type = "integer"}
 price = {type = "decimal"}
 is_new = {type = "boolean"}
 since = {type = "moment"}""",
-    ),
-    "wider.toml",
+    )
 )
+
+WIDER: Final[Declaration] = parse_declaration(_WIDER_TOML.encode(), "wider.toml")
 """The login event with optional values, a second value of one field, derived forms, a value by path, and every type."""
 
-TWO_EVENTS: Final[Declaration] = parse_declaration(TWO_EVENTS_TOML, "two-events.toml")
+TWO_EVENTS: Final[Declaration] = parse_declaration(TWO_EVENTS_TOML.encode(), "two-events.toml")
 
-SHOP: Final[Declaration] = parse_declaration(SHOP_TOML, "shop.toml")
+SHOP: Final[Declaration] = parse_declaration(SHOP_TOML.encode(), "shop.toml")
+
+BOTH: Final = (pytest.param(DEFAULT, id="logins"), pytest.param(SHOP, id="shop"))
+"""The declarations of a suite that takes seconds: one event, and two."""
+
+BOTH_APART: Final = (BOTH[0], pytest.param(SHOP, id="shop", marks=pytest.mark.declared))
+"""The declarations of a longer suite, whose second one `make test` leaves to `make test-all`."""
+
+
+def each_apart(values: Mapping[Declaration, Iterable[object]]) -> list[object]:
+    """Each declaration of a longer suite with each of its values."""
+    return [
+        pytest.param(each, value, id=f"shop-{value}", marks=pytest.mark.declared)
+        if each is SHOP
+        else pytest.param(each, value, id=f"logins-{value}")
+        for each, its in values.items()
+        for value in its
+    ]
+
 
 EVERY_FIELD: Final[Declaration] = dataclasses.replace(
     DEFAULT,

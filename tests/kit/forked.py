@@ -24,6 +24,7 @@ import selectors
 import socket
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -31,16 +32,6 @@ if TYPE_CHECKING:
 
 LONGEST = 64 * 1024
 """Bytes of a request."""
-RENDERED = (
-    "records/staging.sql",
-    "reveal/duplicates.sql",
-    "rotation/ranges.sql",
-    "rotation/reencrypt.sql",
-    "rotation/retoken_pages.sql",
-    "rotation/tokens.sql",
-    "schema/schema.sql",
-)
-"""The files of SQL that follow the declaration."""
 
 
 def main() -> None:
@@ -85,15 +76,18 @@ def _read_models() -> None:
 
 def _render() -> None:
     """SQL and migrations are rendered by the first command that needs them: here once, for the default declaration."""
+    import vault_etl  # noqa: PLC0415
     from vault_etl.declaration.read import read_declaration  # noqa: PLC0415
-    from vault_etl.declaration.sql import sql_blocks  # noqa: PLC0415
+    from vault_etl.declaration.sql import LINE, sql_blocks  # noqa: PLC0415
     from vault_etl.platform.resources import resource_dir  # noqa: PLC0415
     from vault_etl.schema.units import units_of  # noqa: PLC0415
 
     declaration = read_declaration(None)
     units_of(resource_dir("migrations"), declaration)
-    for file in RENDERED:
-        sql_blocks(file, declaration)
+    package = Path(vault_etl.__file__).parent
+    for path in package.rglob("*.sql"):
+        if LINE in path.read_text(encoding="utf-8"):
+            sql_blocks(path.relative_to(package).as_posix(), declaration)
 
 
 def _exit(code: object) -> NoReturn:

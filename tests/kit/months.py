@@ -1,13 +1,15 @@
-"""Months of the table of logins, seen from the database and by `vault-etl partitions`: made, named and filled."""
+"""Months of a table of records, seen from the database and by `vault-etl partitions`: made, named and filled."""
 
 from __future__ import annotations
 
 import datetime as dt
 import uuid
 
+from tests.kit.declared import USER_LOGINS
 from tests.kit.scratch import Scratch
 from tests.kit.vault import Vault
 from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.declaration.model import DeclaredEvent
 
 INSERT = "INSERT INTO vault_etl.user_logins (record_id, user_id, device_type, create_date)"
 
@@ -77,9 +79,19 @@ def months(vault: Vault) -> dict[str, str]:
     return {row["partition"]: row["state"] for row in rows}
 
 
-def table(month: str) -> str:
+def table(month: str, event: str = USER_LOGINS) -> str:
     """The name of a month's partition."""
-    return f"user_logins_{month.replace('-', '_')}"
+    return f"{event}_{month.replace('-', '_')}"
+
+
+def first_event(vault: Vault) -> DeclaredEvent:
+    """The first event of the vault's declaration: the one whose months a suite of any declaration moves."""
+    return vault.declaration.events[0]
+
+
+def partition_of_this_month(vault: Vault) -> str:
+    """The partition of the first event that this month's records are in."""
+    return table(this_month(vault), first_event(vault).name)
 
 
 def this_month(vault: Vault) -> str:

@@ -1,7 +1,8 @@
-"""The parser of the default declaration."""
+"""The parsers of declarations, and what the one of the default knows."""
 
 from __future__ import annotations
 
+import functools
 from typing import Final
 
 from tests.kit.declarations import DEFAULT
@@ -9,7 +10,10 @@ from vault_etl.declaration.model import PersonalValue
 from vault_etl.event.events import EventParser
 from vault_etl.event.known_names import KnownNames
 
-LOGINS: Final = EventParser(DEFAULT)
+parser_of = functools.cache(EventParser)
+"""The parser of a declaration, made once."""
+
+LOGINS: Final = parser_of(DEFAULT)
 parse_event: Final = LOGINS.parse
 
 NAMES: Final = KnownNames.of(DEFAULT)

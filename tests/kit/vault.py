@@ -16,6 +16,8 @@ from typing import Any
 from tests.kit.forking import can_fork, run_forked
 from tests.kit.sessions import kept_session, new_session
 from vault_etl.audit.checkpoint import AuditKey, Head, Registration
+from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.read import read_declaration
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.local.provision import Credentials, EmulatorSession, Provisioned, provision_resources
 
@@ -75,6 +77,11 @@ class Vault:
     provisioned: Provisioned
     home: Path
     overrides: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def declaration(self) -> Declaration:
+        """The declaration that its commands read."""
+        return read_declaration(self.overrides.get("VAULT_ETL_SCHEMA_FILE"))
 
     def database_url(self, role: str) -> str:
         """The URL of a role's login."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.kit.databases import TEMPLATE, database_copy, make_logins
+from tests.kit.declarations import DEFAULT, SHOP, SHOP_TOML
 from tests.kit.events import events
 from tests.kit.vault import Vault, sample_events
+from vault_etl.declaration.model import Declaration
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.local.provision import Provisioned
 
@@ -38,6 +40,27 @@ def keyed(signed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[V
     with copied(signed, tmp_path_factory.mktemp("keyed")) as vault:
         vault.ok("re-encrypt", "keys", "init")
         yield vault
+
+
+KeyedOf = Callable[[Declaration], Vault]
+
+
+@pytest.fixture(scope="session")
+def keyed_of(
+    signed: Vault, keyed: Vault, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[KeyedOf]:
+    """The vaults with keys to be copied, by the declarations `BOTH`: the shop's is made when it is asked for."""
+    made = {DEFAULT: keyed}
+    with ExitStack() as opened:
+
+        def of(declaration: Declaration) -> Vault:
+            if declaration not in made:
+                assert declaration is SHOP
+                shop = declared_vault(signed, tmp_path_factory.mktemp("shop"), SHOP_TOML)
+                made[declaration] = opened.enter_context(shop)
+            return made[declaration]
+
+        yield of
 
 
 @pytest.fixture
@@ -94,6 +117,21 @@ def install(vault: Vault) -> None:
     vault.ok("admin", "migrate")
     make_logins(vault.server, vault.database)
     vault.ok("re-encrypt", "keys", "init")
+
+
+@contextmanager
+def declared_vault(signed: Vault, home: Path, text: str) -> Iterator[Vault]:
+    """An empty vault of a declaration, with keys and an empty queue, whose drains do not wait for more."""
+    path = home / "vault-etl.schema.toml"
+    path.write_text(text, encoding="utf-8")
+    with database_copy(signed.server, "template1") as database:
+        settings = {**IMPATIENT, "VAULT_ETL_SCHEMA_FILE": str(path)}
+        vault = dataclasses.replace(signed, database=database, home=home, overrides=settings)
+        vault.ok("admin", "migrate")
+        vault.register_audit_key()
+        vault.ok("re-encrypt", "keys", "init")
+        vault.renew_queue()
+        yield vault
 
 
 @contextmanager

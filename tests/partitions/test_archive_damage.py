@@ -15,10 +15,11 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.kit.events import event
-from tests.kit.months import WHY, entries, months, table, this_month
+from tests.kit.declarations import BOTH_APART
+from tests.kit.messages import numbered
+from tests.kit.months import WHY, entries, first_event, months, partition_of_this_month, table
 from tests.kit.vault import Vault
-from tests.kit.vaults import filled_vault
+from tests.kit.vaults import KeyedOf, filled_vault
 from vault_etl.audit.checkpoint import AuditKey
 from vault_etl.crypto.digest import sha256
 from vault_etl.partitions.manifest import ArchiveManifest
@@ -64,14 +65,17 @@ class Kept:
         (self.copy / "manifest.sig").write_bytes(note.signed(key, signed["Signature"]).encode())
 
 
-@pytest.fixture(scope="module")
-def archived(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+@pytest.fixture(scope="module", params=BOTH_APART)
+def archived(
+    request: pytest.FixtureRequest, keyed_of: KeyedOf, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Kept]:
     """Made once: no test of this file changes the vault."""
-    home = tmp_path_factory.mktemp("damage")
+    home, declaration = tmp_path_factory.mktemp("damage"), request.param
     place = home / "archives"
     place.mkdir()
-    with filled_vault(keyed, home, [event(), event()]) as vault:
-        month = this_month(vault)
+    bodies = [numbered(declaration, n).decode() for n in range(4)]
+    with filled_vault(keyed_of(declaration), home, bodies) as vault:
+        month = partition_of_this_month(vault)
         for command in (("detach",), ("archive", "--to", str(place)), ("drop",)):
             yes = () if command[0] == "archive" else ("--yes",)
             vault.ok("owner", "partitions", command[0], month, *command[1:], *WHY[:2], *yes)
@@ -129,12 +133,11 @@ def test_a_damaged_archive_is_refused(
     for args in ((), ("--dry-run",)):
         code, stderr = kept.restore(*args)
         assert (code, said in stderr) == (65, True), stderr
-    assert months(kept.vault)[table(kept.month)] == "archived"
+    assert months(kept.vault)[kept.month] == "archived"
     assert entries(kept.vault) == before
 
 
 MAY_2019 = {
-    "partition": "user_logins_2019_05",
     "first": uuid.UUID("016a70d0-0000-0000-0000-000000000000"),
     "until": uuid.UUID("016b0ffd-0000-0000-0000-000000000000"),
 }
@@ -184,8 +187,8 @@ def test_after_a_new_archive_key_the_old_one_is_named(kept: Kept) -> None:
 @pytest.mark.parametrize(
     ("note_of", "changes", "month", "said"),
     [
-        (None, MAY_2019, "2019-05", "rows that do not belong to user_logins_2019_05"),
-        (None, MAY_2019, "2019-06", "the archive is of user_logins_2019_05"),
+        (None, MAY_2019, "2019-05", "rows that do not belong to {of}"),
+        (None, MAY_2019, "2019-06", "the archive is of {of}"),
         (None, {**MAY_2019, "vault_id": ANOTHER}, "2019-05", "belongs to another vault"),
         (ANOTHER, MAY_2019, "2019-05", "the archive belongs to another vault"),
     ],
@@ -195,13 +198,14 @@ def test_a_month_that_is_not_on_the_record_is_judged_by_what_it_says(
     kept: Kept, note_of: uuid.UUID | None, changes: dict[str, object], month: str, said: str
 ) -> None:
     """Signed as it is: of this vault, of that month, with rows of that month. Nothing is made otherwise."""
-    vault = kept.vault
-    kept.sign(note_of, **changes)
-    restore = ("partitions", "restore", month, "--from", str(kept.copy), *WHY)
+    vault, event = kept.vault, first_event(kept.vault).name
+    of = table("2019-05", event)
+    kept.sign(note_of, partition=of, **changes)
+    restore = ("partitions", "restore", table(month, event), "--from", str(kept.copy), *WHY)
     result = vault.run("owner", *restore)
-    assert (result.code, said in result.stderr) == (65, True), result.stderr
-    assert vault.sql("SELECT to_regclass('vault_etl_detached.user_logins_2019_05')") == [(None,)]
-    assert "user_logins_2019_05" not in months(vault)
+    assert (result.code, said.format(of=of) in result.stderr) == (65, True), result.stderr
+    assert vault.sql("SELECT to_regclass(%s)", f"vault_etl_detached.{of}") == [(None,)]
+    assert of not in months(vault)
 
 
 def test_a_month_without_its_archive_is_not_dropped(kept: Kept) -> None:
@@ -214,5 +218,5 @@ def test_a_month_without_its_archive_is_not_dropped(kept: Kept) -> None:
     refused = vault.run("owner", "partitions", "drop", kept.month, *WHY)
     part.write_bytes(whole)
     assert (refused.code, f"{PART} that was changed" in refused.stderr) == (65, True)
-    assert months(vault)[table(kept.month)] == "detached"
+    assert months(vault)[kept.month] == "detached"
     assert vault.ok("owner", "partitions", "drop", kept.month, *WHY).json["state"] == "archived"

@@ -10,21 +10,25 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
-from tests.kit.events import event
+from tests.kit.declarations import BOTH_APART
 from tests.kit.meanwhile import ATTACHED, CHANGE, OTHER_ARCHIVE, meanwhile
-from tests.kit.months import WHY, entries, months, table, this_month
+from tests.kit.messages import numbered
+from tests.kit.months import WHY, entries, first_event, months, partition_of_this_month
 from tests.kit.vault import Result, Vault
-from tests.kit.vaults import filled_vault
+from tests.kit.vaults import KeyedOf, filled_vault
 from vault_etl.local.template import ARCHIVE_BUCKET
 
-FIELDS = "record_id, user_id, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext"
+MESSAGES = 5
 
 
-@pytest.fixture(scope="module")
-def vault(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+@pytest.fixture(scope="module", params=BOTH_APART)
+def vault(
+    request: pytest.FixtureRequest, keyed_of: KeyedOf, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Vault]:
     """Yield one vault with records of this month; each test leaves the month attached, without an archive."""
-    home = tmp_path_factory.mktemp("archives")
-    with filled_vault(keyed, home, [event(), event(), event()]) as filled:
+    home, declaration = tmp_path_factory.mktemp("archives"), request.param
+    bodies = [numbered(declaration, n).decode() for n in range(MESSAGES)]
+    with filled_vault(keyed_of(declaration), home, bodies) as filled:
         filled.register_audit_key()
         yield filled
 
@@ -44,30 +48,30 @@ def partitions(vault: Vault, *args: str) -> Result:
 
 def rows(vault: Vault, name: str) -> list[tuple[object, ...]]:
     """Return the rows of a table."""
-    return vault.sql(f"SELECT {FIELDS} FROM {name} ORDER BY record_id")  # noqa: S608
+    return vault.sql(f"SELECT to_jsonb(r) FROM {name} AS r ORDER BY record_id")  # noqa: S608
 
 
 @pytest.fixture
 def archived(vault: Vault, place: Path) -> Iterator[str]:
     """This month, archived and dropped; attached again afterwards."""
-    month = this_month(vault)
+    month = partition_of_this_month(vault)
     partitions(vault, "detach", month, *WHY)
     partitions(vault, "archive", month, "--to", str(place), *WHY[:2])
     partitions(vault, "drop", month, *WHY)
     yield month
-    if months(vault)[table(month)] == "archived":
+    if months(vault)[month] == "archived":
         partitions(vault, "restore", month, *WHY)
     partitions(vault, "attach", month, *WHY)
 
 
 def test_a_month_goes_to_an_archive_and_comes_back(vault: Vault, place: Path) -> None:
     """The same rows come back, keys are needed meanwhile, and every step is on the record."""
-    month, before = this_month(vault), entries(vault)
-    name = table(month)
-    stored = rows(vault, "user_logins")
-    partitions(vault, "detach", month, *WHY)
+    name, before = partition_of_this_month(vault), entries(vault)
+    event = first_event(vault)
+    stored = rows(vault, event.name)
+    partitions(vault, "detach", name, *WHY)
     nowhere = vault.run(
-        "owner", "partitions", "archive", month, "--to", str(place / "x"), "--dry-run"
+        "owner", "partitions", "archive", name, "--to", str(place / "x"), "--dry-run"
     )
     assert (nowhere.code, f"the folder {place / 'x'} does not exist" in nowhere.stderr) == (
         66,
@@ -75,12 +79,12 @@ def test_a_month_goes_to_an_archive_and_comes_back(vault: Vault, place: Path) ->
     )
     to = ("--to", str(place))
     assert (
-        partitions(vault, "archive", month, *to, "--dry-run")
+        partitions(vault, "archive", name, *to, "--dry-run")
         .json["to"]
         .startswith(f"{place}/{name}-")
     )
     assert list(place.iterdir()) == []
-    done = partitions(vault, "archive", month, *to, *WHY[:2]).json
+    done = partitions(vault, "archive", name, *to, *WHY[:2]).json
     (folder,) = place.iterdir()
     assert (done["state"], done["archive"], done["changed_since"]) == (
         "detached",
@@ -94,24 +98,29 @@ def test_a_month_goes_to_an_archive_and_comes_back(vault: Vault, place: Path) ->
     ]
     assert json.loads((folder / "manifest.json").read_text())["rows"] == len(stored)
 
-    assert partitions(vault, "drop", month, *WHY).json["state"] == "archived"
+    assert partitions(vault, "drop", name, *WHY).json["state"] == "archived"
     assert vault.sql("SELECT to_regclass(%s)", f"vault_etl_detached.{name}") == [(None,)]
     used = [row for row in vault.ok("audit", "keys", "list", "--each").lines if row["rows"]]
-    assert {row["field"] for row in used} == {"ip", "device_id"}, "an archive needs its keys"
-    (key_id, *_) = (row["key_id"] for row in used if row["purpose"] == "data")
+    fields = {value.field.name for value in event.personal}
+    assert {row["field"] for row in used} == fields, "an archive needs its keys"
+    others = vault.declaration.events[1:]
+    apart = fields - {value.field.name for other in others for value in other.personal}
+    (key_id, *_) = (
+        row["key_id"] for row in used if row["purpose"] == "data" and row["field"] in apart
+    )
     vault.ok("rotate", "keys", "rotate", "--lazy", "--yes")
     refused = vault.run("rotate", "keys", "destroy", str(key_id), "--yes")
     assert refused.code != 0
     assert "need" in refused.stderr
     vault.ok("rotate", "keys", "destroy", "--unused", "--yes")
 
-    shown = partitions(vault, "restore", month, "--dry-run").json
-    assert (shown["rows"], shown["values_under_lost_keys"]) == (3, 0)
+    shown = partitions(vault, "restore", name, "--dry-run").json
+    assert (shown["rows"], shown["values_under_lost_keys"]) == (len(stored), 0)
     assert months(vault)[name] == "archived"
-    assert partitions(vault, "restore", month, *WHY).json["state"] == "detached"
+    assert partitions(vault, "restore", name, *WHY).json["state"] == "detached"
     assert rows(vault, f"vault_etl_detached.{name}") == stored
-    assert partitions(vault, "attach", month, *WHY).json["state"] == "attached"
-    assert rows(vault, "user_logins") == stored
+    assert partitions(vault, "attach", name, *WHY).json["state"] == "attached"
+    assert rows(vault, event.name) == stored
     assert list(place.iterdir()) == [], "it would be of rows that go on changing"
     vault.ok("admin", "migrate", "--check")
     vault.ok("audit", "doctor", "--deep")
@@ -130,15 +139,16 @@ def test_erasures_are_done_again_when_the_month_is_restored(
     vault: Vault, archived: str, place: Path
 ) -> None:
     """An erasure counts as a change: the month is archived again before a drop, and the old archive is deleted."""
-    name = table(archived)
     (old,) = place.iterdir()
     record_id = _a_record(old)
     assert vault.run("erase", "erase", record_id, *WHY).code == 75
     doctor = {row["check"]: row for row in vault.run("audit", "doctor").lines}["partitions"]
-    assert f"1 archived; archives that still hold erased rows: {name}" in doctor["detail"]
+    assert f"1 archived; archives that still hold erased rows: {archived}" in doctor["detail"]
     back = partitions(vault, "restore", archived, *WHY).json
     assert (back["erased"], back["changed_since"], back["erasures_since"]) == (1, True, 1)
-    empty = f"SELECT masked_ip, ip_ciphertext FROM vault_etl_detached.{name} WHERE record_id = %s"  # noqa: S608
+    empty = (
+        f"SELECT masked_ip, ip_ciphertext FROM vault_etl_detached.{archived} WHERE record_id = %s"  # noqa: S608
+    )
     assert vault.sql(empty, record_id) == [(None, None)]
     refused = vault.run("owner", "partitions", "drop", archived, *WHY)
     assert (refused.code, "partitions archive" in refused.stderr) == (78, True)
@@ -152,11 +162,10 @@ def test_erasures_are_done_again_when_the_month_is_restored(
 
 def test_a_change_while_it_is_archived_records_nothing(vault: Vault, place: Path) -> None:
     """An erasure behind the snapshot would be in the archive: exit 75, no files are left, and a second run succeeds."""
-    month = this_month(vault)
-    name = table(month)
-    partitions(vault, "detach", month, *WHY)
-    archive = ("partitions", "archive", month, "--to", str(place), *WHY[:2])
-    with meanwhile(vault, name, CHANGE):
+    name, event = partition_of_this_month(vault), first_event(vault)
+    partitions(vault, "detach", name, *WHY)
+    archive = ("partitions", "archive", name, "--to", str(place), *WHY[:2])
+    with meanwhile(vault, event, name, CHANGE):
         refused = vault.run("owner", *archive)
     assert (refused.code, "was changed while it was archived" in refused.stderr) == (75, True), (
         refused.stderr
@@ -172,28 +181,28 @@ def test_a_change_while_it_is_archived_records_nothing(vault: Vault, place: Path
         66,
         [(done.json["archive"],)],
     )
-    partitions(vault, "attach", month, *WHY)
+    partitions(vault, "attach", name, *WHY)
 
 
 def test_a_month_that_changed_and_has_as_many_changes_as_before_records_nothing(
     vault: Vault, place: Path
 ) -> None:
     """The number begins at 0 again when the month is attached and detached, and when another run archives it."""
-    month = this_month(vault)
-    name = table(month)
-    partitions(vault, "detach", month, *WHY)
-    archive = ("partitions", "archive", month, "--to", str(place), *WHY[:2])
-    with meanwhile(vault, name, ATTACHED):
+    name, event = partition_of_this_month(vault), first_event(vault)
+    partitions(vault, "detach", name, *WHY)
+    archive = ("partitions", "archive", name, "--to", str(place), *WHY[:2])
+    with meanwhile(vault, event, name, ATTACHED):
         attached = vault.run("owner", *archive)
     assert (attached.code, "was changed while" in attached.stderr) == (75, True), attached.stderr
-    vault.sql(f"UPDATE vault_etl_detached.{name} SET locale = locale")  # noqa: S608
-    with meanwhile(vault, name, OTHER_ARCHIVE):
+    column = event.details[0]
+    vault.sql(f"UPDATE vault_etl_detached.{name} SET {column} = {column}")  # noqa: S608
+    with meanwhile(vault, event, name, OTHER_ARCHIVE):
         overtaken = vault.run("owner", *archive)
     assert (overtaken.code, "was changed while" in overtaken.stderr) == (75, True)
     assert list(place.iterdir()) == []
     assert vault.sql("SELECT archive FROM closed_months") == [("/other/archive",)], "it stays"
     vault.sql("UPDATE closed_months SET archive = NULL, archive_sha256 = NULL, archived_at = NULL")
-    partitions(vault, "attach", month, *WHY)
+    partitions(vault, "attach", name, *WHY)
 
 
 def test_an_unknown_month_is_restored_from_a_copy(vault: Vault, archived: str, place: Path) -> None:
@@ -234,9 +243,9 @@ def test_a_table_of_the_name_of_an_archived_month_is_another_one(
     vault: Vault, archived: str
 ) -> None:
     """No command takes it for the month's, whose keys are kept and whose erasures are on record; `doctor` names it."""
-    name, counts = table(archived), "SELECT field, id, held FROM detached_values ORDER BY 2"
-    held = vault.sql(counts)
-    vault.sql(f"SET ROLE vault_etl_owner; CREATE TABLE {name} (LIKE user_logins INCLUDING ALL)")
+    name, counts = archived, "SELECT field, id, held FROM detached_values ORDER BY 2"
+    held, like = vault.sql(counts), first_event(vault).name
+    vault.sql(f"SET ROLE vault_etl_owner; CREATE TABLE {name} (LIKE {like} INCLUDING ALL)")
     assert months(vault)[name] == "archived"
     for step, code in (("drop", 2), ("detach", 78), ("attach", 78)):
         refused = vault.run("admin", "partitions", step, archived, *WHY)
@@ -253,27 +262,27 @@ def test_a_table_of_the_name_of_an_archived_month_is_another_one(
 
 def test_an_archive_in_s3(vault: Vault) -> None:
     """The same commands, with the one bucket that the owner's AWS role may use for a folder."""
-    month = this_month(vault)
+    name, event = partition_of_this_month(vault), first_event(vault)
     s3 = vault.emulator.client("s3")
-    stored = rows(vault, "user_logins")
-    partitions(vault, "detach", month, *WHY)
-    left = f"logins/{table(month)}-0a1b2c3d"
+    stored = rows(vault, event.name)
+    partitions(vault, "detach", name, *WHY)
+    left = f"logins/{name}-0a1b2c3d"
     s3.put_object(Bucket=ARCHIVE_BUCKET, Key=f"{left}/part-00001.parquet", Body=b"")
     to = f"s3://{ARCHIVE_BUCKET}/logins"
-    result = partitions(vault, "archive", month, "--to", to, *WHY[:2])
+    result = partitions(vault, "archive", name, "--to", to, *WHY[:2])
     assert f"of an interrupted run: s3://{ARCHIVE_BUCKET}/{left}\n" in result.stderr
     s3.delete_object(Bucket=ARCHIVE_BUCKET, Key=f"{left}/part-00001.parquet")
     done = result.json
-    assert done["archive"].startswith(f"s3://{ARCHIVE_BUCKET}/logins/{table(month)}-")
-    partitions(vault, "drop", month, *WHY)
+    assert done["archive"].startswith(f"s3://{ARCHIVE_BUCKET}/logins/{name}-")
+    partitions(vault, "drop", name, *WHY)
     keys = [
         found["Key"]
         for found in s3.list_objects_v2(Bucket=ARCHIVE_BUCKET, Prefix="logins")["Contents"]
     ]
     assert len(keys) == 3
-    partitions(vault, "restore", month, *WHY)
-    partitions(vault, "attach", month, *WHY)
-    assert rows(vault, "user_logins") == stored
+    partitions(vault, "restore", name, *WHY)
+    partitions(vault, "attach", name, *WHY)
+    assert rows(vault, event.name) == stored
     assert s3.list_objects_v2(Bucket=ARCHIVE_BUCKET, Prefix="logins")["KeyCount"] == 0
 
 

@@ -8,29 +8,38 @@ from typing import Any
 
 import pytest
 
-from tests.kit.declared import FIELDS, IP
-from tests.kit.fakes.login_events import login_event
+from tests.kit.declarations import DEFAULT
+from tests.kit.declared import IP
 from tests.kit.fakes.tap import Tap
 from tests.kit.fakes.vault import FakeVault, reveal_request
+from tests.kit.messages import numbered
 from vault_etl.crypto.ciphertext import Ciphertext
 from vault_etl.crypto.fields import FieldName
 from vault_etl.crypto.keys import KeyState
+from vault_etl.declaration.model import Declaration
 from vault_etl.rotation import data_keys as rotate_keys
 from vault_etl.rotation import workers
 
-BODIES = [login_event(user_id=f"user-{n}", ip=f"198.51.100.{n}") for n in range(7)]
+RECORDS = 7
 
-EVERY_ADDRESS = {f"198.51.100.{n}".encode() for n in range(7)}
+EVERY_ADDRESS = {f"198.51.100.{n}".encode() for n in range(RECORDS)}
 
 
-def filled_vault(monkeypatch: pytest.MonkeyPatch, clock: object = None) -> FakeVault:
-    """Seven records in two ranges and a quarantined body in one range, three rows a page."""
+def filled_vault(
+    monkeypatch: pytest.MonkeyPatch, clock: object = None, declaration: Declaration = DEFAULT
+) -> FakeVault:
+    """Seven records in two ranges an event and a quarantined body in one range, three rows a page."""
     monkeypatch.setattr(workers, "PAGE_ROWS", 3)
     monkeypatch.setattr(rotate_keys, "ROWS_A_RANGE", 7)
-    vault = FakeVault(clock)
-    vault.store(*BODIES)
+    vault = FakeVault(clock, declaration)
+    vault.store(*(numbered(declaration, n) for n in range(RECORDS)))
     vault.writer().write(vault.receive(b"junk"))
     return vault
+
+
+def all_values(vault: FakeVault) -> int:
+    """The number of values that a rotation of all keys re-encrypts, with the quarantined body."""
+    return len(vault.database.ciphertexts())
 
 
 class KilledError(BaseException):
@@ -75,8 +84,13 @@ def key_ids(vault: FakeVault, *fields: FieldName) -> set[int]:
     return {
         Ciphertext.parse(stored).key_id
         for field, _, _, stored in vault.database.ciphertexts()
-        if field in (fields or FIELDS)
+        if not fields or field in fields
     }
+
+
+def others(vault: FakeVault) -> tuple[FieldName, ...]:
+    """The fields of data keys but for `ip`."""
+    return tuple(field for field in vault.declaration.data_fields if field != IP)
 
 
 def active_ids(vault: FakeVault) -> set[int]:

@@ -8,14 +8,18 @@ from typing import Any
 
 import pytest
 
-from tests.kit.declared import DEVICE_ID, FIELDS, IP, login_place
-from tests.kit.fakes.login_events import login_event
+from tests.kit.declarations import BOTH
+from tests.kit.declared import IP
 from tests.kit.fakes.vault import FakeVault, rotate_request
+from tests.kit.messages import numbered
 from tests.rotation.rotation_world import (
     EVERY_ADDRESS,
+    RECORDS,
     addresses,
+    all_values,
     filled_vault,
     key_ids,
+    others,
     seen_by,
 )
 from vault_etl.audit.entries import Phase
@@ -25,18 +29,19 @@ from vault_etl.base.errors import (
     KeyUnavailableError,
 )
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.ciphertext import Ciphertext
+from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
 from vault_etl.crypto.fields import QUARANTINE, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.records.fenced_writes import MAX_FENCE_TRIES
+from vault_etl.rotation import data_keys
 from vault_etl.rotation.data_keys import plan_rotation, retire_data_keys
 
 
-@pytest.fixture
-def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
+@pytest.fixture(params=BOTH)
+def vault(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FakeVault:
     """Seven records and a quarantined body."""
-    return filled_vault(monkeypatch)
+    return filled_vault(monkeypatch, declaration=request.param)
 
 
 def test_every_value_is_reencrypted_under_new_keys(vault: FakeVault) -> None:
@@ -46,7 +51,11 @@ def test_every_value_is_reencrypted_under_new_keys(vault: FakeVault) -> None:
     assert set(report.retired) == old
     assert set(report.created) == key_ids(vault)
     assert not old & key_ids(vault)
-    assert (report.values_reencrypted, report.values_remaining, report.failed) == (15, 0, ())
+    assert (report.values_reencrypted, report.values_remaining, report.failed) == (
+        all_values(vault),
+        0,
+        (),
+    )
     assert all(vault.database.keys[key_id].state is KeyState.DECRYPT_ONLY for key_id in old)
     assert addresses(vault) == EVERY_ADDRESS
 
@@ -60,10 +69,10 @@ def test_a_quarantined_body_is_reencrypted_too(vault: FakeVault) -> None:
 
 def test_only_the_fields_that_were_asked_for_are_rotated(vault: FakeVault) -> None:
     """The other fields keep their keys."""
-    others = key_ids(vault, DEVICE_ID, QUARANTINE)
+    before = key_ids(vault, *others(vault))
     report = vault.rotate(IP)
-    assert report.values_reencrypted == 7
-    assert key_ids(vault, DEVICE_ID, QUARANTINE) == others
+    assert report.values_reencrypted == RECORDS
+    assert key_ids(vault, *others(vault)) == before
 
 
 def test_tokens_and_token_keys_are_left_alone(vault: FakeVault) -> None:
@@ -78,18 +87,21 @@ def test_tokens_and_token_keys_are_left_alone(vault: FakeVault) -> None:
 def test_retiring_leaves_the_rows_alone(vault: FakeVault) -> None:
     """Old rows keep their keys for now; new messages get new keys."""
     old = key_ids(vault)
-    assert set(retire_data_keys(vault.audit, vault.keys, rotate_request())) == old
+    request = rotate_request(*vault.declaration.data_fields)
+    assert set(retire_data_keys(vault.audit, vault.keys, request)) == old
     assert key_ids(vault) == old
-    (new,) = vault.store(login_event())
+    (new,) = vault.store(numbered(vault.declaration, RECORDS))
     sealed = vault.database.records[new].ciphertexts.values()
     assert not old & {Ciphertext.parse(stored).key_id for stored in sealed}
 
 
 def test_values_under_retired_keys_are_reencrypted_by_the_next_run(vault: FakeVault) -> None:
     """The run searches for retired keys with rows, not for the keys that it retired itself."""
-    retire_data_keys(vault.audit, vault.keys, rotate_request())
+    request = rotate_request(*vault.declaration.data_fields)
+    retire_data_keys(vault.audit, vault.keys, request)
     report = vault.rotate()
-    assert (report.retired, report.values_reencrypted, report.values_remaining) == ((), 15, 0)
+    assert (report.retired, report.values_remaining) == ((), 0)
+    assert report.values_reencrypted == all_values(vault)
 
 
 def test_a_second_rotation_reencrypts_only_the_values_of_the_first(vault: FakeVault) -> None:
@@ -97,16 +109,16 @@ def test_a_second_rotation_reencrypts_only_the_values_of_the_first(vault: FakeVa
     first = vault.rotate()
     second = vault.rotate()
     assert set(second.retired) == set(first.created)
-    assert (second.values_reencrypted, second.values_remaining) == (15, 0)
+    assert (second.values_reencrypted, second.values_remaining) == (all_values(vault), 0)
 
 
 def test_a_plan_counts_and_changes_nothing(vault: FakeVault) -> None:
     """The plan has the keys to retire, and the number of values to re-encrypt."""
     before = dict(vault.database.keys)
-    plan = plan_rotation(vault.keys, vault.rotations, FIELDS)
-    assert (set(plan.retire), plan.values) == (key_ids(vault), 15)
+    plan = plan_rotation(vault.keys, vault.rotations, vault.declaration.data_fields)
+    assert (set(plan.retire), plan.values) == (key_ids(vault), all_values(vault))
     assert vault.database.keys == before
-    assert plan_rotation(vault.keys, vault.rotations, [IP]).values == 7
+    assert plan_rotation(vault.keys, vault.rotations, [IP]).values == RECORDS
 
 
 def test_a_key_that_kms_refuses_ends_the_run(vault: FakeVault) -> None:
@@ -132,14 +144,14 @@ def test_a_value_that_was_erased_in_between_stays_erased(vault: FakeVault) -> No
 
     seen = seen_by(vault, erasing)
     report = seen.rotate(IP)
-    assert report.values_reencrypted == 6
+    assert report.values_reencrypted == RECORDS - 1
     assert IP not in vault.database.records[erased].ciphertexts
 
 
 def test_a_row_that_changes_under_a_page_is_read_again(vault: FakeVault) -> None:
     """Another process seals the row twice under an old key, between the read and the swap, and then no more."""
     changing = vault.database.records[min(vault.database.records)]
-    place = login_place(IP, changing.record_id, changing.subject)
+    place = ValuePlace(changing.event, IP, IP, changing.record_id, changing.subject)
     value = Pii(b"198.51.100." + changing.subject.removeprefix("user-").encode())
     old_key = vault.leases().data_key(IP, 1)
     vault.keys.retire_data_keys(rotate_request(), [IP])
@@ -152,7 +164,7 @@ def test_a_row_that_changes_under_a_page_is_read_again(vault: FakeVault) -> None
         return call()
 
     report = seen_by(vault, reencrypting).rotate(IP)
-    assert (report.values_reencrypted, report.values_remaining) == (7, 0)
+    assert (report.values_reencrypted, report.values_remaining) == (RECORDS, 0)
     assert calls.count("page") <= 6
     assert vault.clock.monotonic() == 0, "it waited for its own claim to end"
     assert addresses(vault) == EVERY_ADDRESS
@@ -170,7 +182,7 @@ def test_no_value_is_written_under_keys_that_another_rotation_retires(vault: Fak
     seen = seen_by(vault, retiring)
     report = seen.rotate(IP)
     assert retired
-    assert report.values_reencrypted == 7
+    assert report.values_reencrypted == RECORDS
     assert not set(retired) & key_ids(vault)
     assert addresses(vault) == EVERY_ADDRESS
 
@@ -210,11 +222,13 @@ def test_a_rotation_is_one_entry_with_its_outcome(vault: FakeVault) -> None:
     assert (outcome.phase, outcome.decision) == ("outcome", "done")
 
 
-def test_progress_counts_every_value(vault: FakeVault) -> None:
-    """Two fields, three rows at a time."""
+def test_progress_counts_every_value(vault: FakeVault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All values of three rows at a time, in one range a table."""
+    monkeypatch.setattr(data_keys, "ROWS_A_RANGE", 1_000)
     vault.rotate()
-    assert sum(done for done, _ in vault.progress.steps) == 15
-    assert max(done for done, _ in vault.progress.steps) == 6
+    assert sum(done for done, _ in vault.progress.steps) == all_values(vault)
+    widest = max(len(event.personal) for event in vault.declaration.events)
+    assert max(done for done, _ in vault.progress.steps) == 3 * widest
 
 
 def test_an_empty_vault_gets_no_key_from_a_rotation() -> None:
@@ -229,9 +243,10 @@ def test_records_that_are_loaded_meanwhile_are_not_touched(vault: FakeVault) -> 
 
     def loading(name: str, call: Callable[[], Any]) -> object:
         if name == "replace" and not loaded:
-            loaded.extend(vault.store(login_event(user_id="late", ip="198.51.100.99")))
+            loaded.extend(vault.store(numbered(vault.declaration, 99)))
         return call()
 
+    before = all_values(vault)
     report = seen_by(vault, loading).rotate()
-    assert (report.values_reencrypted, report.values_remaining) == (15, 0)
+    assert (report.values_reencrypted, report.values_remaining) == (before, 0)
     assert addresses(vault) == EVERY_ADDRESS | {b"198.51.100.99"}

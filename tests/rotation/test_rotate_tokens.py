@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.kit.declared import DEVICE_ID, PERSONAL_FIELDS
+from tests.kit.declarations import BOTH
 from tests.kit.fakes.tap import Recorder
 from tests.kit.fakes.vault import FakeVault, reveal_request
 from tests.rotation.rotation_world import seen_by
@@ -17,6 +17,7 @@ from tests.rotation.token_world import (
     event,
     generations,
     generations_in_rows,
+    texts_in,
     token_vault,
     watched,
 )
@@ -24,13 +25,14 @@ from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import Phase
 from vault_etl.base.errors import AuditError, ConfigurationError, KeyUnavailableError
 from vault_etl.crypto.keys import KeyState
+from vault_etl.rotation import data_keys
 from vault_etl.rotation.token_keys import TokenPlan, plan_tokens
 
 
-@pytest.fixture
-def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
-    """Seven records in two ranges, three a page."""
-    return token_vault(monkeypatch)
+@pytest.fixture(params=BOTH)
+def vault(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FakeVault:
+    """Seven records in two ranges an event, three a page."""
+    return token_vault(monkeypatch, declaration=request.param)
 
 
 def test_every_row_has_new_tokens_and_keeps_its_old_tokens(vault: FakeVault) -> None:
@@ -51,9 +53,9 @@ def test_records_still_open_and_agree_with_their_tokens(vault: FakeVault) -> Non
     """A reveal makes the token again, with the new key."""
     vault.rotate_tokens()
     for record in vault.database.records.values():
-        revealed = vault.reveal()(reveal_request(record.record_id)).values
-        values = [revealed[field] for field in PERSONAL_FIELDS]
-        assert [value.expose().decode() for value in values if value] == record.subject.split()
+        expected = texts_in(vault, record)
+        revealed = vault.reveal()(reveal_request(record.record_id, *expected)).values
+        assert {name: value.expose() for name, value in revealed.items() if value} == expected
 
 
 def test_a_writer_in_each_phase_misses_no_duplicate(vault: FakeVault) -> None:
@@ -64,7 +66,7 @@ def test_a_writer_in_each_phase_misses_no_duplicate(vault: FakeVault) -> None:
 
     def writing(_: str, call: Callable[[], Any]) -> object:
         answer = call()
-        (message,) = vault.receive(event(next(numbers)))
+        (message,) = vault.receive(event(next(numbers), vault.declaration))
         assert writer.write([message]).cause is None
         watch.look()
         newest = list(vault.database.records.values())[-1]
@@ -90,7 +92,7 @@ def test_a_writer_with_old_tokenizers_makes_its_tokens_again(vault: FakeVault) -
         watch.look()
         return answer
 
-    (message,) = vault.receive(event(7))
+    (message,) = vault.receive(event(7, vault.declaration))
     assert seen_by(vault, stopped).writer().write([message]).cause is None
     assert len(batches) == 2
     newest = list(vault.database.records.values())[-1]
@@ -168,6 +170,7 @@ def test_no_cut_over_is_made_without_its_own_entries(vault: FakeVault) -> None:
 def test_a_rotation_is_three_entries_with_their_outcomes(vault: FakeVault) -> None:
     """The sample names its run and its keys; the cut-over names the generation. Ranges have entries elsewhere."""
     vault.rotate_tokens()
+    fields = tuple(sorted(vault.declaration.field_names))
     entries = vault.database.audit[-6:]
     assert [(e.action, e.phase, e.decision) for e in entries] == [
         ("keys rotate", "intent", "allowed"),
@@ -177,7 +180,7 @@ def test_a_rotation_is_three_entries_with_their_outcomes(vault: FakeVault) -> No
         ("keys cut-over", "outcome", "done"),
         ("keys rotate", "outcome", "done"),
     ]
-    assert all(entry.fields == ("device_id", "ip") for entry in entries)
+    assert all(entry.fields == fields for entry in entries)
     assert entries[1].ticket == str(entries[0].request_id)
     assert (entries[1].reason or "").startswith("a check of ")
     assert "generation 2" in (entries[3].reason or "")
@@ -199,7 +202,7 @@ def test_a_key_that_kms_refuses_ends_the_run(vault: FakeVault) -> None:
     def denying(name: str, call: Callable[[], Any]) -> object:
         answer = call()
         if name == "page":
-            vault.kms.denied = {DEVICE_ID}
+            vault.kms.denied = {vault.declaration.field_names[-1]}
         return answer
 
     with pytest.raises(KeyUnavailableError):
@@ -211,8 +214,9 @@ def test_a_key_that_kms_refuses_ends_the_run(vault: FakeVault) -> None:
     assert watched(vault, watch).rotate_tokens().generation == 2
 
 
-def test_progress_counts_every_row(vault: FakeVault) -> None:
-    """Three rows at a time."""
+def test_progress_counts_every_row(vault: FakeVault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three rows at a time, in one range a table."""
+    monkeypatch.setattr(data_keys, "ROWS_A_RANGE", 1_000)
     vault.rotate_tokens()
     assert sum(done for done, _ in vault.progress.steps) == 7
     assert max(done for done, _ in vault.progress.steps) == 3

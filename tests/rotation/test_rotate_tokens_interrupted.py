@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declarations import BOTH, DEFAULT, SHOP, each_apart
 from tests.kit.fakes.tap import Breaker
 from tests.kit.fakes.vault import FakeVault
 from tests.rotation.rotation_world import KilledError, seen_by
@@ -22,20 +23,22 @@ from tests.rotation.token_world import (
 from vault_etl.base.errors import AuditError, ConfigurationError, UnavailableError
 from vault_etl.crypto.keys import KeyState
 
-CALLS = 55
+CALLS = {DEFAULT: 55, SHOP: 71}
 """The number of calls of all ports, in the rotation of the fixture below."""
 
+EACH_CALL = each_apart({each: range(calls) for each, calls in CALLS.items()})
 
-@pytest.fixture
-def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
-    """Seven records in two ranges, three a page."""
-    return token_vault(monkeypatch)
+
+@pytest.fixture(params=BOTH)
+def vault(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FakeVault:
+    """Seven records in two ranges an event, three a page."""
+    return token_vault(monkeypatch, declaration=request.param)
 
 
 def go_on(vault: FakeVault, watch: Watch) -> None:
     """Write, run the rotation again, write again, under watch."""
     was_cut_over = generations(vault).get(KeyState.ACTIVE) == {2}
-    vault.store(event(7), event(8))
+    vault.store(*(event(number, vault.declaration) for number in (7, 8)))
     watch.look()
     if was_cut_over:
         with pytest.raises(ConfigurationError):
@@ -45,7 +48,7 @@ def go_on(vault: FakeVault, watch: Watch) -> None:
         assert watched(vault, watch).rotate_tokens().generation == 2
         assert generations(vault) == CUT_OVER
         assert generations_in_rows(vault) == {(2, 1)}
-    vault.store(event(9), event(10))
+    vault.store(*(event(number, vault.declaration) for number in (9, 10)))
     watch.look()
 
 
@@ -53,11 +56,12 @@ def test_the_sweep_breaks_every_call(vault: FakeVault) -> None:
     """The next tests cover as many calls as they claim."""
     breaker, watch = Breaker(10**9, UnavailableError("away")), Watch(vault)
     watched(vault, watch, breaker.tap).rotate_tokens()
-    assert (breaker.calls, watch.looks) == (CALLS, CALLS)
+    calls = CALLS[vault.declaration]
+    assert (breaker.calls, watch.looks) == (calls, calls)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("at", range(CALLS))
+@pytest.mark.parametrize(("vault", "at"), EACH_CALL, indirect=["vault"])
 def test_an_interrupted_rotation_is_continued(vault: FakeVault, at: int, after: bool) -> None:
     """At any point: the next run finishes, unless the cut-over was made, and makes no third generation."""
     watch = Watch(vault)
@@ -72,7 +76,7 @@ def test_an_interrupted_rotation_is_continued(vault: FakeVault, at: int, after: 
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("at", range(CALLS))
+@pytest.mark.parametrize(("vault", "at"), EACH_CALL, indirect=["vault"])
 def test_a_killed_rotation_is_continued(vault: FakeVault, at: int, after: bool) -> None:
     """A killed process frees no claim; the next run still finishes."""
     watch = Watch(vault)

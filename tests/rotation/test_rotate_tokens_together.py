@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.kit.declarations import BOTH_APART
 from tests.kit.fakes.eraser import FakeEraser
 from tests.kit.fakes.tap import Tap
 from tests.kit.fakes.turns import Turns
@@ -22,6 +23,7 @@ from tests.rotation.token_world import (
 )
 from vault_etl.base.errors import ConfigurationError, IncompleteError
 from vault_etl.crypto.keys import KeyState
+from vault_etl.declaration.model import Declaration
 from vault_etl.erase.erase import UserTarget
 from vault_etl.rotation.data_keys import RotationReport
 from vault_etl.rotation.token_keys import TokenReport
@@ -38,7 +40,7 @@ def orders(processes: int) -> st.SearchStrategy[list[int]]:
 def written_in_turns(vault: FakeVault, turns: Turns, process: int) -> list[object]:
     """One process that writes four batches with the keys it holds; the cause of each batch that failed."""
     writer = vault.tapped(turns.tap(process)).writer()
-    batches = [vault.receive(event(n)) for n in range(7, 11)]
+    batches = [vault.receive(event(n, vault.declaration)) for n in range(7, 11)]
     return [writer.write(batch).cause for batch in batches]
 
 
@@ -54,12 +56,13 @@ def assert_cut_over_once(vault: FakeVault, results: Sequence[object]) -> None:
     }
 
 
+@pytest.mark.parametrize("declaration", BOTH_APART)
 @settings(max_examples=80)
 @given(order=orders(3))
-def test_no_duplicate_is_missed_at_any_instant(order: list[int]) -> None:
+def test_no_duplicate_is_missed_at_any_instant(declaration: Declaration, order: list[int]) -> None:
     """Two rotations, and a writer that may hold tokens from before `pending`, or from before the cut-over."""
     with pytest.MonkeyPatch.context() as patch:
-        vault = token_vault(patch)
+        vault = token_vault(patch, declaration=declaration)
         watch = Watch(vault)
         turns = Turns(order, watch.look)
         results = turns.run(
@@ -72,16 +75,19 @@ def test_no_duplicate_is_missed_at_any_instant(order: list[int]) -> None:
         assert_cut_over_once(vault, results[:2])
 
 
+@pytest.mark.parametrize("declaration", BOTH_APART)
 @settings(max_examples=60)
 @given(order=orders(4))
-def test_ciphertexts_and_rows_may_change_during_a_rotation(order: list[int]) -> None:
+def test_ciphertexts_and_rows_may_change_during_a_rotation(
+    declaration: Declaration, order: list[int]
+) -> None:
     """A rotation of the data keys, an erasure and a writer run beside it: erased values stay erased."""
     with pytest.MonkeyPatch.context() as patch:
-        vault = token_vault(patch)
+        vault = token_vault(patch, declaration=declaration)
         watch = Watch(vault)
         turns = Turns(order, watch.look)
         eraser = turns.tap(2)(FakeEraser(vault.database))
-        gone = {"198.51.100.1 device-1", "198.51.100.2 device-2"}
+        gone = {record.subject for record in list(vault.database.records.values())[1:3]}
         results = turns.run(
             vault.tapped(turns.tap(0)).rotate_tokens,
             vault.tapped(turns.tap(1)).rotate,
@@ -98,12 +104,15 @@ def test_ciphertexts_and_rows_may_change_during_a_rotation(order: list[int]) -> 
             assert not record.next_tokens
 
 
+@pytest.mark.parametrize("declaration", BOTH_APART)
 @settings(max_examples=60)
 @given(order=orders(3))
-def test_an_abort_at_any_moment_restores_the_old_state(order: list[int]) -> None:
+def test_an_abort_at_any_moment_restores_the_old_state(
+    declaration: Declaration, order: list[int]
+) -> None:
     """Except for an abort before the beginning or after the end; the next run finishes the remaining work."""
     with pytest.MonkeyPatch.context() as patch:
-        vault = token_vault(patch)
+        vault = token_vault(patch, declaration=declaration)
         watch = Watch(vault)
         turns = Turns(order, watch.look)
         rotated, _, written = turns.run(
@@ -121,12 +130,15 @@ def test_an_abort_at_any_moment_restores_the_old_state(order: list[int]) -> None
         assert KeyState.PENDING not in generations(vault)
 
 
+@pytest.mark.parametrize("declaration", BOTH_APART)
 @settings(max_examples=40)
 @given(order=orders(2))
-def test_a_look_up_finds_every_row_during_a_cut_over(order: list[int]) -> None:
+def test_a_look_up_finds_every_row_during_a_cut_over(
+    declaration: Declaration, order: list[int]
+) -> None:
     """A look-up by tokens that were made earlier finds every row that was stored by then."""
     with pytest.MonkeyPatch.context() as patch:
-        vault = token_vault(patch)
+        vault = token_vault(patch, declaration=declaration)
         watch = Watch(vault)
         turns = Turns(order, watch.look)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.kit.declared import FIELDS
+from tests.kit.declarations import BOTH
 from tests.kit.fakes.running_clock import RunningClock
 from tests.kit.fakes.tap import Serial, Tap
 from tests.kit.fakes.vault import FakeVault
@@ -20,6 +20,7 @@ from tests.rotation.rotation_world import (
     Versions,
     active_ids,
     addresses,
+    all_values,
     filled_vault,
     key_ids,
 )
@@ -32,10 +33,10 @@ PATIENCE_S = 10
 """Real seconds, after which a test gives up: far more than any step takes."""
 
 
-@pytest.fixture
-def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
+@pytest.fixture(params=BOTH)
+def vault(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FakeVault:
     """Seven records, more ranges than workers, one row a page, and real time."""
-    vault = filled_vault(monkeypatch, RunningClock())
+    vault = filled_vault(monkeypatch, RunningClock(), request.param)
     monkeypatch.setattr(rotate_keys, "ROWS_A_RANGE", 1)
     monkeypatch.setattr(workers, "PAGE_ROWS", 1)
     monkeypatch.setattr(workers, "CLAIM_AGAIN_S", 0.001)
@@ -76,9 +77,9 @@ def test_workers_share_the_ranges(vault: FakeVault) -> None:
         workers=WORKERS, stop=threading.Event()
     )
     assert len(meeting.pages) == WORKERS
-    assert (report.values_reencrypted, report.values_remaining) == (15, 0)
+    assert (report.values_reencrypted, report.values_remaining) == (all_values(vault), 0)
     assert versions.times_reencrypted == {1}
-    assert sum(done for done, _ in vault.progress.steps) == 15
+    assert sum(done for done, _ in vault.progress.steps) == all_values(vault)
     assert key_ids(vault) <= active_ids(vault)
     assert addresses(vault) == EVERY_ADDRESS
 
@@ -89,7 +90,7 @@ def test_workers_of_one_process_share_its_keys(vault: FakeVault) -> None:
     report = seen_by_workers(vault, Meeting().around).rotate(
         workers=WORKERS, stop=threading.Event()
     )
-    assert len(report.created) == len(FIELDS)
+    assert len(report.created) == len(vault.declaration.data_fields)
     assert sorted(vault.kms.unwrapped) == sorted(report.retired)
 
 

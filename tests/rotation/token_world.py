@@ -8,32 +8,44 @@ from typing import Any
 
 import pytest
 
-from tests.kit.declared import PERSONAL_FIELDS
-from tests.kit.fakes.login_events import login_event
+from tests.kit.declarations import DEFAULT
 from tests.kit.fakes.record_finder import FakeRecordFinder
 from tests.kit.fakes.tap import Tap
 from tests.kit.fakes.vault import FakeVault
 from tests.kit.login_records import changed
+from tests.kit.messages import event_of, message, texts_of
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyState
+from vault_etl.declaration.model import Declaration
+from vault_etl.records.messages import SealedRecord
 from vault_etl.rotation import data_keys as rotate_keys
 from vault_etl.rotation import workers
 
 
-def event(number: int) -> bytes:
-    """One of many events with three addresses and four devices; the user's name selects the values."""
-    ip, device_id = f"198.51.100.{number % 3}", f"device-{number % 4}"
-    return login_event(user_id=f"{ip} {device_id}", ip=ip, device_id=device_id)
+def event(number: int, declaration: Declaration = DEFAULT) -> bytes:
+    """One of many messages with few values of each field; the subject is its values: three addresses, four devices."""
+    of = event_of(declaration, number)
+    texts = texts_of(of, *(number % (3 + place) for place in range(len(of.personal))))
+    return message(of, " ".join(texts.values()), texts)
 
 
-def token_vault(monkeypatch: pytest.MonkeyPatch, clock: object = None) -> FakeVault:
-    """Seven records in two ranges, three rows a page."""
+def token_vault(
+    monkeypatch: pytest.MonkeyPatch, clock: object = None, declaration: Declaration = DEFAULT
+) -> FakeVault:
+    """Seven records in two ranges an event, three rows a page."""
     monkeypatch.setattr(workers, "PAGE_ROWS", 3)
     monkeypatch.setattr(rotate_keys, "ROWS_A_RANGE", 3)
-    vault = FakeVault(clock)
-    vault.store(*map(event, range(7)))
+    vault = FakeVault(clock, declaration)
+    vault.store(*(event(number, declaration) for number in range(7)))
     return vault
+
+
+def texts_in(vault: FakeVault, record: SealedRecord) -> dict[FieldName, bytes]:
+    """The values of a record, by their fields."""
+    personal = vault.declaration.event(record.event).personal
+    texts = map(str.encode, record.subject.split())
+    return dict(zip((value.field.name for value in personal), texts, strict=True))
 
 
 class Watch:
@@ -51,13 +63,15 @@ class Watch:
     def look(self) -> None:
         """Rows with equal values share a token, rows with others do not, and `find` finds all rows."""
         self.looks += 1
-        for field in PERSONAL_FIELDS:
+        for field in self._vault.declaration.field_names:
             tokens: dict[bytes, set[uuid.UUID | None]] = {}
             holders: dict[bytes, set[uuid.UUID]] = {}
             for record in self._vault.database.records.values():
-                if not record.ciphertexts:  # it was erased
+                value = texts_in(self._vault, record).get(field)
+                if (
+                    value is None or not record.ciphertexts
+                ):  # its event has no such value, or it was erased
                     continue
-                value = record.subject.split()[PERSONAL_FIELDS.index(field)].encode()
                 holders.setdefault(value, set()).add(record.record_id)
                 if record.record_id not in self._left_out:
                     tokens.setdefault(value, set()).add(record.tokens.get(field))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.resources import files
 
 import pytest
 
-import vault_etl.declaration
 from tests.kit.applied import put_in_force
 from tests.kit.databases import TEMPLATE, empty
-from tests.kit.declarations import DEFAULT, TWO_EVENTS, WIDER
+from tests.kit.declarations import DEFAULT, DEFAULT_TOML, TWO_EVENTS, WIDER
 from tests.kit.schemas import FOLDER, differences
 from tests.kit.scratch import Scratch
 from vault_etl.declaration.model import Declaration
@@ -119,10 +117,11 @@ def test_columns_that_come_last_are_no_difference(postgres: RunningPostgres) -> 
 
 def test_a_required_column_that_was_added_later_is_no_difference(postgres: RunningPostgres) -> None:
     """Rows from before have NULL there. A column that has lost a part of its limits is named."""
-    text = files(vault_etl.declaration).joinpath("default.toml").read_text(encoding="utf-8")
     plain = "[events.user_logins.plain]"
     channel = 'channel = {type = "text", max = 8, required = true}'
-    later = parse_declaration(text.replace(plain, f"{plain}\n{channel}").encode(), "later.toml")
+    later = parse_declaration(
+        DEFAULT_TOML.replace(plain, f"{plain}\n{channel}").encode(), "later.toml"
+    )
     with empty(postgres, TEMPLATE) as database:
         put_in_force(database, later)
         assert differences(database, declaration=later) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,11 +9,10 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.kit.databases import database_copy
-from tests.kit.declarations import DEFAULT, SHOP, SHOP_TOML
+from tests.kit.declarations import DEFAULT, SHOP
 from tests.kit.events import event
 from tests.kit.vault import Vault
-from tests.kit.vaults import IMPATIENT
+from tests.kit.vaults import KeyedOf, copied
 from vault_etl.declaration.iam import OwnRole
 from vault_etl.declaration.model import Declaration
 from vault_etl.local.policies import BOUNDARY_SUFFIX, identity_policy
@@ -27,7 +25,9 @@ VALUES = {"ip": "203.0.113.7", "device_id": "593-47-5928"}
 OF_SHOP = {"email": "a@example.com", "phone": "+41446681800", "ip": "203.0.113.7"}
 SIGN_UP = {
     "type": "sign-up",
-    "person": {"id": "a", "email": OF_SHOP["email"], "phone": OF_SHOP["phone"]},
+    "customer": "a",
+    "email": OF_SHOP["email"],
+    "phone": OF_SHOP["phone"],
     "client": {"ip": OF_SHOP["ip"]},
 }
 
@@ -41,15 +41,9 @@ def loaded(shared_vault: Vault) -> Vault:
 
 
 @pytest.fixture
-def shop(signed: Vault, tmp_path: Path) -> Iterator[Vault]:
+def shop(keyed_of: KeyedOf, tmp_path: Path) -> Iterator[Vault]:
     """A vault of another declaration, with one record."""
-    (tmp_path / "shop.toml").write_bytes(SHOP_TOML)
-    with database_copy(signed.server, "template1") as database:
-        settings = {**IMPATIENT, "VAULT_ETL_SCHEMA_FILE": str(tmp_path / "shop.toml")}
-        vault = dataclasses.replace(signed, database=database, home=tmp_path, overrides=settings)
-        vault.ok("admin", "migrate")
-        vault.register_audit_key()
-        vault.ok("re-encrypt", "keys", "init")
+    with copied(keyed_of(SHOP), tmp_path) as vault:
         vault.renew_queue()
         vault.send([json.dumps(SIGN_UP)])
         vault.ok("ingest", "ingest")

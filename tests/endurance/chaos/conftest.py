@@ -20,12 +20,12 @@ from vault_etl.local.postgres import EmbeddedPostgres
 def site(request: pytest.FixtureRequest, localstack: Emulator, tmp_path: Path) -> Iterator[Site]:
     """A vault with token keys and an empty queue. Its Postgres writes to disk what it acknowledges.
 
-    The parameter is the text of the declaration, as bytes. Without one the default holds.
+    The parameter is the text of the declaration. Without one the default holds.
     """
     path, settings = None, dict[str, str]()
     if text := getattr(request, "param", None):
         path = str(tmp_path / "vault-etl.schema.toml")
-        Path(path).write_bytes(text)
+        Path(path).write_text(text, encoding="utf-8")
         settings = {"VAULT_ETL_SCHEMA_FILE": path}
     embedded = EmbeddedPostgres(tmp_path / "postgres")
     try:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 
 from typing_extensions import override
 
-from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.database import FakeDatabase
 from tests.kit.login_records import column
 from vault_etl.audit.checkpoint import Head
@@ -66,17 +65,18 @@ class FakeAuditLog(AuditLog, DisclosedValues, AuditReader):
         record = self._database.records.get(entry.record_id)
         if record is None:
             return {}
+        event = self._database.declaration.event(record.event)
         return {
             field: DisclosedValue(
                 record.event,
                 field,
                 record.ciphertexts.get(field),
                 record.subject,
-                column(record, "create_date"),
+                column(record, event.day.name),
                 (record.tokens.get(field),),
                 record.token_generation,
             )
-            for field in PERSONAL_FIELDS
+            for field in (value.name for value in event.personal)
             if field in entry.fields
         }
 

@@ -9,10 +9,12 @@ from collections.abc import Iterable
 
 from typing_extensions import override
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.fakes.clock import FakeClock
 from vault_etl.audit.log import AuditEntry
-from vault_etl.crypto.fields import QUARANTINE, FieldName, KeyPurpose
+from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, EventName, FieldName, KeyPurpose
 from vault_etl.crypto.keys import DataKey, KeyState, StoredKey
+from vault_etl.declaration.model import Declaration
 from vault_etl.records.messages import SealedRecord, SealedRejection
 from vault_etl.records.unattached_months import Months, UnattachedMonth
 from vault_etl.rotation.ranges import OpenRotation, Range
@@ -29,10 +31,13 @@ class FakeRange:
 
 
 class FakeDatabase(Months):
-    """Tables in memory. Every change is committed when it is made."""
+    """Tables in memory. Every change is committed when it is made.
 
-    def __init__(self, clock: FakeClock) -> None:
-        self.clock = clock
+    The fakes take the name of a value for its field: in `declaration` both are the same.
+    """
+
+    def __init__(self, clock: FakeClock, declaration: Declaration = DEFAULT) -> None:
+        self.clock, self.declaration = clock, declaration
         self.keys: dict[int, StoredKey] = {}
         self.records: dict[uuid.UUID, SealedRecord] = {}
         self.quarantine: dict[uuid.UUID, SealedRejection] = {}
@@ -72,15 +77,27 @@ class FakeDatabase(Months):
             key = dataclasses.replace(key, wrapped_key=None, destroyed_at=now)
         self.keys[key_id] = dataclasses.replace(key, state=state)
 
+    @property
+    def tables(self) -> tuple[EventName, ...]:
+        """The tables that hold ciphertexts: of each event, and the quarantine."""
+        return (*(event.name for event in self.declaration.events), QUARANTINE_TABLE)
+
     def ciphertexts(self) -> list[tuple[FieldName, uuid.UUID, str, bytes]]:
         """Every ciphertext: its field, its row, its person, its bytes."""
+        return [
+            (field, record_id, subject, ciphertext)
+            for _, field, record_id, subject, ciphertext in self.placed_ciphertexts()
+        ]
+
+    def placed_ciphertexts(self) -> list[tuple[EventName, FieldName, uuid.UUID, str, bytes]]:
+        """Every ciphertext, with its table before its field."""
         sealed = [
-            (field, record.record_id, record.subject, ciphertext)
+            (record.event, field, record.record_id, record.subject, ciphertext)
             for record in self.records.values()
             for field, ciphertext in record.ciphertexts.items()
         ]
         return sealed + [
-            (QUARANTINE, rejection.record_id, "", rejection.body_ciphertext)
+            (QUARANTINE_TABLE, QUARANTINE, rejection.record_id, "", rejection.body_ciphertext)
             for rejection in self.quarantine.values()
             if rejection.record_id not in self.erased_bodies
         ]

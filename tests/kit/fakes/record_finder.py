@@ -69,13 +69,14 @@ class FakeRecordFinder(RecordFinder, DuplicateFinder):
 
     def holders(self, field: FieldName, tokens: Sequence[uuid.UUID], limit: int) -> TokenHolders:
         """The same without an entry, for a test that looks behind the log."""
+        days = {event.name: event.day for event in self._database.declaration.events}
         holding = [
             TokenHolder(
                 record.event,
                 record.record_id,
                 record.subject,
-                column(record, "create_date"),
-                column(record, "event_time"),
+                column(record, days[record.event].name),
+                column(record, days[record.event].moment or ""),
             )
             for record in self._database.records.values()
             if {record.tokens.get(field), (record.next_tokens or {}).get(field)} & set(tokens)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 from typing_extensions import override
 
-from tests.kit.declared import USER_LOGINS
 from tests.kit.fakes.database import FakeDatabase
 from vault_etl.records.fenced_writes import (
     KeysChanged,
@@ -55,7 +54,11 @@ class FakeRecordLoader(RecordLoader):
             (_month(today, n), _month(today, n + 1)) for n in sorted(self._made | set(_MONTHS))
         ]
         bounds.insert(0, (uuid.UUID(int=0), uuid.UUID(int=1 << 80)))
-        return tuple(RecordRange(USER_LOGINS, first, end) for first, end in bounds)
+        return tuple(
+            RecordRange(event.name, first, end)
+            for event in self._database.declaration.events
+            for first, end in bounds
+        )
 
     @override
     def load(

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from typing_extensions import override
 
-from tests.kit.declared import TABLES
 from tests.kit.fakes.database import FakeDatabase
 from tests.kit.fakes.rotation import move_range
 from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, EventName, FieldName, KeyPurpose
@@ -45,17 +44,18 @@ class FakeReencrypter(Reencrypter):
 
     @override
     def remaining(self, rotation: OpenRotation) -> Remaining:
-        rows = [row for place in TABLES for row in self._old(rotation, place)]
+        rows = [row for place in self._database.tables for row in self._old(rotation, place)]
         values = sum(len(row.ciphertexts) for row in rows)
         return Remaining(values, tuple(row.record_id for row in rows)[:10])
 
     def _old(self, rotation: OpenRotation, place: EventName) -> list[SealedRow]:
         rows: dict[uuid.UUID, SealedRow] = {}
-        for field, record_id, user_id, ciphertext in self._database.ciphertexts():
-            is_body = field == QUARANTINE
-            if is_body is not (place == QUARANTINE_TABLE) or field not in rotation.fields:
-                continue
-            if not self._stays(rotation, field, ciphertext):
+        for table, field, record_id, user_id, ciphertext in self._database.placed_ciphertexts():
+            if (
+                table == place
+                and field in rotation.fields
+                and not self._stays(rotation, field, ciphertext)
+            ):
                 row = rows.get(record_id, SealedRow(place, record_id, user_id, {}))
                 rows[record_id] = dataclasses.replace(
                     row, ciphertexts={**row.ciphertexts, field: ciphertext}

@@ -8,12 +8,11 @@ from collections.abc import Iterator, Sequence
 
 from typing_extensions import override
 
-from tests.kit.declared import PERSONAL_FIELDS, USER_LOGINS
 from tests.kit.fakes.database import FakeDatabase, FakeRange
 from tests.kit.fakes.key_store import FakeKeyStore
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError, IncompleteError
-from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, FieldName, KeyPurpose
+from vault_etl.crypto.fields import QUARANTINE_TABLE, FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.make import NewKey
 from vault_etl.rotation.data_keys import DataRotations, RotationReader
@@ -102,7 +101,7 @@ class FakeTokenRotations(TokenRotations):
                 self._keys.store(key, KeyState.PENDING)
         begun = OpenRotation(
             rotation_id=request.request_id,
-            fields=PERSONAL_FIELDS,
+            fields=self._database.declaration.field_names,
             old_keys=frozenset(self._in(KeyState.ACTIVE)),
         )
         _add(self._database, KeyPurpose.TOKEN, begun, ranges)
@@ -184,10 +183,16 @@ def _reopen(ranges: Sequence[FakeRange]) -> None:
 
 
 def _ranges(database: FakeDatabase, fields: Sequence[FieldName], ranges: int) -> Iterator[Range]:
-    if database.quarantine and QUARANTINE in fields:
-        yield Range(QUARANTINE_TABLE, min(database.quarantine), max(database.quarantine))
-    if database.records and set(fields) & set(PERSONAL_FIELDS):
-        yield from split(USER_LOGINS, min(database.records), max(database.records), ranges)
+    """Cut the tables with values of these fields, in the order of their names."""
+    fields_of = database.declaration.fields_of_values
+    for place in sorted(database.tables):
+        ids = [record.record_id for record in database.records.values() if record.event == place]
+        if not set(fields) & set(fields_of[place].values()):
+            continue
+        if place == QUARANTINE_TABLE and database.quarantine:
+            yield Range(place, min(database.quarantine), max(database.quarantine))
+        elif ids:
+            yield from split(place, min(ids), max(ids), ranges)
 
 
 def end_rotation(database: FakeDatabase, rotation_id: uuid.UUID) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from typing_extensions import override
 
-from tests.kit.declared import PERSONAL_FIELDS, USER_LOGINS
 from tests.kit.fakes.audit_log import FakeAuditLog
 from tests.kit.fakes.database import FakeDatabase
 from tests.kit.fakes.rotation import end_rotation, move_range
@@ -46,6 +45,7 @@ class FakeTokens(BackfillStore, NamedCounter, TokenCutOver, TokenComparer):
             if record.token_generation == generations.active
             and record.next_token_generation != generations.pending
             and record.tokens
+            and record.event == at.place
             and at.first <= record.record_id <= at.last
             and (at.after is None or record.record_id > at.after)
         ][:limit]
@@ -66,7 +66,8 @@ class FakeTokens(BackfillStore, NamedCounter, TokenCutOver, TokenComparer):
         rows = [
             _row(record)
             for record in self._named(what)
-            if at.first <= record.record_id <= at.last
+            if record.event == at.place
+            and at.first <= record.record_id <= at.last
             and (at.after is None or record.record_id > at.after)
         ][:limit]
         return Page(rows, is_last=len(rows) < limit)
@@ -87,7 +88,7 @@ class FakeTokens(BackfillStore, NamedCounter, TokenCutOver, TokenComparer):
         rows = [r for r in all_rows if not _is_left_out(r, generations)]
         missing = [r for r in rows if _is_missing(r, generations)]
         fields, unequal = {}, dict[uuid.UUID, TokenRow]()
-        for field in PERSONAL_FIELDS:
+        for field in self._database.declaration.field_names:
             pairs = {pair for r in rows if (pair := _pair(r, field)) != (None, None)}
             old, new = {o for o, _ in pairs} - {None}, {n for _, n in pairs} - {None}
             fields[field] = Mapped(len(old), len(new), len(pairs))
@@ -199,7 +200,7 @@ class FakeTokens(BackfillStore, NamedCounter, TokenCutOver, TokenComparer):
 
 def _row(record: SealedRecord) -> TokenRow:
     return TokenRow(
-        USER_LOGINS,
+        record.event,
         record.record_id,
         record.subject,
         record.token_generation,
@@ -224,7 +225,9 @@ def _is_missing(record: SealedRecord, generations: Generations) -> bool:
         return False
     return numbers != (generations.active, generations.pending) or any(
         not (old is None) == (new is None) == (record.ciphertexts.get(field) is None)
-        for field in PERSONAL_FIELDS
+        for field in record.tokens.keys()
+        | record.ciphertexts.keys()
+        | (record.next_tokens or {}).keys()
         for old, new in (_pair(record, field),)
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.kit.declarations import DEFAULT
-from tests.kit.declared import FIELDS, IP, PERSONAL_FIELDS, USER_LOGINS
+from tests.kit.declared import FIELDS, IP, PERSONAL_FIELDS
 from tests.kit.fakes.audit_log import FakeAuditLog
 from tests.kit.fakes.clock import FakeClock, FakeStop
 from tests.kit.fakes.database import FakeDatabase
@@ -30,12 +30,13 @@ from tests.kit.fakes.rotation import (
 )
 from tests.kit.fakes.stepped_ingest import SteppedIngest
 from tests.kit.fakes.tokens import FakeTokens
-from tests.kit.parsed import LOGINS
+from tests.kit.parsed import parser_of
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.crypto.fields import FieldName
 from vault_etl.crypto.keys import MAX_LEASE, KeyState
 from vault_etl.crypto.record_id import record_id_of_message
+from vault_etl.declaration.model import Declaration
 from vault_etl.ingest.engine.engine import IngestEngine
 from vault_etl.ingest.engine.limits import Limits
 from vault_etl.ingest.run import HEARTBEATS, Ingest, IngestOptions, IngestSummary
@@ -68,13 +69,15 @@ PATIENT = Patience(unavailable=None, denied=None)
 class FakeVault:
     """The parts, and the services built from them. Each service takes a part in another's place.
 
-    `clock` may be a `RunningClock`, where a test does without `FakeClock.jump`.
+    `clock` may be a `RunningClock`, where a test does without `FakeClock.jump`. In `declaration` each value has the
+    name of its field.
     """
 
-    def __init__(self, clock: Any = None) -> None:  # noqa: ANN401 - see above
+    def __init__(self, clock: Any = None, declaration: Declaration = DEFAULT) -> None:  # noqa: ANN401 - see above
         self.clock: FakeClock = clock or FakeClock()
+        self.declaration = declaration
         self.kms = FakeKms()
-        self.database = FakeDatabase(self.clock)
+        self.database = FakeDatabase(self.clock, declaration)
         self.keys = FakeKeyStore(self.database)
         self.loader = FakeRecordLoader(self.database)
         self.reencrypter = FakeReencrypter(self.database)
@@ -108,12 +111,12 @@ class FakeVault:
 
     def add_token_keys(self, generation: int, state: KeyState) -> None:
         """One token key a personal field."""
-        for field in PERSONAL_FIELDS:
+        for field in self.declaration.field_names:
             self.keys.store(token_key(self.kms, field, generation), state)
 
     def ring(self) -> KeyRing:
         """A cold key ring."""
-        return KeyRing(self.keys, self.kms, DEFAULT.kinds)
+        return KeyRing(self.keys, self.kms, self.declaration.kinds)
 
     def leases(self, *, max_age: dt.timedelta = MAX_LEASE, max_seals: int = 2**28) -> DataKeyLeases:
         """Leases of a process that has none yet."""
@@ -121,7 +124,8 @@ class FakeVault:
 
     def writer(self) -> BatchWriter:
         """Build the writer of batches of a new process."""
-        return BatchWriter(self.loader, self.ring(), self.leases(), self.clock, LOGINS)
+        parser = parser_of(self.declaration)
+        return BatchWriter(self.loader, self.ring(), self.leases(), self.clock, parser)
 
     def steps(
         self,
@@ -179,7 +183,7 @@ class FakeVault:
 
     def rotate(self, *fields: FieldName, **options: Any) -> RotationReport:  # noqa: ANN401 - of `rotation`
         """Plan a rotation of these fields, or all, and run it."""
-        request = rotate_request(*fields)
+        request = rotate_request(*(fields or self.declaration.data_fields))
         plan = plan_rotation(self.keys, self.rotations, request.fields)
         return self.rotation(**options).rotate(request, plan)
 
@@ -189,15 +193,16 @@ class FakeVault:
         """One rotation of the token keys, in a new process. More workers than one are threads."""
         pace = Pace(self.clock, stop=stop or FakeStop(self.clock))
         reader = ExplainedKeys(self.keys, self.keys)
+        fields = self.declaration.field_names
         return TokenRotation(
             audit=self.audit,
             sign=self.signed.append,
             identity=FakeIdentity(),
-            begin=BeginTokens(reader, self.token_rotations, self.kms, self.kms, PERSONAL_FIELDS),
+            begin=BeginTokens(reader, self.token_rotations, self.kms, self.kms, fields),
             backfill=Backfill(
-                [USER_LOGINS],
+                [event.name for event in self.declaration.events],
                 [RangeWorker(self.claims, self.tokens)] * workers,
-                self._workers_keys(KeyRing(reader, self.kms, DEFAULT.kinds)),
+                self._workers_keys(KeyRing(reader, self.kms, self.declaration.kinds)),
                 pace,
                 self.progress,
             ),
@@ -210,18 +215,19 @@ class FakeVault:
         """Plan a rotation of the token keys, and run it."""
         named = [LeaveOut(record_id=w) if isinstance(w, uuid.UUID) else w for w in leave_out]
         plan = plan_tokens(self.keys, self.tokens, self.tokens, named)
-        return self.token_rotation(**options).rotate(rotate_request(*PERSONAL_FIELDS), plan)
+        request = rotate_request(*self.declaration.field_names)
+        return self.token_rotation(**options).rotate(request, plan)
 
     def value_keys(self, ring: KeyRing) -> ValueKeys:
         """Build the service that passes keys that are at fault."""
         return ValueKeys(ring, self.kms, self.keys, self.kms, self.kms)
 
     def _workers_keys(self, ring: KeyRing) -> WorkerKeys:
-        return WorkerKeys(ring, self.value_keys(ring), self.leases(), self.clock, DEFAULT)
+        return WorkerKeys(ring, self.value_keys(ring), self.leases(), self.clock, self.declaration)
 
     def reveal(self) -> Reveal:
         """One reveal, in a new process."""
-        return Reveal(self.audit, self.audit, self.ring(), self.database, DEFAULT)
+        return Reveal(self.audit, self.audit, self.ring(), self.database, self.declaration)
 
     def drain(self, stop: threading.Event | None = None, **options: Any) -> IngestSummary:  # noqa: ANN401 - as above
         """Run ingest to its end."""
