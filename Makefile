@@ -34,7 +34,7 @@ SBOM := $(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproje
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo docs endurance test test-fast test-localstack check check-types check-the-rest test-all chaos fuzz format lock audit dist clean policy-evaluator pgbouncer
+.PHONY: help bench bench-quick demo docs endurance test test-fast test-localstack check check-types check-the-rest test-all chaos fuzz format lock audit dist clean policy-evaluator pgbouncer
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,13 @@ chaos: $(VENV)/.dev-installed ## kill, cut and silence everything under load for
 fuzz: $(VENV)/.dev-installed ## search for input that breaks the parsers, for FUZZ_SECONDS; Linux x86_64
 	$(BIN)/python -m tests.fuzz.run $(FUZZ_SECONDS)
 
+bench: bench-peers ## measure ingest, rotation, start and growth beside their peers, and write docs/benchmarks.md
+	$(BIN)/python -m benchmarks --record
+	$(BIN)/python docs/generate_benchmarks.py
+
+bench-quick: bench-peers ## a first impression of the same, in one round, which is not recorded
+	$(BIN)/python -m benchmarks --size quick
+
 format: $(VENV)/.dev-installed ## format the code, and mend what ruff can mend
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
@@ -111,7 +118,7 @@ docs: $(VENV)/.dev-installed ## build the site of docs/ into site/; a dead link 
 
 clean: ## remove what make and the tools made; .vault-etl/ (your local data) stays
 	rm -rf $(VENV) build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	rm -rf tests/attacks/iam/node_modules
+	rm -rf tests/attacks/iam/node_modules benchmarks/peers/consumer/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The two halves of the environment. `make demo` waits for the first alone.
@@ -158,6 +165,16 @@ tests/attacks/iam/node_modules/.installed: tests/attacks/iam/package-lock.json
 			apt-get install -qq -y --no-install-recommends nodejs npm >/dev/null; \
 	fi
 	@cd tests/attacks/iam && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@touch $@
+
+# The peer on Node of benchmarks/, from npm, locked by hash. Without Node the benchmarks leave it out, and say so.
+.PHONY: bench-peers
+bench-peers: $(VENV)/.dev-installed
+	@if command -v node >/dev/null && command -v npm >/dev/null; then \
+		$(MAKE) --no-print-directory benchmarks/peers/consumer/node_modules/.installed; fi
+
+benchmarks/peers/consumer/node_modules/.installed: benchmarks/peers/consumer/package-lock.json
+	@cd $(@D)/.. && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
 
 # The pooler that tests/platform/test_pgbouncer.py goes through. Debian's package would start one of its own: that one is not started.

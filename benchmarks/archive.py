@@ -1,22 +1,21 @@
-"""Rows of a month to Parquet and back, beside the bare COPY that they begin as: rows a second, and bytes a row.
+"""Rows of a month to Parquet and back, beside the bare COPY that they begin as: CPU and bytes of a row.
 
-    .venv/bin/python -m benchmarks.archive [ROWS]
-
-ROWS (1,000,000) made-up rows of one month, in a detached table of an embedded Postgres, with random tokens and
-ciphertexts, which do not compress. Each step is timed by the CPU time of this process, and by the clock.
+Made-up rows of one month, in a detached table of an embedded Postgres, with random tokens and
+ciphertexts, which do not compress. Each step is timed by the CPU time of this process.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
+from benchmarks.results import Result, median_results
+from benchmarks.size import Size
 from tests.kit.sessions import connect
 from vault_etl.local.postgres import EmbeddedPostgres
 from vault_etl.partitions.parquet_rows import ParquetRowsReader, ParquetRowsWriter
@@ -25,9 +24,16 @@ from vault_etl.platform.postgres import Database
 from vault_etl.platform.resources import resource_dir
 from vault_etl.schema.postgres_migrations import PostgresMigrations
 
-_T = TypeVar("_T")
+Samples = defaultdict[str, list[Mapping[str, float]]]
 
-ROWS: Final = 1_000_000
+COPY: Final = "COPY alone"
+WRITE: Final = "COPY to Parquet, hashed and counted"
+READ: Final = "Parquet, read, hashed and counted"
+RESTORE: Final = "Parquet to COPY"
+PARQUET: Final = "Parquet"
+HEAP: Final = "the heap, without its index"
+CPU: Final = "CPU µs a row"
+BYTES: Final = "bytes a row"
 MONTH: Final = "user_logins_2020_01"
 
 _FILL: Final = """
@@ -44,31 +50,31 @@ FROM generate_series(0, %(rows)s - 1) AS i
 """
 
 
-def main() -> None:
-    """Print one JSON object."""
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
+def run(size: Size) -> Iterator[Result]:
+    """Write and read a month, `size.rounds` times."""
+    rows = size.growth[0]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         embedded = EmbeddedPostgres(folder / "postgres", durable=False)
         try:
             url = embedded.start().url("admin", "postgres")
-            found = _run(url, folder, rows)
+            found = _run(url, folder, rows, size.rounds)
         finally:
             embedded.destroy()
-    json.dump(found, sys.stdout, indent=2)
-    sys.stdout.write("\n")
+    pairs = [(WRITE, COPY), (READ, COPY), (RESTORE, COPY), (PARQUET, HEAP)]
+    yield from median_results("archive", found, pairs)
 
 
-def _run(url: str, folder: Path, rows: int) -> dict[str, float]:
+def _run(url: str, folder: Path, rows: int, rounds: int) -> Samples:
     database = Database(url)
     PostgresMigrations(database, resource_dir("migrations")).apply()
     database.close()
-    found: dict[str, float] = {"rows": rows}
+    found: Samples = defaultdict(list)
     with closing(connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute(_FILL, {"rows": rows})
         connection.commit()
         cursor.execute(f"SELECT pg_table_size('vault_etl_detached.{MONTH}')")
-        found["bytes a row in the heap"] = round(cursor.fetchall()[0][0] / rows, 1)
+        found[HEAP].append({BYTES: cursor.fetchall()[0][0] / rows})
         columns = columns_of_month(cursor, MONTH)
 
         def pages() -> Iterator[bytes]:
@@ -88,22 +94,22 @@ def _run(url: str, folder: Path, rows: int) -> dict[str, float]:
             for page in read(paths):
                 load_month(cursor, "restored", columns, page)
 
-        _timed(found, "COPY alone", lambda: sum(map(len, pages())))
-        paths = _timed(found, "COPY to Parquet", write)
-        found["bytes a row in Parquet"] = round(sum(p.stat().st_size for p in paths) / rows, 1)
-        _timed(found, "Parquet, read and hashed", lambda: sum(map(len, read(paths))))
-        _timed(found, "Parquet to COPY", lambda: restore(paths))
+        def measure(paths: list[Path]) -> None:
+            found[COPY].append(_cpu(rows, lambda: sum(map(len, pages()))))
+            found[WRITE].append(_cpu(rows, lambda: paths.extend(write())))
+            found[READ].append(_cpu(rows, lambda: sum(map(len, read(paths)))))
+            found[RESTORE].append(_cpu(rows, lambda: restore(paths)))
+            found[PARQUET].append({BYTES: sum(path.stat().st_size for path in paths) / rows})
+            cursor.execute("TRUNCATE vault_etl_detached.restored")
+            for path in paths:
+                path.unlink()
+
+        for _ in range(rounds):
+            measure([])
     return found
 
 
-def _timed(found: dict[str, float], step: str, do: Callable[[], _T]) -> _T:
-    clock, processor = time.perf_counter(), time.process_time()
-    result = do()
-    processor, clock = time.process_time() - processor, time.perf_counter() - clock
-    found[f"{step}: rows/s"] = round(found["rows"] / clock)
-    found[f"{step}: us of this process a row"] = round(processor / found["rows"] * 1e6, 2)
-    return result
-
-
-if __name__ == "__main__":
-    main()
+def _cpu(rows: int, act: Callable[[], object]) -> Mapping[str, float]:
+    began = time.process_time()
+    act()
+    return {CPU: (time.process_time() - began) / rows * 1e6}

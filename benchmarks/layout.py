@@ -26,7 +26,7 @@ from typing import Any, Final
 import psycopg2
 from psycopg2.extensions import cursor
 
-from benchmarks.rotation import Stack
+from benchmarks.stack import Stack
 
 ROWS: Final = 1_000_000
 LAYOUTS: Final = (

@@ -1,27 +1,26 @@
 """Intents of accesses decided in a second, by how many entries the log has: alone, and with 40 callers.
 
-    .venv/bin/python -m benchmarks.looks [SECONDS]
-
 An intent is decided while its transaction has the turn to write the log, so these are what a whole vault can have. The
 callers are sessions of one login, each with its next intent at once.
 """
 
 from __future__ import annotations
 
-import sys
-import tempfile
 import time
 import uuid
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 from typing import Final
 
-from benchmarks.rotation import Stack
+from benchmarks.results import Result, median_results
+from benchmarks.size import Size
+from benchmarks.stack import embedded_stack
 from tests.kit.entries import ENTRIES, MILLION_ENTRIES, NO_QUOTA
 from tests.kit.sessions import connect
 
-SECONDS: Final = 10.0
+SECONDS: Final = 5.0
 CALLERS: Final = 40
 _OPEN: Final = NO_QUOTA.replace("100000", "1000000")
 _EMPTY: Final = "SET session_replication_role = replica; TRUNCATE vault_etl.audit_log CASCADE"
@@ -31,33 +30,37 @@ _INTENT: Final = (
 )
 
 
-def main(seconds: float) -> None:
-    """Measure an empty log and a full one, and print a line for each number of callers."""
-    with tempfile.TemporaryDirectory() as directory:
-        stack = Stack(Path(directory))
-        try:
-            stack.sql("postgres", 'CREATE DATABASE "full" TEMPLATE vault_etl')
-            stack.sql("vault_etl", _OPEN)
-            stack.sql("full", _EMPTY, MILLION_ENTRIES, _OPEN)
+def run(size: Size) -> Iterator[Result]:
+    """Measure an empty log and a full one, with one caller and with many."""
+    samples: defaultdict[str, list[Mapping[str, float]]] = defaultdict(list)
+    with embedded_stack() as stack:
+        stack.sql("postgres", 'CREATE DATABASE "full" TEMPLATE vault_etl')
+        stack.sql("vault_etl", _OPEN)
+        stack.sql("full", _EMPTY, MILLION_ENTRIES, _OPEN)
+        for _ in range(size.rounds):
             for database, entries in (("vault_etl", 0), ("full", ENTRIES)):
                 url = stack.on(database, "admin")["VAULT_ETL_DATABASE_URL"]
                 for callers in (1, CALLERS):
-                    measure(url, entries, callers, seconds)
-        finally:
-            stack.stop()
+                    samples[_name(entries, callers)].append(_measured(url, callers))
+    pairs = [(_name(ENTRIES, callers), _name(0, callers)) for callers in (1, CALLERS)]
+    yield from median_results("looks", samples, pairs)
 
 
-def measure(url: str, entries: int, callers: int, seconds: float) -> None:
-    """One line: entries, callers, intents a second, and the median and the 99th percentile of their times."""
+def _name(entries: int, callers: int) -> str:
+    return f"{entries:,} entries, {callers} at once"
+
+
+def _measured(url: str, callers: int) -> Mapping[str, float]:
+    """Return the intents a second, and the median and the 99th percentile of their times."""
     with ThreadPoolExecutor(callers) as pool:
-        end = time.monotonic() + seconds
+        end = time.monotonic() + SECONDS
         runs = [pool.submit(look, url, end) for _ in range(callers)]
         took = sorted(ms for run in runs for ms in run.result())
-    sys.stdout.write(
-        f"{entries:9,} entries {callers:3} callers {len(took) / seconds:8,.0f} a second"
-        f"  p50 {took[len(took) // 2]:7.1f} ms  p99 {took[len(took) * 99 // 100]:7.1f} ms\n"
-    )
-    sys.stdout.flush()
+    return {
+        "intents/s": len(took) / SECONDS,
+        "ms, median": took[len(took) // 2],
+        "ms, 99 %": took[len(took) * 99 // 100],
+    }
 
 
 def look(url: str, end: float) -> list[float]:
@@ -73,7 +76,3 @@ def look(url: str, end: float) -> list[float]:
                 raise RuntimeError(message)
             took.append((time.monotonic() - began) * 1000)
     return took
-
-
-if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else SECONDS)

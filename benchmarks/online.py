@@ -1,23 +1,23 @@
 """An index on a large table, in a transaction and online: how long it takes, and how long a loader waits meanwhile.
 
-    .venv/bin/python -m benchmarks.online [ROWS]
-
-ROWS (1,000,000) are in three months, made by SQL. The loader stores a batch of 50 rows, and then the next one, in the
+The rows are in three months, made by SQL. The loader stores a batch of 50 rows, and then the next one, in the
 month that is built first.
 """
 
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from benchmarks.results import Result, median_results
+from benchmarks.size import Size
 from tests.kit.databases import empty
 from tests.kit.online import finish, online
 from tests.kit.scratch import Scratch
@@ -26,7 +26,8 @@ from vault_etl.local.postgres import EmbeddedPostgres
 from vault_etl.platform.resources import resource_dir
 from vault_etl.schema.postgres_migrations import PostgresMigrations
 
-ROWS: Final = 1_000_000
+IN_ONE: Final = "CREATE INDEX in a transaction"
+ONLINE: Final = "migrate --online"
 BATCH: Final = 50
 _AS_REPLICA: Final = "SET session_replication_role = replica;"
 """The rows are under no key."""
@@ -46,8 +47,9 @@ _FILL: Final = """
 """
 
 
-def main(rows: int) -> None:
-    """Measure both on equal databases, and print a line for each."""
+def run(size: Size) -> Iterator[Result]:
+    """Measure both on equal databases."""
+    samples: dict[str, list[Mapping[str, float]]] = {}
     with tempfile.TemporaryDirectory() as directory:
         embedded = EmbeddedPostgres(Path(directory) / "postgres")
         folder = Path(directory) / "migrations"
@@ -57,17 +59,15 @@ def main(rows: int) -> None:
             with empty(server) as database:
                 with database.database("admin") as opened:
                     PostgresMigrations(opened, folder).apply()
-                database.sql(_AS_REPLICA + _FILL, 0, rows)
+                database.sql(_AS_REPLICA + _FILL, 0, size.growth[-1])
                 database.sql("VACUUM ANALYZE")
                 (folder / f"{_NAME}.sql").write_text(_INDEX, encoding="utf-8")
-                for what, build in (
-                    ("in a transaction", in_a_transaction),
-                    ("online", step_by_step),
-                ):
+                for what, build in ((IN_ONE, in_a_transaction), (ONLINE, step_by_step)):
                     with empty(server, database.name) as copy:
-                        measure(what, copy, lambda build=build, copy=copy: build(copy, folder))
+                        samples[what] = [measured(copy, partial(build, copy, folder))]
         finally:
             embedded.destroy()
+    yield from median_results("online", samples, [(ONLINE, IN_ONE)])
 
 
 def in_a_transaction(database: Scratch, _folder: Path) -> None:
@@ -81,16 +81,19 @@ def step_by_step(database: Scratch, folder: Path) -> None:
         finish(steps)
 
 
-def measure(what: str, database: Scratch, build: Callable[[], None]) -> None:
-    """Build it beside a loader."""
+def measured(database: Scratch, build: Callable[[], None]) -> Mapping[str, float]:
+    """Build it beside a loader. Return what both took."""
     with loader(database) as waits:
         time.sleep(2)
         waits.clear()
         started = time.monotonic()
         build()
         seconds = time.monotonic() - started
-    longest = f"{max(waits) * 1000:,.0f} ms"
-    sys.stdout.write(f"{what}: {seconds:.1f} s, {len(waits)} batches, the longest took {longest}\n")
+    return {
+        "s": seconds,
+        "batches meanwhile": len(waits),
+        "ms of the longest batch": max(waits) * 1000,
+    }
 
 
 @contextmanager
@@ -117,7 +120,3 @@ def loader(database: Scratch) -> Iterator[list[float]]:
     finally:
         over.set()
         thread.join()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else ROWS)

@@ -1,10 +1,8 @@
 """Cost of each command as the vault grows: seconds, and pages that the command reads, by how many rows there are.
 
-    .venv/bin/python -m benchmarks.scale [ROWS…]
-
-Each vault has ROWS rows (100,000 and 1,000,000) over 24 months, a data key for a thousand of them, and a tenth as many
-entries of the audit log and quarantined messages. SQL makes them; 1,000 more, which can be revealed, come by the real
-command. Ten million take an hour and 10 GB.
+Each vault has its rows over 24 months, a data key for a thousand of them, and a tenth as many entries of the audit log
+and quarantined messages. SQL makes them; 1,000 more, which can be revealed, come by the real command. Ten million take
+an hour and 10 GB.
 
 Each command is a process of its own. Its pages are what the server counts for the database, all that its functions and
 triggers do included, from memory or not: they do not depend on the machine. A command that changes nothing is run three
@@ -21,14 +19,15 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.rotation import Stack
+from benchmarks.results import Result
 from benchmarks.scale_fill import FIRST_KEY, ROWS_A_KEY, SQL, fill
+from benchmarks.size import Size
+from benchmarks.stack import Stack, embedded_stack
 from tests.kit.declarations import DEFAULT
 from tests.kit.declared import PERSONAL_FIELDS, USER_LOGINS
 from tests.kit.sessions import connect
@@ -40,7 +39,6 @@ from vault_etl.platform.postgres import Database
 from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
 from vault_etl.rotation.ranges import OpenRotation, Range
 
-ROWS: Final = (100_000, 1_000_000)
 ONCE: Final = 10_000_000
 """Rows from which a command is run once, and not three times."""
 REAL: Final = 1_000
@@ -68,18 +66,21 @@ class Grown:
         self._url = stack.on(self._name, "admin")["VAULT_ETL_DATABASE_URL"]
         self.costs: dict[str, Cost] = {}
 
-    def measure(self) -> Mapping[str, Cost]:
-        """Fill it, and run all of them."""
-        self._load("`ingest` of 20,000, empty", LOADED, seed=3)
+    def measure(self, commands: Collection[str]) -> Mapping[str, Cost]:
+        """Fill it, and run the commands of these names; all of them if there are none."""
+        if not commands:
+            self._load("`ingest` of 20,000, empty", LOADED, seed=3)
         self._load("", REAL, seed=1)
         began = time.monotonic()
         for done in fill(self._sql, self._rows):
             self._say(done, began)
         self._command("audit", "checkpoint")()
         for what, act in self._looks():
-            self._at_least(what, act)
+            if not commands or what in commands:
+                self._at_least(what, act)
         for what, act in self._changes():
-            self._once(what, act)
+            if not commands or what in commands:
+                self._once(what, act)
         return self.costs
 
     def _looks(self) -> Iterator[tuple[str, Callable[[], object]]]:
@@ -231,24 +232,34 @@ def _rotation(old: Iterable[int]) -> OpenRotation:
     return OpenRotation(rotation_id=uuid.uuid4(), fields=PERSONAL_FIELDS, old_keys=frozenset(old))
 
 
-def main(sizes: Sequence[int]) -> None:
-    """Measure each size, and print a table of all of them."""
-    with tempfile.TemporaryDirectory() as directory:
-        stack = Stack(Path(directory))
-        try:
-            stack.sql(
-                "postgres", *(f"ALTER SYSTEM SET {name} = '{value}'" for name, value in SERVER)
-            )
-            stack.sql("postgres", "SELECT pg_reload_conf()")
-            costs = {}
-            for rows in sizes:
-                stack.sql("postgres", f"CREATE DATABASE rows_{rows} TEMPLATE vault_etl")
-                costs[rows] = Grown(stack, rows).measure()
-                stack.sql("postgres", f"DROP DATABASE rows_{rows}")
-            for line in table(costs):
-                sys.stdout.write(line + "\n")
-        finally:
-            stack.stop()
+def run(size: Size) -> Iterator[Result]:
+    """Measure all commands, and compare each size with the one before."""
+    yield from compared("scale", costs_of(size.growth))
+
+
+def costs_of(
+    sizes: Sequence[int], commands: Collection[str] = ()
+) -> Mapping[int, Mapping[str, Cost]]:
+    """Measure the commands of these names, or all, on a vault of each size."""
+    with embedded_stack() as stack:
+        settings = (f"ALTER SYSTEM SET {name} = '{value}'" for name, value in SERVER)
+        stack.sql("postgres", *settings, "SELECT pg_reload_conf()")
+        costs = {}
+        for rows in sizes:
+            stack.sql("postgres", f"CREATE DATABASE rows_{rows} TEMPLATE vault_etl")
+            costs[rows] = Grown(stack, rows).measure(commands)
+            stack.sql("postgres", f"DROP DATABASE rows_{rows}")
+    return costs
+
+
+def compared(bench: str, costs: Mapping[int, Mapping[str, Cost]]) -> Iterator[Result]:
+    """Compare each command on a vault with itself on the next smaller one."""
+    for fewer, more in itertools.pairwise(costs):
+        for command, cost in costs[more].items():
+            peer = costs[fewer][command]
+            names = [f"{command}, {rows:,} rows" for rows in (more, fewer)]
+            yield Result(bench, names[0], names[1], "s", cost.seconds, peer.seconds)
+            yield Result(bench, names[0], names[1], "pages", cost.pages, peer.pages)
 
 
 SERVER: Final = (
@@ -258,23 +269,3 @@ SERVER: Final = (
     ("max_wal_size", "2GB"),
 )
 """So that nothing else reads pages, and the fill does not wait for the disk."""
-
-
-def table(costs: Mapping[int, Mapping[str, Cost]]) -> Iterator[str]:
-    """Markdown: a line a command, and two columns a size."""
-    columns = [f"{rows:,} rows: s | pages" for rows in costs]
-    if len(costs) > 1:
-        columns.append("pages grow")
-    yield "| | " + " | ".join(columns) + " |"
-    yield "|---" * (1 + 2 * len(costs) + (len(costs) > 1)) + "|"
-    for what in next(iter(costs.values())):
-        each = [costs[rows][what] for rows in costs]
-        cells = [f"{cost.seconds:.2f} | {cost.pages:,}" for cost in each]
-        if len(each) > 1:
-            pairs = itertools.pairwise(each)
-            cells.append(", ".join(f"{b.pages / a.pages:.1f}" for a, b in pairs))
-        yield f"| {what} | " + " | ".join(cells) + " |"
-
-
-if __name__ == "__main__":
-    main([int(rows) for rows in sys.argv[1:]] or ROWS)

@@ -1,43 +1,40 @@
-"""Time that `vault-etl --help` takes, beside an interpreter that does nothing: the least of several runs.
+"""Time of commands that do little but start, beside an interpreter that does nothing.
 
-    .venv/bin/python -m benchmarks.start [--runs N]
-
-`python -X importtime -m vault_etl --help` says what is imported, and how long each takes.
+`python -X importtime -m vault_etl --help` says what is imported, and how long each import takes.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import subprocess
 import sys
-import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
-_NOTHING = ("-c", "pass")
-_HELP = ("-m", "vault_etl", "--help")
+from benchmarks.results import Result, median_results
+from benchmarks.size import Size
+from benchmarks.used import used_by
 
-
-def main() -> None:
-    """Print one JSON object: milliseconds of both, and the difference, which is to be 150 at most."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--runs", type=int, default=20)
-    runs = parser.parse_args().runs
-    nothing, shown = (_least(arguments, runs) for arguments in (_NOTHING, _HELP))
-    json.dump({"pass": nothing, "help": shown, "more": round(shown - nothing, 1)}, sys.stdout)
-    sys.stdout.write("\n")
-
-
-def _least(arguments: Sequence[str], runs: int) -> float:
-    """Milliseconds of the quickest run: what else the machine does makes the others slower."""
-
-    def run() -> float:
-        began = time.perf_counter()
-        subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
-        return time.perf_counter() - began
-
-    return round(min(run() for _ in range(runs)) * 1000, 1)
+NOTHING: Final = "python -c pass"
+COMMANDS: Final[Mapping[str, Sequence[str]]] = {
+    NOTHING: ("-c", "pass"),
+    "vault-etl --help": ("-m", "vault_etl", "--help"),
+    "vault-etl reveal --help": ("-m", "vault_etl", "reveal", "--help"),
+    "vault-etl schema show": ("-m", "vault_etl", "schema", "show"),
+}
+RUNS_A_ROUND: Final = 4
+"""The quickest of a round counts: what else the machine does makes the others slower."""
 
 
-if __name__ == "__main__":
-    main()
+def run(size: Size) -> Iterator[Result]:
+    """Start each command in turn."""
+    samples: defaultdict[str, list[Mapping[str, float]]] = defaultdict(list)
+    for _ in range(size.rounds):
+        for name, arguments in COMMANDS.items():
+            runs = [used_by((sys.executable, *arguments)) for _ in range(RUNS_A_ROUND)]
+            least = {
+                "ms": min(each.seconds for each in runs) * 1000,
+                "CPU ms": min(each.cpu for each in runs) * 1000,
+            }
+            samples[name].append(least)
+    pairs = [(name, NOTHING) for name in COMMANDS if name != NOTHING]
+    yield from median_results("start", samples, pairs)

@@ -58,6 +58,7 @@ ONCE = {
 TWICE = ("rotation/test_retoken_command.py", "rotation/test_rotation_command.py")
 """Files in a folder of `ONCE` that are run on both emulators."""
 ENDURANCE = {
+    "benchmarks/test_benches.py": "every benchmark, at a size that measures nothing",
     "endurance/outages/": "services that fail, for as long as they fail",
     "endurance/workers/": "processes that are killed, and their restarts",
     "endurance/year/": "24 months of loads, rotations and archives",

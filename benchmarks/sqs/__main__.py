@@ -3,7 +3,8 @@
     .venv/bin/python -m benchmarks.sqs --messages 60000 [--bodies FILE] [--delay-ms 10] [--redelivered 20] [--tls DIR]
 
 The first line of standard output is {"endpoint": …, "queue_url": …}; the last one has the statistics. Any credentials
-are accepted, and no signature is checked. Messages are made up, or read from FILE, one a line.
+are accepted, and no signature is checked. Messages are made up, or read from FILE, one a line,
+which is read again if it has too few.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def _bodies(arguments: argparse.Namespace) -> Iterable[str]:
     if arguments.bodies is None:
         return made_up_events(arguments.messages, seed=1, messy_every=0)
     lines = arguments.bodies.read_text(encoding="utf-8").splitlines()
-    return itertools.islice(lines, arguments.messages)
+    return itertools.islice(itertools.cycle(lines), arguments.messages)
 
 
 def _print(value: object) -> None:

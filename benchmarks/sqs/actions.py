@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -33,7 +32,7 @@ class Statistics:
     nearly_all_deleted: float = 0.0
     """When `NEARLY_ALL` of the deliveries that were loaded had been deleted."""
     last_deleted: float = 0.0
-    calls: Counter[str] = field(default_factory=Counter)
+    calls: dict[str, int] = field(default_factory=dict)
 
 
 class Actions:
@@ -61,7 +60,7 @@ class Actions:
 
     def answer(self, name: str, body: bytes) -> Answer:
         """Answer one request, at once."""
-        self.statistics.calls[name] += 1
+        self.statistics.calls[name] = self.statistics.calls.get(name, 0) + 1
         action = self._by_name.get(name)
         if action is None:
             return _refused("com.amazonaws.sqs#UnsupportedOperation", f"no action {name}")

@@ -30,7 +30,7 @@ def served_queue(
     tls: Path | None = None,
     redelivered: int = 0,
 ) -> Iterator[ServedQueue]:
-    """Serve the first `messages` lines of a file. `tls` is the folder for the certificate, ca.pem."""
+    """Serve so many messages: the lines of a file, again and again. `tls` is the folder for the certificate, ca.pem."""
     options = [
         *("--bodies", str(bodies)),
         *("--messages", str(messages)),
@@ -51,4 +51,4 @@ def served_queue(
             yield queue
         finally:
             process.stdin.close()
-            queue.statistics = json.loads(process.stdout.readline() or "{}")
+            queue.statistics = json.loads(process.stdout.readline())

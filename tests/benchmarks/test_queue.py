@@ -104,6 +104,15 @@ def test_a_receive_waits_for_a_message(queue: ServedQueue, sqs: SQSClient) -> No
     assert not sqs.receive_message(QueueUrl=url, WaitTimeSeconds=0).get("Messages")
 
 
+def test_a_queue_tells_its_statistics_at_its_end(bodies: Path) -> None:
+    """Counts and times are there once the process has ended."""
+    with served_queue(bodies, MESSAGES) as served:
+        pass
+    told = served.statistics
+    assert (told["received"], told["deleted"], told["visible"]) == (0, 0, MESSAGES)
+    assert told["calls"] == {}
+
+
 def test_a_share_of_the_messages_is_delivered_twice() -> None:
     """Every fifth message comes again, later, with another receipt handle; no receive has it twice."""
     queue = MessageQueue()

@@ -1,14 +1,19 @@
-"""The evaluator's lock file, which every user installs from whatever mirror they have."""
+"""The lock files of npm, which a user installs from whatever mirror they have."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import pytest
 
-def test_the_lock_pins_hashes_and_holds_no_address() -> None:
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("folder", ["tests/attacks/iam", "benchmarks/peers/consumer"])
+def test_a_lock_pins_hashes_and_holds_no_address(folder: str) -> None:
     """Every npm package has its version and hash, and nothing says where it is fetched from."""
-    text = (Path(__file__).parent / "package-lock.json").read_text(encoding="utf-8")
+    text = (REPOSITORY / folder / "package-lock.json").read_text(encoding="utf-8")
     assert "://" not in text
     packages = json.loads(text)["packages"]
     own = packages.pop("")

@@ -1,0 +1,65 @@
+"""Run benchmarks, print their results, and record those of a full run in results/.
+
+.venv/bin/python -m benchmarks [--size full|quick|tiny] [NAME …]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from benchmarks import archive, growth, ingest, looks, online, rotation, scale, start
+from benchmarks.results import Result, record
+from benchmarks.size import FULL, SIZES, Size
+
+BENCHES: Final[Mapping[str, Callable[[Size], Iterator[Result]]]] = {
+    "start": start.run,
+    "ingest": ingest.run,
+    "rotation": rotation.run,
+    "growth": growth.run,
+    "scale": scale.run,
+    "looks": looks.run,
+    "online": online.run,
+    "archive": archive.run,
+}
+ALWAYS: Final = ("start", "ingest", "rotation", "growth")
+"""The benches that run if none is named; the others are about one decision each."""
+
+
+def main() -> None:
+    """Run the named benches, or those of `ALWAYS`."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
+    parser.add_argument("--size", choices=SIZES, default=FULL.name)
+    parser.add_argument("--record", action="store_true")
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(BENCHES)
+    if unknown:
+        parser.error(f"no bench is named {', '.join(sorted(unknown))}")
+    size = SIZES[arguments.size]
+    for name in arguments.names or ALWAYS:
+        size.say(f"{name}, {size.name}")
+        began = time.monotonic()
+        results = list(BENCHES[name](size))
+        for result in results:
+            sys.stdout.write(line(result) + "\n")
+        sys.stdout.flush()
+        if arguments.record:
+            record(
+                name, results, {"rounds": size.rounds, "seconds": round(time.monotonic() - began)}
+            )
+
+
+def line(result: Result) -> str:
+    """Return one line of text: the metric of both, and the ratio."""
+    return (
+        f"{result.bench:18} {result.subject:26} {result.value:12,.1f} "
+        f"{result.peer:26} {result.peer_value:12,.1f} {result.ratio:8.2f}  {result.metric}"
+    )
+
+
+if __name__ == "__main__":
+    main()

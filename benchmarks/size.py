@@ -1,0 +1,34 @@
+"""The amounts of a benchmark."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Rounds, and amounts of one round."""
+
+    name: str
+    rounds: int
+    events: int
+    """Of one run of an ingest."""
+    rows: int
+    """Of a table that a command goes through."""
+    growth: tuple[int, ...]
+    """Rows of the vaults that are compared as they grow."""
+    backlogs: tuple[int, ...]
+    """Messages of the queues whose ingests are compared."""
+
+    def say(self, text: str) -> None:
+        """Report progress on standard error."""
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
+FULL: Final = Size("full", 5, 20_000, 50_000, (100_000, 1_000_000), (10_000, 1_000_000))
+QUICK: Final = Size("quick", 1, 10_000, 20_000, (10_000, 100_000), (10_000, 100_000))
+TINY: Final = Size("tiny", 1, 200, 1_000, (5_000, 10_000), (100, 200))
+SIZES: Final = {size.name: size for size in (FULL, QUICK, TINY)}
