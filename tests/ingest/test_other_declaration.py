@@ -1,4 +1,4 @@
-"""`ingest` under another declaration: its events are counted, and a queue that none of them takes is refused."""
+"""`ingest` under another declaration: its events are counted, and its workers and a queue of no event are refused."""
 
 from __future__ import annotations
 
@@ -47,6 +47,16 @@ def test_a_header_row_has_the_names_of_one_event(vault: Vault) -> None:
     assert refused.code == 65
     assert "has no buyer" in refused.stderr
     assert "type, buyer" in refused.stderr
+
+
+def test_workers_with_another_declaration_are_refused(vault: Vault) -> None:
+    """Behind the fence: the parent ends with 78 instead of starting them again, and the message stays on the queue."""
+    vault.send([json.dumps(ORDER)])
+    refused = vault.run(
+        "ingest", "ingest", "--workers", "2", extra=declared(vault, TWO_EVENTS_TOML)
+    )
+    assert (refused.code, "is not the one in force" in refused.stderr) == (78, True), refused.stderr
+    assert (sum(vault.depth()), vault.count("quarantine"), vault.count("user_logins")) == (1, 0, 0)
 
 
 def test_a_queue_that_no_event_takes_is_refused(vault: Vault) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.app.aws_lambda.calls import ADDRESS, DOCUMENTED, Context, delivered, failures, frames
 from tests.kit.credentials_server import CredentialsServer, credentials
+from tests.kit.declarations import SHOP_TOML
 from tests.kit.fakes.login_events import login_event
 from tests.kit.vault import Vault, sample_events
 from vault_etl import aws_lambda
@@ -73,6 +74,23 @@ def test_a_function_without_credentials_for_a_moment_fails_and_recovers(
         assert "AWS_CONTAINER_CREDENTIALS_FULL_URI" in capsys.readouterr().err
         source.reply = (200, credentials(function.environment("ingest"), 3600))
         assert failures(aws_lambda.handler(event, Context())) == []
+
+
+def test_a_function_with_another_declaration_is_refused(
+    function: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind the fence: the call fails with exit code 78's error, stores nothing, and all messages come again."""
+    event = delivered(function, [login_event().decode(), "junk"])
+    path = function.home / "shop.toml"
+    path.write_text(SHOP_TOML, encoding="utf-8")
+    with monkeypatch.context() as shop:
+        shop.setenv("VAULT_ETL_SCHEMA_FILE", str(path))
+        with pytest.raises(ConfigurationError, match="is not the one in force") as refused:
+            aws_lambda.handler(event, Context())
+    assert refused.value.exit_code == 78
+    assert (function.count("user_logins"), function.count("quarantine")) == (0, 0)
+    assert failures(aws_lambda.handler(event, Context())) == []
+    assert (function.count("user_logins"), function.count("quarantine")) == (1, 1)
 
 
 def test_an_unknown_setting_is_told_in_json(
