@@ -142,7 +142,7 @@ def test_held_messages_are_bounded_in_bytes(kib: int) -> None:
     steps._writer = writer
     summary = Process(ingest).end()
     assert summary.stored == count
-    assert 8 * MIB < max(size for size, _ in samples) <= 16 * MIB
+    assert 4 * MIB <= max(size for size, _ in samples) <= 16 * MIB
 
 
 def test_an_error_that_waiting_cannot_fix_ends_the_run() -> None:

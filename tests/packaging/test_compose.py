@@ -103,6 +103,7 @@ def test_the_services_of_ours_run_the_demo_s_image(compose: dict[str, Any]) -> N
         assert compose["services"][name]["build"]["target"] == "demo"
 
 
+@pytest.mark.endurance  # a LocalStack and a Postgres of their own
 def test_the_commands_do_the_job(
     compose: dict[str, Any],
     postgres_of_compose: RunningPostgres,
