@@ -81,9 +81,13 @@ class _Imported(MutableMapping[str, Any]):
 
 def _imported(name: str) -> Any:  # noqa: ANN401 - a command or a group of them
     module = importlib.import_module(f"vault_etl.cli.{name}")
+    from vault_etl.cli.option_values import take_plainly
+
     alone = typer.Typer(rich_markup_mode=None)
     if hasattr(module, "app"):
         alone.add_typer(module.app, name=name)
     else:
         module.register(alone)
-    return typer.main.get_group(alone).commands[name]
+    made = typer.main.get_group(alone).commands[name]
+    take_plainly(made)
+    return made
