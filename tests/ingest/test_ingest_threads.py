@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from tests.ingest.runs import send
-from tests.ingest.threads import Process
+from tests.ingest.threads import PATIENCE_S, Process
 from tests.kit.fakes.faulty_queue import BAD_DAY, Fault, FaultyQueue
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.queue import FakeQueue, Redrive
@@ -143,6 +144,29 @@ def test_held_messages_are_bounded_in_bytes(kib: int) -> None:
     summary = Process(ingest).end()
     assert summary.stored == count
     assert 4 * MIB <= max(size for size, _ in samples) <= 16 * MIB
+
+
+def test_a_change_wakes_only_threads_that_have_work() -> None:
+    """Receives, writes and deletes of a thousand messages wake no thread that holds, gives back or observes."""
+    vault = FakeVault(RunningClock(1))
+    send(vault, 1_000)
+    ingest = vault.threads(batch_size=200, tick=PATIENCE_S, bounds=Bounds(max_messages=1_000))
+    steps: Any = ingest._steps
+    taken = Counter[str]()
+
+    def counted(name: str, step: Callable[..., bool]) -> Callable[..., bool]:
+        def take(*arguments: int) -> bool:
+            taken[name] += 1
+            return step(*arguments)
+
+        return take
+
+    for name in ("receive", "write", "delete", "hold", "give_back", "review"):
+        setattr(steps, name, counted(name, getattr(steps, name)))
+    assert Process(ingest).end().stored == 1_000
+    assert min(taken["receive"], taken["delete"]) >= 100
+    assert taken["write"] <= 20
+    assert max(taken["hold"], taken["give_back"], taken["review"]) <= 5
 
 
 def test_an_error_that_waiting_cannot_fix_ends_the_run() -> None:

@@ -14,6 +14,7 @@ from vault_etl.event.extra_fields import ExtraFields
 from vault_etl.ingest.engine.limits import Tally
 from vault_etl.ingest.queue import QueueDepth
 from vault_etl.ingest.steps import IngestSteps
+from vault_etl.ingest.threads import Role
 from vault_etl.platform.clock import Clock
 
 DELETERS: Final = 2
@@ -123,8 +124,8 @@ class Ingest:
         if stop.is_set():  # before the threads start, so that no long poll must be waited for
             self._steps.engine.stop()
         threads = [
-            threading.Thread(target=self._repeat, args=(name, step), name=name, daemon=True)
-            for name, step in self._work()
+            threading.Thread(target=self._repeat, args=(name, role, step), name=name, daemon=True)
+            for name, role, step in self._work()
         ]
         for thread in threads:
             thread.start()
@@ -149,7 +150,7 @@ class Ingest:
         """Return the counts so far."""
         seconds = self._clock.monotonic() - self._began
         steps = self._steps
-        with steps.changed:
+        with steps.lock:
             return IngestSummary.of(steps.engine.tally, steps.depth, seconds, steps.extra_fields)
 
     @property
@@ -158,41 +159,39 @@ class Ingest:
         depth = self._steps.depth
         return depth is None or bool(depth.visible or depth.delayed)
 
-    def _work(self) -> list[tuple[str, Callable[[], bool]]]:
+    def _work(self) -> list[tuple[str, Role, Callable[[], bool]]]:
         steps, wait = self._steps, self._options.wait
         receive = [partial(steps.receive, n, wait) for n in range(self._options.receivers)]
         return [
-            *((f"receive-{n}", step) for n, step in enumerate(receive)),
-            ("write", steps.write),
-            *((f"delete-{n}", steps.delete) for n in range(DELETERS)),
-            *((f"hold-{n}", steps.hold) for n in range(HEARTBEATS)),
-            ("give-back", steps.give_back),
-            ("review", steps.review),
-            *([("watch", self._watch)] if self._watch else []),
+            *((f"receive-{n}", Role.RECEIVE, step) for n, step in enumerate(receive)),
+            ("write", Role.WRITE, steps.write),
+            *((f"delete-{n}", Role.DELETE, steps.delete) for n in range(DELETERS)),
+            *((f"hold-{n}", Role.HOLD, steps.hold) for n in range(HEARTBEATS)),
+            ("give-back", Role.GIVE_BACK, steps.give_back),
+            ("review", Role.REVIEW, steps.review),
+            *([("watch", Role.WATCH, self._watch)] if self._watch else []),
         ]
 
-    def _repeat(self, name: str, step: Callable[[], bool]) -> None:
+    def _repeat(self, name: str, role: Role, step: Callable[[], bool]) -> None:
         """Repeat one step, in a thread of its own. The first failure of any thread ends the run."""
-        changed, busy = self._steps.changed, self._steps.busy
+        lock, busy = self._steps.lock, self._steps.busy
         try:
             while not self._over.is_set():
                 busy[name] = self._clock.monotonic()
                 did_something = step()
                 busy.pop(name, None)
                 if not did_something:
-                    with changed:
-                        changed.wait(self._options.tick)
+                    lock.wait(role, self._options.tick)
         except BaseException as error:  # noqa: BLE001 - the main thread raises it
-            with changed:
+            with lock:
                 self._failure = self._failure or error
-                changed.notify_all()
+            lock.wake(Role.END)
 
     def _wait(self, condition: Callable[[], bool]) -> None:
-        while True:
-            with self._steps.changed:
-                if condition():
-                    return
-                self._steps.changed.wait(min(self._options.tick, HEARD_WITHIN_S))
+        lock = self._steps.lock
+        with lock:
+            while not condition():
+                lock.wait(Role.END, min(self._options.tick, HEARD_WITHIN_S))
 
     @property
     def _is_over(self) -> bool:
@@ -213,17 +212,17 @@ class Ingest:
         """Commit, delete and give back what is held. Return True if all of it was done in time."""
         engine, clock = self._steps.engine, self._clock
         self._ends = ends = clock.monotonic() + self._options.stop_within
-        with self._steps.changed:
+        with self._steps.lock:
             engine.stop(give_back=self._failure is not None)
-            self._steps.changed.notify_all()
+            self._steps.lock.changed()
         margin = ends - min(GIVE_BACK_MARGIN_S, self._options.stop_within / 2)
         self._wait(lambda: engine.is_finished or stop.is_urgent() or clock.monotonic() >= margin)
         if engine.is_finished:
             return True
         if stop.is_urgent():
             ends = clock.monotonic() + URGENT_S
-        with self._steps.changed:
+        with self._steps.lock:
             given_up = engine.abandon()
-            self._steps.changed.notify_all()
+            self._steps.lock.changed()
         self._wait(lambda: not engine.held or clock.monotonic() >= ends)
         return engine.is_finished and not given_up

@@ -7,7 +7,6 @@ The lock covers only the engine's bookkeeping, never a call to the queue or the 
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -17,6 +16,7 @@ from vault_etl.event.extra_fields import ExtraFields
 from vault_etl.ingest.engine.engine import IngestEngine
 from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement, whole_kib
 from vault_etl.ingest.queue import Queue, QueueDepth, QueueGauge
+from vault_etl.ingest.threads import EngineLock
 from vault_etl.platform.clock import Clock
 from vault_etl.platform.waiting import Outage, Patience
 from vault_etl.records.messages import Message, Outcome
@@ -64,8 +64,7 @@ class IngestSteps:
         bounds: Bounds,
     ) -> None:
         self.engine = engine
-        self.changed = threading.Condition()
-        """The lock of the engine; notified when a step has changed the engine."""
+        self.lock = EngineLock(engine, clock)
         self.extra_fields = ExtraFields()
         """Unknown fields of the committed messages. Under the same lock."""
         self.depth: QueueDepth | None = None
@@ -88,14 +87,14 @@ class IngestSteps:
 
     def receive(self, receiver: int, wait: int) -> bool:
         """Take one long poll of `wait` seconds. Raises the queue's error when patience is over."""
-        with self.changed:
+        with self.lock:
             waits = self._clock.monotonic() < self._queue_outage.retry_at
             # While nothing comes, receiver 0 of an ingest that follows polls for all, so that short polls
             # cost no more. In a drain, a receiver that has polled enough waits for the queue's counts.
             may_rest = (
-                receiver > 0 if self._bounds.follow else self.engine.has_polled_enough(receiver)
+                receiver > 0 if self._bounds.follow else self.engine.polls.are_enough_of(receiver)
             )
-            rests = may_rest and self.engine.is_quiet
+            rests = may_rest and self.engine.polls.are_empty
             granted = 0 if waits or rests else self.engine.grant()
         if not granted:
             return False
@@ -103,17 +102,17 @@ class IngestSteps:
         try:
             messages = self._queue.receive(wait, granted)
         except BaseException as error:
-            with self.changed:
+            with self.lock:
                 self.engine.receive_failed(receiver, granted)
-                self.changed.notify_all()
+                self.lock.changed()
                 if not isinstance(error, UnavailableError | DeniedError):
                     raise
                 self._queue_outage.failed(error, self._clock.monotonic())
             return False
-        with self.changed:
+        with self.lock:
             self._queue_outage.ended()
             self.engine.received(receiver, granted, messages, self._clock.monotonic())
-            self.changed.notify_all()
+            self.lock.changed()
         return bool(messages)
 
     def write(self) -> bool:
@@ -121,7 +120,7 @@ class IngestSteps:
 
         Raises errors that waiting cannot fix, and any error when patience is over.
         """
-        with self.changed:
+        with self.lock:
             batch = self.engine.next_batch(self._clock.monotonic())
             messages = [held.message for held in batch if held.message is not None]
         if not batch:
@@ -136,7 +135,7 @@ class IngestSteps:
         finally:
             now = self._clock.monotonic()
             self._probe_at = now + PROBE_SECONDS
-            with self.changed:
+            with self.lock:
                 try:
                     if written.cause:
                         delay = self._write_outage.failed(written.cause, now)
@@ -145,7 +144,7 @@ class IngestSteps:
                 finally:
                     self.extra_fields.merge(written.extra_fields)
                     self.engine.written(batch, written.outcomes, now, delay)
-                    self.changed.notify_all()
+                    self.lock.changed()
         now_ms = self._clock.now().timestamp() * 1000
         self._observer.batch(BatchReport.of(messages, written, size, now - began, now_ms))
         return True
@@ -153,7 +152,7 @@ class IngestSteps:
     def _probe(self) -> None:
         """Check that the database answers, if no batch did lately; during an outage, at its retry times."""
         now = self._clock.monotonic()
-        with self.changed:
+        with self.lock:
             tries_a_batch = self.engine.writes_fail and self.engine.held
             if tries_a_batch or self.engine.stopping or not self._bounds.follow:
                 return
@@ -166,7 +165,7 @@ class IngestSteps:
             failure = error
         now = self._clock.monotonic()
         self._probe_at = now + PROBE_SECONDS
-        with self.changed:
+        with self.lock:
             if failure is None:
                 self._write_outage.ended()
             else:
@@ -174,41 +173,41 @@ class IngestSteps:
 
     def delete(self) -> bool:
         """Delete up to ten committed messages. Raises the queue's error when patience is over."""
-        with self.changed:
+        with self.lock:
             handles = self.engine.next_deletes()
         if not handles:
             return False
         try:
             failed = self._queue.delete(handles)
         except BaseException as error:
-            with self.changed:
+            with self.lock:
                 now = self._clock.monotonic()
                 self.engine.delete_failed(handles, now)
-                self.changed.notify_all()
+                self.lock.changed()
                 if not isinstance(error, UnavailableError | DeniedError):
                     raise
                 self._delete_outage.failed(error, now)
             return False
-        with self.changed:
+        with self.lock:
             self._delete_outage.ended()
             self.engine.deleted(handles, failed)
-            self.changed.notify_all()
+            self.lock.changed()
         return True
 
     def hold(self) -> bool:
         """Extend the visibility of up to ten messages that are due."""
         began = self._clock.monotonic()
-        with self.changed:
+        with self.lock:
             seconds = self.engine.next_extensions(began)
         if not seconds:
             return False
         try:
             stale = self._queue.extend(seconds)
         except VaultEtlError:
-            with self.changed:
+            with self.lock:
                 self.engine.extend_failed(list(seconds))
             return False
-        with self.changed:
+        with self.lock:
             now = self._clock.monotonic()
             self.engine.extension_took(now - began, now)
             self.engine.extended(seconds, stale, began)
@@ -216,7 +215,7 @@ class IngestSteps:
 
     def give_back(self) -> bool:
         """Give back up to ten messages. If the call fails, the queue shows them later by itself."""
-        with self.changed:
+        with self.lock:
             handles = self.engine.next_to_give_back()
         if not handles:
             return False
@@ -225,15 +224,15 @@ class IngestSteps:
         except VaultEtlError:
             return False
         finally:
-            with self.changed:
+            with self.lock:
                 self.engine.given_back(handles)
-                self.changed.notify_all()
+                self.lock.changed()
         return True
 
     def review(self) -> bool:
         """Give back what cannot be held, check whether the queue is empty, and tell the observer."""
         now = self._clock.monotonic()
-        with self.changed:
+        with self.lock:
             may_be_empty = self.engine.looks_empty and not self._bounds.follow
             if not may_be_empty and now < self._review_at:
                 return False
@@ -246,7 +245,7 @@ class IngestSteps:
 
     def tell(self) -> None:
         """Tell the observer the movements since the last call, and the state."""
-        with self.changed:
+        with self.lock:
             tally = asdict(self.engine.tally)
             told, self._told = self._told, tally
             state = self._state()
@@ -268,14 +267,14 @@ class IngestSteps:
             return
         self._depth_outage.ended()
         others = depth.in_flight if self._bounds.wait_in_flight else 0
-        with self.changed:
+        with self.lock:
             if not may_be_empty or not self.engine.looks_empty:
                 return
             if depth.visible or depth.delayed or others:
-                self.engine.queue_reported_more()
+                self.engine.polls.queue_reported_more()
             else:
                 self.engine.finish()
-            self.changed.notify_all()
+            self.lock.changed()
 
     def _state(self) -> IngestState:
         outages = (self._write_outage, self._queue_outage, self._delete_outage)

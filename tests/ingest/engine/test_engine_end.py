@@ -59,7 +59,7 @@ def test_every_receiver_polls_once_more_when_the_queue_reports_more() -> None:
     engine = new_engine()
     receive(engine, 0)
     receive(engine, 0)
-    engine.queue_reported_more()
+    engine.polls.queue_reported_more()
     assert not engine.looks_empty
     receive(engine, 0)
     assert engine.looks_empty

@@ -15,10 +15,8 @@ from typing import Final
 
 from vault_etl.ingest.engine.held import Heartbeat, Held, HeldMessages, IngestBuffer, Stage
 from vault_etl.ingest.engine.limits import MAX_CALL, MAX_MESSAGE_BYTES, Limits, Tally
+from vault_etl.ingest.engine.polls import Polls
 from vault_etl.records.messages import Message, Outcome
-
-EMPTY_POLLS: Final = 2
-"""Empty long polls in a row, of every receiver, after which the queue's own counts are trusted."""
 
 DELETE_TRIES: Final = 3
 """Refusals of one deletion, after which the message is left to come again, as a duplicate."""
@@ -40,7 +38,7 @@ class IngestEngine:
         self._finishing = False
         self._abandoned = False
         self._granted = 0
-        self._empty_polls = dict.fromkeys(range(limits.receivers), 0)
+        self.polls = Polls(limits.receivers)
         self._heartbeat = Heartbeat(limits.heartbeats, limits.visibility)
         self._retry_at = 0.0
 
@@ -52,17 +50,18 @@ class IngestEngine:
         While batches fail, the grant is 0 as long as anything is held or granted. With nothing held
         (all went stale), one call is granted: only another try can show that writing works again.
         """
-        granted = self._room()
+        granted = min(MAX_CALL, self.room)
         self._granted += granted
         return granted
 
-    def _room(self) -> int:
+    @property
+    def room(self) -> int:
+        """The number of messages that all receivers together may ask for now."""
         waits = self.writes_fail and (self._held or self._granted)
         if self.stopping or self._finishing or waits:
             return 0
         limits, taken = self._limits, self._granted
         room = [
-            MAX_CALL,
             self.max_held - len(self._held) - taken,
             (limits.max_held_bytes - self._held.bytes) // MAX_MESSAGE_BYTES - taken,
         ]
@@ -75,7 +74,7 @@ class IngestEngine:
     ) -> None:
         """Record the messages of one receive, at `now`. Once stopping, they are given back at once."""
         self._granted -= granted
-        self._empty_polls[receiver] = 0 if messages else self._empty_polls[receiver] + 1
+        self.polls.ended(receiver, found=bool(messages))
         self._finishing = self._finishing and not messages
         self.tally.received += len(messages)
         for message in messages:
@@ -90,7 +89,7 @@ class IngestEngine:
     def receive_failed(self, receiver: int, granted: int) -> None:
         """Record that a receive failed: the queue may or may not be empty."""
         self._granted -= granted
-        self._empty_polls[receiver] = 0
+        self.polls.failed(receiver)
 
     # Writing
 
@@ -99,9 +98,9 @@ class IngestEngine:
 
         A batch closes by its size, its bytes, its linger, or because nothing more can come.
         """
-        if not self._buffer or now < self._retry_at or not self._closes(now):
+        if not self.has_batch(now):
             return []
-        self.sort_out(now)
+        self.sort_out(now, self._limits.batch_size)
         batch = self._buffer.take_batch(now)
         for held in batch:
             held.stage = Stage.WRITING
@@ -110,10 +109,7 @@ class IngestEngine:
     def written(
         self, batch: Sequence[Held], outcomes: Sequence[Outcome], now: float, retry_after: float = 0
     ) -> None:
-        """Record the outcome of each message; messages to retry wait for `retry_after` seconds.
-
-        Every outcome except `RETRY` means a certain commit.
-        """
+        """Record the outcomes, of which all but `RETRY` are committed: those wait for `retry_after` seconds."""
         self.writes_fail = Outcome.RETRY in outcomes
         self._retry_at = now + retry_after if self.writes_fail else 0.0
         counts: Counter[Outcome] = Counter()
@@ -130,26 +126,31 @@ class IngestEngine:
         if self.stopping and self.writes_fail:
             self._give_back_buffer()
 
-    def sort_out(self, now: float) -> None:
-        """Remove from the buffer what other receivers may have, and what cannot be held for longer."""
+    def sort_out(self, now: float, first: int | None = None) -> None:
+        """Remove what other receivers may have, and what cannot be held for longer.
+
+        Of the whole buffer, or of so many `first` messages.
+        """
         self._heartbeat.forget(now)
-        kept: list[Held] = []
-        for _ in range(len(self._buffer)):
-            held = self._buffer.take()
-            if held.is_stale(now):
-                self._drop_as_given_back(held)
-            elif held.must_go(now, self._limits.visibility):
-                self._give_back(held)
-            else:
-                kept.append(held)
-        for held in reversed(kept):
-            self._buffer.put_back(held)
+        while leaving := self._buffer.take_leaving(now, first):
+            for held in leaving:
+                end = self._drop_as_given_back if held.is_stale(now) else self._give_back
+                end(held)
+
+    def has_batch(self, now: float) -> bool:
+        """Tell whether a batch is due."""
+        return bool(self._buffer) and now >= self._retry_at and self._closes(now)
 
     def _closes(self, now: float) -> bool:
-        nothing_comes = not (self._granted or self._room())
-        return self.stopping or self.writes_fail or self._buffer.is_due(now) or nothing_comes
+        closes = self.stopping or self.writes_fail or self._buffer.is_due(now)
+        return closes or not (self._granted or self.room)
 
     # Deleting
+
+    @property
+    def to_delete(self) -> int:
+        """The number of committed messages whose deletion has not begun."""
+        return len(self._committed)
 
     def next_deletes(self) -> list[str]:
         """Return up to ten handles of committed messages. The runner reports with `deleted` or `delete_failed`."""
@@ -197,6 +198,10 @@ class IngestEngine:
         """Record the duration of one extension of ten messages, which ended at `now`."""
         self._heartbeat.took(seconds, now)
 
+    def must_extend(self, now: float) -> bool:
+        """Tell whether a message may be due for an extension."""
+        return self._held.is_due(now)
+
     def next_extensions(self, now: float) -> dict[str, int]:
         """Return up to ten handles and their seconds. The runner reports with `extended` or `extend_failed`."""
         return self._held.due(now, MAX_CALL)
@@ -217,10 +222,16 @@ class IngestEngine:
 
         Once stopping, wait for the last long poll to end: it would receive the same messages again.
         """
-        if self.stopping and self._granted and not self._abandoned:
-            return []
-        count = min(MAX_CALL, len(self._to_give_back))
-        return [self._to_give_back.popleft().handle for _ in range(count)]
+        handles: list[str] = []
+        while self.may_give_back and len(handles) < MAX_CALL:
+            handles.append(self._to_give_back.popleft().handle)
+        return handles
+
+    @property
+    def may_give_back(self) -> bool:
+        """True if a message is to be given back now."""
+        waits = self.stopping and self._granted and not self._abandoned
+        return bool(self._to_give_back) and not waits
 
     def given_back(self, handles: Sequence[str]) -> None:
         """Record that messages were given back. If the call failed, the queue shows them later by itself."""
@@ -283,18 +294,5 @@ class IngestEngine:
 
     @property
     def looks_empty(self) -> bool:
-        """True if a drain may trust the queue's own counts: see `EMPTY_POLLS`."""
-        return not self._held and all(map(self.has_polled_enough, self._empty_polls))
-
-    def has_polled_enough(self, receiver: int) -> bool:
-        """Tell whether the last polls of this receiver, `EMPTY_POLLS` or more, brought nothing."""
-        return self._empty_polls[receiver] >= EMPTY_POLLS
-
-    @property
-    def is_quiet(self) -> bool:
-        """True if the last poll of every receiver brought nothing."""
-        return all(self._empty_polls.values())
-
-    def queue_reported_more(self) -> None:
-        """Record that the queue counts more messages: poll once more before its counts are read again."""
-        self._empty_polls = dict.fromkeys(self._empty_polls, EMPTY_POLLS - 1)
+        """True if a drain may trust the queue's own counts: nothing is held, and every receiver polled enough."""
+        return not self._held and self.polls.are_enough

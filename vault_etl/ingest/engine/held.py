@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -96,6 +97,11 @@ class HeldMessages:
         self.bytes -= held.bytes
         del self._by_handle[held.handle]
 
+    def is_due(self, now: float) -> bool:
+        """Tell whether half of the visibility timeout of the first message has passed."""
+        first = next(iter(self._by_handle.values()), None)
+        return first is not None and now >= first.visible_until - self._visibility / 2
+
     def due(self, now: float, limit: int) -> dict[str, int]:
         """Return up to `limit` handles to extend, with their seconds.
 
@@ -162,6 +168,20 @@ class IngestBuffer:
         held = self._waiting.popleft()
         self._bytes -= held.bytes
         return held
+
+    def take_leaving(self, now: float, first: int | None = None) -> list[Held]:
+        """Remove and return what must not be written: of all messages, or of so many first ones."""
+        visibility = self._limits.visibility
+        leaving = [
+            held
+            for held in itertools.islice(self._waiting, first)
+            if held.is_stale(now) or held.must_go(now, visibility)
+        ]
+        if leaving:
+            gone = set(map(id, leaving))
+            self._waiting = deque(held for held in self._waiting if id(held) not in gone)
+            self._bytes -= sum(held.bytes for held in leaving)
+        return leaving
 
     def take_batch(self, now: float) -> list[Held]:
         """Remove and return the messages of one batch: at least one, unless the buffer is empty.

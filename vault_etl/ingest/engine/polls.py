@@ -1,0 +1,41 @@
+"""The empty polls of each receiver, which tell whether the queue may be empty."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EMPTY_POLLS: Final = 2
+"""Empty long polls in a row, of every receiver, after which the queue's own counts are trusted."""
+
+
+class Polls:
+    """Counts the empty polls in a row of each receiver."""
+
+    def __init__(self, receivers: int) -> None:
+        self._empty = [0] * receivers
+
+    def ended(self, receiver: int, *, found: bool) -> None:
+        """Record a poll that brought messages, or none."""
+        self._empty[receiver] = 0 if found else self._empty[receiver] + 1
+
+    def failed(self, receiver: int) -> None:
+        """Record that a poll failed: the queue may or may not be empty."""
+        self._empty[receiver] = 0
+
+    def are_enough_of(self, receiver: int) -> bool:
+        """Tell whether the last polls of this receiver, `EMPTY_POLLS` or more, brought nothing."""
+        return self._empty[receiver] >= EMPTY_POLLS
+
+    @property
+    def are_enough(self) -> bool:
+        """True if the last polls of every receiver, `EMPTY_POLLS` or more, brought nothing."""
+        return min(self._empty) >= EMPTY_POLLS
+
+    @property
+    def are_empty(self) -> bool:
+        """True if the last poll of every receiver brought nothing."""
+        return all(self._empty)
+
+    def queue_reported_more(self) -> None:
+        """Record that the queue counts more messages: poll once more before its counts are read again."""
+        self._empty = [EMPTY_POLLS - 1] * len(self._empty)

@@ -1,0 +1,85 @@
+"""The lock of an ingest, and how its threads wait: a change of the engine wakes only those that have work."""
+
+from __future__ import annotations
+
+import threading
+from enum import Enum, auto
+from types import TracebackType
+
+from vault_etl.ingest.engine.engine import IngestEngine
+from vault_etl.ingest.engine.limits import MAX_CALL
+from vault_etl.platform.clock import Clock
+
+
+class Role(Enum):
+    """The work of a thread."""
+
+    RECEIVE = auto()
+    WRITE = auto()
+    DELETE = auto()
+    HOLD = auto()
+    GIVE_BACK = auto()
+    REVIEW = auto()
+    WATCH = auto()
+    END = auto()
+    """The main thread, which waits for the end."""
+
+
+class EngineLock:
+    """The lock of the engine, as a context manager. A thread that has changed the engine calls `changed`.
+
+    Time makes work too: a batch lingers, a message is due, an outage may be over. So no thread waits for long.
+    """
+
+    def __init__(self, engine: IngestEngine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._woken = {role: threading.Condition(self._lock) for role in Role}
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.release()
+
+    def changed(self) -> None:
+        """Wake as many threads of each role as have work now. The caller has the lock."""
+        engine, now = self._engine, self._clock.monotonic()
+        work = (
+            (Role.RECEIVE, _calls(engine.room)),
+            (Role.WRITE, engine.has_batch(now)),
+            (Role.DELETE, _calls(engine.to_delete)),
+            (Role.HOLD, engine.must_extend(now)),
+            (Role.GIVE_BACK, engine.may_give_back),
+            (Role.REVIEW, engine.looks_empty),
+            (Role.END, engine.is_finished or (engine.stopping and not engine.held)),
+        )
+        for role, threads in work:
+            if threads:
+                self._woken[role].notify(threads)
+
+    def wake(self, role: Role) -> None:
+        """Wake all threads of a role."""
+        with self._lock:
+            self._woken[role].notify_all()
+
+    def wait(self, role: Role, seconds: float) -> None:
+        """Wait until a change makes work for the role, for so many seconds at most.
+
+        Return at once if a batch became due after the caller looked for one.
+        """
+        with self._lock:
+            if role is Role.WRITE and self._engine.has_batch(self._clock.monotonic()):
+                return
+            self._woken[role].wait(seconds)
+
+
+def _calls(messages: int) -> int:
+    """Return the number of calls that so many messages need."""
+    return -(-messages // MAX_CALL)
