@@ -12,10 +12,9 @@ import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args, get_origin
 
 import typer
-from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from vault_etl import settings
@@ -23,6 +22,7 @@ from vault_etl.base import errors
 from vault_etl.cli import main
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.replica_reads import FROM_REPLICA
+from vault_etl.settings.fields import Declared
 
 PAGE: Final = Path(__file__).with_name("cli.md")
 COLUMNS: Final = 80
@@ -130,32 +130,29 @@ def _commands(command: Any, *words: str) -> Iterator[tuple[str, ...]]:  # noqa: 
 
 
 def _setting_rows() -> Iterator[str]:
-    properties = settings.Settings.model_json_schema()["properties"]
-    for name, field in settings.Settings.model_fields.items():
-        kind = "secret" if field.annotation == SecretStr | None else _allowed(properties[name])
-        default = "" if field.default in (None, ()) else f"`{_plain(field.default)}`"
+    for name, declared in settings.DECLARED.items():
+        default = "" if declared.default in (None, ()) else f"`{_plain(declared.default)}`"
         yield (
-            f"| `{settings.PREFIX}{name.upper()}` | {field.description} | {default} | {kind} |\n"
+            f"| `{settings.PREFIX}{name.upper()}` | {declared.description} | {default}"
+            f" | {_allowed(declared)} |\n"
         )
 
 
-def _allowed(schema: Mapping[str, Any]) -> str:
-    """The values that a setting accepts, from its JSON schema."""
-    for inner in schema.get("anyOf", []):
-        if inner != {"type": "null"}:
-            return _allowed(inner)
-    if "enum" in schema:
-        return " or ".join(f"`{value}`" for value in schema["enum"])
-    if schema["type"] == "boolean":
-        return "`true` or `false`"
-    if schema["type"] == "array":
+def _allowed(declared: Declared) -> str:
+    """The values that a setting accepts."""
+    if get_origin(declared.kind) is Literal:
+        return " or ".join(f"`{value}`" for value in get_args(declared.kind))
+    if get_origin(declared.kind) is tuple:
         return "list"
-    if schema["type"] == "string":
-        return "URL" if schema.get("pattern", "").startswith("^http") else "text"
-    above = f"above {_plain(schema['exclusiveMinimum'])}" if "exclusiveMinimum" in schema else None
-    lowest = above or f"{_plain(schema['minimum'])}"
-    kind = "whole number, " if schema["type"] == "integer" else ""
-    return f"{kind}{lowest} to {_plain(schema['maximum'])}"
+    if declared.kind is settings.Secret:
+        return "secret"
+    if declared.kind is bool:
+        return "`true` or `false`"
+    if declared.kind is str:
+        return "URL" if (declared.pattern or "").startswith("^http") else "text"
+    lowest = _plain(declared.ge) if declared.gt is None else f"above {_plain(declared.gt)}"
+    kind = "whole number, " if declared.kind is int else ""
+    return f"{kind}{lowest} to {_plain(declared.le)}"
 
 
 def _plain(value: object) -> str:

@@ -111,7 +111,7 @@ def _archive_key_check(parts: Parts) -> Check:
     owner = acts_as(parts, "owner")
 
     def archives() -> bool:
-        return "archive_key" in parts.settings.model_fields_set or owner()
+        return "archive_key" in parts.settings.given or owner()
 
     def check() -> Verdict:
         if not archives():

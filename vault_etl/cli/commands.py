@@ -9,6 +9,8 @@ from typing import Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from vault_etl.cli.option_values import take_plainly, with_coercion
+
 COMMANDS: Final = {
     "demo": "Show the whole job on an embedded Postgres and AWS emulator, then stop them.",
     "migrate": "Bring the database up to date: tables, roles, functions.",
@@ -47,6 +49,10 @@ class Commands(TyperGroup):
         """Return the names in the order of the help."""
         return list(self.commands)
 
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - typer's own click
+        """Return the options before the name of a command."""
+        return with_coercion(super().get_params(ctx))
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer's own click
         """Write the names with their help."""
         listed = {name: TyperCommand(name, help=text) for name, text in COMMANDS.items()}
@@ -81,8 +87,6 @@ class _Imported(MutableMapping[str, Any]):
 
 def _imported(name: str) -> Any:  # noqa: ANN401 - a command or a group of them
     module = importlib.import_module(f"vault_etl.cli.{name}")
-    from vault_etl.cli.option_values import take_plainly
-
     alone = typer.Typer(rich_markup_mode=None)
     if hasattr(module, "app"):
         alone.add_typer(module.app, name=name)

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Mapping
 
 import typer
-from pydantic import SecretStr
 
 from vault_etl import settings
 from vault_etl.base import logs
@@ -50,12 +49,11 @@ def _config(
 
 
 def _rows(found: Mapping[str, settings.FoundSetting]) -> Iterator[dict[str, object]]:
-    fields = settings.Settings.model_fields
     for name, each in found.items():
         yield {
             "setting": each.name,
-            "value": "(redacted)" if isinstance(each.value, SecretStr) else each.value,
+            "value": "(redacted)" if isinstance(each.value, settings.Secret) else each.value,
             "source": each.source,
-            "what": fields[name].description if name in fields else None,
+            "what": settings.DECLARED[name].description if name in settings.DECLARED else None,
             "problem": each.problem,
         }

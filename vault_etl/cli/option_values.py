@@ -20,12 +20,18 @@ from vault_etl.cli.usage import WrongValueError
 
 
 def take_plainly(command: Any) -> None:  # noqa: ANN401 - a command of typer's, or a group of them
-    """Give every parameter of a command, and of the commands in it, the coercion of this module."""
+    """Make the values of a command's parameters, `--help` included, and those of the commands in it, by this module."""
     for inner in getattr(command, "commands", {}).values():
         take_plainly(inner)
-    for param in command.params:
-        if hasattr(param, "type_descriptor"):
-            param.get_runtime_param = _Coercion
+    listed = command.get_params
+    command.get_params = lambda ctx: with_coercion(listed(ctx))
+
+
+def with_coercion(params: list[Any]) -> list[Any]:
+    """Give parameters the coercion of this module, and return them."""
+    for param in params:
+        param.get_runtime_param = _Coercion
+    return params
 
 
 class _Coercion:

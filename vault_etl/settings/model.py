@@ -6,16 +6,8 @@ AWS has its own settings (AWS_REGION, AWS_ENDPOINT_URL, …), which ours do not 
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Final, Literal
-
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    StringConstraints,
-)
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.crypto.fields import KeyPurpose
@@ -23,6 +15,7 @@ from vault_etl.crypto.keys import MAX_LEASE, MAX_SEALS
 from vault_etl.declaration.sql_names import KEYWORDS
 from vault_etl.keys.age import Ages
 from vault_etl.platform.names import ROLE_PREFIX, ROLES, SCHEMA, Names
+from vault_etl.settings.fields import Secret, declared_settings, setting
 
 PREFIX: Final = "VAULT_ETL_"
 
@@ -43,160 +36,124 @@ ROLE_PREFIX_FORM: Final = r"^(?!pg_)[a-z][a-z0-9_]{0,30}_\Z"
 """PostgreSQL keeps names that begin with `pg_` for itself."""
 
 
-def _words(value: object) -> object:
-    """Split a list in an environment variable at its commas."""
-    return value.split(",") if isinstance(value, str) else value
-
-
-_Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-
-
-class Settings(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
     """Every setting, its type, its bounds and its default."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-        regex_engine="python-re",  # for patterns that leave words out
-    )
-
-    database_url: SecretStr | None = Field(
+    database_url: Secret | None = setting(
         None,
-        min_length=1,
-        examples=["postgresql://login:password@host:5432/database"],
-        description="Postgres: postgresql://login:password@host:port/database",
+        "Postgres: postgresql://login:password@host:port/database",
+        example="postgresql://login:password@host:5432/database",
     )
-    database_password: str | None = Field(
+    database_password: str | None = setting(
         None,
-        pattern=r"^(file:.+|rds-iam|secretsmanager:arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+)$",
-        examples=["file:/run/secrets/database, rds-iam, or secretsmanager:ARN"],
-        description="The source of the password, read at each connect: file:PATH, rds-iam or"
+        "The source of the password, read at each connect: file:PATH, rds-iam or"
         " secretsmanager:ARN",
+        pattern=r"^(file:.+|rds-iam|secretsmanager:arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+)$",
+        example="file:/run/secrets/database, rds-iam, or secretsmanager:ARN",
     )
-    database_schema: str = Field(
+    database_schema: str = setting(
         SCHEMA,
+        "Schema of the vault in the database; cannot be changed after `migrate`",
         pattern=SCHEMA_FORM,
-        examples=["vault_etl: letters, digits and _, at most 31, no reserved word"],
-        description="Schema of the vault in the database; cannot be changed after `migrate`",
+        example="vault_etl: letters, digits and _, at most 31, no reserved word",
     )
-    role_prefix: str = Field(
+    role_prefix: str = setting(
         ROLE_PREFIX,
+        "Begins the names of the vault's roles, which belong to the whole cluster",
         pattern=ROLE_PREFIX_FORM,
-        examples=["vault_etl_: letters, digits and _, at most 32, with _ at the end"],
-        description="Begins the names of the vault's roles, which belong to the whole cluster",
+        example="vault_etl_: letters, digits and _, at most 32, with _ at the end",
     )
-    read_url: SecretStr | None = Field(
+    read_url: Secret | None = setting(
         None,
-        min_length=1,
-        examples=["postgresql://login@replica:5432/database"],
-        description="A replica that `duplicates`, lists and `audit verify` read",
+        "A replica that `duplicates`, lists and `audit verify` read",
+        example="postgresql://login@replica:5432/database",
     )
-    read_max_lag: float = Field(
-        300, ge=0, le=604_800, description="Seconds that the replica may be behind"
-    )
-    queue_url: str | None = Field(
+    read_max_lag: float = setting(300, "Seconds that the replica may be behind", ge=0, le=604_800)
+    queue_url: str | None = setting(
         None,
+        "The URL of the queue; `ingest` needs it",
         pattern=r"^https?://\S+$",
-        examples=["https://sqs.eu-central-1.amazonaws.com/123456789012/login-events"],
-        description="The URL of the queue; `ingest` needs it",
+        example="https://sqs.eu-central-1.amazonaws.com/123456789012/login-events",
     )
-    schema_file: str | None = Field(
+    schema_file: str | None = setting(
         None,
-        min_length=1,
-        examples=["vault-etl.schema.toml"],
-        description="The declaration of fields and events; not set: the login event",
+        "The declaration of fields and events; not set: the login event",
+        example="vault-etl.schema.toml",
     )
-    data_key: str = Field(
-        "alias/vault-etl-data",
-        min_length=1,
-        examples=["alias/vault-etl-data"],
-        description="KMS key that wraps data keys",
+    data_key: str = setting(
+        "alias/vault-etl-data", "KMS key that wraps data keys", example="alias/vault-etl-data"
     )
-    token_key: str = Field(
-        "alias/vault-etl-token",
-        min_length=1,
-        examples=["alias/vault-etl-token"],
-        description="KMS key that wraps token keys",
+    token_key: str = setting(
+        "alias/vault-etl-token", "KMS key that wraps token keys", example="alias/vault-etl-token"
     )
-    audit_key: str = Field(
-        "alias/vault-etl-audit",
-        min_length=1,
-        examples=["alias/vault-etl-audit"],
-        description="KMS key that signs the audit log",
+    audit_key: str = setting(
+        "alias/vault-etl-audit", "KMS key that signs the audit log", example="alias/vault-etl-audit"
     )
-    archive_key: str = Field(
+    archive_key: str = setting(
         "alias/vault-etl-archive",
-        min_length=1,
-        examples=["alias/vault-etl-archive"],
-        description="KMS key that signs archives of months; must not be the audit key",
+        "KMS key that signs archives of months; must not be the audit key",
+        example="alias/vault-etl-archive",
     )
-    trusted_key_arns: Annotated[tuple[_Word, ...], BeforeValidator(_words)] = Field(
+    trusted_key_arns: tuple[str, ...] = setting(
         (),
-        examples=["arn:aws:kms:eu-central-1:123456789012:key/…, and others behind commas"],
-        description="KMS key ARNs that wrapped keys may name; empty: the keys that the aliases name",
+        "KMS key ARNs that wrapped keys may name; empty: the keys that the aliases name",
+        example="arn:aws:kms:eu-central-1:123456789012:key/…, and others behind commas",
     )
-    log_format: Literal["text", "json"] | None = Field(
-        None, description="Form of log lines. Without it: text on a terminal, else json"
+    log_format: Literal["text", "json"] | None = setting(
+        None, "Form of log lines. Without it: text on a terminal, else json"
     )
-    metrics_address: str | None = Field(
+    metrics_address: str | None = setting(
         None,
+        "HOST:PORT where `ingest` serves metrics and probes; not set: nowhere",
         pattern=r"^(\[[^\s\[\]]+\]|[^\s:\[\]]+):[0-9]{1,5}$",
-        examples=["0.0.0.0:9464"],
-        description="HOST:PORT where `ingest` serves metrics and probes; not set: nowhere",
+        example="0.0.0.0:9464",
     )
-    batch_size: int = Field(1_000, ge=1, le=10_000, description="Messages in one transaction")
-    strict: bool = Field(default=False, description="Quarantine events with unknown fields")
-    linger: float = Field(
-        1.0, ge=0, le=60, description="Seconds until an incomplete batch is written"
+    batch_size: int = setting(1_000, "Messages in one transaction", ge=1, le=10_000)
+    strict: bool = setting(default=False, description="Quarantine events with unknown fields")
+    linger: float = setting(1.0, "Seconds until an incomplete batch is written", ge=0, le=60)
+    receivers: int = setting(4, "Long polls at the same time", ge=1, le=32)
+    sqs_client: Literal["lean", "botocore"] = setting(
+        "lean", "What receives and deletes messages; both do the same"
     )
-    receivers: int = Field(4, ge=1, le=32, description="Long polls at the same time")
-    sqs_client: Literal["lean", "botocore"] = Field(
-        "lean", description="What receives and deletes messages; both do the same"
+    drain_wait: int = setting(1, "Seconds of one long poll without `--follow`", ge=0, le=20)
+    follow_wait: int = setting(
+        1, "Seconds of one long poll with `--follow`, which delay its end", ge=0, le=20
     )
-    drain_wait: int = Field(
-        1, ge=0, le=20, description="Seconds of one long poll without `--follow`"
+    outage_wait: float = setting(
+        60, "Seconds that `ingest` without `--follow` waits in an outage", ge=0, le=43_200
     )
-    follow_wait: int = Field(
-        1, ge=0, le=20, description="Seconds of one long poll with `--follow`, which delay its end"
+    stop_within: float = setting(
+        28, "Seconds from a signal to the end, with `--follow`", ge=1, le=3_600
     )
-    outage_wait: float = Field(
-        60,
-        ge=0,
-        le=43_200,
-        description="Seconds that `ingest` without `--follow` waits in an outage",
+    max_held: int = setting(
+        10_000, "Most messages that are received and not settled", ge=10, le=100_000
     )
-    stop_within: float = Field(
-        28, ge=1, le=3_600, description="Seconds from a signal to the end, with `--follow`"
+    max_held_mib: int = setting(
+        64, "Most MiB of bodies that are received and not stored", ge=10, le=1_024
     )
-    max_held: int = Field(
-        10_000, ge=10, le=100_000, description="Most messages that are received and not settled"
-    )
-    max_held_mib: int = Field(
-        64, ge=10, le=1_024, description="Most MiB of bodies that are received and not stored"
-    )
-    lease_hours: float = Field(
+    lease_hours: float = setting(
         MAX_LEASE.total_seconds() / 3600,
+        "Hours that a process seals under one data key",
         gt=0,
         le=MAX_LEASE.total_seconds() / 3600,
-        description="Hours that a process seals under one data key",
     )
-    lease_seals: int = Field(
-        MAX_SEALS, ge=10_000, le=MAX_SEALS, description="Values sealed under one data key"
+    lease_seals: int = setting(
+        MAX_SEALS, "Values sealed under one data key", ge=10_000, le=MAX_SEALS
     )
-    data_key_max_age_days: int = Field(
-        90, ge=0, le=36_500, description="Days until data keys are due for rotation; 0: never"
+    data_key_max_age_days: int = setting(
+        90, "Days until data keys are due for rotation; 0: never", ge=0, le=36_500
     )
-    token_key_max_age_days: int = Field(
-        365, ge=0, le=36_500, description="Days until the token keys are due for rotation; 0: never"
+    token_key_max_age_days: int = setting(
+        365, "Days until the token keys are due for rotation; 0: never", ge=0, le=36_500
     )
 
-    quarantine_max_age_days: int = Field(
-        30,
-        ge=0,
-        le=36_500,
-        description="Days until `quarantine discard --if-due` deletes a message; 0: never",
+    quarantine_max_age_days: int = setting(
+        30, "Days until `quarantine discard --if-due` deletes a message; 0: never", ge=0, le=36_500
     )
+
+    given: frozenset[str] = field(default=frozenset(), compare=False)
+    """The names of the settings that are set, in the environment or the file."""
 
     @property
     def key_age_limits(self) -> Ages:
@@ -228,6 +185,10 @@ class Settings(BaseModel):
         if self.queue_url is None:
             raise _missing("QUEUE_URL")
         return self.queue_url
+
+
+DECLARED: Final = declared_settings(Settings)
+"""All settings by their names."""
 
 
 def _missing(name: str) -> ConfigurationError:

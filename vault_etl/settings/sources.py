@@ -13,18 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
 
-from pydantic import ValidationError
-
 from vault_etl.base import text as expected
 from vault_etl.base.errors import ConfigurationError
-from vault_etl.settings.model import PREFIX, Settings
+from vault_etl.settings.model import DECLARED, PREFIX, Settings
 
 CONFIG_VARIABLE: Final = "VAULT_ETL_CONFIG"
 CONFIG_FILE: Final = "vault-etl.toml"
 
 _KUBERNETES: Final = re.compile(r"^VAULT_ETL_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_.*)?)$")
 _CONFIG_HINT: Final = "`vault-etl config` lists every setting"
-_NAMES: Final = tuple(Settings.model_fields)
+_NAMES: Final = tuple(DECLARED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +83,9 @@ def inspect(
         if isinstance(value, str):
             values[name] = value.strip()  # a mounted secret ends in a newline
     empty = {name for name, value in values.items() if value == ""}
-    wrong = _wrong(values) | empty
-    settings = Settings(**{name: value for name, value in values.items() if name not in wrong})
+    made, malformed = _made({name: value for name, value in values.items() if name not in empty})
+    wrong = malformed | empty
+    settings = Settings(**made, given=frozenset(made))
     found = {
         name: FoundSetting(
             f"{PREFIX}{name.upper()}",
@@ -105,37 +104,28 @@ def inspect(
     return settings, found, problems
 
 
-def _wrong(values: Mapping[str, Any]) -> set[str]:
-    """The names of the settings whose values are malformed or out of bounds."""
-    try:
-        Settings(**values)
-    except ValidationError as error:
-        # Only the names: the messages of pydantic may quote the value.
-        found = error.errors(include_input=False, include_url=False, include_context=False)
-        return {str(each["loc"][0]) for each in found}
-    return set()
+def _made(values: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
+    """The values of the settings, and the names of those that are malformed or out of bounds."""
+    made, wrong = dict[str, Any](), set[str]()
+    for name, value in values.items():
+        try:
+            made[name] = DECLARED[name].made(value)
+        except ValueError:
+            wrong.add(name)
+    return made, wrong
 
 
 def _takes(name: str) -> str:
     """The values that a setting accepts, in words."""
-    field = Settings.model_fields[name]
-    if field.examples:
-        return f"a value such as {field.examples[0]}"
-    kind = field.annotation
-    kinds = [inner for inner in get_args(kind) or (kind,) if inner is not type(None)]
-    if get_origin(kinds[0]) is Literal:
-        return expected.one_of(get_args(kinds[0]))
-    if kinds[0] is bool:
+    declared = DECLARED[name]
+    if declared.example is not None:
+        return f"a value such as {declared.example}"
+    if get_origin(declared.kind) is Literal:
+        return expected.one_of(get_args(declared.kind))
+    if declared.kind is bool:
         return expected.such_as(bool)
-    bounds = {
-        bound: getattr(each, bound)
-        for each in field.metadata
-        for bound in ("ge", "gt", "le")
-        if hasattr(each, bound)
-    }
-    number = int if kinds[0] is int else float
     return expected.number(
-        number, at_least=bounds.get("ge"), at_most=bounds.get("le"), above=bounds.get("gt")
+        declared.kind, at_least=declared.ge, at_most=declared.le, above=declared.gt
     )
 
 

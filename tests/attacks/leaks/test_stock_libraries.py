@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import logging
 import subprocess
 import sys
@@ -13,7 +14,6 @@ from contextlib import closing
 from pathlib import Path
 
 import psycopg2
-import pydantic
 import pytest
 
 from tests.attacks.leaks.search import found
@@ -81,15 +81,9 @@ def test_the_text_of_an_error_is_not_logged(
 
 
 def test_a_wrong_setting_is_not_kept_in_its_error() -> None:
-    """Pydantic's error quotes its input; ours neither says nor prints it."""
-
-    class Stock(pydantic.BaseModel):
-        """Settings as most programs declare them."""
-
-        batch_size: int
-
-    with pytest.raises(pydantic.ValidationError, match=VALUE):
-        Stock.model_validate({"batch_size": VALUE})
+    """Python's error quotes its input; ours neither says nor prints it."""
+    with pytest.raises(ValueError, match=VALUE):
+        int(VALUE)
     with pytest.raises(ConfigurationError) as ours:
         settings.load({"VAULT_ETL_BATCH_SIZE": VALUE})
     assert VALUE not in "".join(traceback.format_exception(ours.value))
@@ -110,7 +104,7 @@ def test_a_malformed_url_keeps_its_password() -> None:
 def test_the_settings_print_without_the_url() -> None:
     """The settings, printed by accident, show no password."""
     loaded, _ = settings.load({"VAULT_ETL_DATABASE_URL": f"postgresql://someone:{VALUE}@db/x"})
-    assert VALUE not in f"{loaded!r} {loaded} {loaded.model_dump()} {loaded.model_dump_json()}"
+    assert VALUE not in f"{loaded!r} {loaded} {dataclasses.asdict(loaded)}"
 
 
 def test_debug_logs_show_no_data_key(vault: Vault, tmp_path: Path) -> None:

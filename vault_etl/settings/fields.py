@@ -1,0 +1,129 @@
+"""Declares a setting: its type, its bounds, its default and its words; and makes its value from text or TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args, get_origin
+
+from typing_extensions import override
+
+_KEY: Final = "setting"
+_TRUE: Final = frozenset({"1", "on", "t", "true", "y", "yes"})
+_FALSE: Final = frozenset({"0", "off", "f", "false", "n", "no"})
+
+
+class Secret:
+    """A text that no repr shows."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def get_secret_value(self) -> str:
+        """Return the text."""
+        return self._text
+
+    @override
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    @override
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """The declaration of a setting. A text is not empty."""
+
+    default: object
+    description: str
+    example: str | None = None
+    """A value for error messages, where bounds do not say enough."""
+    pattern: str | None = None
+    """Python's regular expression, which a text matches from its beginning."""
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    kind: Any = None
+    """The annotation without None."""
+
+    def made(self, value: object) -> object:
+        """Return the value of the setting. Raises ValueError for a malformed one, without its text."""
+        if get_origin(self.kind) is Literal:
+            return _must(value in get_args(self.kind), value)
+        if get_origin(self.kind) is tuple:
+            return _words(value)
+        if self.kind is bool:
+            return _flag(value)
+        if self.kind in {int, float}:
+            return self._number(value)
+        text = _must(isinstance(value, str) and value != "", value)
+        if self.pattern is not None:
+            _must(re.match(self.pattern, str(text)), None)
+        return Secret(str(text)) if self.kind is Secret else text
+
+    def _number(self, value: object) -> float:
+        _must(type(value) in {int, self.kind, str}, None)  # True is an int
+        number: float = self.kind(value)
+        is_high_enough = (self.ge is None or number >= self.ge) and (
+            self.gt is None or number > self.gt
+        )
+        _must(is_high_enough and (self.le is None or number <= self.le), None)  # nan is neither
+        return number
+
+
+def setting(default: Any, description: str, **declared: Any) -> Any:  # noqa: ANN401 - as dataclasses.field
+    """Declare a setting in a dataclass, with the members of `Declared`."""
+    info = Declared(default=default, description=description, **declared)
+    return dataclasses.field(default=default, metadata={_KEY: info})
+
+
+@functools.cache
+def declared_settings(settings: type) -> Mapping[str, Declared]:
+    """Return the settings of a dataclass by their names, each with its type."""
+    kinds = typing.get_type_hints(settings)
+    return {
+        field.name: dataclasses.replace(field.metadata[_KEY], kind=_without_none(kinds[field.name]))
+        for field in dataclasses.fields(settings)
+        if _KEY in field.metadata
+    }
+
+
+def _without_none(kind: Any) -> Any:  # noqa: ANN401 - an annotation
+    if get_origin(kind) in {Literal, tuple}:
+        return kind
+    kinds: Sequence[Any] = [inner for inner in get_args(kind) if inner is not type(None)]
+    return kinds[0] if kinds else kind
+
+
+def _must(holds: object, value: object) -> object:
+    if not holds:
+        raise ValueError
+    return value
+
+
+def _flag(value: object) -> bool:
+    """Return a boolean of TOML, or a word of the environment."""
+    word = str(value).lower() if isinstance(value, bool | int | str) else ""
+    _must(word in _TRUE | _FALSE, None)
+    return word in _TRUE
+
+
+def _words(value: object) -> tuple[str, ...]:
+    """Return a list of TOML, or a list with commas of the environment."""
+    given = value.split(",") if isinstance(value, str) else value
+    _must(isinstance(given, list) and all(isinstance(word, str) for word in given), None)
+    words = tuple(str(word).strip() for word in typing.cast("list[object]", given))
+    _must(all(words), None)
+    return words
