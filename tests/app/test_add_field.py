@@ -38,6 +38,13 @@ def with_values(number: int, **values: object) -> Iterable[str]:
     return (json.dumps(json.loads(body) | values) for body in events(number))
 
 
+def checked(vault: Vault, role: str, check: str, extra: dict[str, str]) -> tuple[bool | None, str]:
+    """The verdict of a check of `doctor`, and its detail."""
+    found = vault.run(role, "doctor", extra=extra).lines
+    (line,) = (line for line in found if line["check"] == check)
+    return line["ok"], line["detail"]
+
+
 @pytest.mark.iam
 def test_a_field_is_added_while_ingest_runs(quick: Vault) -> None:
     """The old worker goes on without the value, the new one stores it; a required value stops an old worker at once."""
@@ -70,7 +77,21 @@ def test_a_field_is_added_while_ingest_runs(quick: Vault) -> None:
     with deployed(vault, DEFAULT):
         refused = vault.run("re-encrypt", "keys", "init", extra=optional)
         assert (refused.code, "KMS denies this" in refused.stderr) == (77, True)
+        for role, call in (
+            ("ingest", "kms:GenerateDataKey of data keys of email"),
+            ("re-encrypt", "kms:GenerateDataKeyWithoutPlaintext of token keys of email"),
+        ):
+            ok, detail = checked(vault, role, "kms_permissions", optional)
+            assert (ok, call in detail) == (False, True), detail
+        assert checked(vault, "reveal", "kms_permissions", optional) == (
+            True,
+            "KMS allows ip, device_id, and not email",
+        )
     with deployed(vault, read_declaration(optional["VAULT_ETL_SCHEMA_FILE"])):
+        for role in ("ingest", "re-encrypt", "reveal"):
+            ok, detail = checked(vault, role, "kms_permissions", optional)
+            assert (ok, "ip, device_id, email" in detail) == (True, True), detail
+        assert checked(vault, "re-encrypt", "token_keys", optional)[0] is False
         _finish(vault, old, optional)
 
 

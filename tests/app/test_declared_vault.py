@@ -200,7 +200,7 @@ def test_an_export_has_the_declared_columns(declared: Vault, tmp_path: Path) -> 
     assert not any("network" in line for line in lines)
     header = (tmp_path / "a" / "records.csv").read_text(encoding="utf-8").splitlines()[0]
     assert header.startswith(
-        "record_id,user_id,create_date,event_time,age,price,is_new,since,device_type"
+        "record_id,user_id,create_date,event_time,device_type,locale,app_version,age,is_new,price,since"
     )
 
 

@@ -62,10 +62,10 @@ def test_a_file_of_another_event_than_its_name_says_is_quarantined(
     lines.write_text(f"{line}\n", encoding="utf-8")
     load = ("ingest", "--file", str(lines), "--event", "orders")
     (reason,) = by_queue.ok("ingest", *load, "--dry-run").json["reasons"]
-    assert (reason["reason_code"], reason["path"]) == ("no_event", "$.client.ip")
+    assert (reason["reason_code"], reason["path"]) == ("no_event", "$.card")
     assert by_queue.ok("ingest", *load).json["quarantined"] == 1
     assert by_queue.ok("re-encrypt", "quarantine", "retry", "--all", "--yes").json["moved"] == 0
     assert (by_queue.count("sign_ups"), by_queue.count("orders")) == (0, 0)
     assert by_queue.sql("SELECT reason_code, path, queue FROM vault_etl.quarantine") == [
-        ("no_event", "$.client.ip", "orders")
+        ("no_event", "$.card", "orders")
     ]

@@ -199,8 +199,8 @@ CASES: Final[dict[str, tuple[str, str, list[str]]]] = {
         + SECOND.replace("signups]", "others]\nqueue = 'b'").replace("{}", "{path = '$.v4'}")
         + "[events.others.plain.address]\ntype = 'text'\nmax = 9\npath = '$.ip'\n",
         [
-            "events.signups retires",
             "events.others adds an event",
+            "events.signups retires",
             "events.others.plain.address refused: events.signups.personal.ip is personal",
         ],
     ),

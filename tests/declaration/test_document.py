@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from importlib.resources import files
 
 import pytest
 
+import vault_etl.declaration
 from tests.declaration.good_declaration import DAY, FIELD, GOOD, IP, SECOND, changed
+from tests.kit.declarations import SHOP, TWO_EVENTS, WIDER
 from tests.kit.format_examples import _bytes, _text
+from tests.kit.schemas import FOLDER
 from vault_etl.declaration.document import digest_of, document_of
 from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.order import FIRST, order_of
 from vault_etl.declaration.parse import declaration_of, parse_declaration
-from vault_etl.declaration.read import read_declaration
+from vault_etl.declaration.read import DEFAULT_NAME, read_declaration
+from vault_etl.schema.units import units_of
 
 
 def declared(text: str) -> Declaration:
@@ -40,8 +47,7 @@ def test_a_document_is_a_declaration(text: str) -> None:
     declaration = declared(text)
     document = document_of(declaration)
     again = declaration_of(json.loads(document), {}, "document")
-    assert digest_of(again) == digest_of(declaration)
-    assert {event.name for event in again.events} == {event.name for event in declaration.events}
+    assert again == declaration
     assert (
         document
         == json.dumps(
@@ -65,9 +71,30 @@ SAME = {
 
 @pytest.mark.parametrize("text", SAME.values(), ids=SAME)
 def test_what_says_the_same_has_the_same_digest(text: str) -> None:
-    """A comment, an order or a default that is spelled changes nothing."""
+    """A comment, an order or a default that is spelled changes nothing, neither the digest nor what is rendered."""
     assert text != GOOD
     assert digest_of(declared(text)) == digest_of(declared(GOOD))
+    assert declared(text) == declared(GOOD)
+
+
+def test_an_order_is_that_of_the_default_and_then_of_the_alphabet() -> None:
+    """The names of the default come first, in the order of its file; so its tables stay as they are."""
+    text = files(vault_etl.declaration).joinpath(DEFAULT_NAME).read_text(encoding="utf-8")
+    (event,) = tomllib.loads(text)["events"].values()
+    assert (*event["personal"], *event["plain"]) == FIRST
+    names = [
+        name for _, name in sorted(order_of(name) for name in ("zone", "ip", "age", "user_id"))
+    ]
+    assert names == ["ip", "user_id", "age", "zone"]
+
+
+@pytest.mark.parametrize("declaration", [TWO_EVENTS, SHOP, WIDER], ids=["two", "shop", "wider"])
+def test_the_document_of_a_declaration_renders_the_same_sql(declaration: Declaration) -> None:
+    """What `doctor` and `schema apply` expect is what another order of the same file made."""
+    document = json.loads(document_of(declaration))
+    assert units_of(FOLDER, declaration_of(document, {}, "document")) == units_of(
+        FOLDER, declaration
+    )
 
 
 OTHER = {

@@ -26,7 +26,7 @@ def test_lines_are_repeated_for_each_event() -> None:
         "SELECT\n    'user_logins', masked_ip, masked_device_id\nFROM %(given)s\n"
     )
     assert rendered(TEMPLATE, TWO_EVENTS) == (
-        "SELECT\n    'sign_ups', masked_home_ip, masked_office_ip, \"order\",\n    'orders', masked_ip\n"
+        "SELECT\n    'orders', masked_ip,\n    'sign_ups', \"order\", masked_home_ip, masked_office_ip\n"
         "FROM %(given)s\n"
     )
 
@@ -75,17 +75,17 @@ def test_blocks_without_a_template_are_those_of_the_file() -> None:
 
 def test_the_columns_of_an_event_have_one_order() -> None:
     """Required plain columns come first, then tokens and ciphertexts, then the rest; a moment follows its day."""
-    event, _ = map(SqlEvent.of, TWO_EVENTS.events)
+    _, event = map(SqlEvent.of, TWO_EVENTS.events)
     assert [name.raw for name in event.columns] == [
-        *("record_id", "person", "is_new"),
-        *("masked_home_ip", "masked_office_ip", "order"),
-        *("next_masked_home_ip", "next_masked_office_ip", "next_order"),
-        *("home_ip_ciphertext", "office_ip_ciphertext", "card_ciphertext"),
+        *("record_id", "is_new", "person"),
+        *("order", "masked_home_ip", "masked_office_ip"),
+        *("next_order", "next_masked_home_ip", "next_masked_office_ip"),
+        *("card_ciphertext", "home_ip_ciphertext", "office_ip_ciphertext"),
         *("token_generation", "next_token_generation"),
-        *("user", "day", "at", "age", "price", "born", "since"),
+        *("age", "born", "day", "at", "price", "since", "user"),
     ]
     assert [name.raw for name in event.shown] == [
-        *("record_id", "person", "is_new", "masked_home_ip", "masked_office_ip", "order"),
-        *("user", "day", "at", "age", "price", "born", "since"),
+        *("record_id", "is_new", "person", "order", "masked_home_ip", "masked_office_ip"),
+        *("age", "born", "day", "at", "price", "since", "user"),
     ]
-    assert [value.max_octets for value in event.personal] == [113, 113, 209]
+    assert [value.max_octets for value in event.personal] == [209, 113, 113]

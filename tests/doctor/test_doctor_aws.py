@@ -136,3 +136,31 @@ def test_a_kms_that_ignores_contexts_is_a_fault(vault: Vault) -> None:
     with FaultProxy(vault.endpoint, gullible) as proxy:
         said = only(vault, "ingest", "kms_contexts", {"AWS_ENDPOINT_URL_KMS": proxy.url})
     assert "ignores the encryption context" in said
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (b'{"KeyId": "k", "CiphertextBlob": "AAAA"}', "ignores the dry run of kms:GenerateDataKey"),
+        ("DryRunOperationException", "a field that no vault has"),
+    ],
+)
+def test_a_kms_that_does_not_judge_a_trial_is_no_proof(
+    loaded: Vault, answer: Answer, says: str
+) -> None:
+    """An emulator that does the call, or allows all: `doctor` cannot tell, and finds no fault."""
+    trials = list[str]()
+
+    def emulator(call: Call) -> Answer:
+        if "DryRun" not in json.loads(call.body or b"{}"):
+            return True
+        trials.append(call.operation)
+        return answer
+
+    with FaultProxy(loaded.endpoint, emulator) as proxy:
+        found = lines(loaded, "ingest", code=0, extra={"AWS_ENDPOINT_URL_KMS": proxy.url})
+    assert (found["kms_permissions"]["ok"], says in found["kms_permissions"]["detail"]) == (
+        None,
+        True,
+    )
+    assert len(trials) == (1 if isinstance(answer, bytes) else 5)

@@ -47,6 +47,7 @@ CHECKS = [
     "token_key_age",
     "trusted_keys",
     "kms_contexts",
+    "kms_permissions",
     "audit_turn",
     "audit_key",
     "audit_log",
@@ -63,14 +64,18 @@ NOTHING = KEYS | {
     "queue",
     "trusted_keys",
     "kms_contexts",
+    "kms_permissions",
 }
 INVISIBLE: dict[str, set[str]] = {
     "ingest": {"kms_audit_key", "kms_archive_key", "token_generations", *LOG},
     "reveal": {"queue", "kms_archive_key", "token_generations", *LOG},
-    "rotate": {"queue", "kms_archive_key", "kms_contexts", *LOG},
+    "rotate": {"queue", "kms_archive_key", "kms_contexts", "kms_permissions", *LOG},
     "re-encrypt": {"queue", "kms_archive_key", *LOG},
     "erase": NOTHING | LOG,
-    "audit": {"kms_archive_key", "kms_data_key", "kms_token_key", "trusted_keys", "kms_contexts"},
+    "audit": {
+        *("kms_archive_key", "kms_data_key", "kms_token_key"),
+        *("trusted_keys", "kms_contexts", "kms_permissions"),
+    },
     "analyst": NOTHING | {"kms_audit_key", *LOG},
 }
 """What a role may not see."""

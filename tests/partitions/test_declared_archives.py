@@ -68,7 +68,7 @@ def test_an_archive_of_another_event_or_with_other_columns_is_refused() -> None:
     (event,) = WIDER.events
     wider = replace(MANIFEST, columns=columns_of_event(event))
     must_be_declared(wider, WIDER)
-    with pytest.raises(ConfigurationError, match=r"not declared: masked_ip_network, .*since$") as e:
+    with pytest.raises(ConfigurationError, match=r"not declared: masked_ip_network, .*user$") as e:
         must_be_declared(wider, DEFAULT)
     assert "VAULT_ETL_SCHEMA_FILE" in str(e.value.hint)
     other = replace(MANIFEST, event=EventName("orders"))

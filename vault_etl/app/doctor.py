@@ -19,8 +19,10 @@ from vault_etl.doctor import database as database_checks
 from vault_etl.doctor import declaration as declaration_checks
 from vault_etl.doctor import keys as key_checks
 from vault_etl.doctor import logins as login_checks
+from vault_etl.doctor import permissions as permission_checks
 from vault_etl.doctor import server as server_checks
 from vault_etl.doctor.diagnose import Check, Finding, Verdict, diagnose
+from vault_etl.doctor.kms_trial import KmsTrial
 from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.ingest.sources.sqs import SqsQueue, dead_letter_queue_url
 from vault_etl.platform.aws import RECEIVE_MARGIN_S
@@ -192,6 +194,9 @@ def _database_checks(parts: Parts) -> Iterable[Check]:
         yield Check(f"{purpose}_key_age", check, needs, holders)
     yield Check("trusted_keys", trusted, (*needs, *aliases), holders)
     yield Check("kms_contexts", contexts, ("token_keys", "kms_token_key"), opens)
+    # Before the declaration is in force too: a new field is deployed to IAM first.
+    asked = ("postgres", "kms_data_key", "kms_token_key")
+    yield Check("kms_permissions", lambda: _check_permissions(parts), asked, opens)
     yield Check(
         "audit_turn", lambda: audit_checks.turn(facts().turn()), needs, acts_as(parts, "audit")
     )
@@ -202,6 +207,13 @@ def _database_checks(parts: Parts) -> Iterable[Check]:
     key, audits = (*needs, "kms_audit_key"), acts_as(parts, "audit")
     yield Check("audit_key", lambda: audit_checks.registered(facts(), signing_key), key, audits)
     yield Check("audit_log", lambda: audit_checks.signed(facts(), signing_key), key, audits)
+
+
+def _check_permissions(parts: Parts) -> Verdict:
+    rights = PostgresFacts(parts.database).rights()
+    roles = () if rights.superuser else rights.roles
+    trial = KmsTrial(parts.aws.kms(), parts.kms_keys)
+    return permission_checks.permissions(roles, parts.declaration.field_names, trial)
 
 
 def _check_declaration(parts: Parts) -> Sequence[Verdict]:

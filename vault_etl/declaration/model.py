@@ -1,6 +1,7 @@
 """The parsed declaration: fields of the vault, and events with their personal values and plain columns.
 
-Every value here was checked by `declaration.parse`. Tuples have the order of the file.
+Every value here was checked by `declaration.parse`. Tuples have the order of
+`declaration.order`.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from vault_etl.declaration.faults import (
 from vault_etl.declaration.key_lines import KeyPath, key_lines
 from vault_etl.declaration.model import FORMAT, Declaration, VaultField
 from vault_etl.declaration.names import is_reserved_field
+from vault_etl.declaration.order import in_order
 from vault_etl.declaration.parse_events import EventReader
 from vault_etl.declaration.rules import check
 from vault_etl.kinds.kind import Kind
@@ -82,7 +83,7 @@ def declaration_of(
         check(declaration, faults)
     if faults.found:
         raise FaultyDeclarationError(name, faults.found)
-    return declaration
+    return in_order(declaration)
 
 
 def _unreadable(name: str, line: int, message: str, hint: str) -> FaultyDeclarationError:

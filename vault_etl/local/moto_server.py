@@ -44,8 +44,9 @@ if TYPE_CHECKING:
 
 _ACCOUNT = "123456789012"  # moto's only account
 _JSON_SERVICES = {"kms", "sqs"}
+_DENIED = "AccessDeniedException"
 _JSON_NAMES = {
-    "AccessDenied": "AccessDeniedException",
+    "AccessDenied": _DENIED,
     "InvalidClientTokenId": "UnrecognizedClientException",
     "SignatureDoesNotMatch": "InvalidSignatureException",
 }
@@ -141,14 +142,16 @@ class PermissionsBoundary:
         if scope and user and scope[3] in _JSON_SERVICES:
             refusal = _judge(user, service=scope[3], region=scope[2], environ=environ)
             if refusal:
-                return _refuse(start_response, refusal)
+                return _refuse(start_response, *refusal)
         if scope and scope[3] in _JSON_SERVICES:
             return _with_json_errors(self._application, environ, start_response)
         return self._application(environ, start_response)
 
 
-def _judge(user: _User, *, service: str, region: str, environ: WSGIEnvironment) -> str | None:
-    """Return AWS's own text of a refusal, or None if the call is allowed."""
+def _judge(
+    user: _User, *, service: str, region: str, environ: WSGIEnvironment
+) -> tuple[str, str] | None:
+    """Return AWS's own text and name of a refusal, or None if the call is allowed and no dry run."""
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
     call = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
@@ -162,13 +165,16 @@ def _judge(user: _User, *, service: str, region: str, environ: WSGIEnvironment) 
             permissions = needed_of_kms(call, request, kms_backends[_ACCOUNT][region])
         for needed in permissions:
             if not is_allowed(needed, statements):
-                return (
+                text = (
                     f"User: {user.arn} is not authorized to perform: {needed.action} "
                     f"on resource: {needed.resource} "
                     f"because no permissions boundary allows the {needed.action} action"
                 )
+                return text, _DENIED
+        if service == "kms" and request.get("DryRun"):  # moto does the call instead
+            return "The request would have succeeded", "DryRunOperationException"
     except (AttributeError, KeyError, TypeError, ValueError, NotImplementedError):
-        return f"{refused} (the emulator cannot judge it)"
+        return f"{refused} (the emulator cannot judge it)", _DENIED
     return None
 
 
@@ -176,7 +182,12 @@ def needed_of_kms(call: str, request: dict[str, Any], kms: KmsBackend) -> list[N
     """Return the permissions that AWS would check. The key of a ciphertext is its own, not the KeyId."""
     match call:
         case "Decrypt":
-            source = _key_of_blob(request["CiphertextBlob"], kms)
+            is_dry = "DryRunModifiers" in request  # IGNORE_CIPHERTEXT
+            source = (
+                _key_arn(request["KeyId"], kms)
+                if is_dry
+                else _key_of_blob(request["CiphertextBlob"], kms)
+            )
             return [NeededPermission("kms:Decrypt", source, request.get("EncryptionContext", {}))]
         case "ReEncrypt":
             source = _key_of_blob(request["CiphertextBlob"], kms)
@@ -267,13 +278,11 @@ def _with_json_errors(
     if code is None:
         start_response(status, headers)
         return [body]
-    name = _JSON_NAMES.get(code[1].decode(), "AccessDeniedException")
+    name = _JSON_NAMES.get(code[1].decode(), _DENIED)
     return _refuse(start_response, "the emulator does not accept these credentials", name)
 
 
-def _refuse(
-    start_response: StartResponse, message: str, name: str = "AccessDeniedException"
-) -> list[bytes]:
+def _refuse(start_response: StartResponse, message: str, name: str = _DENIED) -> list[bytes]:
     body = json.dumps({"__type": name, "message": message}).encode()
     start_response(
         "400 Bad Request",

@@ -10,7 +10,7 @@ WHERE c.relkind = 'r' AND i.inhrelid IS NULL
 
 -- name: functions
 SELECT p.proname::text, p.oid::regprocedure::text, pg_catalog.pg_get_function_identity_arguments(p.oid),
-    pg_catalog.pg_get_function_result(p.oid), p.prosrc
+    pg_catalog.pg_get_function_result(p.oid)
 FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'vault_etl'::regnamespace AND p.prokind = 'f'
 
 -- name: view

@@ -48,14 +48,16 @@ def remake(
     changes = new.besides(old)
     functions = _functions(cursor)
     for unit in new.units:
+        if unit not in changes:
+            continue
         if isinstance(unit, Function):
-            made = functions.get(unit.name, ())
-            _replace(cursor, unit, made, names, is_changed=unit in changes)
-        elif unit in changes and unit.name not in (later if unit.kind == "index" else changed):
+            _replace(cursor, unit, functions.get(unit.name, ()), names)
+        elif unit.name not in (later if unit.kind == "index" else changed):
             _run(cursor, unit)
     for event in events:
         if event not in there:
             _set_generation(cursor, event)
+        if event not in there and not event.retired:
             cursor.execute(_SQL["make_months"], {"event": event.name.raw})
 
 
@@ -128,7 +130,6 @@ class MadeFunction:
     signature: str
     arguments: str
     result: str
-    source: str
 
 
 def _functions(cursor: _Cursor) -> Mapping[str, Sequence[MadeFunction]]:
@@ -145,21 +146,10 @@ def _replace(
     function: Function,
     made: Sequence[MadeFunction],
     names: Names,
-    *,
-    is_changed: bool,
 ) -> None:
-    """Make a function again while others may call it. One with other arguments or another result is dropped first.
-
-    A function has the order of the file that made it, which the document of that file has not. So one with another
-    source is made again too.
-    """
-    put = names.put_into
-    shape = (put(function.arguments), put(function.result))
-    others = [each for each in made if (each.arguments, each.result) != shape]
-    same = [each for each in made if each not in others]
-    if function.source is not None and any(put(function.source) != each.source for each in same):
-        is_changed = True
-    if is_changed:
-        for other in others:
+    """Make a function again while others may call it. One with other arguments or another result is dropped first."""
+    shape = (names.put_into(function.arguments), names.put_into(function.result))
+    for other in made:
+        if (other.arguments, other.result) != shape:
             cursor.execute(f"DROP FUNCTION {other.signature}")
-        cursor.execute(function.replacing)
+    cursor.execute(function.replacing)

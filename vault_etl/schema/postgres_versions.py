@@ -72,7 +72,7 @@ def _are_there(cursor: psycopg2.extensions.cursor) -> bool:
 
 
 def all_versions(cursor: psycopg2.extensions.cursor) -> Sequence[Declaration]:
-    """Return every declaration, the first one first. Values are in the order of their names."""
+    """Return every declaration, the first one first."""
     cursor.execute(_SQL["documents"])
     return [
         declaration_of(json.loads(document), {}, f"version {version}")

@@ -81,12 +81,12 @@ def _opens_its_own_field_alone(
     assert (refused.code, refused.stdout) == (77, "")
     both = vault.run("reveal", *asked, extra=extra)
     assert (both.code, both.stdout) == (77, "")
-    (contexts,) = (
-        line
-        for line in vault.run("reveal", "doctor", "--output", "json", extra=extra).lines
-        if line["check"] == "kms_contexts"
-    )
-    assert contexts["ok"], contexts  # with the one field, IAM allows the try that KMS must refuse
+    lines = vault.run("reveal", "doctor", "--output", "json", extra=extra).lines
+    found = {line["check"]: line for line in lines}
+    # With the one field, IAM allows the try that KMS must refuse.
+    assert found["kms_contexts"]["ok"], found
+    assert found["kms_permissions"]["ok"], found
+    assert f"KMS allows {own}, and not " in found["kms_permissions"]["detail"]
     assert _opened_at_kms(vault, key) == {("data", own), ("token", own)}
 
 
