@@ -36,7 +36,7 @@ def _loader(data_path: str | None) -> Loader:
 
 
 class _Models(Loader):
-    """Loads a model without looking for those of other services."""
+    """Loads a model without a search for those of other services."""
 
     @override
     def list_available_services(self, type_name: str) -> list[str]:
