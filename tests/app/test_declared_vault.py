@@ -15,6 +15,8 @@ from tests.kit.declarations import DEFAULT_TOML
 from tests.kit.vault import Vault
 from tests.kit.vaults import declared_vault
 
+pytestmark = pytest.mark.declared
+
 HOME, OFFICE = "198.51.100.7", "203.0.113.9"
 OF_EACH_TYPE = {"price": 19.90, "is_new": True, "since": "2020-01-01T00:00:00Z"}
 DECLARED = DEFAULT_TOML.replace(

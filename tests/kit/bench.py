@@ -9,7 +9,8 @@ from typing import Protocol
 
 from typing_extensions import override
 
-from tests.kit.declared import PERSONAL_FIELDS
+from tests.kit.declarations import DEFAULT
+from tests.kit.declared import IP
 from tests.kit.fakes.audit_log import FakeAuditLog
 from tests.kit.fakes.clock import FakeClock
 from tests.kit.fakes.database import FakeDatabase
@@ -27,12 +28,13 @@ from tests.kit.fakes.rotation import (
 )
 from tests.kit.fakes.tokens import FakeTokens
 from tests.kit.fakes.vault import rotate_request
-from tests.kit.login_records import column
 from tests.kit.new_keys import HOUR, stored_key, token_keys
+from tests.kit.stored_rows import Row, columns
 from vault_etl.audit.log import AuditLog, AuditReader
 from vault_etl.audit.opening import DisclosedValues
 from vault_etl.crypto.fields import QUARANTINE, FieldName
 from vault_etl.crypto.keys import DataKey, KeyState
+from vault_etl.declaration.model import Declaration, DeclaredEvent
 from vault_etl.erase.erase import Eraser
 from vault_etl.keys.age import KeyAges
 from vault_etl.keys.destroy import KeyRetirer
@@ -55,7 +57,7 @@ from vault_etl.rotation.reencrypt import Reencrypter
 from vault_etl.rotation.token_keys import NamedCounter, TokenCutOver
 from vault_etl.rotation.workers import RangeClaims
 
-Row = tuple[object, ...]
+Rejected = tuple[object, ...]
 
 
 class KeyStore(KeyReader, FirstKeyWriter, KeyRetirer, KeyLister, KeyAges, Protocol):
@@ -63,8 +65,12 @@ class KeyStore(KeyReader, FirstKeyWriter, KeyRetirer, KeyLister, KeyAges, Protoc
 
 
 class Bench:
-    """The adapters under test, each with its role's login, and ways to look behind them."""
+    """The adapters under test, each with its role's login, and ways to look behind them.
 
+    In `declaration` each value has the name of its field. The suites store rows of its first event.
+    """
+
+    declaration: Declaration
     loader: RecordLoader
     data_keys: DataKeyWriter
     keys: KeyStore
@@ -88,6 +94,29 @@ class Bench:
     named: NamedCounter
     cut_over: TokenCutOver
 
+    @property
+    def event(self) -> DeclaredEvent:
+        """The event whose rows a suite stores."""
+        return self.declaration.events[0]
+
+    @property
+    def fields(self) -> tuple[FieldName, ...]:
+        """The fields of its values: `ip` is one of them."""
+        return tuple(value.field.name for value in self.event.personal)
+
+    @property
+    def other(self) -> FieldName:
+        """A field of its values that is not `ip`."""
+        return next(field for field in self.fields if field != IP)
+
+    def field(self, name: str) -> FieldName:
+        """The field that a suite calls so: `other` is `self.other`, and every other name is a field's own."""
+        return self.other if name == "other" else FieldName(name)
+
+    def token_keys(self, generation: int) -> list[NewKey]:
+        """One made-up token key a field."""
+        return token_keys(generation, self.declaration.field_names)
+
     def now(self) -> dt.datetime:
         """The database's time."""
         raise NotImplementedError
@@ -105,10 +134,10 @@ class Bench:
         raise NotImplementedError
 
     def records(self) -> dict[uuid.UUID, Row]:
-        """Every record, its columns in the order of the table before any cut-over."""
+        """The columns of every record, by their names."""
         raise NotImplementedError
 
-    def rejections(self) -> dict[uuid.UUID, Row]:
+    def rejections(self) -> dict[uuid.UUID, Rejected]:
         """Every row of quarantine: reason, path, body."""
         raise NotImplementedError
 
@@ -156,7 +185,7 @@ class Bench:
 
     def first_token_keys(self) -> list[NewKey]:
         """Generation 1, stored."""
-        made = token_keys(1)
+        made = self.token_keys(1)
         assert self.keys.add_first_keys(rotate_request(), made)
         return made
 
@@ -164,9 +193,10 @@ class Bench:
 class FakeBench(Bench):
     """A bench in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, declaration: Declaration = DEFAULT) -> None:
+        self.declaration = declaration
         self._clock = FakeClock()
-        self._database = database = FakeDatabase(self._clock)
+        self._database = database = FakeDatabase(self._clock, declaration)
         store = FakeKeyStore(database)
         self.data_keys = self.keys = self._store = store
         loader = FakeRecordLoader(database)
@@ -205,25 +235,10 @@ class FakeBench(Bench):
 
     @override
     def records(self) -> dict[uuid.UUID, Row]:
-        return {
-            r.record_id: (
-                r.subject,
-                column(r, "device_type"),
-                *(r.tokens.get(field) for field in PERSONAL_FIELDS),
-                *((r.next_tokens or {}).get(field) for field in PERSONAL_FIELDS),
-                *(r.ciphertexts.get(field) for field in PERSONAL_FIELDS),
-                r.token_generation,
-                r.next_token_generation,
-                column(r, "locale"),
-                column(r, "app_version"),
-                column(r, "create_date"),
-                column(r, "event_time"),
-            )
-            for r in self._database.records.values()
-        }
+        return {r.record_id: columns(r, self.declaration) for r in self._database.records.values()}
 
     @override
-    def rejections(self) -> dict[uuid.UUID, Row]:
+    def rejections(self) -> dict[uuid.UUID, Rejected]:
         return {
             r.record_id: (
                 r.reason.value,

@@ -7,10 +7,11 @@ import uuid
 
 from typing_extensions import override
 
-from tests.kit.bench import Bench, Row
+from tests.kit.bench import Bench, Rejected
 from tests.kit.declarations import DEFAULT
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import stored_key
+from tests.kit.stored_rows import Row, personal_columns, plain_columns
 from tests.kit.swaps import open_data_rotation
 from tests.kit.vault import Vault
 from vault_etl.audit.log import AuditLog
@@ -20,6 +21,7 @@ from vault_etl.audit.postgres import (
 )
 from vault_etl.crypto.fields import QUARANTINE, EventName, FieldName
 from vault_etl.crypto.keys import DataKey
+from vault_etl.declaration.model import Declaration
 from vault_etl.erase.postgres import PostgresEraser
 from vault_etl.keys.age import KeyAges
 from vault_etl.keys.make import NewKey
@@ -47,20 +49,13 @@ from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
 from vault_etl.rotation.postgres_tokens import PostgresTokenBackfill, PostgresTokenComparer
 from vault_etl.rotation.ranges import OpenRotation, Range
 
-_COLUMNS = (
-    "user_id, device_type, masked_ip, masked_device_id, next_masked_ip, next_masked_device_id,"
-    " ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation, locale,"
-    " app_version, create_date, event_time"
-)
-"""By name: a cut-over changes their order in the table."""
-
 
 class _RunsClaims(PostgresRangeClaims):
     """Claims of a run, which has its intent before the run claims anything."""
 
-    def __init__(self, database: Database, audit: AuditLog) -> None:
+    def __init__(self, database: Database, audit: AuditLog, declaration: Declaration) -> None:
         self._audit = audit
-        self._run = rotate_request()
+        self._run = rotate_request(*declaration.data_fields)
         self._has_begun = False
         super().__init__(database, self._run.request_id)
 
@@ -75,30 +70,33 @@ class _RunsClaims(PostgresRangeClaims):
 class PostgresBench(Bench):
     """A bench in Postgres, each adapter under the role that uses the adapter."""
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: Vault, declaration: Declaration = DEFAULT) -> None:
         self._vault = vault
+        self.declaration = declaration
         self._databases: dict[str, Database] = {}
-        self.loader = PostgresRecordLoader(self._database("ingest"), DEFAULT)
+        self.loader = PostgresRecordLoader(self._database("ingest"), declaration)
         self.data_keys = PostgresKeyStore(self._database("ingest"))
         self.keys = PostgresKeyStore(self._database("re-encrypt"))
-        self.reencrypter = PostgresReencrypter(self._database("re-encrypt"), DEFAULT)
+        self.reencrypter = PostgresReencrypter(self._database("re-encrypt"), declaration)
         self.audit = PostgresAuditLog(self._database("reveal"))
         self.others_audit = PostgresAuditLog(self._database("re-encrypt"))
         self.disclosed = PostgresDisclosedValues(self._database("reveal"))
         self.reader = PostgresAuditReader(self._database("audit"))
         self.quarantine = PostgresQuarantineReader(self._database("reveal"))
-        self.mover = PostgresQuarantineMover(self._database("re-encrypt"), DEFAULT)
+        self.mover = PostgresQuarantineMover(self._database("re-encrypt"), declaration)
         self.discarder = PostgresQuarantineDiscarder(self._database("erase"))
         self.finder = PostgresRecordFinder(self._database("reveal"))
-        self.duplicates = PostgresDuplicateFinder(self._database("analyst"), DEFAULT)
+        self.duplicates = PostgresDuplicateFinder(self._database("analyst"), declaration)
         self.eraser = PostgresEraser(self._database("erase"))
         self.rotations = PostgresRotationReader(self._database("rotate"))
-        self.data_rotations = PostgresDataRotations(self._database("re-encrypt"), DEFAULT)
-        self.token_rotations = PostgresTokenRotations(self._database("re-encrypt"), DEFAULT)
-        self.claims = _RunsClaims(self._database("re-encrypt"), self.others_audit)
-        self.backfill = PostgresTokenBackfill(self._database("re-encrypt"), DEFAULT)
-        self.comparer = self.named = PostgresTokenComparer(self._database("re-encrypt"), DEFAULT)
-        self.cut_over = PostgresTokenCutOver(self._database("re-encrypt"), DEFAULT)
+        self.data_rotations = PostgresDataRotations(self._database("re-encrypt"), declaration)
+        self.token_rotations = PostgresTokenRotations(self._database("re-encrypt"), declaration)
+        self.claims = _RunsClaims(self._database("re-encrypt"), self.others_audit, declaration)
+        self.backfill = PostgresTokenBackfill(self._database("re-encrypt"), declaration)
+        self.comparer = self.named = PostgresTokenComparer(
+            self._database("re-encrypt"), declaration
+        )
+        self.cut_over = PostgresTokenCutOver(self._database("re-encrypt"), declaration)
 
     def close(self) -> None:
         """Close every connection."""
@@ -137,10 +135,12 @@ class PostgresBench(Bench):
 
     @override
     def records(self) -> dict[uuid.UUID, Row]:
-        return self._rows(f"SELECT record_id, {_COLUMNS} FROM vault_etl.user_logins")  # noqa: S608
+        names = (*plain_columns(self.event), *personal_columns(self.event))
+        rows = self._rows(f"SELECT record_id, {', '.join(names)} FROM {self._table}")  # noqa: S608
+        return {record_id: dict(zip(names, row, strict=True)) for record_id, row in rows.items()}
 
     @override
-    def rejections(self) -> dict[uuid.UUID, Row]:
+    def rejections(self) -> dict[uuid.UUID, Rejected]:
         return self._rows(
             "SELECT record_id, reason_code, path, body_ciphertext FROM vault_etl.quarantine"
         )
@@ -154,7 +154,7 @@ class PostgresBench(Bench):
             )
             return
         self._vault.sql(
-            f"UPDATE vault_etl.user_logins SET masked_{field} = NULL, {field}_ciphertext = NULL"  # noqa: S608 - a name of ours
+            f"UPDATE {self._table} SET masked_{field} = NULL, {field}_ciphertext = NULL"  # noqa: S608 - a name of ours
             " WHERE record_id = %s",
             record_id,
         )
@@ -177,7 +177,7 @@ class PostgresBench(Bench):
     ) -> None:
         column = f"next_masked_{field}" if is_next else f"masked_{field}"
         self._vault.sql(
-            f"UPDATE vault_etl.user_logins SET {column} = %s WHERE record_id = %s",  # noqa: S608
+            f"UPDATE {self._table} SET {column} = %s WHERE record_id = %s",  # noqa: S608
             token,
             record_id,
         )
@@ -188,11 +188,11 @@ class PostgresBench(Bench):
 
     @override
     def plant(self, record_id: uuid.UUID, field: FieldName, sealed: bytes) -> None:
-        table, column = "user_logins", f"{field}_ciphertext"
+        table, column = self._table, f"{field}_ciphertext"
         if field == QUARANTINE:
-            table, column = "quarantine", "body_ciphertext"
+            table, column = "vault_etl.quarantine", "body_ciphertext"
         self._vault.sql(
-            f"UPDATE vault_etl.{table} SET {column} = %s WHERE record_id = %s",  # noqa: S608
+            f"UPDATE {table} SET {column} = %s WHERE record_id = %s",  # noqa: S608
             sealed,
             record_id,
         )
@@ -218,7 +218,11 @@ class PostgresBench(Bench):
             seconds,
         )
 
-    def _rows(self, statement: str) -> dict[uuid.UUID, Row]:
+    @property
+    def _table(self) -> str:
+        return f"vault_etl.{self.event.name}"
+
+    def _rows(self, statement: str) -> dict[uuid.UUID, Rejected]:
         return {
             row[0]: tuple(bytes(v) if isinstance(v, memoryview) else v for v in row[1:])
             for row in self._vault.sql(statement)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from tests.kit.aws_clients import aws_clients
 from tests.kit.bench import Bench, FakeBench
 from tests.kit.bench_postgres import PostgresBench
 from tests.kit.databases import TEMPLATE, database_copy
+from tests.kit.declarations import DEFAULT
 from tests.kit.vault import Vault
+from vault_etl.declaration.model import Declaration
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.local.provision import EmulatorSession, Provisioned
 from vault_etl.platform.aws import AwsClients
@@ -48,6 +51,15 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     if request.param == "fake":
         yield FakeBench()
         return
-    real = PostgresBench(request.getfixturevalue("database"))
-    yield real
-    real.close()
+    with postgres_bench(request.getfixturevalue("database"), DEFAULT) as real:
+        yield real
+
+
+@contextmanager
+def postgres_bench(database: Vault, declaration: Declaration) -> Iterator[PostgresBench]:
+    """A bench over a database that was migrated for the declaration."""
+    real = PostgresBench(database, declaration)
+    try:
+        yield real
+    finally:
+        real.close()

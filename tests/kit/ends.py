@@ -7,10 +7,8 @@ import uuid
 
 from tests.kit.bench import Bench, FakeBench
 from tests.kit.bench_postgres import PostgresBench
-from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.key_end import FakeKeyEnd
 from tests.kit.fakes.wrapped_keys import FakeWrappedKeys
-from tests.kit.new_keys import token_keys
 from tests.kit.rows import Writer
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.destroy import KeyEnder, OldTokens
@@ -64,7 +62,7 @@ def set_state(bench: Bench, state: KeyState, *key_ids: int) -> None:
 
 def pending_generation(bench: Bench) -> list[int]:
     """Store generation 2 as pending; the ids of its keys."""
-    made = token_keys(2)
+    made = bench.token_keys(2)
     bench.pending(made)
     return [key.key_id for key in made]
 
@@ -73,7 +71,7 @@ def load_with_next(process: Writer, count: int) -> list[uuid.UUID]:
     """Load rows with next tokens, while generation 2 is pending; their ids, in order."""
     rows: list[SealedRecord] = [
         process.record(
-            next_tokens={field: uuid.uuid4() for field in PERSONAL_FIELDS},
+            next_tokens=process.tokens(),
             next_token_generation=2,
         )
         for _ in range(count)

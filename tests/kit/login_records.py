@@ -31,12 +31,12 @@ def login_record(**columns: Any) -> SealedRecord:  # noqa: ANN401 - columns and 
 
 
 def changed(row: SealedRecord, **changes: Any) -> SealedRecord:  # noqa: ANN401 - columns and parts of a row
-    """Return the row with these columns and parts changed."""
+    """Return the row with these columns and parts changed: plain columns of a login alone."""
     plain: dict[str, Any] = dict(row.plain)
     plain.update({name: changes.pop(name) for name in PLAIN if name in changes})
     return dataclasses.replace(
         row,
-        subject=str(plain["user_id"]),
+        subject=str(plain.get("user_id", row.subject)),
         plain={name: value for name, value in plain.items() if value is not None},
         **changes,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import secrets
+from collections.abc import Sequence
 
 from tests.kit.declared import PERSONAL_FIELDS
 from vault_etl.crypto.fields import FieldName, KeyPurpose
@@ -43,8 +44,6 @@ def made_up_key(
     return new, material
 
 
-def token_keys(generation: int) -> list[NewKey]:
-    """One made-up token key a personal field."""
-    return [
-        made_up_key(KeyPurpose.TOKEN, field, generation=generation)[0] for field in PERSONAL_FIELDS
-    ]
+def token_keys(generation: int, fields: Sequence[FieldName] = PERSONAL_FIELDS) -> list[NewKey]:
+    """One made-up token key a field."""
+    return [made_up_key(KeyPurpose.TOKEN, field, generation=generation)[0] for field in fields]

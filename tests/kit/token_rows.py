@@ -6,25 +6,25 @@ import uuid
 from collections.abc import Mapping, Sequence
 
 from tests.kit.bench import Bench
-from tests.kit.declared import DEVICE_ID, IP
+from tests.kit.declared import IP
 from tests.kit.fakes.vault import rotate_request
-from tests.kit.new_keys import token_keys
 from tests.kit.rows import Writer
 from tests.kit.swaps import everything, outside
+from vault_etl.crypto.fields import FieldName
 from vault_etl.records.messages import SealedRecord
-from vault_etl.rotation.compare_tokens import TokenComparison
+from vault_etl.rotation.compare_tokens import Mapped, TokenComparison
 from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.next_tokens import Generations, NextTokens, TokenRow
 from vault_etl.rotation.ranges import Range, RotationStep
 
 ONE_TWO = Generations(1, 2)
-DEVICE = DEVICE_ID
+ALL_OTHERS: Mapping[FieldName, int] = {}
 
 
 def pending_behind(process: Writer, records: Sequence[SealedRecord]) -> list[SealedRecord]:
     """Store these, and begin a rotation of the token keys; in the order of their ids."""
     process.load(*records)
-    process.bench.token_rotations.begin(rotate_request(), token_keys(2), 1)
+    process.bench.token_rotations.begin(rotate_request(), process.bench.token_keys(2), 1)
     return sorted(records, key=lambda row: row.record_id)
 
 
@@ -32,7 +32,7 @@ def read(
     bench: Bench, limit: int = 100, at: Range | None = None, generations: Generations = ONE_TWO
 ) -> list[TokenRow]:
     """A page of the rows without a next token."""
-    return list(bench.backfill.page(generations, at or everything(), limit).rows)
+    return list(bench.backfill.page(generations, at or everything(bench.event.name), limit).rows)
 
 
 def make(row: TokenRow) -> NextTokens:
@@ -50,35 +50,54 @@ def fill(
 ) -> int:
     """Give these rows their next tokens, or all that have none."""
     wanted = read(bench) if rows is None else rows
-    filled = bench.backfill.fill([make(row) for row in wanted], ONE_TWO, step or outside())
+    filled = bench.backfill.fill(
+        [make(row) for row in wanted], ONE_TWO, step or outside(bench.event.name)
+    )
     assert filled is not None
     return filled
 
 
-def next_tokens(bench: Bench) -> Mapping[uuid.UUID, tuple[object, ...]]:
-    """Return the columns next_* of each record: both tokens and the generation."""
-    return {i: (row[4], row[5], row[9]) for i, row in bench.records().items()}
+Next = tuple[Mapping[FieldName, object], object]
 
 
-NOTHING = (None, None, None)
+def next_tokens(bench: Bench) -> Mapping[uuid.UUID, Next]:
+    """The next tokens of each record that has some, by their fields, and their generation."""
+    names = {value.field.name: value.next_token for value in bench.event.personal}
+    return {
+        i: (
+            {field: row[name] for field, name in names.items() if row[name] is not None},
+            row["next_token_generation"],
+        )
+        for i, row in bench.records().items()
+    }
+
+
+NOTHING: Next = ({}, None)
 
 
 def leave_out(bench: Bench, *record_ids: uuid.UUID) -> int:
     """Leave these out of generation 2; how many rows were still what was read."""
     what = [LeaveOut(record_id=record_id) for record_id in record_ids]
-    rows = [row for each in what for row in bench.backfill.named(each, everything(), 1).rows]
-    filled = bench.backfill.fill([NextTokens(row, {}) for row in rows], ONE_TWO, outside())
+    rows = [
+        row
+        for each in what
+        for row in bench.backfill.named(each, everything(bench.event.name), 1).rows
+    ]
+    filled = bench.backfill.fill(
+        [NextTokens(row, {}) for row in rows], ONE_TWO, outside(bench.event.name)
+    )
     assert filled is not None
     return filled
 
 
 def shared(process: Writer) -> list[SealedRecord]:
-    """Four records of which three share a device, and two an address; generation 2 is pending."""
+    """Four records of which three share another value, and two an address; generation 2 is pending."""
+    other = process.bench.other
     device, address = uuid.uuid4(), uuid.uuid4()
     made = [
-        process.record(tokens={IP: address, DEVICE: device}),
-        process.record(tokens={IP: address, DEVICE: device}),
-        process.record(tokens={IP: uuid.uuid4(), DEVICE: device}),
+        process.record(tokens=process.tokens({IP: address, other: device})),
+        process.record(tokens=process.tokens({IP: address, other: device})),
+        process.record(tokens=process.tokens({other: device})),
         process.record(),
     ]
     pending_behind(process, made)
@@ -95,3 +114,11 @@ def unequal(found: TokenComparison) -> set[uuid.UUID]:
     ids = [row.record_id for row in found.unequal]
     assert len(ids) == len(set(ids))
     return set(ids)
+
+
+def mapped(
+    bench: Bench, others: int, counts: Mapping[FieldName, int] = ALL_OTHERS
+) -> dict[FieldName, Mapped]:
+    """As many old tokens, new tokens and pairs of each field: these, or `others`."""
+    found = {field: counts.get(field, others) for field in bench.declaration.field_names}
+    return {field: Mapped(count, count, count) for field, count in found.items()}

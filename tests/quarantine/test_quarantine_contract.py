@@ -14,8 +14,9 @@ from tests.kit.declared import FIELDS, IP, PERSONAL_FIELDS
 from tests.kit.fakes.vault import reveal_request
 from tests.kit.key_changes import CHANGES
 from tests.kit.new_keys import token_keys
-from tests.kit.rows import Writer, columns, writer
+from tests.kit.rows import Writer, writer
 from tests.kit.scratch import ciphertext
+from tests.kit.stored_rows import columns
 from tests.kit.swaps import outside
 from tests.quarantine.kinds import NOT_ADDRESS, NOT_JSON, NULL_USER, listed, quarantine
 from vault_etl.audit.entries import Action, AuditRequest

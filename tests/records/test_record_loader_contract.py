@@ -15,7 +15,8 @@ from tests.kit.declared import PERSONAL_FIELDS, USER_LOGINS
 from tests.kit.key_changes import CHANGES, retired
 from tests.kit.login_records import changed
 from tests.kit.new_keys import token_keys
-from tests.kit.rows import Writer, columns, writer
+from tests.kit.rows import Writer, writer
+from tests.kit.stored_rows import columns
 from vault_etl.crypto.record_id import first_millisecond, record_id_of_message
 from vault_etl.records.fenced_writes import KeysChanged, Loaded, RowsRefused, WriteKeys
 from vault_etl.records.messages import RecordRange

@@ -8,9 +8,7 @@ import uuid
 from collections.abc import Sequence
 
 from tests.kit.bench import Bench
-from tests.kit.declared import FIELDS, USER_LOGINS
 from tests.kit.fakes.vault import rotate_request
-from tests.kit.new_keys import token_keys
 from tests.kit.rows import Writer
 from vault_etl.crypto.fields import QUARANTINE_TABLE, EventName, FieldName
 from vault_etl.crypto.keys import KeyState
@@ -20,12 +18,14 @@ from vault_etl.rotation.ranges import OpenRotation, Range
 
 def begin_data(bench: Bench, *fields: FieldName, slices: int = 1) -> OpenRotation:
     """Begin a rotation of the data keys of these fields, or of all."""
-    return bench.data_rotations.begin(rotate_request(), fields or FIELDS, slices)
+    wanted = fields or bench.declaration.data_fields
+    return bench.data_rotations.begin(rotate_request(*wanted), wanted, slices)
 
 
 def begin_tokens(bench: Bench, generation: int = 2, slices: int = 1) -> OpenRotation:
     """Begin a rotation of the token keys."""
-    return bench.token_rotations.begin(rotate_request(), token_keys(generation), slices)
+    request = rotate_request(*bench.declaration.field_names)
+    return bench.token_rotations.begin(request, bench.token_keys(generation), slices)
 
 
 def states(bench: Bench, key_ids: Sequence[int] | frozenset[int]) -> set[KeyState]:
@@ -50,7 +50,7 @@ def scattered(process: Writer) -> dict[EventName, set[uuid.UUID]]:
     ]
     bodies = [process.rejection() for _ in range(4)]
     process.load(*(process.record(record_id=i) for i in ids), *bodies)
-    return {USER_LOGINS: set(ids), QUARANTINE_TABLE: {row.record_id for row in bodies}}
+    return {process.bench.event.name: set(ids), QUARANTINE_TABLE: {row.record_id for row in bodies}}
 
 
 def claimed(bench: Bench, rotation: OpenRotation) -> list[tuple[uuid.UUID, Range]]:

@@ -3,21 +3,81 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.endurance.chaos.site import prepared
+from tests.kit.bench import Bench, FakeBench
+from tests.kit.benches import NO_EMULATOR, postgres_bench
 from tests.kit.cut_over import Ready, ready
-from tests.kit.databases import clone, empty
+from tests.kit.databases import TEMPLATE, clone, database_copy, empty
+from tests.kit.declarations import DEFAULT, SHOP
 from tests.kit.vault import Vault
 from tests.kit.vaults import copied
 from tests.rotation.events import MONTHS, RECORDS, SETTINGS, dated_events, load_file
+from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, EventName, FieldName
+from vault_etl.declaration.model import Declaration
 from vault_etl.local.emulator import Emulator
 from vault_etl.local.postgres import EmbeddedPostgres, RunningPostgres
+from vault_etl.platform.resources import resource_dir
+from vault_etl.schema.postgres_migrations import PostgresMigrations
 
 POLICY = {"reveals_an_hour": 1_000_000, "purposes": {}}
+
+
+@pytest.fixture(scope="session")
+def migrated_for(postgres: RunningPostgres) -> Iterator[Callable[[Declaration], str]]:
+    """The names of databases that are migrated for a declaration, to be copied. Each is made when it is asked for."""
+    made = {DEFAULT: TEMPLATE}
+    with ExitStack() as opened:
+
+        def name_of(declaration: Declaration) -> str:
+            if declaration not in made:
+                scratch = opened.enter_context(empty(postgres))
+                with scratch.database("admin") as database:
+                    folder = resource_dir("migrations")
+                    PostgresMigrations(database, folder, declaration=declaration).apply()
+                made[declaration] = scratch.name
+            return made[declaration]
+
+        yield name_of
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(("fake", DEFAULT), id="fake-logins"),
+        pytest.param(("postgres", DEFAULT), id="postgres-logins"),
+        pytest.param(("fake", SHOP), id="fake-shop"),
+        pytest.param(("postgres", SHOP), id="postgres-shop", marks=pytest.mark.declared),
+    ]
+)
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    """An empty vault of each declaration, without keys."""
+    kind, declaration = request.param
+    if kind == "fake":
+        yield FakeBench(declaration)
+        return
+    server = request.getfixturevalue("postgres")
+    template = request.getfixturevalue("migrated_for")(declaration)
+    with database_copy(server, template) as name:
+        database = Vault(server, name, "", NO_EMULATOR, tmp_path)
+        with postgres_bench(database, declaration) as real:
+            yield real
+
+
+@pytest.fixture(params=["ip", "other", QUARANTINE])
+def field(request: pytest.FixtureRequest, bench: Bench) -> FieldName:
+    """A field of data keys: `ip`, another field of the same rows, or the quarantine."""
+    return bench.field(request.param)
+
+
+@pytest.fixture(params=["event", "quarantine"])
+def place(request: pytest.FixtureRequest, bench: Bench) -> EventName:
+    """A table of ciphertexts."""
+    return bench.event.name if request.param == "event" else QUARANTINE_TABLE
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Sequence
 
 from tests.kit.bench import Bench
-from tests.kit.declared import DEVICE_ID, FIELDS, IP, USER_LOGINS
 from tests.kit.rows import Writer, writer
 from tests.kit.scratch import ciphertext
 from tests.kit.swaps import everything
@@ -15,11 +14,10 @@ from vault_etl.crypto.keys import DataKey
 from vault_etl.rotation.ranges import OpenRotation
 from vault_etl.rotation.reencrypt import Replacement, SealedRow
 
-PLACE = {
-    IP: USER_LOGINS,
-    DEVICE_ID: USER_LOGINS,
-    QUARANTINE: QUARANTINE_TABLE,
-}
+
+def place_of(process: Writer, field: FieldName) -> EventName:
+    """The table of the values of a field."""
+    return QUARANTINE_TABLE if field == QUARANTINE else process.bench.event.name
 
 
 def loaded(bench: Bench) -> Writer:
@@ -29,20 +27,22 @@ def loaded(bench: Bench) -> Writer:
     return made
 
 
-def of_keys(process: Writer, *keys: DataKey, fields: Sequence[FieldName] = FIELDS) -> OpenRotation:
+def of_keys(process: Writer, *keys: DataKey, fields: Sequence[FieldName] = ()) -> OpenRotation:
     """A rotation that replaces these keys, whatever their state."""
     old = frozenset(key.key_id for key in keys)
-    rotation = OpenRotation(rotation_id=uuid.uuid4(), fields=tuple(fields), old_keys=old)
+    names = tuple(fields) or process.bench.declaration.data_fields
+    rotation = OpenRotation(rotation_id=uuid.uuid4(), fields=names, old_keys=old)
     process.bench.open_rotation(rotation)
     return rotation
 
 
 def old_rows(
-    process: Writer, *fields: FieldName, place: EventName = USER_LOGINS
+    process: Writer, *fields: FieldName, place: EventName | None = None
 ) -> Sequence[SealedRow]:
-    """The rows under the process's keys of these fields, or of all."""
-    rotation = of_keys(process, *process.keys, fields=fields or FIELDS)
-    page = process.bench.reencrypter.page(rotation, everything(place), 100)
+    """The rows under the process's keys of these fields, or of all: of the event, or of another place."""
+    rotation = of_keys(process, *process.keys, fields=fields)
+    at = everything(place or process.bench.event.name)
+    page = process.bench.reencrypter.page(rotation, at, 100)
     assert page.is_last
     return page.rows
 
@@ -62,7 +62,7 @@ def sealed(process: Writer) -> dict[tuple[uuid.UUID, FieldName], object]:
     """Every stored ciphertext."""
     found: dict[tuple[uuid.UUID, FieldName], object] = {}
     for record_id, row in process.bench.records().items():
-        found |= {(record_id, IP): row[6], (record_id, DEVICE_ID): row[7]}
+        found |= {(record_id, field): row[f"{field}_ciphertext"] for field in process.bench.fields}
     return found | {
         (record_id, QUARANTINE): row[2] for record_id, row in process.bench.rejections().items()
     }

@@ -83,7 +83,7 @@ def test_a_step_outside_of_every_claim_moves_no_cursor(
     """A step of an ended rotation moves no cursor either."""
     (claim, held), *_ = claimed(bench, rotation)
     before = bench.ranges(rotation.rotation_id)
-    bench.reencrypter.replace([], [], outside())
+    bench.reencrypter.replace([], [], outside(bench.event.name))
     assert bench.ranges(rotation.rotation_id) == before
     bench.data_rotations.end(rotation.rotation_id)
     bench.reencrypter.replace([], [], RotationStep(claim, held, held.last, is_done=True))

@@ -8,19 +8,20 @@ import uuid
 import pytest
 
 from tests.kit.bench import Bench
-from tests.kit.declared import DEVICE_ID, FIELDS, IP, PERSONAL_FIELDS, USER_LOGINS
+from tests.kit.declared import IP
 from tests.kit.fakes.vault import rotate_request
-from tests.kit.new_keys import token_keys
 from tests.kit.rows import Writer, cut_over_request, writer
 from tests.kit.scratch import ciphertext
 from tests.kit.swaps import everything, outside
 from tests.kit.token_rows import (
     NOTHING,
     ONE_TWO,
+    Next,
     check,
     fill,
     leave_out,
     make,
+    mapped,
     next_of,
     next_tokens,
     pending_behind,
@@ -36,9 +37,8 @@ from vault_etl.rotation.next_tokens import Generations, NextTokens
 from vault_etl.rotation.reencrypt import Replacement, SealedRow
 from vault_etl.rotation.token_keys import CutOverDone
 
-DEVICE = DEVICE_ID
 HOUR = dt.timedelta(hours=1)
-LEFT_OUT = (None, None, 2)
+LEFT_OUT: Next = ({}, 2)
 TWO_THREE = Generations(2, 3)
 
 
@@ -51,7 +51,10 @@ def process(bench: Bench) -> Writer:
 @pytest.fixture
 def other(process: Writer) -> Writer:
     """Another process, with keys of its own."""
-    return Writer(process.bench, tuple(process.bench.data_key(field) for field in FIELDS))
+    return Writer(
+        process.bench,
+        tuple(process.bench.data_key(f) for f in process.bench.declaration.data_fields),
+    )
 
 
 @pytest.fixture
@@ -60,13 +63,16 @@ def rows(process: Writer, other: Writer) -> list[SealedRecord]:
     made = [(process, other)[n % 2].record() for n in range(6)]
     process.load(*made[::2])
     other.load(*made[1::2])
-    process.bench.token_rotations.begin(rotate_request(), token_keys(2), 1)
+    process.bench.token_rotations.begin(rotate_request(), process.bench.token_keys(2), 1)
     return made
 
 
 def named(bench: Bench, what: LeaveOut, limit: int = 100) -> list[uuid.UUID]:
     """The ids of a page."""
-    return [row.record_id for row in bench.backfill.named(what, everything(), limit).rows]
+    return [
+        row.record_id
+        for row in bench.backfill.named(what, everything(bench.event.name), limit).rows
+    ]
 
 
 def of(*rows: SealedRecord) -> list[uuid.UUID]:
@@ -75,22 +81,27 @@ def of(*rows: SealedRecord) -> list[uuid.UUID]:
 
 
 def test_a_record_is_named_by_its_id(bench: Bench, rows: list[SealedRecord]) -> None:
-    """The count includes its two keys, of one login."""
+    """The count includes its keys, one a value, of one login."""
     what = LeaveOut(record_id=rows[1].record_id)
     assert named(bench, what) == [rows[1].record_id]
     found = bench.named.count_named(what)
-    assert (found.what, found.keys, len(found.logins), found.rows) == (what, 2, 1, 1)
+    assert (found.what, found.keys, len(found.logins), found.rows) == (
+        what,
+        len(bench.fields),
+        1,
+        1,
+    )
     keys = [int.from_bytes(sealed[1:5], "big") for sealed in rows[1].ciphertexts.values()]
     assert found.kms_key_arns == tuple({key.kms_key_arn for key in bench.keys.keys(keys)})
     unknown = bench.named.count_named(LeaveOut(record_id=uuid.uuid4()))
     assert (unknown.keys, unknown.logins, unknown.rows) == (0, (), 0)
 
 
-@pytest.mark.parametrize("field", PERSONAL_FIELDS)
-def test_rows_are_named_by_either_key(
+@pytest.mark.parametrize("field", ["ip", "other"], indirect=True)
+def test_rows_are_named_by_any_key(
     bench: Bench, other: Writer, rows: list[SealedRecord], field: FieldName
 ) -> None:
-    """One field under the key is enough, because the other field may have been re-encrypted."""
+    """One field under the key is enough, because the others may have been re-encrypted."""
     key = next(key for key in other.keys if key.field == field)
     what = LeaveOut(key_id=key.key_id)
     bench.plant(rows[3].record_id, field, ciphertext(bench.new_key(field).key_id))
@@ -152,7 +163,7 @@ def test_named_rows_come_in_pages(
     fill(bench, read(bench)[:3])
     bench.eraser.erase(cut_over_request(), RecordTarget(rows[5].record_id))
     what = LeaveOut(key_id=other.keys[0].key_id)
-    at, seen, is_last = everything(), list[uuid.UUID](), False
+    at, seen, is_last = everything(bench.event.name), list[uuid.UUID](), False
     while not is_last:
         page = bench.backfill.named(what, at, limit)
         seen += [row.record_id for row in page.rows]
@@ -167,8 +178,10 @@ def test_a_row_that_is_left_out_is_marked(bench: Bench, rows: list[SealedRecord]
     assert leave_out(bench, first.record_id, last.record_id) == 2
     marks = next_tokens(bench)
     assert {i for i, made in marks.items() if made == LEFT_OUT} == set(of(first, last))
-    tokens = {row.record_id: tuple(row.tokens.values()) for row in rows}
-    assert {i: row[2:4] for i, row in bench.records().items()} == tokens
+    names = {value.field.name: value.token for value in bench.event.personal}
+    for row in rows:
+        stored = bench.records()[row.record_id]
+        assert {field: stored[name] for field, name in names.items()} == row.tokens
     assert [row.record_id for row in read(bench)] == of(*rows)[3:5]
     assert bench.comparer.count(ONE_TWO) == 2
 
@@ -177,18 +190,23 @@ def test_a_row_that_was_erased_since_it_was_read_is_not_marked(
     bench: Bench, rows: list[SealedRecord]
 ) -> None:
     """The erasure wins; a row that was re-encrypted meanwhile is read again too."""
-    page = bench.backfill.named(LeaveOut(since=bench.now()), everything(), 100).rows
+    page = bench.backfill.named(LeaveOut(since=bench.now()), everything(bench.event.name), 100).rows
     erased, sealed, *others = page
     bench.eraser.erase(cut_over_request(), RecordTarget(erased.record_id))
-    key = bench.new_key(DEVICE)
+    field = bench.other
+    key = bench.new_key(field)
     row = SealedRow(
-        USER_LOGINS, sealed.record_id, sealed.user_id, {DEVICE: sealed.ciphertexts[DEVICE]}
+        sealed.place, sealed.record_id, sealed.user_id, {field: sealed.ciphertexts[field]}
     )
     assert bench.reencrypter.replace(
-        [Replacement(row, {DEVICE: ciphertext(key.key_id)})], [key], outside()
+        [Replacement(row, {field: ciphertext(key.key_id)})], [key], outside(bench.event.name)
     )
     marks = [NextTokens(row, {}) for row in page]
-    assert bench.backfill.fill(marks, ONE_TWO, outside()) == len(others) == len(rows) - 2
+    assert (
+        bench.backfill.fill(marks, ONE_TWO, outside(bench.event.name))
+        == len(others)
+        == len(rows) - 2
+    )
     after = next_tokens(bench)
     assert after[erased.record_id] == after[sealed.record_id] == NOTHING
 
@@ -198,15 +216,13 @@ def test_rows_left_out_are_not_checked(bench: Bench, process: Writer) -> None:
     rows = pending_behind(process, [process.record() for _ in range(4)])
     fill(bench)
     bench.change_token(rows[3].record_id, IP, next_of(rows[0].tokens[IP]), is_next=True)
-    bench.change_token(rows[2].record_id, DEVICE, None, is_next=True)
+    bench.change_token(rows[2].record_id, bench.other, None, is_next=True)
     assert not check(bench).holds
     assert leave_out(bench, rows[2].record_id, rows[3].record_id) == 2
-    assert check(bench) == TokenComparison(
-        fields={IP: Mapped(2, 2, 2), DEVICE: Mapped(2, 2, 2)}, left_out=2
-    )
+    assert check(bench) == TokenComparison(fields=mapped(bench, 2), left_out=2)
 
 
-@pytest.mark.parametrize("field", PERSONAL_FIELDS)
+@pytest.mark.parametrize("field", ["ip", "other"], indirect=True)
 def test_chance_draws_which_unequal_pairs_are_read(
     bench: Bench, process: Writer, field: FieldName
 ) -> None:
@@ -221,7 +237,7 @@ def test_chance_draws_which_unequal_pairs_are_read(
         if row.record_id in forged:
             tokens[field] = uuid.uuid5(row.tokens[field], "forged")
         made.append(NextTokens(row, tokens))
-    assert bench.backfill.fill(made, ONE_TWO, outside()) == 360
+    assert bench.backfill.fill(made, ONE_TWO, outside(bench.event.name)) == 360
     found = check(bench)
     assert found.missing == 0
     assert found.fields[field] == Mapped(120, 240, 240)
@@ -243,10 +259,11 @@ def test_missing_rows_are_blamed_on_logins_and_keys(
         key.key_id: rows_
         for of_process, rows_ in ((process, 2), (other, 3))
         for key in of_process.keys
-        if key.field in PERSONAL_FIELDS
+        if key.field in bench.fields
     }
     assert len(by_key) == 3
-    assert [each.rows for each in by_key] == [3, 3, 2]
+    width = len(bench.fields)
+    assert [each.rows for each in by_key] == [*[3] * width, *[2] * width][:3]
     for each in by_key:
         assert each.key_id is not None
         assert (each.login, each.rows) == (login, keys[each.key_id])
@@ -263,13 +280,15 @@ def test_the_next_rotation_skips_rows_that_were_left_out(
     old = [u.key.key_id for u in bench.keys.usage() if u.key.generation == 1]
     for key_id in old:
         bench.destroy(key_id)
-    for field in PERSONAL_FIELDS:
+    for field in bench.fields:
         bench.change_token(out, field, None, is_next=True)
-    bench.token_rotations.begin(rotate_request(), token_keys(3), 1)
-    at_two = bench.backfill.page(TWO_THREE, everything(), 100).rows
+    bench.token_rotations.begin(rotate_request(), bench.token_keys(3), 1)
+    at_two = bench.backfill.page(TWO_THREE, everything(bench.event.name), 100).rows
     assert out not in {row.record_id for row in at_two}
     assert len(at_two) == bench.comparer.count(TWO_THREE) == len(rows) - 1
-    assert bench.backfill.fill([make(row) for row in at_two], TWO_THREE, outside()) == len(at_two)
+    assert bench.backfill.fill(
+        [make(row) for row in at_two], TWO_THREE, outside(bench.event.name)
+    ) == len(at_two)
     found = bench.comparer.compare(TWO_THREE)
     assert found.holds
     assert (found.left_out, unequal(found)) == (0, set())

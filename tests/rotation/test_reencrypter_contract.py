@@ -8,12 +8,12 @@ import uuid
 import pytest
 
 from tests.kit.bench import Bench
-from tests.kit.declared import FIELDS, IP, TABLES, USER_LOGINS
+from tests.kit.declared import IP
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.rows import Writer, writer
 from tests.kit.scratch import ciphertext
 from tests.kit.swaps import everything
-from tests.rotation.sealed_rows import PLACE, key_of, loaded, of_keys, old_rows, sealed, values
+from tests.rotation.sealed_rows import key_of, loaded, of_keys, old_rows, place_of, sealed, values
 from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, EventName, FieldName
 from vault_etl.rotation.ranges import Range
 from vault_etl.rotation.reencrypt import Remaining, SealedRow
@@ -25,32 +25,29 @@ def process(bench: Bench) -> Writer:
     return loaded(bench)
 
 
-@pytest.mark.parametrize(("place", "count"), [(USER_LOGINS, 5), (QUARANTINE_TABLE, 3)])
-def test_old_values_are_read_in_the_order_of_their_rows(
-    process: Writer, place: EventName, count: int
-) -> None:
+def test_old_values_are_read_in_the_order_of_their_rows(process: Writer, place: EventName) -> None:
     """Each row is read once, with its person, and with all its old values."""
     rows = old_rows(process, place=place)
     assert [row.record_id for row in rows] == sorted({row.record_id for row in rows})
-    assert len(rows) == count
+    assert len(rows) == (3 if place == QUARANTINE_TABLE else 5)
     assert {row.place for row in rows} == {place}
     assert {row.user_id for row in rows} == {"" if place == QUARANTINE_TABLE else "user-1"}
-    there = sealed(process)
+    there, fields = sealed(process), process.bench.declaration.data_fields
     for row in rows:
-        assert set(row.ciphertexts) == {f for f in FIELDS if PLACE[f] == place}
+        assert set(row.ciphertexts) == {f for f in fields if place_of(process, f) == place}
         assert all(there[row.record_id, f] == sealed for f, sealed in row.ciphertexts.items())
 
 
-@pytest.mark.parametrize("field", FIELDS)
 def test_only_the_fields_that_are_asked_for_are_read(process: Writer, field: FieldName) -> None:
     """The other fields of the row are absent, in either table."""
-    assert {f for _, f in values(old_rows(process, field, place=PLACE[field]))} == {field}
-    (elsewhere,) = set(TABLES) - {PLACE[field]}
+    assert {f for _, f in values(old_rows(process, field, place=place_of(process, field)))} == {
+        field
+    }
+    (elsewhere,) = {process.bench.event.name, QUARANTINE_TABLE} - {place_of(process, field)}
     assert old_rows(process, field, place=elsewhere) == []
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 5, 6])
-@pytest.mark.parametrize("place", TABLES)
 def test_pages_follow_each_other(process: Writer, place: EventName, limit: int) -> None:
     """Each page starts after the last row of the page before, until one says that it is the last."""
     rotation, at = of_keys(process, *process.keys), everything(place)
@@ -73,7 +70,7 @@ def test_a_page_keeps_to_its_range(process: Writer) -> None:
 
     def read(first: int, last: int, after: int | None = None) -> list[uuid.UUID]:
         behind = None if after is None else ids[after]
-        at = Range(USER_LOGINS, ids[first], ids[last], behind)
+        at = Range(process.bench.event.name, ids[first], ids[last], behind)
         return [row.record_id for row in process.bench.reencrypter.page(rotation, at, 100).rows]
 
     assert read(1, 3) == ids[1:4]
@@ -86,16 +83,17 @@ def test_values_under_keys_that_stay_are_left_out(process: Writer) -> None:
     """A rotation replaces its own keys alone, not another process's, active or retired since."""
     other = writer(process.bench)
     other.load(other.record(), other.rejection())
-    before = [old_rows(process, place=place) for place in TABLES]
+    tables = (process.bench.event.name, QUARANTINE_TABLE)
+    before = [old_rows(process, place=place) for place in tables]
     assert [len(rows) for rows in before] == [5, 3]
-    process.bench.keys.retire_data_keys(rotate_request(), FIELDS)
-    assert [old_rows(process, place=place) for place in TABLES] == before
+    process.bench.keys.retire_data_keys(rotate_request(), process.bench.declaration.data_fields)
+    assert [old_rows(process, place=place) for place in tables] == before
 
 
 def test_a_row_shows_only_its_old_values(process: Writer) -> None:
     """One field is under an old key and one under a new key: only the old value is read."""
     rotation = of_keys(process, key_of(process, IP))
-    page = process.bench.reencrypter.page(rotation, everything(), 100)
+    page = process.bench.reencrypter.page(rotation, everything(process.bench.event.name), 100)
     assert {frozenset(row.ciphertexts) for row in page.rows} == {frozenset({IP})}
     assert process.bench.reencrypter.remaining(rotation).values == 5
 
@@ -116,7 +114,7 @@ def destroyed(process: Writer, field: FieldName) -> bytes:
 
 def of_another_field(process: Writer, field: FieldName) -> bytes:
     """A good key of another field."""
-    other = next(f for f in FIELDS if f != field)
+    other = next(f for f in process.bench.declaration.data_fields if f != field)
     return ciphertext(key_of(process, other).key_id)
 
 
@@ -126,7 +124,6 @@ def a_token_key(process: Writer, field: FieldName) -> bytes:
     return ciphertext(key.key_id if key else 9)
 
 
-@pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize(
     "forged",
     [unknown, destroyed, of_another_field, a_token_key],
@@ -136,7 +133,7 @@ def test_a_value_that_no_key_opens_is_old_in_every_rotation_of_its_field(
     process: Writer, field: FieldName, forged: object
 ) -> None:
     """Each rotation therefore finds and names the value, even a rotation that retires no such key."""
-    reencrypter, place = process.bench.reencrypter, PLACE[field]
+    reencrypter, place = process.bench.reencrypter, place_of(process, field)
     row = old_rows(process, field, place=place)[1]
     bad = forged(process, field)  # type: ignore[operator]
     process.bench.plant(row.record_id, field, bad)
@@ -147,7 +144,7 @@ def test_a_value_that_no_key_opens_is_old_in_every_rotation_of_its_field(
     ]
     assert reencrypter.remaining(rotation) == Remaining(1, (row.record_id,))
     assert reencrypter.remaining(
-        of_keys(process, fields=[f for f in FIELDS if f != field])
+        of_keys(process, fields=[f for f in process.bench.declaration.data_fields if f != field])
     ) == Remaining(0, ())
 
 
@@ -161,14 +158,15 @@ def test_values_that_were_erased_are_left_out(process: Writer) -> None:
 
 
 def test_remaining_values_are_counted_in_both_tables_and_named(process: Writer) -> None:
-    """Values are counted, and records are named, ten at the most, those of user_logins first."""
+    """Values are counted, and records are named, ten at the most, those of events first."""
+    width = len(process.bench.fields)
     reencrypter, rotation = process.bench.reencrypter, of_keys(process, *process.keys)
     rows, bodies = old_rows(process), old_rows(process, place=QUARANTINE_TABLE)
     ids = [row.record_id for row in (*rows, *bodies)]
-    assert reencrypter.remaining(rotation) == Remaining(2 * 5 + 3, tuple(ids))
+    assert reencrypter.remaining(rotation) == Remaining(width * 5 + 3, tuple(ids))
     process.load(*(process.record() for _ in range(4)))
     left = reencrypter.remaining(rotation)
-    assert left.values == 2 * 9 + 3
+    assert left.values == width * 9 + 3
     assert left.record_ids == tuple(
         [row.record_id for row in old_rows(process)] + [bodies[0].record_id]
     )

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from tests.kit.bench import Bench
-from tests.kit.declared import DEVICE_ID, FIELDS, IP, PERSONAL_FIELDS, TABLES
+from tests.kit.declared import IP
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.rows import Writer
 from tests.kit.swaps import outside
-from tests.rotation.sealed_rows import PLACE, loaded, new, old_rows, sealed
+from tests.rotation.sealed_rows import loaded, new, old_rows, place_of, sealed
 from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, EventName, FieldName
 from vault_etl.crypto.keys import DataKey
 from vault_etl.rotation.ranges import OpenRotation, Range, RotationStep, Swap
@@ -26,16 +26,24 @@ def process(bench: Bench) -> Writer:
     return loaded(bench)
 
 
-@pytest.mark.parametrize("fields", [(f,) for f in FIELDS] + [PERSONAL_FIELDS])
+def stored(process: Writer) -> dict[uuid.UUID, Mapping[str, object]]:
+    """All rows of both tables, their values by column or by place."""
+    rejections = process.bench.rejections().items()
+    bodies = {i: {str(place): value for place, value in enumerate(row)} for i, row in rejections}
+    return {**process.bench.records(), **bodies}
+
+
+@pytest.mark.parametrize("is_of_all", [False, True])
 def test_a_swap_changes_the_ciphertexts_alone(
-    process: Writer, fields: tuple[FieldName, ...]
+    process: Writer, field: FieldName, is_of_all: bool
 ) -> None:
     """The swap changes these rows and these fields, and counts them by row and by value."""
-    place = PLACE[fields[0]]
+    place = place_of(process, field)
+    fields = process.bench.fields if is_of_all and field != QUARANTINE else (field,)
     rows = old_rows(process, place=place)
     keys = [process.bench.new_key(field) for field in fields]
     batch = [new(row, keys, *fields) for row in rows[:2]]
-    before = {**process.bench.records(), **process.bench.rejections()}
+    before = stored(process)
     swap = process.bench.reencrypter.replace(batch, keys, outside(place))
     assert swap == Swap(2, 2 * len(fields))
     expected = dict(before)
@@ -43,15 +51,14 @@ def test_a_swap_changes_the_ciphertexts_alone(
         fresh: Mapping[object, bytes] = {
             r.row.ciphertexts[f]: value for f, value in r.ciphertexts.items()
         }
-        expected[r.row.record_id] = tuple(
-            fresh.get(column, column) if isinstance(column, bytes) else column
-            for column in before[r.row.record_id]
-        )
-    assert {**process.bench.records(), **process.bench.rejections()} == expected
+        expected[r.row.record_id] = {
+            name: fresh.get(value, value) if isinstance(value, bytes) else value
+            for name, value in before[r.row.record_id].items()
+        }
+    assert stored(process) == expected
     assert expected != before
 
 
-@pytest.mark.parametrize("place", TABLES)
 def test_a_value_that_changed_since_it_was_read_is_not_swapped(
     process: Writer, place: EventName
 ) -> None:
@@ -73,14 +80,17 @@ def test_a_row_is_swapped_as_a_whole(process: Writer) -> None:
     """If one of two values changed since, neither is swapped, and the row is read again."""
     reencrypter = process.bench.reencrypter
     row = old_rows(process)[0]
-    keys = [process.bench.new_key(field) for field in PERSONAL_FIELDS]
-    process.bench.erase(row.record_id, DEVICE_ID)
-    assert reencrypter.replace([new(row, keys)], keys, outside()) == Swap(0, 0)
+    keys = [process.bench.new_key(field) for field in process.bench.fields]
+    process.bench.erase(row.record_id, process.bench.other)
+    assert reencrypter.replace([new(row, keys)], keys, outside(process.bench.event.name)) == Swap(
+        0, 0
+    )
     assert sealed(process)[row.record_id, IP] == row.ciphertexts[IP]
-    assert reencrypter.replace([new(row, keys, IP)], keys, outside()) == Swap(1, 1)
+    assert reencrypter.replace(
+        [new(row, keys, IP)], keys, outside(process.bench.event.name)
+    ) == Swap(1, 1)
 
 
-@pytest.mark.parametrize("place", TABLES)
 def test_no_value_is_written_under_a_key_that_is_not_active(
     process: Writer, place: EventName
 ) -> None:
@@ -120,12 +130,12 @@ class Claimed:
 @pytest.fixture
 def claimed(bench: Bench, process: Writer) -> Claimed:
     """A rotation of both personal fields, in one range."""
-    rotation = bench.data_rotations.begin(rotate_request(), PERSONAL_FIELDS, 1)
+    rotation = bench.data_rotations.begin(rotate_request(), bench.fields, 1)
     claim = uuid.uuid4()
     held = bench.claims.claim(rotation.rotation_id, claim)
     assert held is not None
     rows = bench.reencrypter.page(rotation, held, 100).rows
-    keys = [bench.new_key(field) for field in PERSONAL_FIELDS]
+    keys = [bench.new_key(field) for field in bench.fields]
     return Claimed(process, rotation, claim, held, rows, keys)
 
 
@@ -135,7 +145,7 @@ def test_the_cursor_moves_with_the_swap(claimed: Claimed, is_done: bool) -> None
     assert claimed.cursor() == (None, False)
     assert claimed.replace(
         [new(r, claimed.keys) for r in claimed.rows[:2]], is_done=is_done
-    ) == Swap(2, 4)
+    ) == Swap(2, 2 * len(claimed.keys))
     assert claimed.cursor() == (claimed.rows[1].record_id, is_done)
 
 
@@ -157,7 +167,7 @@ def test_a_page_that_was_swapped_in_part_does_not_move_the_cursor(claimed: Claim
     """A row that changed since it was read is read again."""
     claimed.process.bench.erase(claimed.rows[0].record_id, IP)
     assert claimed.replace([new(r, claimed.keys) for r in claimed.rows[:2]], is_done=True) == Swap(
-        1, 2
+        1, len(claimed.keys)
     )
     assert claimed.cursor() == (None, False)
 
@@ -178,7 +188,7 @@ def test_a_worker_that_has_lost_a_range_does_not_move_its_cursor(claimed: Claime
     other = uuid.uuid4()
     assert bench.claims.claim(claimed.rotation.rotation_id, other) == claimed.range
     assert claimed.replace([new(r, claimed.keys) for r in claimed.rows[:2]], is_done=True) == Swap(
-        2, 4
+        2, 2 * len(claimed.keys)
     )
     assert claimed.cursor() == (None, False)
 

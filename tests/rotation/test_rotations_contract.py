@@ -9,11 +9,11 @@ from collections.abc import Callable
 import pytest
 
 from tests.kit.bench import Bench
-from tests.kit.declared import FIELDS, IP, PERSONAL_FIELDS, TABLES, USER_LOGINS
+from tests.kit.declared import IP
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.rows import Writer, writer
 from tests.rotation.begun import begin_data, begin_tokens, scattered, states
-from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, EventName, FieldName, KeyPurpose
+from vault_etl.crypto.fields import QUARANTINE_TABLE, EventName, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.rotation.ranges import OpenRotation
 
@@ -24,13 +24,15 @@ def process(bench: Bench) -> Writer:
     return writer(bench)
 
 
-@pytest.mark.parametrize("fields", [(f,) for f in FIELDS] + [PERSONAL_FIELDS, FIELDS])
+@pytest.mark.parametrize("names", [["ip"], ["other"], ["quarantine"], ["ip", "other"], []])
 def test_beginning_retires_the_active_keys_of_its_fields(
-    bench: Bench, process: Writer, fields: tuple[FieldName, ...]
+    bench: Bench, process: Writer, names: list[str]
 ) -> None:
     """The keys of every process, and of no other field; the rotation also replaces keys that were retired before."""
-    earlier = [bench.data_key(field).key_id for field in FIELDS]
-    bench.keys.retire_data_keys(rotate_request(), FIELDS)
+    every = bench.declaration.data_fields
+    fields = tuple(bench.field(name) for name in names) or every
+    earlier = [bench.data_key(field).key_id for field in every]
+    bench.keys.retire_data_keys(rotate_request(*every), every)
     other = writer(bench)
     begun = begin_data(bench, *fields)
     ours = {key.key_id for key in other.keys if key.field in fields}
@@ -47,7 +49,8 @@ def test_beginning_retires_the_active_keys_of_its_fields(
 
 def test_a_destroyed_key_is_not_an_old_key(bench: Bench, process: Writer) -> None:
     """No value under a destroyed key can be re-encrypted."""
-    bench.keys.retire_data_keys(rotate_request(), FIELDS)
+    fields = bench.declaration.data_fields
+    bench.keys.retire_data_keys(rotate_request(*fields), fields)
     bench.destroy(process.keys[0].key_id)
     old = {key.key_id for key in process.keys[1:]}
     assert begin_data(bench).old_keys == old
@@ -58,10 +61,10 @@ def test_another_beginning_continues_the_open_rotation(bench: Bench, process: Wr
     process.load(process.record())
     begun = begin_data(bench, IP, slices=3)
     later = bench.data_key(IP)
-    again = begin_data(bench, *FIELDS, slices=7)
+    again = begin_data(bench, slices=7)
     assert again == dataclasses.replace(begun, retired=(), resumed=True)
     assert states(bench, [later.key_id]) == {KeyState.ACTIVE}
-    assert {held.place for held, _ in bench.ranges(begun.rotation_id)} == {USER_LOGINS}
+    assert {held.place for held, _ in bench.ranges(begun.rotation_id)} == {bench.event.name}
 
 
 def test_an_open_rotation_is_visible_by_purpose(bench: Bench, process: Writer) -> None:
@@ -115,18 +118,13 @@ def test_ranges_have_every_row_exactly_once(
     assert {(held.after, is_done) for held, is_done in ranges} == {(None, False)}
 
 
-@pytest.mark.parametrize(
-    ("fields", "places"),
-    [
-        ((IP,), {USER_LOGINS}),
-        ((QUARANTINE,), {QUARANTINE_TABLE}),
-        (FIELDS, set(TABLES)),
-    ],
-)
+@pytest.mark.parametrize("names", [["ip"], ["quarantine"], []])
 def test_a_rotation_has_ranges_of_the_tables_of_its_fields(
-    bench: Bench, process: Writer, fields: tuple[FieldName, ...], places: set[EventName]
+    bench: Bench, process: Writer, names: list[str]
 ) -> None:
     """No other table has a range."""
+    places = {"ip": {bench.event.name}, "quarantine": {QUARANTINE_TABLE}}
+    wanted = set[EventName]().union(*(places[name] for name in names or places))
     scattered(process)
-    begun = begin_data(bench, *fields)
-    assert {held.place for held, _ in bench.ranges(begun.rotation_id)} == places
+    begun = begin_data(bench, *(bench.field(name) for name in names))
+    assert {held.place for held, _ in bench.ranges(begun.rotation_id)} == wanted

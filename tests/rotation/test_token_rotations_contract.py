@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import uuid
 
 import pytest
 
 from tests.kit.bench import Bench
-from tests.kit.declared import PERSONAL_FIELDS
 from tests.kit.fakes.vault import rotate_request
-from tests.kit.new_keys import token_keys
 from tests.kit.rows import Writer, cut_over_request, writer
 from tests.rotation.begun import begin_data, begin_tokens, claimed, generations, scattered, states
 from vault_etl.base.errors import ConfigurationError, IncompleteError
@@ -33,12 +30,11 @@ def test_beginning_makes_a_generation_pending(bench: Bench, process: Writer) -> 
     assert begun.old_keys == active
     assert not begun.retired
     assert not begun.resumed
-    assert begun.fields == PERSONAL_FIELDS
+    assert begun.fields == bench.declaration.field_names
     assert generations(bench) == {(1, KeyState.ACTIVE), (2, KeyState.PENDING)}
     load = bench.loader.load
     assert load([process.record()], [], process.write_keys(1)) == KeysChanged()
-    next_tokens = {field: uuid.uuid4() for field in PERSONAL_FIELDS}
-    row = process.record(next_tokens=next_tokens, next_token_generation=2)
+    row = process.record(next_tokens=process.tokens(), next_token_generation=2)
     assert load([row], [], process.write_keys(1, 2)) != KeysChanged()
 
 
@@ -76,7 +72,7 @@ def test_a_pending_generation_without_a_rotation_is_continued(
 ) -> None:
     """The state after an operator ended the rotation by hand: no second generation becomes pending."""
     process.load(process.record())
-    bench.pending(token_keys(2))
+    bench.pending(bench.token_keys(2))
     begun = bench.token_rotations.begin(rotate_request(), [], 1)
     assert not begun.resumed
     assert generations(bench) == {(1, KeyState.ACTIVE), (2, KeyState.PENDING)}

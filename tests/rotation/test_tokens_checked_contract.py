@@ -7,13 +7,13 @@ import uuid
 import pytest
 
 from tests.kit.bench import Bench
-from tests.kit.declared import IP, PERSONAL_FIELDS, USER_LOGINS
+from tests.kit.declared import IP
 from tests.kit.rows import Writer, cut_over_request, writer
 from tests.kit.token_rows import (
-    DEVICE,
     ONE_TWO,
     check,
     fill,
+    mapped,
     next_of,
     pending_behind,
     read,
@@ -23,7 +23,7 @@ from tests.kit.token_rows import (
 from vault_etl.crypto.fields import FieldName
 from vault_etl.erase.erase import RecordTarget
 from vault_etl.records.messages import SealedRecord
-from vault_etl.rotation.compare_tokens import Mapped, TokenComparison
+from vault_etl.rotation.compare_tokens import TokenComparison
 from vault_etl.rotation.next_tokens import Generations, TokenRow
 
 
@@ -44,14 +44,14 @@ def test_tokens_that_map_one_to_one_pass_the_check(bench: Bench, process: Writer
     shared(process)
     fill(bench)
     found = check(bench)
-    assert found == TokenComparison(fields={IP: Mapped(3, 3, 3), DEVICE: Mapped(2, 2, 2)})
+    assert found == TokenComparison(fields=mapped(bench, 4, {IP: 3, bench.other: 2}))
     assert found.holds
 
 
 def test_an_empty_table_passes_the_check(bench: Bench, process: Writer) -> None:
     """An empty table has no row that could be wrong."""
     pending_behind(process, [])
-    assert check(bench) == TokenComparison(fields={IP: Mapped(0, 0, 0), DEVICE: Mapped(0, 0, 0)})
+    assert check(bench) == TokenComparison(fields=mapped(bench, 0))
 
 
 def test_rows_without_a_next_token_are_missing(bench: Bench, rows: list[SealedRecord]) -> None:
@@ -69,7 +69,7 @@ def test_ten_records_are_named(bench: Bench, process: Writer) -> None:
     assert (found.missing, found.missing_ids) == (12, tuple(r.record_id for r in rows[:10]))
 
 
-@pytest.mark.parametrize("field", PERSONAL_FIELDS)
+@pytest.mark.parametrize("field", ["ip", "other"], indirect=True)
 @pytest.mark.parametrize("is_next", [False, True])
 def test_a_null_beside_a_token_is_missing(
     bench: Bench, process: Writer, field: FieldName, is_next: bool
@@ -90,7 +90,7 @@ def test_two_nulls_are_not_a_pair(bench: Bench, rows: list[SealedRecord]) -> Non
     bench.eraser.erase(cut_over_request(), RecordTarget(rows[1].record_id))
     fill(bench)
     bench.eraser.erase(cut_over_request(), RecordTarget(rows[2].record_id))
-    assert check(bench) == TokenComparison(fields={IP: Mapped(3, 3, 3), DEVICE: Mapped(4, 4, 4)})
+    assert check(bench) == TokenComparison(fields=mapped(bench, 4, {IP: 3}))
 
 
 def test_a_row_of_another_generation_is_missing(bench: Bench, rows: list[SealedRecord]) -> None:
@@ -100,20 +100,20 @@ def test_a_row_of_another_generation_is_missing(bench: Bench, rows: list[SealedR
         assert bench.comparer.compare(other).missing == len(rows)
 
 
-@pytest.mark.parametrize("field", PERSONAL_FIELDS)
+@pytest.mark.parametrize("field", ["ip", "other"], indirect=True)
 def test_one_token_that_became_two_is_unequal(
     bench: Bench, process: Writer, field: FieldName
 ) -> None:
     """A duplicate would be missed: a row of each of the two pairs is read."""
-    together = {IP: 2, DEVICE: 3}[field]
+    together = {IP: 2, bench.other: 3}[field]
     rows = shared(process)
     fill(bench)
     bench.change_token(rows[1].record_id, field, uuid.uuid4(), is_next=True)
     found = check(bench)
     assert not found.holds
     assert found.missing == 0
-    mapped = found.fields[field]
-    assert (mapped.new, mapped.pairs) == (mapped.old + 1, mapped.old + 1)
+    pairs = found.fields[field]
+    assert (pairs.new, pairs.pairs) == (pairs.old + 1, pairs.old + 1)
     same = [r.record_id for r in rows if r.tokens[field] == rows[1].tokens[field]]
     assert len(same) == together
     assert unequal(found) <= set(same)
@@ -121,7 +121,7 @@ def test_one_token_that_became_two_is_unequal(
     assert rows[1].record_id in unequal(found)
 
 
-@pytest.mark.parametrize("field", PERSONAL_FIELDS)
+@pytest.mark.parametrize("field", ["ip", "other"], indirect=True)
 def test_two_tokens_that_became_one_are_unequal(
     bench: Bench, process: Writer, field: FieldName
 ) -> None:
@@ -133,21 +133,21 @@ def test_two_tokens_that_became_one_are_unequal(
     bench.change_token(others[0].record_id, field, planted, is_next=True)
     found = check(bench)
     assert not found.holds
-    mapped = found.fields[field]
-    assert (mapped.new, mapped.pairs) == (mapped.old - 1, mapped.old)
+    pairs = found.fields[field]
+    assert (pairs.new, pairs.pairs) == (pairs.old - 1, pairs.old)
     assert others[0].record_id in unequal(found)
 
 
 def test_a_row_of_each_unequal_pair_is_read_as_it_is_stored(bench: Bench, process: Writer) -> None:
     """Twelve rows share a pair, two others have a pair each with the same old token: three rows."""
-    device = uuid.uuid4()
+    other, token = bench.other, uuid.uuid4()
     rows = pending_behind(
-        process, [process.record(tokens={IP: uuid.uuid4(), DEVICE: device}) for _ in range(14)]
+        process, [process.record(tokens=process.tokens({other: token})) for _ in range(14)]
     )
     fill(bench)
     odd = {rows[7].record_id, rows[9].record_id}
     for record_id in odd:
-        bench.change_token(record_id, DEVICE, uuid.uuid4(), is_next=True)
+        bench.change_token(record_id, other, uuid.uuid4(), is_next=True)
     found = check(bench)
     assert len(found.unequal) == 3
     assert odd < unequal(found)
@@ -156,16 +156,16 @@ def test_a_row_of_each_unequal_pair_is_read_as_it_is_stored(bench: Bench, proces
         stored = by_id[row.record_id]
         assert (row.user_id, row.generation) == (stored.subject, 1)
         assert (row.tokens, row.ciphertexts) == (dict(stored.tokens), dict(stored.ciphertexts))
-        assert (row.next_tokens[DEVICE] == next_of(device)) is (row.record_id not in odd)
+        assert (row.next_tokens[other] == next_of(token)) is (row.record_id not in odd)
 
 
-def test_a_token_that_is_wrong_in_both_fields_names_its_record_once(
+def test_a_token_that_is_wrong_in_all_fields_names_its_record_once(
     bench: Bench, process: Writer
 ) -> None:
     """The record is not named once per field."""
     rows = shared(process)
     fill(bench)
-    for field in PERSONAL_FIELDS:
+    for field in bench.fields:
         planted = next_of(rows[0].tokens[field])
         bench.change_token(rows[3].record_id, field, planted, is_next=True)
     found = check(bench)
@@ -184,7 +184,7 @@ def test_a_sample_has_rows_with_both_tokens(bench: Bench, rows: list[SealedRecor
         stored = by_id[row.record_id]
         made = {f: next_of(token) for f, token in stored.tokens.items()}
         assert row == TokenRow(
-            USER_LOGINS,
+            bench.event.name,
             row.record_id,
             stored.subject,
             1,

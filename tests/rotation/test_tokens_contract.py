@@ -9,14 +9,13 @@ from collections.abc import Callable
 import pytest
 
 from tests.kit.bench import Bench
-from tests.kit.declared import IP, PERSONAL_FIELDS, USER_LOGINS
+from tests.kit.declared import IP
 from tests.kit.fakes.vault import rotate_request
-from tests.kit.new_keys import token_keys
-from tests.kit.rows import Writer, columns, cut_over_request, writer
+from tests.kit.rows import Writer, cut_over_request, writer
 from tests.kit.scratch import ciphertext
+from tests.kit.stored_rows import columns
 from tests.kit.swaps import everything, outside
 from tests.kit.token_rows import (
-    DEVICE,
     NOTHING,
     ONE_TWO,
     fill,
@@ -53,7 +52,7 @@ def test_rows_without_a_next_token_are_read_in_their_order(
     """Each row has its person, its tokens and its ciphertexts."""
     assert read(bench) == [
         TokenRow(
-            USER_LOGINS, row.record_id, row.subject, 1, dict(row.tokens), dict(row.ciphertexts), {}
+            row.event, row.record_id, row.subject, 1, dict(row.tokens), dict(row.ciphertexts), {}
         )
         for row in rows
     ]
@@ -62,7 +61,7 @@ def test_rows_without_a_next_token_are_read_in_their_order(
 @pytest.mark.parametrize("limit", [1, 2, 5, 6, 7])
 def test_pages_follow_each_other(bench: Bench, rows: list[SealedRecord], limit: int) -> None:
     """Each page starts after the last row of the page before, until one says that it is the last."""
-    at, seen, is_last = everything(), list[uuid.UUID](), False
+    at, seen, is_last = everything(bench.event.name), list[uuid.UUID](), False
     while not is_last:
         page = bench.backfill.page(ONE_TWO, at, limit)
         assert page.is_last is (len(page.rows) < limit)
@@ -74,7 +73,7 @@ def test_pages_follow_each_other(bench: Bench, rows: list[SealedRecord], limit: 
 def test_a_page_keeps_to_its_range(bench: Bench, rows: list[SealedRecord]) -> None:
     """Both ends belong to the range; rows that are done do not."""
     ids = [row.record_id for row in rows]
-    at = Range(USER_LOGINS, ids[1], ids[4])
+    at = Range(bench.event.name, ids[1], ids[4])
     assert [row.record_id for row in read(bench, at=at)] == ids[1:5]
     at = dataclasses.replace(at, after=ids[2])
     assert [row.record_id for row in read(bench, at=at)] == ids[3:5]
@@ -84,9 +83,7 @@ def test_a_page_keeps_to_its_range(bench: Bench, rows: list[SealedRecord]) -> No
 def test_a_row_with_its_next_token_is_not_read_again(bench: Bench, process: Writer) -> None:
     """The backfill or the loader may have written the next token."""
     fill(bench, read(bench)[:2])
-    both = process.record(
-        next_tokens={f: uuid.uuid4() for f in PERSONAL_FIELDS}, next_token_generation=2
-    )
+    both = process.record(next_tokens=process.tokens(), next_token_generation=2)
     bench.loader.load([both], [], process.write_keys(1, 2))
     assert len(read(bench)) == 4
     assert both.record_id not in {row.record_id for row in read(bench)}
@@ -97,10 +94,10 @@ def test_next_tokens_of_another_generation_do_not_count(bench: Bench, process: W
     pending_behind(process, [process.record()])
     fill(bench)
     bench.token_rotations.abort(rotate_request())
-    bench.token_rotations.begin(rotate_request(), token_keys(3), 1)
+    bench.token_rotations.begin(rotate_request(), bench.token_keys(3), 1)
     (row,) = read(bench, generations=Generations(1, 3))
     assert row.next_tokens == {f: next_of(token) for f, token in row.tokens.items()}
-    assert bench.backfill.fill([make(row)], Generations(1, 3), outside()) == 1
+    assert bench.backfill.fill([make(row)], Generations(1, 3), outside(bench.event.name)) == 1
     assert read(bench, generations=Generations(1, 3)) == []
 
 
@@ -114,23 +111,23 @@ def test_an_erased_value_has_no_next_token(bench: Bench, rows: list[SealedRecord
     """An erased row is not read; a row with one erased field has a next token of the other field alone."""
     bench.eraser.erase(cut_over_request(), RecordTarget(rows[0].record_id))
     bench.erase(rows[1].record_id, IP)
-    found = read(bench)
+    found, left = read(bench), set(bench.fields) - {IP}
     assert [row.record_id for row in found] == [row.record_id for row in rows[1:]]
-    assert set(found[0].tokens) == set(found[0].ciphertexts) == {DEVICE}
+    assert set(found[0].tokens) == set(found[0].ciphertexts) == left
     assert fill(bench) == 5
-    token = next_of(rows[1].tokens[DEVICE])
+    made = {field: next_of(token) for field, token in rows[1].tokens.items() if field != IP}
     assert next_tokens(bench)[rows[0].record_id] == NOTHING
-    assert next_tokens(bench)[rows[1].record_id] == (None, token, 2)
+    assert next_tokens(bench)[rows[1].record_id] == (made, 2)
 
 
 def test_a_fill_writes_next_tokens_alone(bench: Bench, rows: list[SealedRecord]) -> None:
     """The fill changes these rows alone."""
     assert fill(bench, read(bench)[:4]) == 4
-    expected = {row.record_id: columns(row) for row in rows}
+    expected = {row.record_id: columns(row, bench.declaration) for row in rows}
     for row in rows[:4]:
         made = {f: next_of(token) for f, token in row.tokens.items()}
         done = dataclasses.replace(row, next_tokens=made, next_token_generation=2)
-        expected[row.record_id] = columns(done)
+        expected[row.record_id] = columns(done, bench.declaration)
     assert bench.records() == expected
 
 
@@ -141,20 +138,21 @@ def erased_in_between(bench: Bench, row: TokenRow) -> None:
 
 def a_field_erased(bench: Bench, row: TokenRow) -> None:
     """One field is erased."""
-    bench.erase(row.record_id, DEVICE)
+    bench.erase(row.record_id, bench.other)
 
 
 def another_token(bench: Bench, row: TokenRow) -> None:
     """A token changes, and its ciphertext does not."""
-    bench.change_token(row.record_id, DEVICE, uuid.uuid4())
+    bench.change_token(row.record_id, bench.other, uuid.uuid4())
 
 
 def reencrypted(bench: Bench, row: TokenRow) -> None:
     """A ciphertext changes, and its token does not."""
-    sealed = SealedRow(USER_LOGINS, row.record_id, row.user_id, {DEVICE: row.ciphertexts[DEVICE]})
-    key = bench.new_key(DEVICE)
-    swap = Replacement(sealed, {DEVICE: ciphertext(key.key_id)})
-    assert bench.reencrypter.replace([swap], [key], outside())
+    field = bench.other
+    sealed = SealedRow(row.place, row.record_id, row.user_id, {field: row.ciphertexts[field]})
+    key = bench.new_key(field)
+    swap = Replacement(sealed, {field: ciphertext(key.key_id)})
+    assert bench.reencrypter.replace([swap], [key], outside(bench.event.name))
 
 
 @pytest.mark.parametrize(
@@ -189,7 +187,7 @@ def aborted(bench: Bench) -> None:
 def another_one_pending(bench: Bench) -> None:
     """A later generation is."""
     bench.token_rotations.abort(rotate_request())
-    bench.token_rotations.begin(rotate_request(), token_keys(3), 1)
+    bench.token_rotations.begin(rotate_request(), bench.token_keys(3), 1)
 
 
 def cut_over_already(bench: Bench) -> None:
@@ -209,7 +207,7 @@ def test_the_fence_refuses_generations_that_are_not_current(
     change(bench)
     before = bench.records()
     for batch in ([make(row) for row in page], []):
-        assert bench.backfill.fill(batch, ONE_TWO, outside()) is None
+        assert bench.backfill.fill(batch, ONE_TWO, outside(bench.event.name)) is None
     assert bench.records() == before
 
 
