@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from vault_etl import settings
+from vault_etl.app.batches import batch_writer, queue_parser
 from vault_etl.app.parts import Parts
-from vault_etl.app.records import batch_writer, queue_parser
 from vault_etl.base import logs
 from vault_etl.base.empty_variables import forget_empty
 from vault_etl.base.errors import ConfigurationError, UnavailableError, VaultEtlError

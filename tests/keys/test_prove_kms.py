@@ -23,7 +23,7 @@ from vault_etl.base.errors import (
 from vault_etl.crypto.fields import QUARANTINE, FieldName, KeyPurpose
 from vault_etl.crypto.keys import MAX_KEY_ID, WrappedKey, fingerprint
 from vault_etl.keys.make import NewKey, make_data_key
-from vault_etl.keys.unwrap import ProvenUnwrapper, prove_kms
+from vault_etl.keys.unwrap import KmsProof, ProvenUnwrapper, prove_kms
 
 GULLIBLE = "ignores the encryption context"
 
@@ -153,7 +153,7 @@ def test_a_proven_unwrapper_proves_once() -> None:
     """The first key takes two calls, each later key one."""
     kms = FakeKms()
     keys = [key_of(kms) for _ in range(3)]
-    proven = ProvenUnwrapper(kms)
+    proven = ProvenUnwrapper(kms, KmsProof())
     for key in keys:
         proven.unwrap(key)
     assert kms.unwrapped == [
@@ -165,7 +165,7 @@ def test_a_proven_unwrapper_proves_once() -> None:
 def test_a_proven_unwrapper_never_hands_out_a_key_of_a_kms_that_failed() -> None:
     """A later call returns no key either."""
     kms = FakeKms(ignores_context=True)
-    proven = ProvenUnwrapper(kms)
+    proven = ProvenUnwrapper(kms, KmsProof())
     for _ in range(3):
         with pytest.raises(ConfigurationError, match=GULLIBLE):
             proven.unwrap(key_of(kms))
@@ -175,7 +175,7 @@ def test_a_first_call_that_fails_proves_nothing() -> None:
     """The next call makes the proof."""
     kms = FakeKms()
     key = key_of(kms)
-    proven = ProvenUnwrapper(kms)
+    proven = ProvenUnwrapper(kms, KmsProof())
     kms.down = True
     with pytest.raises(UnavailableError):
         proven.unwrap(key)
@@ -188,7 +188,7 @@ def test_threads_that_start_together_prove_once() -> None:
     """No key comes out before the proof."""
     kms = FakeKms()
     keys: list[WrappedKey] = [key_of(kms) for _ in range(16)]
-    proven = ProvenUnwrapper(kms)
+    proven = ProvenUnwrapper(kms, KmsProof())
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(proven.unwrap, keys))
     assert len(kms.unwrapped) == 17

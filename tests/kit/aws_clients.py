@@ -9,7 +9,8 @@ import pytest
 
 from vault_etl.local.emulator import REGION
 from vault_etl.local.provision import Credentials
-from vault_etl.platform.aws import AwsClients, CallObserver
+from vault_etl.platform.aws import AwsClients
+from vault_etl.platform.calls import CallObserver
 
 SQS_CLIENTS = ("botocore", "lean")
 """What may receive and delete: VAULT_ETL_SQS_CLIENT."""

@@ -17,7 +17,7 @@ from tests.kit.declared import PERSONAL_FIELDS, login_place
 from tests.kit.fakes.receipts import any_receipt
 from tests.kit.vault import Vault
 from vault_etl import settings
-from vault_etl.app.keys import ring
+from vault_etl.app.key_ring import ring
 from vault_etl.app.parts import Parts
 from vault_etl.audit.opening import Opener
 from vault_etl.base.pii import Pii

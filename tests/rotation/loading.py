@@ -16,7 +16,7 @@ import pytest
 from tests.kit.events import event
 from tests.kit.vault import Vault
 from tests.rotation.contents import parts_of
-from vault_etl.app.records import batch_writer
+from vault_etl.app.batches import batch_writer
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.keys import DataKey
 from vault_etl.declaration.writer import WriterDeclaration

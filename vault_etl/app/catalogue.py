@@ -11,26 +11,13 @@ from vault_etl.audit.entries import Action
 from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.declaration.model import Declaration
-from vault_etl.declaration.writer import WriterDeclaration
 from vault_etl.platform.clock import Pace, Progress
-from vault_etl.platform.postgres import Database
 from vault_etl.platform.resources import resource_dir
 from vault_etl.platform.waiting import until_unblocked
 from vault_etl.schema.online import MigrationStep, Statement
 from vault_etl.schema.postgres_apply import ApplyPlan, PostgresApply
 from vault_etl.schema.postgres_online import PostgresOnline, apply_online
 from vault_etl.schema.postgres_versions import PostgresVersions, VersionInForce
-
-
-def must_be_in_force(
-    parts: Parts, *, may_be_before: bool = False, database: Database | None = None
-) -> None:
-    """Raise ConfigurationError unless the database has this command's declaration in force: the primary, or this one.
-
-    With `may_be_before`, the version before will do, if the newest one only adds optional values.
-    """
-    writer = WriterDeclaration.of(parts.declaration, may_be_before=may_be_before)
-    PostgresVersions(database or parts.database).check(writer)
 
 
 def in_force(parts: Parts) -> VersionInForce | None:

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from vault_etl.app import catalogue, keys, migrate
+from vault_etl.app import catalogue, key_ring, keys, migrate
 from vault_etl.app.audit import public_key
 from vault_etl.app.parts import Parts
 from vault_etl.audit.signing import SigningKey
@@ -142,7 +142,7 @@ def _database_checks(parts: Parts) -> Iterable[Check]:
         return key_checks.trusted(facts().wrappings(), parts.trusted_keys.trusts)
 
     def contexts() -> Verdict:
-        return key_checks.contexts(keys.key_store(parts), keys.unwrapper(parts))
+        return key_checks.contexts(key_ring.key_store(parts), key_ring.unwrapper(parts))
 
     def generations() -> Verdict:
         return key_checks.token_generations(
@@ -180,15 +180,17 @@ def _database_checks(parts: Parts) -> Iterable[Check]:
     yield Check("fence", lambda: database_checks.fence(facts().fence_bytes()), needs)
     yield Check(
         "token_keys",
-        lambda: key_checks.token_keys(keys.key_store(parts), parts.declaration.field_names),
+        lambda: key_checks.token_keys(key_ring.key_store(parts), parts.declaration.field_names),
         needs,
         holders,
     )
     yield Check(
-        "pending_token_keys", lambda: key_checks.pending(keys.key_store(parts)), needs, holders
+        "pending_token_keys", lambda: key_checks.pending(key_ring.key_store(parts)), needs, holders
     )
     yield Check("token_generations", generations, needs, acts_as(parts, *_COUNTERS))
-    yield Check("key_changes", lambda: key_checks.changes(keys.key_store(parts)), needs, holders)
+    yield Check(
+        "key_changes", lambda: key_checks.changes(key_ring.key_store(parts)), needs, holders
+    )
     for purpose in ROTATED:
         check = functools.partial(check_age, parts, purpose)
         yield Check(f"{purpose}_key_age", check, needs, holders)

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from vault_etl.app.keys import key_store, unwrapper
+from vault_etl.app.batches import batch_writer, queue_parser
+from vault_etl.app.key_ring import key_store, unwrapper
 from vault_etl.app.parts import Parts
-from vault_etl.app.records import batch_writer, queue_parser
 from vault_etl.base.errors import ConfigurationError, UsageError
 from vault_etl.crypto.fields import EventName
 from vault_etl.declaration.model import Declaration
@@ -190,7 +190,7 @@ def _events(parts: Parts) -> list[EventName]:
 def line_opener(parts: Parts, event: str | None = None) -> LineOpener:
     """Build the reader of `ingest --file`, with its own connection: lines are read while batches are written."""
     sources = PostgresFileSources(parts.new_database())
-    proven = ProvenUnwrapper(unwrapper(parts))
+    proven = ProvenUnwrapper(unwrapper(parts), parts.kms_proof)
     return LineOpener(
         parts.clock,
         sources,

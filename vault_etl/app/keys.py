@@ -10,7 +10,8 @@ import functools
 import uuid
 
 from vault_etl.app.audit import audit_log
-from vault_etl.app.catalogue import must_be_in_force
+from vault_etl.app.in_force import must_be_in_force
+from vault_etl.app.key_ring import key_store, unwrapper
 from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.crypto.fields import KeyPurpose
@@ -30,39 +31,14 @@ from vault_etl.keys.needed import DestroyTargetFinder
 from vault_etl.keys.postgres import PostgresKeyStore, PostgresWrappedKeys
 from vault_etl.keys.postgres_destroy import PostgresKeyEnder, PostgresKeyNeeds, PostgresOldTokens
 from vault_etl.keys.rewrap import KeyRewrap, Rewrap, RewrapTarget
-from vault_etl.keys.ring import MAX_CACHED_SECONDS, KeyReader, KeyRing
-from vault_etl.keys.unwrap import ProvenUnwrapper
+from vault_etl.keys.ring import KeyRing
 from vault_etl.keys.value_keys import ValueKeys
 from vault_etl.platform.clock import Progress
-
-
-def key_store(parts: Parts) -> PostgresKeyStore:
-    """The keys in the primary."""
-    return PostgresKeyStore(parts.database)
 
 
 def lister(parts: Parts) -> PostgresKeyStore:
     """Build `keys list`, and the list for `keys destroy --unused`: keys in the server that `parts.reads` chose."""
     return PostgresKeyStore(parts.reads)
-
-
-def ring(
-    parts: Parts,
-    request_id: uuid.UUID | None = None,
-    *,
-    reader: KeyReader | None = None,
-    max_seconds: float = MAX_CACHED_SECONDS,
-) -> KeyRing:
-    """The key ring. The first unwrapping verifies that the KMS binds keys to their context."""
-    proven = ProvenUnwrapper(unwrapper(parts, request_id))
-    return KeyRing(
-        reader or key_store(parts), proven, parts.declaration.kinds, max_seconds=max_seconds
-    )
-
-
-def unwrapper(parts: Parts, request_id: uuid.UUID | None = None) -> KmsKeyUnwrapper:
-    """The KMS, asked to unwrap keys with this request id in the user agent."""
-    return KmsKeyUnwrapper(parts.aws.kms(request_id), parts.trusted_keys)
 
 
 def unseen_generator(parts: Parts, request_id: uuid.UUID | None = None) -> KmsUnseenKeyGenerator:

@@ -1,26 +1,35 @@
-"""Parts that all commands share: settings, clock, connections to Postgres, clients of AWS."""
+"""Parts that all commands share: settings, clock, connections to Postgres, clients of AWS.
+
+A part is imported when it is built: a command that asks no AWS does not import botocore, which takes longer than all
+of the rest.
+"""
 
 from __future__ import annotations
 
 import functools
+import math
+from typing import TYPE_CHECKING
 
 from vault_etl.app.declaration import declaration_in_force
-from vault_etl.audit.aws import StsIdentity
 from vault_etl.base import logs
 from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.declaration.model import Declaration
 from vault_etl.keys.age import KeyAgeObserver
-from vault_etl.keys.kms import TrustedKeys
-from vault_etl.platform.aws import AwsClients, CallObserver
+from vault_etl.keys.unwrap import KmsProof
+from vault_etl.platform.calls import CallObserver
 from vault_etl.platform.clock import SystemClock
 from vault_etl.platform.core_dumps import forbid_core_dumps
-from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_connect import Password
-from vault_etl.platform.postgres_passwords import password_of
-from vault_etl.platform.postgres_replica import PostgresReplica
-from vault_etl.platform.replica import SETTING as READ_SETTING
 from vault_etl.platform.replica import Replica
 from vault_etl.settings.model import Settings
+
+if TYPE_CHECKING:
+    from vault_etl.audit.aws import StsIdentity
+    from vault_etl.audit.postgres_checkpoints import PostgresCheckpoints
+    from vault_etl.keys.kms import TrustedKeys
+    from vault_etl.platform.aws import AwsClients
+    from vault_etl.platform.postgres import Database
+    from vault_etl.platform.postgres_connect import Password
+    from vault_etl.platform.postgres_replica import PostgresReplica
 
 
 class Parts:
@@ -42,6 +51,8 @@ class Parts:
         self.source: Replica | None = None
         """The server that `reads` chose; None if that is the primary, or is not chosen yet."""
         self.names = settings.names
+        self.compared_at = -math.inf
+        """The monotonic time when the declaration in force was last compared (`in_force`)."""
         self._name = name
         self._reads_replica = reads_replica
 
@@ -60,6 +71,8 @@ class Parts:
 
         All connections share the source of the password.
         """
+        from vault_etl.platform.postgres import Database
+
         url = self.settings.need_database_url()
         return Database(url, self.calls, self._password, self._name + part, names=self.names)
 
@@ -80,26 +93,49 @@ class Parts:
     @functools.cached_property
     def replica(self) -> Database:
         """The server at VAULT_ETL_READ_URL. Raises ConfigurationError if that is not set."""
+        from vault_etl.platform.postgres import Database
+        from vault_etl.platform.replica import SETTING
+
         url = self.settings.need_read_url()
-        return Database(url, self.calls, self._password, self._name, READ_SETTING, self.names)
+        return Database(url, self.calls, self._password, self._name, SETTING, self.names)
 
     def replica_facts(self) -> PostgresReplica:
         """The facts that decide whether the replica may be read."""
+        from vault_etl.platform.postgres_replica import PostgresReplica
+
         return PostgresReplica(self.database, self.replica, self.settings.read_max_lag)
 
     @functools.cached_property
     def aws(self) -> AwsClients:
         """The clients of AWS."""
+        from vault_etl.platform.aws import AwsClients
+
         return AwsClients(self.calls)
 
     @functools.cached_property
     def identity(self) -> StsIdentity:
         """The caller of this command, as AWS knows it; STS is asked once."""
+        from vault_etl.audit.aws import StsIdentity
+
         return StsIdentity(self.aws.sts())
+
+    @functools.cached_property
+    def kms_proof(self) -> KmsProof:
+        """The proof of the KMS, which the first unwrapped key gives."""
+        return KmsProof()
+
+    @functools.cached_property
+    def checkpoints(self) -> PostgresCheckpoints:
+        """The checkpoints in the primary; the keys that sign are read once a run."""
+        from vault_etl.audit.postgres_checkpoints import PostgresCheckpoints
+
+        return PostgresCheckpoints(self.database)
 
     @functools.cached_property
     def trusted_keys(self) -> TrustedKeys:
         """The KMS keys that may have wrapped our keys. A run over many keys looks up the aliases once."""
+        from vault_etl.keys.kms import TrustedKeys
+
         listed = frozenset(self.settings.trusted_key_arns)
         return TrustedKeys(self.aws.kms(), self.kms_keys, listed)
 
@@ -114,5 +150,7 @@ class Parts:
 
     @functools.cached_property
     def _password(self) -> Password | None:
+        from vault_etl.platform.postgres_passwords import password_of
+
         source = self.settings.database_password
         return None if source is None else password_of(source, lambda: self.aws)

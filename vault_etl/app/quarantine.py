@@ -5,8 +5,9 @@ from __future__ import annotations
 import uuid
 
 from vault_etl.app.audit import Keep, audit_log, head_signer, keep_checkpoint
-from vault_etl.app.catalogue import must_be_in_force
-from vault_etl.app.keys import leases, ring, value_keys
+from vault_etl.app.in_force import must_be_in_force
+from vault_etl.app.key_ring import ring
+from vault_etl.app.keys import leases, value_keys
 from vault_etl.app.parts import Parts
 from vault_etl.app.records import months
 from vault_etl.audit.postgres_checkpoints import PostgresCheckpoints

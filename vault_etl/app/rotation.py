@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from vault_etl.app.audit import audit_log
-from vault_etl.app.catalogue import must_be_in_force
-from vault_etl.app.keys import key_store, leases, ring, unseen_generator, unwrapper, value_keys
+from vault_etl.app.in_force import must_be_in_force
+from vault_etl.app.key_ring import key_store, ring, unwrapper
+from vault_etl.app.keys import leases, unseen_generator, value_keys
 from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.crypto.fields import FieldName

@@ -65,13 +65,13 @@ def export(
       vault-etl audit export --to s3://worm/audit
       vault-etl audit export --to /srv/audit --until 2026-01-01
     """
-    from vault_etl.app import audit
+    from vault_etl.app import audit_proof
 
     place, before = place_of(to, is_new=True), utc(until) or dt.datetime.now(dt.UTC) - _AGE
     keys = keys_of(public_key)
     parts, _ = start(quiet=quiet, verbose=verbose)
     with progress("export", total=None, quiet=quiet) as bar:
-        made = audit.export(parts, keys, place, before, bar)
+        made = audit_proof.export(parts, keys, place, before, bar)
     print_rows(
         (
             {
@@ -129,7 +129,7 @@ def trim(
       vault-etl audit trim --segments /srv/audit --public-key audit.der --dry-run
       vault-etl audit trim --segments /srv/audit --public-key a.der --reason "age"
     """
-    from vault_etl.app import audit
+    from vault_etl.app import audit_proof
 
     age = dt.timedelta(seconds=older_than)
     if age < _MIN_AGE:
@@ -149,7 +149,7 @@ def trim(
 
     with progress("trim", total=None, quiet=quiet) as bar:
         before = dt.datetime.now(dt.UTC) - age
-        done = list(audit.trim(parts, keys, place, before, None if dry_run else request, bar))
+        done = list(audit_proof.trim(parts, keys, place, before, None if dry_run else request, bar))
     if not quiet:
         _tell(done)
     print_rows(

@@ -69,7 +69,7 @@ def verify(
       vault-etl audit verify --segments s3://worm/audit --checkpoint receipt.txt
       vault-etl audit verify --segments ./audit --offline --public-key audit.pem
     """
-    from vault_etl.app import audit
+    from vault_etl.app import audit_proof
 
     places = [place_of(text) for text in segments or []]
     if offline and not places:
@@ -78,7 +78,7 @@ def verify(
     kept = [note for path in checkpoint or [] for note in _notes(path)]
     keys = keys_of(public_key)
     parts, _ = start(quiet=quiet, verbose=verbose)
-    prove = audit.verify_offline if offline else audit.verify
+    prove = audit_proof.verify_offline if offline else audit_proof.verify
     proof = prove(parts, keys, kept, places)
     problems = [asdict(problem) for problem in proof.problems]
     source = parts.source

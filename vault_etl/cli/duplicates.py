@@ -78,7 +78,8 @@ def _duplicates(
       vault-etl duplicates --field ip --min-users 3 --since 2026-01-01
       vault-etl duplicates --field device_id --min-count 5 --output json
     """
-    from vault_etl.app import records, reveal
+    from vault_etl.app import records
+    from vault_etl.app.duplicates import duplicate_finder
 
     parts, _ = start(quiet=quiet, verbose=verbose)
     searchable = searched(parts.declaration)
@@ -95,7 +96,7 @@ def _duplicates(
     )
     events = searchable[name].events(parts.declaration)
     with UnsearchedMonths(records.months(parts), events) as left:
-        finder = reveal.duplicate_finder(parts)
+        finder = duplicate_finder(parts)
     with contextlib.ExitStack() as shown:
         if sys.stderr.isatty() and not quiet:
             shown.enter_context(elapsed(f"grouping about {finder.records(query):,} records"))

@@ -74,7 +74,8 @@ def _erase(
       vault-etl erase 019a… --reason "request 17" --dry-run
       vault-etl erase --user-id 4711 --reason "request 17" --ticket DPO-17
     """
-    from vault_etl.app import audit, records
+    from vault_etl.app import audit
+    from vault_etl.app import erase as erasing
 
     target = _target(record_id, user_id)
     asked = "dry run" if dry_run else reason_for("an erasure", reason)
@@ -91,7 +92,7 @@ def _erase(
         ticket=reference,
     )
     audit.check_role(parts, *NEEDED_ROLES["erase"], requests=lambda: [request])
-    erase = records.erase(parts, request.request_id)
+    erase = erasing.erase(parts, request.request_id)
     there = erase.preview(target)
     left = erase.unreached_months()
     if dry_run:

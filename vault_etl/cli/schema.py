@@ -64,7 +64,6 @@ def _show(
     """
     import json
 
-    from vault_etl.app import catalogue
     from vault_etl.declaration.document import digest_of, document_of
     from vault_etl.declaration.read import DEFAULT_NAME
 
@@ -72,6 +71,8 @@ def _show(
     declaration = parts.declaration
     source = settings.schema_file or f"{DEFAULT_NAME} of the package"
     if database:
+        from vault_etl.app import catalogue
+
         *before, declaration = catalogue.history(parts)
         source = f"version {len(before) + 1} of the database"
     found: dict[str, object] = {

@@ -77,8 +77,9 @@ def _export(
       vault-etl subject export 4711 --to r-17 --reason "request 17" --ticket T-17
       vault-etl subject export 4711 --to r-17 --messages 0 --reason "request 17"
     """
-    from vault_etl.app import audit, quarantine, records, reveal
+    from vault_etl.app import audit, quarantine, records
     from vault_etl.app.audit import LastCheckpoint
+    from vault_etl.app.subject import export_subject
 
     user = known_user(user_id)
     asked = reason_for("an export", reason)
@@ -91,7 +92,7 @@ def _export(
         LastCheckpoint() as keep,
         progress("subject export", total=None, quiet=quiet) as bar,
     ):
-        export = reveal.export_subject(parts, request, bar, keep)
+        export = export_subject(parts, request, bar, keep)
         reader = quarantine.reader(parts)
         rows = list(reader.rows(limit=messages)) if messages else []
         in_quarantine = sum(count.count for count in reader.counts())

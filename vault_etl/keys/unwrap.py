@@ -84,20 +84,27 @@ def must_have_its_fingerprint(key: WrappedKey, material: KeyMaterial) -> None:
         raise UnusableKeyError(message)
 
 
-class ProvenUnwrapper(KeyUnwrapper):
-    """Unwraps keys, and proves its KMS with the first key."""
+class KmsProof:
+    """Whether this process has proven its KMS; one for all that unwrap keys with it."""
 
-    def __init__(self, unwrapper: KeyUnwrapper) -> None:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.is_given = False
+
+
+class ProvenUnwrapper(KeyUnwrapper):
+    """Unwraps keys, and proves its KMS with the first key of the process."""
+
+    def __init__(self, unwrapper: KeyUnwrapper, proof: KmsProof) -> None:
         self._unwrapper = unwrapper
-        self._lock = threading.Lock()
-        self._proven = False
+        self._proof = proof
 
     @override
     def unwrap(self, key: WrappedKey) -> KeyMaterial:
         """Unwrap the key; the first call also raises the errors of `prove_kms`."""
-        with self._lock:
-            if not self._proven:
+        with self._proof.lock:
+            if not self._proof.is_given:
                 material = prove_kms(key, self._unwrapper)
-                self._proven = True
+                self._proof.is_given = True
                 return material
         return self._unwrapper.unwrap(key)

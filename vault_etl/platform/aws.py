@@ -17,6 +17,7 @@ from vault_etl.platform.aws_connections import Route
 from vault_etl.platform.aws_credentials import HeldCredentials
 from vault_etl.platform.aws_errors import Subject, translated
 from vault_etl.platform.aws_models import share_models
+from vault_etl.platform.calls import CallObserver
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest
@@ -259,16 +260,3 @@ class _Calls:
     def _failed(self, event_name: str, code: str) -> None:
         _, service, operation = event_name.split(".", 2)
         self._observer.failed(service, operation, code)
-
-
-class CallObserver(Protocol):
-    """Sees every call to AWS and Postgres, from several threads: names, seconds and codes, never a parameter."""
-
-    def called(self, service: str, operation: str, seconds: float) -> None:
-        """Record the end of a call, good or bad. `seconds` includes all tries and the waits between them."""
-
-    def failed(self, service: str, operation: str, code: str) -> None:
-        """Record a failed try: the error code of AWS, an SQLSTATE class, or the class of the exception.
-
-        A call that succeeds at its second try has failed once: so throttling shows before it hurts.
-        """

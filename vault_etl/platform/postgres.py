@@ -22,7 +22,7 @@ from vault_etl.base.errors import (
     ConfigurationError,
     of_service,
 )
-from vault_etl.platform.aws import CallObserver
+from vault_etl.platform.calls import CallObserver
 from vault_etl.platform.names import DEFAULT, Names
 from vault_etl.platform.postgres_bound import Cursor, rows_of
 from vault_etl.platform.postgres_connect import (

@@ -9,12 +9,14 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from vault_etl.base.errors import ConfigurationError, UnavailableError, VaultEtlError
-from vault_etl.platform.aws import AwsClients
 from vault_etl.platform.postgres_connect import PASSWORD_SETTING as SETTING
 from vault_etl.platform.postgres_connect import Password
+
+if TYPE_CHECKING:
+    from vault_etl.platform.aws import AwsClients
 
 VERIFIED: Final = "verify-full"
 

@@ -23,8 +23,9 @@ from vault_etl.base.errors import (
     VaultEtlError,
 )
 from vault_etl.ingest.metrics.prometheus import PrometheusMetrics
-from vault_etl.platform.aws import AwsClients, CallObserver
+from vault_etl.platform.aws import AwsClients
 from vault_etl.platform.aws_errors import translated
+from vault_etl.platform.calls import CallObserver
 from vault_etl.platform.postgres import Database
 from vault_etl.records.messages import RecordRange
 from vault_etl.records.postgres import PostgresRecordLoader

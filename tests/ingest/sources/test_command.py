@@ -14,8 +14,8 @@ from tests.ingest.sources.loads import NO_QUEUE, loaded, outcome
 from tests.kit.fakes.login_events import login_event, sns_envelope
 from tests.kit.vault import SAMPLES, Vault
 from tests.kit.waiting import until
+from vault_etl.app.batches import batch_writer
 from vault_etl.app.parts import Parts
-from vault_etl.app.records import batch_writer
 from vault_etl.base.pii import Pii
 from vault_etl.records.messages import Message, Outcome
 from vault_etl.settings.sources import load

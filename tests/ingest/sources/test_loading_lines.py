@@ -15,8 +15,8 @@ from tests.kit.fakes.login_events import login_event
 from tests.kit.vault import Vault, sample_events
 from vault_etl import settings
 from vault_etl.app import ingest
+from vault_etl.app.batches import batch_writer
 from vault_etl.app.parts import Parts
-from vault_etl.app.records import batch_writer
 from vault_etl.ingest.sources.open_lines import LineOpener
 from vault_etl.records.messages import Outcome
 from vault_etl.records.write_batch import BatchWriter

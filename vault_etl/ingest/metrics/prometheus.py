@@ -29,7 +29,7 @@ from vault_etl.crypto.fields import EventName, KeyPurpose
 from vault_etl.event.rejection import Reason
 from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement
 from vault_etl.keys.age import KeyAgeObserver
-from vault_etl.platform.aws import CallObserver
+from vault_etl.platform.calls import CallObserver
 from vault_etl.records.messages import Outcome
 
 MAX_CODES: Final = 100
