@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.kit.declared import FIELDS, login_place
+from tests.kit.declarations import DEFAULT, SHOP
 from tests.kit.fakes.faulty_queue import BAD_DAY, FaultyQueue
-from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.receipts import any_receipt
 from tests.kit.fakes.tap import Breaker
 from tests.kit.fakes.vault import IMPATIENT, PATIENT, FakeVault, rotate_request
+from tests.kit.messages import numbered
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import UnavailableError
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
@@ -29,10 +30,12 @@ class Death(BaseException):
 class IngestMachine(RuleBasedStateMachine):
     """One queue, one database, and processes that start and end."""
 
+    declaration = DEFAULT
+
     @initialize(seed=st.none() | st.integers(0, 999))
     def start(self, seed: int | None) -> None:
         """Start with an empty vault, and a good queue or a bad one."""
-        self.vault = FakeVault()
+        self.vault = FakeVault(declaration=self.declaration)
         self.is_bad_day = seed is not None
         if seed is not None:
             self.vault.use_queue(FaultyQueue(self.vault.clock, BAD_DAY, seed=seed))
@@ -44,7 +47,7 @@ class IngestMachine(RuleBasedStateMachine):
         """Send messages, some of them not events, some late."""
         sent_ms = int(self.vault.clock.now().timestamp() * 1000)
         for is_event in good:
-            body = login_event(user_id=f"user-{len(self.sent)}") if is_event else b"junk"
+            body = numbered(self.declaration, len(self.sent)) if is_event else b"junk"
             message_id = self.vault.queue.send(body, delay=delay)
             self.sent[record_id_of_message(message_id, sent_ms)] = body
 
@@ -85,7 +88,7 @@ class IngestMachine(RuleBasedStateMachine):
     @rule()
     def retire_data_keys(self) -> None:
         """Rotate the data keys."""
-        self.vault.keys.retire_data_keys(rotate_request(), FIELDS)
+        self.vault.keys.retire_data_keys(rotate_request(), self.declaration.data_fields)
 
     @rule()
     def token_rotation(self) -> None:
@@ -124,11 +127,11 @@ class IngestMachine(RuleBasedStateMachine):
         assert set(stored) == set(self.sent)
         assert vault.queue.message_ids == []
         ring = vault.ring()
-        for field, record_id, user_id, ciphertext in vault.database.ciphertexts():
+        for event, field, record_id, subject, ciphertext in vault.database.placed_ciphertexts():
             place = (
                 ValuePlace.in_quarantine(record_id)
                 if field == QUARANTINE
-                else login_place(field, record_id, user_id)
+                else ValuePlace(event, field, field, record_id, subject)
             )
             key = ring.data_key(Ciphertext.parse(ciphertext).key_id, field)
             Opener(any_receipt()).open(ciphertext, place, key)
@@ -136,3 +139,13 @@ class IngestMachine(RuleBasedStateMachine):
 
 TestIngest = IngestMachine.TestCase
 TestIngest.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+
+
+class ShopMachine(IngestMachine):
+    """The same with two events, whose messages take turns."""
+
+    declaration = SHOP
+
+
+TestIngestOfShop = pytest.mark.declared(ShopMachine.TestCase)
+TestIngestOfShop.settings = TestIngest.settings

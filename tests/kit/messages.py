@@ -32,7 +32,7 @@ def texts_of(event: DeclaredEvent, *numbers: int) -> dict[str, str]:
     """The text of each personal value, by name, made of the number in its place, or of the last one."""
     chosen = [*numbers, *numbers[-1:] * len(event.personal)]
     kinds = (value.field.kind.name for value in event.personal)
-    texts = (TEXTS[kind].format(number) for kind, number in zip(kinds, chosen, strict=False))
+    texts = (TEXTS[kind].format(number % 250) for kind, number in zip(kinds, chosen, strict=False))
     return {value.name: text for value, text in zip(event.personal, texts, strict=True)}
 
 

@@ -6,12 +6,13 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from tests.kit.declared import DEVICE_ID, IP
+from tests.kit.declared import IP
 from tests.kit.fakes.vault import FakeVault
 from tests.rotation.rotation_world import seen_by
 from tests.rotation.token_world import (
     forge,
 )
+from vault_etl.crypto.fields import FieldName
 from vault_etl.crypto.keys import KeyState
 
 Damage = Callable[[FakeVault, uuid.UUID], None]
@@ -20,8 +21,13 @@ Damage = Callable[[FakeVault, uuid.UUID], None]
 NOT_CUT_OVER = {KeyState.ACTIVE: {1}, KeyState.PENDING: {2}}
 
 
+def other_field(vault: FakeVault, record_id: uuid.UUID) -> FieldName:
+    """A field of the record that is not `ip`."""
+    return next(f for f in vault.database.records[record_id].ciphertexts if f != IP)
+
+
 def other_than(vault: FakeVault, record_id: uuid.UUID) -> uuid.UUID:
-    """A record with another address and another device."""
+    """A record that shares no value with this one."""
     values = vault.database.records[record_id].subject.split()
     return next(
         r.record_id
@@ -56,7 +62,7 @@ def missing_ciphertext(vault: FakeVault, record_id: uuid.UUID) -> None:
 def forged_token(vault: FakeVault, record_id: uuid.UUID) -> None:
     """A token of no value."""
     tokens = vault.database.records[record_id].tokens
-    forge(vault, record_id, tokens=tokens | {DEVICE_ID: uuid.uuid4()})
+    forge(vault, record_id, tokens=tokens | {other_field(vault, record_id): uuid.uuid4()})
 
 
 def another_rows_token(vault: FakeVault, record_id: uuid.UUID) -> None:
@@ -67,7 +73,7 @@ def another_rows_token(vault: FakeVault, record_id: uuid.UUID) -> None:
 
 
 def missing_token(vault: FakeVault, record_id: uuid.UUID) -> None:
-    """Only one token of two."""
+    """Only one token of the record's."""
     forge(vault, record_id, tokens={IP: vault.database.records[record_id].tokens[IP]})
 
 
@@ -102,7 +108,7 @@ def another_rows_next_token(vault: FakeVault, record_id: uuid.UUID) -> None:
 
 
 def missing_next_token(vault: FakeVault, record_id: uuid.UUID) -> None:
-    """Only one next token of two."""
+    """Only one next token of the record's."""
     made = vault.database.records[record_id].next_tokens or {}
     forge(vault, record_id, next_tokens={IP: made[IP]})
 

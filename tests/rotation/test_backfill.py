@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declarations import BOTH
 from tests.kit.declared import IP
 from tests.kit.fakes.eraser import FakeEraser
 from tests.kit.fakes.vault import FakeVault, rotate_request
@@ -24,10 +25,10 @@ from vault_etl.base.errors import DataError, IncompleteError
 from vault_etl.erase.erase import RecordTarget
 
 
-@pytest.fixture
-def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
+@pytest.fixture(params=BOTH)
+def vault(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FakeVault:
     """Seven records in two ranges, three a page."""
-    return token_vault(monkeypatch)
+    return token_vault(monkeypatch, declaration=request.param)
 
 
 def at_first(name: str, do: Callable[[], Any]) -> Callable[[str, Callable[[], Any]], Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declarations import BOTH
 from tests.kit.declared import IP, PERSONAL_FIELDS
 from tests.kit.fakes.tap import Tap
 from tests.kit.fakes.vault import FakeVault, rotate_request
@@ -35,10 +36,10 @@ from vault_etl.crypto.keys import KeyState
 from vault_etl.rotation.compare_tokens import Mapped, TokenComparison
 
 
-@pytest.fixture
-def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
+@pytest.fixture(params=BOTH)
+def vault(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FakeVault:
     """Seven records in two ranges, three a page."""
-    return token_vault(monkeypatch)
+    return token_vault(monkeypatch, declaration=request.param)
 
 
 @pytest.fixture

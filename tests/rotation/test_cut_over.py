@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from tests.kit.declarations import BOTH
 from tests.kit.fakes.clock import FakeClock, FakeStop
 from tests.kit.fakes.progress import FakeProgress
 from tests.kit.fakes.vault import FakeVault, rotate_request
@@ -91,10 +92,10 @@ def test_a_cut_over_names_the_blocking_sessions_when_the_time_is_up(wait: float)
     assert "--wait" in (caught.value.hint or "")
 
 
-@pytest.fixture
-def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
+@pytest.fixture(params=BOTH)
+def vault(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FakeVault:
     """Seven records in two ranges, three a page."""
-    return token_vault(monkeypatch)
+    return token_vault(monkeypatch, declaration=request.param)
 
 
 def test_a_cut_over_that_is_blocked_changes_nothing(vault: FakeVault) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.kit.declared import DEVICE_ID, IP
+from tests.kit.declarations import BOTH
+from tests.kit.declared import IP
 from tests.kit.fakes.vault import FakeVault
 from tests.rotation.damage import (
     AFTER,
@@ -21,8 +22,8 @@ from tests.rotation.damage import (
     forged_token,
     missing_ciphertext,
     missing_token,
+    other_field,
     rotate_with,
-    unknown_key,
 )
 from tests.rotation.rotation_world import seen_by
 from tests.rotation.token_world import (
@@ -39,10 +40,10 @@ from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.token_keys import plan_tokens
 
 
-@pytest.fixture
-def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
+@pytest.fixture(params=BOTH)
+def vault(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FakeVault:
     """Seven records in two ranges, three a page."""
-    return token_vault(monkeypatch)
+    return token_vault(monkeypatch, declaration=request.param)
 
 
 @pytest.fixture
@@ -136,7 +137,8 @@ def test_one_login_that_covers_all_rows_is_named(
     good = vault.database.records[damaged].ciphertexts
     for record_id in workers[:3]:
         flipped_bit(vault, record_id)
-    vault.database.records[workers[0]].ciphertexts[DEVICE_ID] = good[DEVICE_ID]
+    other = other_field(vault, damaged)
+    vault.database.records[workers[0]].ciphertexts[other] = good[other]
     vault.database.records[workers[1]].ciphertexts[IP] = good[IP]
     with pytest.raises(DataError) as caught:
         vault.rotate_tokens()
@@ -147,11 +149,10 @@ def test_one_login_that_covers_all_rows_is_named(
 def test_rows_under_unknown_keys_are_named_by_their_ids(
     vault: FakeVault, damaged: uuid.UUID
 ) -> None:
-    """No criterion covers a row whose two keys are unknown."""
-    unknown_key(vault, damaged)
+    """No criterion covers a row whose keys are all unknown."""
     ciphertexts = vault.database.records[damaged].ciphertexts
-    device = ciphertexts[DEVICE_ID]
-    ciphertexts[DEVICE_ID] = device[:1] + bytes(4) + device[5:]
+    for field, sealed in ciphertexts.items():
+        ciphertexts[field] = sealed[:1] + bytes(4) + sealed[5:]
     with pytest.raises(DataError) as caught:
         vault.rotate_tokens()
     assert (caught.value.hint or "").endswith("--leave-out ID")

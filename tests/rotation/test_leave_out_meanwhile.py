@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.declarations import BOTH, DEFAULT
 from tests.kit.fakes.clock import FakeStop
 from tests.kit.fakes.vault import FakeVault
 from tests.rotation.damage import NOT_CUT_OVER, flipped_bit, other_than
@@ -23,10 +24,10 @@ from vault_etl.base.errors import DataError, IncompleteError
 from vault_etl.crypto.keys import KeyState
 
 
-@pytest.fixture
-def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
+@pytest.fixture(params=BOTH)
+def vault(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FakeVault:
     """Seven records in two ranges, three a page."""
-    return token_vault(monkeypatch)
+    return token_vault(monkeypatch, declaration=request.param)
 
 
 @pytest.fixture
@@ -101,6 +102,9 @@ def test_a_row_that_is_erased_meanwhile_is_passed_over(
     assert vault.database.records[erased].token_generation is None
 
 
+@pytest.mark.parametrize(
+    "vault", [DEFAULT], indirect=True
+)  # rows of one event have the same tokens
 def test_rows_planted_during_a_rotation_are_named_and_the_honest_row_is_not(
     vault: FakeVault, workers: Sequence[uuid.UUID], damaged: uuid.UUID
 ) -> None:

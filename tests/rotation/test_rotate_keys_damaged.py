@@ -7,19 +7,22 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.kit.declared import DEVICE_ID, IP
+from tests.kit.declarations import BOTH
+from tests.kit.declared import IP
 from tests.kit.fakes.vault import FakeVault
 from tests.rotation.rotation_world import (
+    all_values,
     filled_vault,
     key_ids,
+    others,
 )
 from vault_etl.crypto.keys import KeyState
 
 
-@pytest.fixture
-def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
+@pytest.fixture(params=BOTH)
+def vault(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FakeVault:
     """Seven records and a quarantined body."""
-    return filled_vault(monkeypatch)
+    return filled_vault(monkeypatch, declaration=request.param)
 
 
 def test_a_value_that_does_not_open_is_left_and_named(vault: FakeVault) -> None:
@@ -30,13 +33,15 @@ def test_a_value_that_does_not_open_is_left_and_named(vault: FakeVault) -> None:
     vault.database.records[damaged].ciphertexts[IP] = bytes(stored)
     report = vault.rotate()
     assert report.failed == (damaged,)
-    assert (report.values_reencrypted, report.values_remaining) == (14, 1)
+    assert (report.values_reencrypted, report.values_remaining) == (all_values(vault) - 1, 1)
     assert vault.database.records[damaged].ciphertexts[IP] == bytes(stored)
 
 
 def test_a_page_of_values_that_do_not_open_does_not_stop_the_rest(vault: FakeVault) -> None:
-    """A page has three rows, and the first three are damaged."""
-    damaged = sorted(vault.database.records)[:3]
+    """A page has three rows, and the first three of an event are damaged."""
+    event = vault.declaration.events[0].name
+    records = vault.database.records.values()
+    damaged = sorted(record.record_id for record in records if record.event == event)[:3]
     for record_id in damaged:
         ciphertexts = vault.database.records[record_id].ciphertexts
         ciphertexts[IP] = ciphertexts[IP][:-16] + bytes(16)
@@ -46,8 +51,8 @@ def test_a_page_of_values_that_do_not_open_does_not_stop_the_rest(vault: FakeVau
 
 
 def _other_fields_key(vault: FakeVault, sealed: bytes) -> bytes:
-    """The ciphertext, as if it were under a data key of `device_id`."""
-    (other,) = key_ids(vault, DEVICE_ID)
+    """The ciphertext, as if it were under a data key of another field."""
+    (other,) = key_ids(vault, others(vault)[0])
     return sealed[:1] + other.to_bytes(4, "big") + sealed[5:]
 
 
@@ -88,7 +93,7 @@ def test_a_value_under_no_key_of_its_field_is_left_and_named(
     for _ in range(2):
         report = vault.rotate()
         assert report.failed == (broken,)
-        assert (report.values_reencrypted, report.values_remaining) == (14, 1)
+        assert (report.values_reencrypted, report.values_remaining) == (all_values(vault) - 1, 1)
         assert vault.database.records[broken].ciphertexts[IP] == stored
 
 
@@ -101,4 +106,4 @@ def test_a_value_that_was_moved_to_another_row_is_left_and_named(vault: FakeVaul
     report = vault.rotate()
     assert report.failed == (first, second)
     assert (a[IP], b[IP]) == before
-    assert report.values_reencrypted == 13
+    assert report.values_reencrypted == all_values(vault) - 2

@@ -17,7 +17,7 @@ WORKER = LeaveOut(login="worker")
 def store_of_worker(vault: FakeVault) -> Sequence[uuid.UUID]:
     """Store five records under keys of the login `worker`; their ids."""
     before = set(vault.database.keys)
-    ids = vault.store(*map(event, range(5)))
+    ids = vault.store(*(event(number, vault.declaration) for number in range(5)))
     for key_id in vault.database.keys.keys() - before:
         key = vault.database.keys[key_id]
         vault.database.keys[key_id] = dataclasses.replace(key, created_by="worker")
