@@ -9,7 +9,7 @@ from typing import Protocol
 
 from typing_extensions import override
 
-from tests.kit.declarations import DEFAULT
+from tests.kit.declarations import DEFAULT, widest_first
 from tests.kit.declared import IP
 from tests.kit.fakes.audit_log import FakeAuditLog
 from tests.kit.fakes.clock import FakeClock
@@ -67,7 +67,7 @@ class KeyStore(KeyReader, FirstKeyWriter, KeyRetirer, KeyLister, KeyAges, Protoc
 class Bench:
     """The adapters under test, each with its role's login, and ways to look behind them.
 
-    In `declaration` each value has the name of its field. The suites store rows of its first event.
+    In `declaration` each value has the name of its field. The suites store rows of its widest event.
     """
 
     declaration: Declaration
@@ -97,7 +97,7 @@ class Bench:
     @property
     def event(self) -> DeclaredEvent:
         """The event whose rows a suite stores."""
-        return self.declaration.events[0]
+        return widest_first(self.declaration)[0]
 
     @property
     def fields(self) -> tuple[FieldName, ...]:

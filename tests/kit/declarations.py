@@ -11,7 +11,7 @@ import pytest
 
 import vault_etl.declaration
 import vault_etl.local
-from vault_etl.declaration.model import Declaration
+from vault_etl.declaration.model import Declaration, DeclaredEvent
 from vault_etl.declaration.parse import parse_declaration
 from vault_etl.declaration.read import read_declaration
 
@@ -97,6 +97,11 @@ BOTH: Final = (pytest.param(DEFAULT, id="logins"), pytest.param(SHOP, id="shop")
 
 BOTH_APART: Final = (BOTH[0], pytest.param(SHOP, id="shop", marks=pytest.mark.declared))
 """The declarations of a longer suite, whose second one `make test` leaves to `make test-all`."""
+
+
+def widest_first(declaration: Declaration) -> list[DeclaredEvent]:
+    """The events, the one with the most personal values first."""
+    return sorted(declaration.events, key=lambda event: -len(event.personal))
 
 
 def each_apart(values: Mapping[Declaration, Iterable[object]]) -> list[object]:

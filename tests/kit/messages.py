@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
+from tests.kit.declarations import widest_first
 from vault_etl.declaration.model import Declaration, DeclaredEvent, PlainColumn, PlainType
 
 TEXTS: Final = {
@@ -25,7 +26,7 @@ def numbered(declaration: Declaration, number: int) -> bytes:
 
 def event_of(declaration: Declaration, number: int) -> DeclaredEvent:
     """The event of the message of this number: the events come in turn."""
-    return declaration.events[number % len(declaration.events)]
+    return widest_first(declaration)[number % len(declaration.events)]
 
 
 def texts_of(event: DeclaredEvent, *numbers: int) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 
+from tests.kit.declarations import widest_first
 from tests.kit.declared import USER_LOGINS
 from tests.kit.scratch import Scratch
 from tests.kit.vault import Vault
@@ -84,14 +85,14 @@ def table(month: str, event: str = USER_LOGINS) -> str:
     return f"{event}_{month.replace('-', '_')}"
 
 
-def first_event(vault: Vault) -> DeclaredEvent:
-    """The first event of the vault's declaration: the one whose months a suite of any declaration moves."""
-    return vault.declaration.events[0]
+def widest_event(vault: Vault) -> DeclaredEvent:
+    """The event with the most personal values: the one whose months a suite of any declaration moves."""
+    return widest_first(vault.declaration)[0]
 
 
 def partition_of_this_month(vault: Vault) -> str:
-    """The partition of the first event that this month's records are in."""
-    return table(this_month(vault), first_event(vault).name)
+    """The partition of the widest event that this month's records are in."""
+    return table(this_month(vault), widest_event(vault).name)
 
 
 def this_month(vault: Vault) -> str:

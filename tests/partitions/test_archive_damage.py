@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.kit.declarations import BOTH_APART
 from tests.kit.messages import numbered
-from tests.kit.months import WHY, entries, first_event, months, partition_of_this_month, table
+from tests.kit.months import WHY, entries, months, partition_of_this_month, table, widest_event
 from tests.kit.vault import Vault
 from tests.kit.vaults import KeyedOf, filled_vault
 from vault_etl.audit.checkpoint import AuditKey
@@ -198,7 +198,7 @@ def test_a_month_that_is_not_on_the_record_is_judged_by_what_it_says(
     kept: Kept, note_of: uuid.UUID | None, changes: dict[str, object], month: str, said: str
 ) -> None:
     """Signed as it is: of this vault, of that month, with rows of that month. Nothing is made otherwise."""
-    vault, event = kept.vault, first_event(kept.vault).name
+    vault, event = kept.vault, widest_event(kept.vault).name
     of = table("2019-05", event)
     kept.sign(note_of, partition=of, **changes)
     restore = ("partitions", "restore", table(month, event), "--from", str(kept.copy), *WHY)

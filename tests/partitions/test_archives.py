@@ -13,7 +13,7 @@ from pyarrow import parquet
 from tests.kit.declarations import BOTH_APART
 from tests.kit.meanwhile import ATTACHED, CHANGE, OTHER_ARCHIVE, meanwhile
 from tests.kit.messages import numbered
-from tests.kit.months import WHY, entries, first_event, months, partition_of_this_month
+from tests.kit.months import WHY, entries, months, partition_of_this_month, widest_event
 from tests.kit.vault import Result, Vault
 from tests.kit.vaults import KeyedOf, filled_vault
 from vault_etl.local.template import ARCHIVE_BUCKET
@@ -67,7 +67,7 @@ def archived(vault: Vault, place: Path) -> Iterator[str]:
 def test_a_month_goes_to_an_archive_and_comes_back(vault: Vault, place: Path) -> None:
     """The same rows come back, keys are needed meanwhile, and every step is on the record."""
     name, before = partition_of_this_month(vault), entries(vault)
-    event = first_event(vault)
+    event = widest_event(vault)
     stored = rows(vault, event.name)
     partitions(vault, "detach", name, *WHY)
     nowhere = vault.run(
@@ -103,7 +103,7 @@ def test_a_month_goes_to_an_archive_and_comes_back(vault: Vault, place: Path) ->
     used = [row for row in vault.ok("audit", "keys", "list", "--each").lines if row["rows"]]
     fields = {value.field.name for value in event.personal}
     assert {row["field"] for row in used} == fields, "an archive needs its keys"
-    others = vault.declaration.events[1:]
+    others = [each for each in vault.declaration.events if each != event]
     apart = fields - {value.field.name for other in others for value in other.personal}
     (key_id, *_) = (
         row["key_id"] for row in used if row["purpose"] == "data" and row["field"] in apart
@@ -162,7 +162,7 @@ def test_erasures_are_done_again_when_the_month_is_restored(
 
 def test_a_change_while_it_is_archived_records_nothing(vault: Vault, place: Path) -> None:
     """An erasure behind the snapshot would be in the archive: exit 75, no files are left, and a second run succeeds."""
-    name, event = partition_of_this_month(vault), first_event(vault)
+    name, event = partition_of_this_month(vault), widest_event(vault)
     partitions(vault, "detach", name, *WHY)
     archive = ("partitions", "archive", name, "--to", str(place), *WHY[:2])
     with meanwhile(vault, event, name, CHANGE):
@@ -188,7 +188,7 @@ def test_a_month_that_changed_and_has_as_many_changes_as_before_records_nothing(
     vault: Vault, place: Path
 ) -> None:
     """The number begins at 0 again when the month is attached and detached, and when another run archives it."""
-    name, event = partition_of_this_month(vault), first_event(vault)
+    name, event = partition_of_this_month(vault), widest_event(vault)
     partitions(vault, "detach", name, *WHY)
     archive = ("partitions", "archive", name, "--to", str(place), *WHY[:2])
     with meanwhile(vault, event, name, ATTACHED):
@@ -244,7 +244,7 @@ def test_a_table_of_the_name_of_an_archived_month_is_another_one(
 ) -> None:
     """No command takes it for the month's, whose keys are kept and whose erasures are on record; `doctor` names it."""
     name, counts = archived, "SELECT field, id, held FROM detached_values ORDER BY 2"
-    held, like = vault.sql(counts), first_event(vault).name
+    held, like = vault.sql(counts), widest_event(vault).name
     vault.sql(f"SET ROLE vault_etl_owner; CREATE TABLE {name} (LIKE {like} INCLUDING ALL)")
     assert months(vault)[name] == "archived"
     for step, code in (("drop", 2), ("detach", 78), ("attach", 78)):
@@ -262,7 +262,7 @@ def test_a_table_of_the_name_of_an_archived_month_is_another_one(
 
 def test_an_archive_in_s3(vault: Vault) -> None:
     """The same commands, with the one bucket that the owner's AWS role may use for a folder."""
-    name, event = partition_of_this_month(vault), first_event(vault)
+    name, event = partition_of_this_month(vault), widest_event(vault)
     s3 = vault.emulator.client("s3")
     stored = rows(vault, event.name)
     partitions(vault, "detach", name, *WHY)

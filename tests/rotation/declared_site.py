@@ -175,7 +175,7 @@ class DeclaredSite:
         abort = AbortTokens(self._audit, self.rotations, self.keys, old_tokens, self._fake.progress)
         return abort(rotate_request(*self.declaration.field_names))
 
-    def detach(self, event: str = "user_logins") -> str:
+    def detach(self, event: str) -> str:
         """Put the month of the records of an event away; return the name of its table."""
         ((name,),) = self.scratch.sql(f"SELECT DISTINCT tableoid::regclass::text FROM {event}")  # noqa: S608
         with self.scratch.database("admin") as database:
@@ -214,14 +214,15 @@ class DeclaredSite:
         )
         return retoken(request, plan_retoken(months, self.keys, months.find(month), fields))
 
-    def values(self, table: str | None = None) -> list[StoredValue]:
-        """The personal values of the table, or of all events, opened, with tokens.
+    def values(self, *, of: str | None = None, table: str | None = None) -> list[StoredValue]:
+        """The personal values of an event, or of all, opened, with tokens: in its own table or in another one.
 
         Raises if one does not open, or if its token is another's.
         """
         found = [
             value
             for event in self.declaration.events
+            if of in {None, event.name}
             for personal in event.personal
             for value in self._values(event, personal, table or event.name)
         ]

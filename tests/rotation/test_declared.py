@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import pytest
 
-from tests.kit.databases import TEMPLATE, empty
-from tests.kit.declarations import DEFAULT, WIDER
+from tests.kit.databases import empty
+from tests.kit.declarations import BOTH_APART, SHOP, WIDER, widest_first
 from tests.kit.declared import DEVICE_ID, IP
 from tests.kit.fakes.vault import rotate_request
-from tests.rotation.declared_site import DeclaredSite, declared_site
+from tests.rotation.declared_site import DeclaredSite, StoredValue, declared_site
 from vault_etl.base.errors import DataError
 from vault_etl.crypto.fields import FieldName
 from vault_etl.declaration.model import Declaration
 from vault_etl.local.postgres import RunningPostgres
-from vault_etl.platform.postgres import Database
-from vault_etl.platform.resources import resource_dir
-from vault_etl.schema.postgres_migrations import PostgresMigrations
 
 EMAIL: Final = FieldName("email")
 EVENTS: Final = (
@@ -30,39 +27,65 @@ EVENTS: Final = (
 )
 """Equal addresses in both values of one field, and optional values that are not there."""
 
-DECLARATIONS: Final = {"default": DEFAULT, "wider": WIDER}
+OF_SHOP: Final = (
+    {
+        "type": "sign-up",
+        "customer": "u-1",
+        "email": "a@b.example",
+        "phone": "+41446681800",
+        "client": {"ip": "198.18.0.1"},
+    },
+    {
+        "type": "order",
+        "customer": "u-2",
+        "email": "a@b.example",
+        "client": {"ip": "198.18.0.2"},
+    },
+    {
+        "type": "sign-up",
+        "customer": "u-3",
+        "email": "c@d.example",
+        "client": {"ip": "198.18.0.2"},
+    },
+    {"type": "order", "customer": "u-4", "email": "c@d.example"},
+)
+"""Equal values in two events, and optional ones that are not there."""
+
+LATER: Final = {"user_id": "u-5", "type": "order", "customer": "u-5", "email": "c@d.example"}
+"""A message of every declaration here."""
 
 
-@pytest.fixture(scope="module")
-def wide_template(postgres: RunningPostgres) -> Iterator[str]:
-    """The name of a database that was migrated for the wider declaration, to be copied."""
-    with empty(postgres) as scratch:
-        database = Database(scratch.url("admin"))
-        PostgresMigrations(database, resource_dir("migrations"), declaration=WIDER).apply()
-        database.close()
-        yield scratch.name
-
-
-@pytest.fixture(params=DECLARATIONS)
+@pytest.fixture(
+    params=[
+        *BOTH_APART,
+        pytest.param(WIDER, id="wider"),
+    ]
+)
 def site(
-    request: pytest.FixtureRequest, postgres: RunningPostgres, wide_template: str
+    request: pytest.FixtureRequest,
+    postgres: RunningPostgres,
+    migrated_for: Callable[[Declaration], str],
 ) -> Iterator[DeclaredSite]:
-    """A vault of each declaration, with the records of `EVENTS`."""
-    yield from _loaded(postgres, DECLARATIONS[request.param], wide_template)
+    """A vault of each declaration, with four records."""
+    yield from _loaded(postgres, request.param, migrated_for)
 
 
 @pytest.fixture
-def wide(postgres: RunningPostgres, wide_template: str) -> Iterator[DeclaredSite]:
+def wide(
+    postgres: RunningPostgres, migrated_for: Callable[[Declaration], str]
+) -> Iterator[DeclaredSite]:
     """A vault of the wider declaration, with the records of `EVENTS`."""
-    yield from _loaded(postgres, WIDER, wide_template)
+    yield from _loaded(postgres, WIDER, migrated_for)
 
 
 def _loaded(
-    postgres: RunningPostgres, declaration: Declaration, wide_template: str
+    postgres: RunningPostgres,
+    declaration: Declaration,
+    migrated_for: Callable[[Declaration], str],
 ) -> Iterator[DeclaredSite]:
-    template = TEMPLATE if declaration is DEFAULT else wide_template
+    template = migrated_for(declaration)
     with empty(postgres, template) as scratch, declared_site(scratch, declaration) as made:
-        made.load(*EVENTS)
+        made.load(*(OF_SHOP if declaration is SHOP else EVENTS))
         yield made
 
 
@@ -77,6 +100,14 @@ def keys_of(site: DeclaredSite) -> dict[FieldName, set[int]]:
     for value in site.values():
         found.setdefault(value.field, set()).add(value.key_id)
     return found
+
+
+def assert_equal_values_have_equal_tokens(values: Iterable[StoredValue]) -> None:
+    """In all values of a field, of whatever event."""
+    by_value: dict[tuple[FieldName, bytes], set[uuid.UUID]] = {}
+    for value in values:
+        by_value.setdefault((value.field, value.text), set()).add(value.token)
+    assert {len(tokens) for tokens in by_value.values()} == {1}
 
 
 def test_each_field_has_a_token_key_and_each_value_its_fields_data_key(site: DeclaredSite) -> None:
@@ -115,13 +146,11 @@ def test_all_tokens_are_rotated(site: DeclaredSite) -> None:
     assert len(report.created) == len(site.declaration.fields)
     after = site.values()
     assert {(value.record_id, value.name) for value in after} == before.keys()
-    by_value: dict[tuple[FieldName, bytes], set[uuid.UUID]] = {}
+    assert_equal_values_have_equal_tokens(after)
     for value in after:
-        by_value.setdefault((value.field, value.text), set()).add(value.token)
         old = before[value.record_id, value.name]
         assert (value.text, value.next_token) == (old.text, old.token)
         assert value.token != old.token
-    assert {len(tokens) for tokens in by_value.values()} == {1}
 
 
 def test_an_event_that_comes_while_a_generation_is_pending_has_both_tokens(
@@ -129,7 +158,7 @@ def test_an_event_that_comes_while_a_generation_is_pending_has_both_tokens(
 ) -> None:
     """The rotation gives a next token to all others."""
     site.begin(rotate_request(*site.declaration.field_names), 1)
-    site.load({"user_id": "u-5", "email": "c@d.example"})
+    site.load(LATER)
     assert site.rotate_tokens().rows == len(EVENTS)
     assert all(value.next_token for value in site.values())
 
@@ -138,7 +167,7 @@ def test_a_rotation_of_tokens_is_aborted(site: DeclaredSite) -> None:
     """No value has a next token any more; all are what they were."""
     before = site.values()
     site.begin(rotate_request(*site.declaration.field_names), 1)
-    site.load({"user_id": "u-5", "email": "c@d.example"})
+    site.load(LATER)
     aborted = site.abort()
     assert len(aborted.destroyed) == len(site.declaration.fields)
     assert aborted.rows == 1
@@ -149,9 +178,10 @@ def test_a_rotation_of_tokens_is_aborted(site: DeclaredSite) -> None:
 
 def test_a_value_that_does_not_open_keeps_the_tokens_where_they_are(site: DeclaredSite) -> None:
     """Nothing is cut over, until the record is left out: then it has no token, and all others have new ones."""
-    bad = site.values()[0].record_id
+    event = widest_first(site.declaration)[0]
+    bad = site.values(of=event.name)[0].record_id
     site.scratch.sql(
-        "UPDATE vault_etl.user_logins"
+        f"UPDATE vault_etl.{event.name}"  # noqa: S608
         " SET ip_ciphertext = set_byte(ip_ciphertext, 30, 255 - get_byte(ip_ciphertext, 30))"
         " WHERE record_id = %s",
         bad,
@@ -159,12 +189,13 @@ def test_a_value_that_does_not_open_keeps_the_tokens_where_they_are(site: Declar
     with pytest.raises(DataError, match=f"no next token in 1 records: {bad}"):
         site.rotate_tokens()
     assert site.rotate_tokens(bad).left_out == 1
+    quoted = (f'"{value.token}"' for value in event.personal)
     ((generation, *tokens),) = site.scratch.sql(
-        "SELECT token_generation, masked_ip, masked_device_id FROM vault_etl.user_logins"
-        " WHERE record_id = %s",
+        f"SELECT token_generation, {', '.join(quoted)}"  # noqa: S608
+        f" FROM vault_etl.{event.name} WHERE record_id = %s",
         bad,
     )
-    assert (generation, tokens) == (2, [None, None])
+    assert (generation, set(tokens)) == (2, {None})
 
 
 @pytest.mark.parametrize("name", ["masked_home_ip", "masked_ip", "masked_ip_network"])
@@ -211,15 +242,19 @@ def test_a_forged_token_of_a_derived_form_is_found(wide: DeclaredSite) -> None:
 
 def test_a_detached_month_gets_the_tokens_of_the_active_generation(site: DeclaredSite) -> None:
     """A rotation does not see the month; its rows have the same values, and other tokens, afterwards."""
-    before = {(value.record_id, value.name): value for value in site.values()}
-    month = f"vault_etl_detached.{(name := site.detach())}"
-    assert site.values() == []
-    assert site.rotate_tokens().rows == 0
+    event = widest_first(site.declaration)[0].name
+    before = {(value.record_id, value.name): value for value in site.values(of=event)}
+    rows, others = len({record_id for record_id, _ in before}), site.values()
+    name = site.detach(event)
+    assert site.values(of=event) == []
+    assert site.rotate_tokens().rows == len({value.record_id for value in others}) - rows
     report = site.retoken(name)
-    assert (report.generation, report.rows, report.left_out) == (2, len(EVENTS), 0)
-    after = site.values(month)
+    assert (report.generation, report.rows, report.left_out) == (2, rows, 0)
+    after = site.values(of=event, table=f"vault_etl_detached.{name}")
     assert {(value.record_id, value.name) for value in after} == before.keys()
     for value in after:
         old = before[value.record_id, value.name]
         assert (value.text, value.next_token) == (old.text, None)
         assert value.token != old.token
+    site.attach(name)
+    assert_equal_values_have_equal_tokens(site.values())

@@ -60,7 +60,9 @@ def test_rows_left_out_stay_out_when_the_rotation_is_continued(
 
     with pytest.raises(IncompleteError):
         seen_by(vault, killed).rotate_tokens(WORKER)
-    with pytest.raises(DataError, match="no next token in 2 records"):
+    first = vault.declaration.events[0].name
+    done = min(3, sum(vault.database.records[i].event == first for i in workers))
+    with pytest.raises(DataError, match=f"no next token in {5 - done} records"):
         vault.rotate_tokens()
     assert vault.rotate_tokens(WORKER).left_out == 5
     assert [e[-1] for e in entries(vault, "leave out")][-1].endswith("5 of 5 records")

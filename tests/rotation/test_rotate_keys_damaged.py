@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.kit.declarations import BOTH
+from tests.kit.declarations import BOTH, widest_first
 from tests.kit.declared import IP
 from tests.kit.fakes.vault import FakeVault
 from tests.rotation.rotation_world import (
@@ -39,7 +39,7 @@ def test_a_value_that_does_not_open_is_left_and_named(vault: FakeVault) -> None:
 
 def test_a_page_of_values_that_do_not_open_does_not_stop_the_rest(vault: FakeVault) -> None:
     """A page has three rows, and the first three of an event are damaged."""
-    event = vault.declaration.events[0].name
+    event = widest_first(vault.declaration)[0].name
     records = vault.database.records.values()
     damaged = sorted(record.record_id for record in records if record.event == event)[:3]
     for record_id in damaged:
