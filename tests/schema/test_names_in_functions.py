@@ -40,7 +40,7 @@ from vault_etl.erase.postgres import PostgresEraser
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.resources import resource_dir
-from vault_etl.records.postgres import PostgresMonths
+from vault_etl.records.postgres_months import PostgresMonths
 from vault_etl.reveal.duplicates import SharedTokenQuery
 from vault_etl.reveal.find import Find, FindUser
 from vault_etl.reveal.postgres import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vault_etl.app.parts import Parts
-from vault_etl.records.postgres import PostgresMonths
+from vault_etl.records.postgres_months import PostgresMonths
 from vault_etl.records.unattached_months import Months
 
 

@@ -36,8 +36,7 @@ from vault_etl.records.fenced_writes import (
     WriteKeys,
 )
 from vault_etl.records.messages import EventMonth, RecordRange, SealedRecord, SealedRejection
-from vault_etl.records.months import PartitionState, sent_at
-from vault_etl.records.unattached_months import Months, UnattachedMonth
+from vault_etl.records.months import sent_at
 from vault_etl.records.write_batch import RecordLoader
 
 _SQL: Final = blocks("records/records.sql")
@@ -225,21 +224,3 @@ def row_maker(event: DeclaredEvent) -> Callable[[SealedRecord], tuple[object, ..
 
 
 _MONTHS: Final = blocks("records/months.sql")
-
-
-class PostgresMonths(Months):
-    """`Months` on Postgres."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    @override
-    def unattached(self) -> Sequence[UnattachedMonth]:
-        with self._database.transaction() as cursor:
-            cursor.execute(_MONTHS["unattached"])
-            return [
-                UnattachedMonth(
-                    EventName(event), partition, first, until, PartitionState(state), *rest
-                )
-                for event, partition, first, until, state, *rest in cursor.fetchall()
-            ]

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import re
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args, get_origin
 
@@ -52,6 +52,8 @@ class Declared:
     """A value for error messages, where bounds do not say enough."""
     pattern: str | None = None
     """Python's regular expression, which a text matches from its beginning."""
+    taken: Collection[str] = ()
+    """Texts that are refused."""
     ge: float | None = None
     gt: float | None = None
     le: float | None = None
@@ -68,7 +70,7 @@ class Declared:
             return _flag(value)
         if self.kind in {int, float}:
             return self._number(value)
-        text = _must(isinstance(value, str) and value != "", value)
+        text = _must(isinstance(value, str) and value != "" and value not in self.taken, value)
         if self.pattern is not None:
             _must(re.match(self.pattern, str(text)), None)
         return Secret(str(text)) if self.kind is Secret else text

@@ -19,19 +19,14 @@ from vault_etl.settings.fields import Secret, declared_settings, setting
 
 PREFIX: Final = "VAULT_ETL_"
 
-_TAKEN: Final = "|".join(
-    [
-        *sorted(KEYWORDS),
-        *("public", "information_schema", ".*_detached"),
-        *(ROLE_PREFIX + role for role in ROLES),
-    ]
-)
-SCHEMA_FORM: Final = rf"^(?!pg_|(?:{_TAKEN})$)[a-z][a-z0-9_]{{0,30}}\Z"
-"""Lower case, 31 characters at most, and never in need of quotes.
-
-Not `public`, where others look up and create objects; not the detached months of another vault; and not the name of a
-role, which would be replaced.
-"""
+SCHEMA_FORM: Final = r"^(?!pg_|.*_detached\Z)[a-z][a-z0-9_]{0,30}\Z"
+"""Lower case, 31 characters at most, and not the detached months of another vault."""
+SCHEMAS_TAKEN: Final = KEYWORDS | {
+    *("public", "information_schema"),
+    *(ROLE_PREFIX + role for role in ROLES),
+}
+"""Names that would need quotes; `public`, where others look up and create objects; and names of roles, which would be
+replaced."""
 ROLE_PREFIX_FORM: Final = r"^(?!pg_)[a-z][a-z0-9_]{0,30}_\Z"
 """PostgreSQL keeps names that begin with `pg_` for itself."""
 
@@ -56,6 +51,7 @@ class Settings:
         SCHEMA,
         "Schema of the vault in the database; cannot be changed after `migrate`",
         pattern=SCHEMA_FORM,
+        taken=SCHEMAS_TAKEN,
         example="vault_etl: letters, digits and _, at most 31, no reserved word",
     )
     role_prefix: str = setting(

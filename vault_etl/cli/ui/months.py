@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from vault_etl.cli.ui.printable import printable
 from vault_etl.event.rejection import Reason
-from vault_etl.quarantine.read import QuarantinedRow
 from vault_etl.records.unattached_months import Months, UnattachedMonth
+
+if TYPE_CHECKING:
+    from vault_etl.quarantine.read import QuarantinedRow
 
 _SHOWN: Final = 12
 
