@@ -49,7 +49,7 @@ $$;
 DO $$
 BEGIN
     EXECUTE format(
-        'GRANT TEMPORARY ON DATABASE %I TO vault_etl_ingest, vault_etl_re_encrypt',
+        'GRANT TEMPORARY ON DATABASE %I TO vault_etl_re_encrypt',
         current_database()
     );
     EXECUTE format(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 
@@ -64,7 +65,7 @@ def logged(scratch: Scratch) -> Scratch:
 def test_the_lock_is_the_first_statement_and_the_read_the_second(
     logged: Scratch, keys: WriteKeys
 ) -> None:
-    """A load is: BEGIN, lock, read behind it, staging, inserting, COMMIT, and no statement before the lock."""
+    """A load is: BEGIN, lock, read behind it, COPY, INSERT, COMMIT, and no statement before the lock."""
     with logged.database("ingest") as database:
         loader = PostgresRecordLoader(database, DEFAULT)
         statements = _statements(
@@ -81,12 +82,37 @@ def test_the_lock_is_the_first_statement_and_the_read_the_second(
         "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = pg_catalog, pg_temp",
         "LOCK TABLE",
         "SELECT",
-        "COPY pg_temp.stage_records_user_logins",
-        "INSERT INTO vault_etl.user_logins",
+        "SAVEPOINT rows",
+        "COPY vault_etl.user_logins",
         "INSERT INTO vault_etl.quarantine",
         "SELECT vault_etl.ingest_committed",
         "COMMIT",
     ]
+
+
+def test_stored_rows_are_searched_after_a_batch_that_had_some(
+    logged: Scratch, keys: WriteKeys
+) -> None:
+    """A redelivery takes COPY back. The next batches are checked first, until one has no stored row."""
+    old, *new = (sealed_record(keys) for _ in range(4))
+    with logged.database("ingest") as database:
+        loader = PostgresRecordLoader(database, DEFAULT)
+        loader.load([old], [], keys)
+        assert [
+            [
+                statement.split()[0]
+                for statement in _statements(
+                    logged, database, functools.partial(loader.load, batch, [], keys)
+                )[3:-2]
+            ]
+            for batch in ([old, new[0]], [old, new[1]], [new[2]], [sealed_record(keys)])
+        ] == [
+            ["SAVEPOINT", "COPY", "ROLLBACK", "SELECT", "SAVEPOINT", "COPY"],
+            ["SELECT", "SAVEPOINT", "COPY"],
+            ["SELECT", "SAVEPOINT", "COPY"],
+            ["SAVEPOINT", "COPY"],
+        ]
+    assert logged.value("SELECT count(*) FROM user_logins") == 5
 
 
 LOOK = "SELECT (SELECT array_agg(DISTINCT generation)"

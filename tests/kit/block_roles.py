@@ -228,9 +228,8 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         RE_ENCRYPT,
     ),
-    "records/staging.sql": dict.fromkeys(
-        ("make_stage_user_logins", "copy_stage_user_logins", "insert_user_logins"),
-        ("ingest", *RE_ENCRYPT),
+    "records/insert.sql": dict.fromkeys(
+        ("copy_user_logins", "stored_user_logins", "keep", "back"), ("ingest", *RE_ENCRYPT)
     ),
     "records/records.sql": {
         "lock_fence": ("ingest", *ROTATE),

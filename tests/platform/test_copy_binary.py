@@ -6,6 +6,7 @@ import datetime as dt
 import io
 import struct
 import uuid
+from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
@@ -14,9 +15,9 @@ from hypothesis import strategies as st
 from tests.kit.scratch import Scratch
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.keys import KeyMaterial
-from vault_etl.platform.postgres_copy import copy_binary
+from vault_etl.platform.postgres_copy import BigInt, copy_binary
 
-TYPES = ("uuid", "text", "bytea", "smallint", "date", "timestamptz")
+TYPES = ("uuid", "text", "bytea", "smallint", "date", "timestamptz", "bigint", "numeric")
 EMPTY = b"PGCOPY\n\xff\r\n\0" + bytes(8) + b"\xff\xff"
 
 storable = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
@@ -27,6 +28,11 @@ rows = st.tuples(
     st.none() | st.integers(-(2**15), 2**15 - 1),
     st.none() | st.dates(),
     st.none() | st.datetimes(timezones=st.just(dt.UTC)),
+    st.none() | st.integers(-(2**63), 2**63 - 1).map(BigInt),
+    st.none()
+    | st.from_regex(
+        r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][-+]?[0-9]{1,2})?", fullmatch=True
+    ).map(Decimal),
 )
 
 
@@ -38,7 +44,7 @@ def _by_postgres(database: Scratch, batch: list[tuple[object, ...]]) -> bytes:
             f"CREATE TEMP TABLE t ({', '.join(f'c{n} {t}' for n, t in enumerate(TYPES))})"
         )
         for row in batch:
-            cursor.execute("INSERT INTO t VALUES (%s, %s, %s, %s, %s, %s)", row)
+            cursor.execute("INSERT INTO t VALUES (%s, %s, %s, %s, %s, %s, %s, %s)", row)
         cursor.copy_expert("COPY t TO STDOUT (FORMAT binary)", out)
     return out.getvalue()
 
@@ -48,14 +54,23 @@ def _by_postgres(database: Scratch, batch: list[tuple[object, ...]]) -> bytes:
 def test_encoded_rows_are_the_output_of_copy(
     shared: Scratch, batch: list[tuple[object, ...]]
 ) -> None:
-    """Rows of uuid, text, bytea, smallint, date and timestamptz are byte for byte the output of COPY TO."""
+    """Rows of all types that rows have are byte for byte the output of COPY TO."""
     assert copy_binary(batch) == _by_postgres(shared, batch)
 
 
 @pytest.mark.parametrize(
     "row",
     [
-        (uuid.UUID(int=0), "", b"", 0, dt.date(1, 1, 1), dt.datetime(1, 1, 1, tzinfo=dt.UTC)),
+        (
+            uuid.UUID(int=0),
+            "",
+            b"",
+            0,
+            dt.date(1, 1, 1),
+            dt.datetime(1, 1, 1, tzinfo=dt.UTC),
+            BigInt(0),
+            Decimal("-0.00"),
+        ),
         (
             uuid.UUID(int=2**128 - 1),
             "\U0010ffff\ufeffa\u0301\x01\n\t\\",
@@ -63,10 +78,15 @@ def test_encoded_rows_are_the_output_of_copy(
             -1,
             dt.date.max,
             dt.datetime.max.replace(tzinfo=dt.UTC),
+            BigInt(-(2**63)),
+            Decimal("-10000.0001"),
         ),
-        (None, None, None, None, None, None),
-        (None, None, None, 32767, dt.date(2000, 1, 1), dt.datetime(2000, 1, 1, tzinfo=dt.UTC)),
-        (None, None, None, -32768, dt.date(1999, 12, 31), None),
+        (None, None, None, None, None, None, None, None),
+        (
+            *(None, None, None, 32767, dt.date(2000, 1, 1)),
+            *(dt.datetime(2000, 1, 1, tzinfo=dt.UTC), BigInt(2**63 - 1), Decimal("1e9")),
+        ),
+        (None, None, None, -32768, dt.date(1999, 12, 31), None, BigInt(-1), Decimal("1e-9")),
     ],
 )
 def test_edge_values_are_encoded_as_postgres_does(shared: Scratch, row: tuple[object, ...]) -> None:

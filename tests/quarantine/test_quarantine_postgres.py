@@ -102,7 +102,7 @@ def test_a_listing_that_waits_holds_no_transaction(scratch: Scratch) -> None:
 
 
 def test_one_session_moves_batch_after_batch(scratch: Scratch, keys: WriteKeys) -> None:
-    """The staging table is made once, and empty for each."""
+    """Each batch is moved whole."""
     rows = load(scratch, keys, 5)
     with scratch.database("re-encrypt") as database:
         mover = PostgresQuarantineMover(database, DEFAULT)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import random
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, replace
 
 import pytest
 
-from tests.kit.declarations import DEFAULT
 from tests.kit.declared import FIELDS, PERSONAL_FIELDS
 from tests.kit.login_records import PLAIN, changed, column
 from tests.kit.scratch import (
@@ -20,9 +20,9 @@ from tests.kit.scratch import (
     sealed_rejection,
 )
 from tests.kit.waiting import until
+from vault_etl.base.errors import VaultEtlError
 from vault_etl.records.fenced_writes import KeysChanged, Loaded, WriteKeys
 from vault_etl.records.messages import SealedRecord
-from vault_etl.records.postgres import PostgresRecordLoader
 
 COLUMNS = (
     "record_id, user_id, device_type, masked_ip, masked_device_id, next_masked_ip,"
@@ -155,7 +155,7 @@ def test_rows_are_inserted_in_the_order_of_their_ids(shared: Scratch, keys: Writ
 
 
 def test_an_empty_batch_is_loaded(shared: Scratch, keys: WriteKeys) -> None:
-    """An empty batch is loaded without a staging table."""
+    """An empty batch stores nothing."""
     with shared.loader() as loader:
         assert loader.load([], [], keys) == NOTHING
 
@@ -192,7 +192,7 @@ SELECT (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_attribute),
 
 
 def test_two_hundred_batches_leave_the_catalog_as_it_was(shared: Scratch, keys: WriteKeys) -> None:
-    """The staging table is made once per connection: the catalog gains no row and no page."""
+    """The catalog gains no row and no page."""
     with shared.loader() as loader:
         loader.load([sealed_record(keys)], [], keys)
         before = shared.sql(_CATALOG)
@@ -202,19 +202,39 @@ def test_two_hundred_batches_leave_the_catalog_as_it_was(shared: Scratch, keys: 
     assert len(_stored(shared)) == 201
 
 
-def test_the_staging_table_has_no_toast_and_keeps_nothing(shared: Scratch, keys: WriteKeys) -> None:
-    """The table stores values inline, is empty after each COMMIT, and vanishes with the connection."""
-    with shared.database("ingest") as database:
-        PostgresRecordLoader(database, DEFAULT).load([sealed_record(keys)], [], keys)
-        stages = (
-            "SELECT reltoastrelid::bigint, relpersistence FROM pg_class WHERE relname LIKE 'stage%'"
-        )
-        assert shared.sql(stages) == [(0, "t")]
-        with database.transaction() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_temp.stage_records_user_logins")
-            assert cursor.fetchall() == [(0,)]
-            cursor.execute("SELECT pg_relation_size('pg_temp.stage_records_user_logins')")
-            assert cursor.fetchall() == [(0,)]
+def test_each_row_is_new_for_one_of_four_loaders(shared: Scratch, keys: WriteKeys) -> None:
+    """Four sessions get the same messages at the same time, in other orders and batches: no count is wrong."""
+    records = [sealed_record(keys) for _ in range(400)]
+
+    def load(seed: int) -> list[uuid.UUID]:
+        own = random.Random(seed).sample(records, len(records))
+        new = list[uuid.UUID]()
+        with shared.loader() as loader:
+            for at in range(0, len(own), 20):
+                loaded = loader.load(own[at : at + 20], [], keys)
+                assert isinstance(loaded, Loaded)
+                new += loaded.record_ids
+        return new
+
+    with ThreadPoolExecutor(4) as pool:
+        new = [record_id for ids in pool.map(load, range(4)) for record_id in ids]
+    assert sorted(new) == sorted(record.record_id for record in records)
+    assert set(new) <= set(_stored(shared))
+
+
+def test_a_conflict_with_an_index_of_others_is_an_error(scratch: Scratch) -> None:
+    """No stored row explains the conflict: the batch fails, and stores nothing."""
+    scratch.add_token_keys()
+    keys = scratch.write_keys()
+    with scratch.loader() as loader:
+        loader.prepare_partitions()
+        for (partition,) in scratch.sql(
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'user_logins'::regclass"
+        ):
+            scratch.sql(f"CREATE UNIQUE INDEX ON {partition} (user_id)")
+        with pytest.raises(VaultEtlError, match="SQLSTATE 23505"):
+            loader.load([sealed_record(keys), sealed_record(keys)], [], keys)
+    assert _stored(scratch) == {}
 
 
 def test_a_stopped_batch_leaves_the_connection_ready(shared: Scratch, keys: WriteKeys) -> None:

@@ -20,7 +20,8 @@ from vault_etl.local.postgres import RunningPostgres
 from vault_etl.platform.resources import blocks
 from vault_etl.records import postgres as postgres_records
 from vault_etl.records.messages import SealedRecord
-from vault_etl.records.postgres import PostgresRecordLoader, fence_holds, insert_records
+from vault_etl.records.postgres import PostgresRecordLoader, fence_holds
+from vault_etl.records.postgres_insert import insert_records
 
 NARROW_S = 0.003
 """The sleep in the gap of a wrong fence."""
@@ -39,9 +40,7 @@ Fence = Callable[
     [psycopg2.extensions.cursor, Sequence[DataKey], Generations | None, WriterDeclaration], bool
 ]
 
-Insert = Callable[
-    [psycopg2.extensions.cursor, Sequence[SealedRecord], Declaration], frozenset[uuid.UUID]
-]
+Insert = Callable[..., frozenset[uuid.UUID]]
 
 
 def no_fence(
@@ -71,9 +70,11 @@ def insert_then_lock(
     cursor: psycopg2.extensions.cursor,
     records: Sequence[SealedRecord],
     declaration: Declaration,
+    *,
+    checks_first: bool,
 ) -> frozenset[uuid.UUID]:
-    """Take the fence after the INSERT."""
-    stored = insert_records(cursor, records, declaration)
+    """Take the fence after the COPY."""
+    stored = insert_records(cursor, records, declaration, checks_first=checks_first)
     time.sleep(NARROW_S)
     cursor.execute(LOCK_FENCE)
     return stored

@@ -162,8 +162,8 @@ def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role
     with shared.connect(role) as connection, connection.cursor() as cursor:
         if name in {"copy_stage_user_logins", "replace_user_logins", "fill_user_logins"}:
             cursor.execute(sql_blocks(file, DEFAULT)["make_stage_user_logins"])
-        if file == "records/staging.sql" and name != "make_stage_user_logins":
-            cursor.execute(sql_blocks(file, DEFAULT)["make_stage_user_logins"])
+        if name == "back":
+            cursor.execute(sql_blocks(file, DEFAULT)["keep"])
         if name == "store_user_logins":
             cursor.execute(sql_blocks("rotation/tokens.sql", DEFAULT)["make_stage_user_logins"])
         if name == "make_table":
@@ -171,7 +171,7 @@ def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role
         after = 0 if file == "audit/audit.sql" or name == "about" else UUID
         month = dt.date(2026, 1, 1) if name == "ensure_month" else 1  # a day of it, or a number
         named = {**VALUES, "after": after, "month": month}
-        if name.startswith("copy_stage"):
+        if name.startswith("copy_"):
             cursor.copy_expert(sql, io.BytesIO(copy_binary([])))
         elif re.match(r"(--[^\n]*\n)*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", sql):
             positional = ("name", "checksum") if "(%s" in sql else None

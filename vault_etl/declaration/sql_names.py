@@ -147,23 +147,6 @@ class SqlColumn:
 
 
 @dataclass(frozen=True, slots=True)
-class SqlStaged:
-    """A column of a temporary table for new rows: its type there, and its value in a new row."""
-
-    name: SqlName
-    type: str
-    value: str
-
-    @classmethod
-    def of(cls, name: SqlName, type_: str) -> SqlStaged:
-        """Return the column. Numbers are staged as the text of their spelling. No value is compressed there."""
-        if type_ in {"bigint", "numeric"}:
-            return cls(name, "text STORAGE PLAIN", f"{name}::{type_}")
-        plain = " STORAGE PLAIN" if type_ in {"text", "bytea"} else ""
-        return cls(name, type_ + plain, str(name))
-
-
-@dataclass(frozen=True, slots=True)
 class SqlEvent:
     """An event: its table, and the names that follow from it."""
 
@@ -255,11 +238,6 @@ class SqlEvent:
             *(SqlName("token_generation"), SqlName("next_token_generation")),
             *self.optional_plain,
         )
-
-    @property
-    def staged(self) -> tuple[SqlStaged, ...]:
-        """The columns of a temporary table for new rows, in the order of the table."""
-        return tuple(SqlStaged.of(name, type_) for name, type_ in self.types.items())
 
     @property
     def types(self) -> Mapping[SqlName, str]:

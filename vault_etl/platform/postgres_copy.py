@@ -7,6 +7,7 @@ import operator
 import struct
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
@@ -18,12 +19,16 @@ _FIRST_MOMENT: Final = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND: Final = dt.timedelta(microseconds=1)
 
 
+class BigInt(int):
+    """A number for a column of type bigint: an int is a smallint."""
+
+
 def copy_binary(rows: Iterable[Sequence[object]]) -> bytes:
     """Encode the rows, with header and trailer.
 
-    uuid.UUID becomes uuid, str text, bytes bytea, int smallint, bool boolean, date date,
-    datetime timestamptz, None NULL. Raises TypeError for any other type, such as `Pii`, and for a datetime without
-    a zone.
+    uuid.UUID becomes uuid, str text, bytes bytea, int smallint, BigInt bigint, Decimal numeric, bool boolean,
+    date date, datetime timestamptz, None NULL. Raises TypeError for any other type, such as `Pii`, and for a
+    datetime without a zone.
     """
     out = bytearray(HEADER)
     encoders, pack = _ENCODERS, _LENGTH.pack
@@ -43,11 +48,41 @@ def copy_binary(rows: Iterable[Sequence[object]]) -> bytes:
     return bytes(out + TRAILER)
 
 
+def _numeric(value: Decimal) -> bytes:
+    """Encode a finite number, whose digits are to the base of 10,000 (numeric_send in PostgreSQL's numeric.c)."""
+    whole, _, fraction = f"{value.copy_abs():f}".partition(".")
+    scale = len(fraction)
+    whole = whole.zfill(-(-len(whole) // _DIGITS) * _DIGITS)
+    fraction = fraction.ljust(-(-len(fraction) // _DIGITS) * _DIGITS, "0")
+    weight = len(whole) // _DIGITS - 1
+    text = whole + fraction
+    groups = [int(text[at : at + _DIGITS]) for at in range(0, len(text), _DIGITS)]
+    while groups and not groups[0]:
+        del groups[0]
+        weight -= 1
+    while groups and not groups[-1]:
+        del groups[-1]
+    return struct.pack(
+        f">HhHH{len(groups)}H",
+        len(groups),
+        weight if groups else 0,
+        _NEGATIVE if value.is_signed() and groups else 0,
+        scale,
+        *groups,
+    )
+
+
+_DIGITS: Final = 4
+"""Decimal digits of a digit of `numeric`."""
+_NEGATIVE: Final = 0x4000
+
 _ENCODERS: Final[Mapping[type, Callable[[Any], bytes]]] = {
     uuid.UUID: operator.attrgetter("bytes"),
     str: str.encode,
     bytes: bytes,
     int: struct.Struct(">h").pack,
+    BigInt: struct.Struct(">q").pack,
+    Decimal: _numeric,
     bool: lambda value: b"\x01" if value else b"\x00",
     dt.date: lambda value: struct.pack(">i", value.toordinal() - _EPOCH),
     dt.datetime: lambda value: struct.pack(">q", (value - _FIRST_MOMENT) // _MICROSECOND),

@@ -31,7 +31,8 @@ from vault_etl.quarantine.read import (
     RetryFilter,
 )
 from vault_etl.records.fenced_writes import KeysChanged, RowsRefused, WriteKeys
-from vault_etl.records.postgres import fence_holds, insert_records
+from vault_etl.records.postgres import fence_holds
+from vault_etl.records.postgres_insert import insert_records
 
 _SQL: Final = blocks("quarantine/quarantine.sql")
 

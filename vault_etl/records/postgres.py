@@ -1,12 +1,11 @@
-"""The loader on Postgres: fence, staging, insert, commit. The role can write rows that it cannot read."""
+"""The loader on Postgres: fence, insert, commit. The role can write rows that it cannot read."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import io
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import psycopg2.extensions
@@ -15,13 +14,10 @@ from typing_extensions import override
 from vault_etl.base.errors import UnavailableError, of_service
 from vault_etl.crypto.fields import EventName
 from vault_etl.crypto.keys import DataKey
-from vault_etl.declaration.model import Declaration, DeclaredEvent
-from vault_etl.declaration.sql import sql_blocks
-from vault_etl.declaration.sql_names import SqlEvent
+from vault_etl.declaration.model import Declaration
 from vault_etl.declaration.writer import WriterDeclaration
 from vault_etl.event.rejection import Reason
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, SERVICE, Database
-from vault_etl.platform.postgres_copy import copy_binary
 from vault_etl.platform.postgres_statement_errors import (
     NoPartitionError,
     ValueRefusedError,
@@ -37,6 +33,7 @@ from vault_etl.records.fenced_writes import (
 )
 from vault_etl.records.messages import EventMonth, RecordRange, SealedRecord, SealedRejection
 from vault_etl.records.months import sent_at
+from vault_etl.records.postgres_insert import insert_records
 from vault_etl.records.write_batch import RecordLoader
 
 _SQL: Final = blocks("records/records.sql")
@@ -55,6 +52,8 @@ class PostgresRecordLoader(RecordLoader):
         self._database = database
         self._declaration = declaration
         self._writer = WriterDeclaration.of(declaration, may_be_before=True)
+        self._checks_first = False
+        """True after a batch with rows that were stored already: the next one has some too, as a rule."""
 
     @override
     def prepare_partitions(self, months: Iterable[EventMonth] = ()) -> tuple[RecordRange, ...]:
@@ -87,8 +86,12 @@ class PostgresRecordLoader(RecordLoader):
             with self._database.transaction("load", within=ANSWER_WITHIN_S) as cursor:
                 if not fence_holds(cursor, keys.data_keys, keys.generations, self._writer):
                     return KeysChanged()
+                stored = insert_records(
+                    cursor, records, self._declaration, checks_first=self._checks_first
+                )
+                self._checks_first = len(stored) < len({record.record_id for record in records})
                 loaded = Loaded(
-                    record_ids=insert_records(cursor, records, self._declaration),
+                    record_ids=stored,
                     rejection_ids=_insert_rejections(cursor, _not_stored(cursor, rejections)),
                 )
                 _count(cursor, [*records, *rejections])
@@ -139,23 +142,6 @@ def fence_holds(
     return bool(active == [generations[0]] and pending == expected_pending)
 
 
-def insert_records(
-    cursor: psycopg2.extensions.cursor, records: Sequence[SealedRecord], declaration: Declaration
-) -> frozenset[uuid.UUID]:
-    """Stage the rows and store the new ones, behind a fence that holds; return the ids of the new rows."""
-    sql = sql_blocks("records/staging.sql", declaration)
-    stored = set[uuid.UUID]()
-    for event in declaration.events:
-        rows = [record for record in records if record.event == event.name]
-        if rows:
-            cursor.execute(sql[f"make_stage_{event.name}"])
-            copied = copy_binary(map(row_maker(event), rows))
-            cursor.copy_expert(sql[f"copy_stage_{event.name}"], io.BytesIO(copied))
-            cursor.execute(sql[f"insert_{event.name}"])
-            stored.update(record_id for (record_id,) in cursor.fetchall())
-    return frozenset(stored)
-
-
 def _not_stored(
     cursor: psycopg2.extensions.cursor, rejections: Sequence[SealedRejection]
 ) -> Sequence[SealedRejection]:
@@ -197,30 +183,3 @@ def _count(
         _SQL["committed"],
         {"messages": len(rows), "newest_sent": None if newest is None else sent_at(newest)},
     )
-
-
-def row_maker(event: DeclaredEvent) -> Callable[[SealedRecord], tuple[object, ...]]:
-    """Return what makes a staged row of an event: its values in the order of the columns of its table."""
-    names = SqlEvent.of(event)
-    required = [name.raw for name in names.required_plain]
-    optional = [name.raw for name in names.optional_plain]
-    values = [value.name for value in event.personal]
-    tokens = [name for value in event.personal for name, _ in value.token_names]
-
-    def row(record: SealedRecord) -> tuple[object, ...]:
-        plain, next_tokens = record.plain, record.next_tokens or {}
-        return (
-            record.record_id,
-            *map(plain.get, required),
-            *map(record.tokens.get, tokens),
-            *map(next_tokens.get, tokens),
-            *map(record.ciphertexts.get, values),
-            record.token_generation,
-            record.next_token_generation,
-            *map(plain.get, optional),
-        )
-
-    return row
-
-
-_MONTHS: Final = blocks("records/months.sql")

@@ -1,0 +1,18 @@
+-- Storing the records of each event, for the roles ingest and re_encrypt.
+--% for event in events
+
+-- name: copy_{{ event.name.raw }}
+COPY vault_etl.{{ event.name }} (
+    {{ event.columns | join(", ") }}
+) FROM STDIN (FORMAT binary)
+
+-- name: stored_{{ event.name.raw }}
+SELECT record_id FROM vault_etl.{{ event.name }}
+WHERE record_id = ANY(%(record_ids)s::uuid[]) AND record_id BETWEEN %(first)s AND %(last)s
+--% endfor
+
+-- name: keep
+SAVEPOINT rows
+
+-- name: back
+ROLLBACK TO SAVEPOINT rows
