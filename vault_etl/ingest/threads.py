@@ -72,7 +72,7 @@ class EngineLock:
     def wait(self, role: Role, seconds: float) -> None:
         """Wait until a change makes work for the role, for so many seconds at most.
 
-        Return at once if a batch became due after the caller looked for one.
+        Return at once if a batch became due after the caller asked for one.
         """
         with self._lock:
             if role is Role.WRITE and self._engine.has_batch(self._clock.monotonic()):

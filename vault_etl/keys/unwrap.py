@@ -85,7 +85,7 @@ def must_have_its_fingerprint(key: WrappedKey, material: KeyMaterial) -> None:
 
 
 class KmsProof:
-    """Whether this process has proven its KMS; one for all that unwrap keys with it."""
+    """True once this process has proven its KMS; one for all that unwrap keys with it."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

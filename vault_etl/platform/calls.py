@@ -1,4 +1,4 @@
-"""What sees each call to AWS and Postgres."""
+"""The observer of each call to AWS and Postgres."""
 
 from __future__ import annotations
 
