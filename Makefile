@@ -84,9 +84,10 @@ chaos: $(VENV)/.dev-installed ## kill, cut and silence everything under load for
 fuzz: $(VENV)/.dev-installed ## search for input that breaks the parsers, for FUZZ_SECONDS; Linux x86_64
 	$(BIN)/python -m tests.fuzz.run $(FUZZ_SECONDS)
 
-bench: bench-peers ## measure ingest, rotation, start and growth beside their peers, and write docs/benchmarks.md
+bench: bench-peers ## measure ingest and more beside their peers; write docs/benchmarks.md and docs/capacity.md
 	$(BIN)/python -m benchmarks --record
 	$(BIN)/python docs/generate_benchmarks.py
+	$(BIN)/python docs/generate_capacity.py
 
 bench-quick: bench-peers ## a first impression of the same, in one round, which is not recorded
 	$(BIN)/python -m benchmarks --size quick

@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from benchmarks import archive, growth, ingest, looks, online, rotation, scale, start
+from benchmarks import archive, growth, ingest, loading, looks, online, rotation, scale, start
 from benchmarks.results import Result, record
 from benchmarks.size import FULL, SIZES, Size
 
 BENCHES: Final[Mapping[str, Callable[[Size], Iterator[Result]]]] = {
     "start": start.run,
     "ingest": ingest.run,
+    "loading": loading.run,
     "rotation": rotation.run,
     "growth": growth.run,
     "scale": scale.run,
@@ -25,7 +27,7 @@ BENCHES: Final[Mapping[str, Callable[[Size], Iterator[Result]]]] = {
     "online": online.run,
     "archive": archive.run,
 }
-ALWAYS: Final = ("start", "ingest", "rotation", "growth")
+ALWAYS: Final = ("start", "ingest", "loading", "rotation", "growth")
 """The benches that run if none is named; the others are about one decision each."""
 
 
@@ -39,6 +41,9 @@ def main() -> None:
     unknown = set(arguments.names) - set(BENCHES)
     if unknown:
         parser.error(f"no bench is named {', '.join(sorted(unknown))}")
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # ends what was started
     size = SIZES[arguments.size]
     for name in arguments.names or ALWAYS:
         size.say(f"{name}, {size.name}")
@@ -48,9 +53,12 @@ def main() -> None:
             sys.stdout.write(line(result) + "\n")
         sys.stdout.flush()
         if arguments.record:
-            record(
-                name, results, {"rounds": size.rounds, "seconds": round(time.monotonic() - began)}
-            )
+            run = {
+                "rounds": size.rounds,
+                "events": size.events,
+                "seconds": round(time.monotonic() - began),
+            }
+            record(name, results, run)
 
 
 def line(result: Result) -> str:

@@ -14,7 +14,7 @@ class Size:
     name: str
     rounds: int
     events: int
-    """Of one run of an ingest."""
+    """Of one run of an ingest without a delay; half of them with one."""
     rows: int
     """Of a table that a command goes through."""
     growth: tuple[int, ...]
@@ -28,7 +28,7 @@ class Size:
         sys.stderr.flush()
 
 
-FULL: Final = Size("full", 5, 20_000, 50_000, (100_000, 1_000_000), (10_000, 1_000_000))
+FULL: Final = Size("full", 5, 40_000, 30_000, (100_000, 1_000_000), (10_000, 1_000_000))
 QUICK: Final = Size("quick", 1, 10_000, 20_000, (10_000, 100_000), (10_000, 100_000))
 TINY: Final = Size("tiny", 1, 200, 1_000, (5_000, 10_000), (100, 200))
 SIZES: Final = {size.name: size for size in (FULL, QUICK, TINY)}

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
-import resource
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-REPOSITORY: Final = Path(__file__).parents[1]
-_RSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
-"""Bytes of a unit of `ru_maxrss`."""
+LAUNCH: Final = Path(__file__).with_name("launch.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +25,11 @@ class Used:
 
 def used_by(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Used:
     """Run a program in the repository, and wait for it. Raises CalledProcessError if it fails."""
-    began = time.monotonic()
-    process = subprocess.Popen(
-        arguments,
+    done = subprocess.run(
+        [sys.executable, "-S", "-E", str(LAUNCH), *arguments],
         env={**os.environ, **(environment or {})},
-        cwd=REPOSITORY,
-        stdout=subprocess.DEVNULL,
+        cwd=LAUNCH.parents[1],
+        stdout=subprocess.PIPE,
+        check=True,
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, arguments)
-    return Used(time.monotonic() - began, _cpu(usage), usage.ru_maxrss * _RSS_UNIT)
-
-
-def _cpu(usage: resource.struct_rusage) -> float:
-    return usage.ru_utime + usage.ru_stime
+    return Used(**json.loads(done.stdout))

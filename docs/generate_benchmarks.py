@@ -37,8 +37,11 @@ The queue is a process that speaks SQS's JSON protocol. Its receipt handles, dig
 it delays each answer by 0, 5, 10 or 20 ms. Postgres keeps what it acknowledges. Each program shares the machine with
 both. Each run begins with a full queue and an empty table, and its rows are counted at the end.
 
-- Events a second are counted from the first receive until nine tenths of the messages are deleted.
-- CPU is of the client's processes, without the CPU of a run on an empty queue, which has its own lines.
+- A program is measured while it is warm: imports, first connections and what Node compiles are not in it.
+- Events a second are counted from the deletion of a quarter of the messages to that of nine tenths.
+- CPU is of the client's processes, less the CPU of a run on a quarter of the messages. The CPU of a run on an empty
+  queue has its own lines.
+- A run loads {events} events, and half of them with a delay or TLS; {few} where each is a transaction.
 
 The programs:
 
@@ -57,6 +60,11 @@ two more for each millisecond of delay, so that they stay busy too.
     "start": """## Start
 
 Whole processes, beside a Python that does nothing.
+""",
+    "loading": """## Loading
+
+The server's work for a row of `ingest --file`, without the start of the command, beside a bare `COPY` of the same rows
+into the same table by the same login, in as many transactions.
 """,
     "rotation": """## Rotation
 
@@ -79,6 +87,11 @@ METRIC_PLOTS: Final = {
     "client CPU µs an event": ("bench-ingest-cpu.svg", "CPU of the client, microseconds an event"),
 }
 
+GROWTH_PLOT: Final = (
+    "bench-growth.svg",
+    "Cost on the larger vault, as a multiple of that on the smaller one",
+)
+
 _DIGITS: Final = 2
 """Of a figure that is not whole."""
 _WIDTH: Final = 870
@@ -98,18 +111,17 @@ def page(rows: Sequence[Row], runs: Mapping[str, Row]) -> str:
     for name, text in SECTIONS.items():
         own = [row for row in rows if row["bench"].partition("/")[0] == name]
         if own:
-            parts += [text, *_pictures(name), _table(own), _run(runs[name])]
+            events = runs[name]["events"]
+            said = text.format(events=f"{events:,}", few=f"{events // 20:,}")
+            parts += [said, *_pictures(name), _table(own), _run(runs[name])]
     return "\n".join(parts)
 
 
 def pictures(rows: Sequence[Row]) -> Mapping[str, str]:
     """Return the text of each plot, by the name of its file."""
-    ingest = [row for row in rows if row["bench"].startswith("ingest/")]
-    return {
-        file: bars(title, _groups(ingest, metric))
-        for metric, (file, title) in METRIC_PLOTS.items()
-        if ingest
-    }
+    plots = {file: (title, _groups(rows, metric)) for metric, (file, title) in METRIC_PLOTS.items()}
+    plots[GROWTH_PLOT[0]] = GROWTH_PLOT[1], _growth(rows)
+    return {file: bars(title, groups) for file, (title, groups) in plots.items() if groups}
 
 
 def bars(title: str, groups: Mapping[str, Mapping[str, float]]) -> str:
@@ -140,7 +152,7 @@ def bars(title: str, groups: Mapping[str, Mapping[str, float]]) -> str:
 def _groups(rows: Sequence[Row], metric: str) -> Mapping[str, Mapping[str, float]]:
     groups: dict[str, dict[str, float]] = {}
     for row in rows:
-        if row["metric"] == metric:
+        if row["bench"].startswith("ingest/") and row["metric"] == metric:
             group = groups.setdefault(row["bench"].partition("/")[2], {})
             group[row["subject"]] = row["value"]
             group[row["peer"]] = row["peer_value"]
@@ -150,10 +162,18 @@ def _groups(rows: Sequence[Row], metric: str) -> Mapping[str, Mapping[str, float
     }
 
 
+def _growth(rows: Sequence[Row]) -> Mapping[str, Mapping[str, float]]:
+    groups: dict[str, dict[str, float]] = {}
+    for row in rows:
+        if row["bench"] == "growth":
+            groups.setdefault(row["subject"].replace("`", ""), {})[row["metric"]] = row["ratio"]
+    return groups
+
+
 def _pictures(name: str) -> Iterator[str]:
-    if name == "ingest":
-        for file, title in METRIC_PLOTS.values():
-            yield f"![{title}.](pictures/{file})\n"
+    shown = {"ingest": [*METRIC_PLOTS.values()], "growth": [GROWTH_PLOT]}
+    for file, title in shown.get(name, ()):
+        yield f"![{title}.](pictures/{file})\n"
 
 
 def _table(rows: Sequence[Row]) -> str:

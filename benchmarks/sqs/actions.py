@@ -12,7 +12,9 @@ from benchmarks.sqs.messages import MessageQueue
 
 VISIBILITY_S: Final = 300
 MAX_MESSAGES: Final = 10
+WARM: Final = 0.25
 NEARLY_ALL: Final = 0.9
+"""Shares of the deliveries that were loaded: a client is measured between their deletions."""
 
 Request = Mapping[str, Any]
 Answer = tuple[int, bytes]
@@ -27,10 +29,12 @@ class Statistics:
     """Counts of deliveries and calls; times in seconds of one monotonic clock."""
 
     received: int = 0
+    most_in_flight: int = 0
     deleted: int = 0
     first_received: float = 0.0
+    warm: float = 0.0
     nearly_all_deleted: float = 0.0
-    """When `NEARLY_ALL` of the deliveries that were loaded had been deleted."""
+    """When `WARM` and `NEARLY_ALL` of the deliveries that were loaded had been deleted."""
     last_deleted: float = 0.0
     calls: dict[str, int] = field(default_factory=dict)
 
@@ -42,6 +46,7 @@ class Actions:
         self.statistics = Statistics()
         self.url = url
         self._queue = queue
+        self._warm = int(queue.visible * WARM)
         self._nearly_all = int(queue.visible * NEARLY_ALL)
         self._by_name: Mapping[str, Callable[[Request], Answer]] = {
             "ReceiveMessage": self._receive,
@@ -76,6 +81,7 @@ class Actions:
             return _OK, b"{}"
         self.statistics.first_received = self.statistics.first_received or time.monotonic()
         self.statistics.received += len(messages)
+        self.statistics.most_in_flight = max(self.statistics.most_in_flight, self._queue.in_flight)
         return _OK, b'{"Messages":[%s]}' % b",".join(messages)
 
     def _delete(self, request: Request) -> Answer:
@@ -120,7 +126,9 @@ class Actions:
         statistics = self.statistics
         statistics.deleted += 1
         statistics.last_deleted = time.monotonic()
-        if statistics.deleted == self._nearly_all:
+        if statistics.deleted == self._warm:
+            statistics.warm = statistics.last_deleted
+        elif statistics.deleted == self._nearly_all:
             statistics.nearly_all_deleted = statistics.last_deleted
         return True
 

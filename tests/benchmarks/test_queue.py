@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
+from benchmarks.sqs.actions import Actions
 from benchmarks.sqs.messages import RECEIPT_BYTES, REDELIVERED_AFTER, MessageQueue
 from benchmarks.sqs.process import ServedQueue, served_queue
 
@@ -111,6 +113,19 @@ def test_a_queue_tells_its_statistics_at_its_end(bodies: Path) -> None:
     told = served.statistics
     assert (told["received"], told["deleted"], told["visible"]) == (0, 0, MESSAGES)
     assert told["calls"] == {}
+
+
+def test_a_queue_tells_when_shares_of_it_were_deleted() -> None:
+    """A quarter and nine tenths of the loaded deliveries have their times."""
+    queue = MessageQueue()
+    queue.add((str(n) for n in range(20)), 0)
+    actions, times = Actions(queue, "any"), []
+    for _ in range(20):
+        _, answer = actions.answer("ReceiveMessage", b"{}")
+        (message,) = json.loads(answer)["Messages"]
+        actions.answer("DeleteMessage", json.dumps(message).encode())
+        times.append(actions.statistics.last_deleted)
+    assert (actions.statistics.warm, actions.statistics.nearly_all_deleted) == (times[4], times[17])
 
 
 def test_a_share_of_the_messages_is_delivered_twice() -> None:

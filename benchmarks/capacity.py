@@ -1,0 +1,166 @@
+"""A model of what so many workers need, from the costs of one event that were measured.
+
+Each worker has a core of its own, and so has nothing else. Postgres is on a machine of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from benchmarks import ingest
+from benchmarks.programs import TWO, VAULT
+from vault_etl.crypto.keys import MAX_LEASE
+
+SECONDS_A_MONTH: Final = 30 * 24 * 3600
+SQS_DOLLARS_A_MILLION_CALLS: Final = 0.40
+KMS_DOLLARS_A_MILLION_CALLS: Final = 3.00
+"""List prices of us-east-1 for the first tiers. A call of SQS that has 64 KB at most is one call."""
+
+MAX_IN_FLIGHT: Final = 120_000
+"""The quota of a standard queue of SQS."""
+MAX_CONNECTIONS: Final = 100
+"""The default of PostgreSQL."""
+WAL_BYTES_A_SECOND: Final = 125_000_000
+"""What a replica can follow over 1 Gbit/s."""
+KMS_CALLS_A_SECOND: Final = 10_000
+"""The smallest quota of a region for symmetric keys, shared with all else in the account."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventCosts:
+    """The costs of one event in one process, as measured; microseconds, bytes and calls."""
+
+    client_us: float
+    client_tls_us: float
+    server_us: float
+    queue_us: float
+    wal_bytes: float
+    sqs_calls: float
+    in_flight: float
+    sessions: float
+    kms_calls: float
+    """The last three are of one run of a worker; `in_flight` is the most messages."""
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]]) -> EventCosts:
+        """Read the costs from the rows of `latest.json`. Raises KeyError if one was not measured."""
+        found = measured(rows, "ingest/0 ms", VAULT.name)
+        tls = measured(rows, "ingest/0 ms, TLS", VAULT.name)
+        return cls(
+            client_us=found[ingest.CPU],
+            client_tls_us=tls[ingest.CPU],
+            server_us=found[ingest.SERVER_CPU],
+            queue_us=found[ingest.QUEUE_CPU],
+            wal_bytes=found[ingest.WAL],
+            sqs_calls=found[ingest.CALLS],
+            in_flight=found[ingest.IN_FLIGHT],
+            sessions=found[ingest.SESSIONS],
+            kms_calls=found[ingest.KMS_CALLS],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """The needs of so many busy workers."""
+
+    workers: int
+    events_a_second: float
+    sqs_calls_a_second: float
+    sqs_dollars_a_month: float
+    in_flight: float
+    kms_calls_a_day: float
+    kms_dollars_a_month: float
+    connections: float
+    postgres_cores: float
+    wal_bytes_a_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit, and the number of workers that reach it."""
+
+    name: str
+    workers: float
+    what_helps: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The events a second that the model expects of a measured run, and those that were measured."""
+
+    processes: int
+    expected: float
+    measured: float
+
+
+def need(costs: EventCosts, workers: int) -> Need:
+    """Return the needs of workers that are busy day and night, over TLS."""
+    events = workers * 1e6 / costs.client_tls_us
+    calls = events * costs.sqs_calls
+    kms_calls = workers * costs.kms_calls * 24 * 3600 / MAX_LEASE.total_seconds()
+    return Need(
+        workers=workers,
+        events_a_second=events,
+        sqs_calls_a_second=calls,
+        sqs_dollars_a_month=calls * SECONDS_A_MONTH / 1e6 * SQS_DOLLARS_A_MILLION_CALLS,
+        in_flight=workers * costs.in_flight,
+        kms_calls_a_day=kms_calls,
+        kms_dollars_a_month=kms_calls * 30 / 1e6 * KMS_DOLLARS_A_MILLION_CALLS,
+        connections=workers * costs.sessions,
+        postgres_cores=events * costs.server_us / 1e6,
+        wal_bytes_a_second=events * costs.wal_bytes,
+    )
+
+
+def limits(costs: EventCosts) -> Sequence[Limit]:
+    """Return the limits, the nearest first."""
+    one = need(costs, 1)
+    found = [
+        Limit(
+            "16 cores of Postgres",
+            16 / one.postgres_cores,
+            "more cores, or a vault for each part of the users",
+        ),
+        Limit(
+            "WAL of 125 MB/s",
+            WAL_BYTES_A_SECOND / one.wal_bytes_a_second,
+            "a faster disk, and a faster link to replicas",
+        ),
+        Limit(
+            "100 connections", MAX_CONNECTIONS / one.connections, "`max_connections`, or a pooler"
+        ),
+        Limit(
+            "120,000 messages in flight",
+            MAX_IN_FLIGHT / one.in_flight,
+            "a smaller `VAULT_ETL_MAX_HELD`, or a second queue",
+        ),
+        Limit(
+            "10,000 calls of KMS in the second of a start",
+            KMS_CALLS_A_SECOND / costs.kms_calls,
+            "workers that start one after the other",
+        ),
+    ]
+    return sorted(found, key=lambda limit: limit.workers)
+
+
+def checks(rows: Sequence[Mapping[str, Any]], processors: int) -> Iterator[Check]:
+    """Compare the model with the runs of one and of two processes, which shared their machine with all else.
+
+    A process is bound by its one core, and all of them by the processors, of which an event takes the client's, the
+    server's and the queue's time.
+    """
+    costs = EventCosts.of(rows)
+    for processes, program in ((1, VAULT), (2, TWO)):
+        found = measured(rows, "ingest/0 ms", program.name)
+        all_us = costs.client_us + costs.server_us + costs.queue_us
+        expected = min(processes * 1e6 / costs.client_us, processors * 1e6 / all_us)
+        yield Check(processes, expected, found[ingest.RATE])
+
+
+def measured(rows: Sequence[Mapping[str, Any]], bench: str, name: str) -> Mapping[str, float]:
+    """Return the values of a program in a setting, by metric."""
+    own = [row for row in rows if row["bench"] == bench]
+    as_peer = {row["metric"]: row["peer_value"] for row in own if row["peer"] == name}
+    return as_peer | {row["metric"]: row["value"] for row in own if row["subject"] == name}

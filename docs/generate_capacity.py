@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""Writes docs/capacity.md from the model in benchmarks/capacity.py and the results in benchmarks/results/.
+
+.venv/bin/python docs/generate_capacity.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import capacity
+from benchmarks.capacity import Check, EventCosts, Limit, Need
+from benchmarks.results import LATEST, RUNS
+
+PAGE: Final = Path(__file__).with_name("capacity.md")
+WORKERS: Final = (1, 10, 100)
+
+HEAD: Final = """# Capacity
+
+<!-- Written by docs/generate_capacity.py from benchmarks/results/. `make bench` runs both. -->
+
+One worker is one process of `ingest`. This page says how much of SQS, KMS and Postgres so many busy workers need,
+and which limit comes next. It follows from the costs of one event ([Benchmarks](benchmarks.md)) by the model in
+`benchmarks/capacity.py`. The model assumes a core for each worker, Postgres on a machine of its own, TLS to SQS, and a
+queue that is never empty. Your events may be larger: run `make bench` on your machine.
+"""
+
+NEEDS: Final = """## Needs
+
+SQS and KMS cost their list prices in us-east-1; KMS asks a dollar a month more for each of the four keys. A worker that
+waits for messages makes one receive a second for each of its receivers.
+
+"""
+
+LIMITS: Final = """## Limits
+
+The number of busy workers that reach each limit.
+
+"""
+
+CHECKS: Final = """## Measured
+
+The model beside two measured runs, in which client, Postgres and queue shared the same processors. A machine that did
+other work meanwhile measures less than the model expects.
+
+"""
+
+
+def page(rows: Sequence[Mapping[str, Any]], processors: int) -> str:
+    """Return the text of the page."""
+    costs = EventCosts.of(rows)
+    needs = [capacity.need(costs, workers) for workers in WORKERS]
+    return (
+        HEAD
+        + "\n"
+        + NEEDS
+        + _table(["", *(f"{n} workers" if n > 1 else "1 worker" for n in WORKERS)], _needs(needs))
+        + "\n"
+        + LIMITS
+        + _table(["limit", "workers", "what helps"], map(_limit, capacity.limits(costs)))
+        + "\n"
+        + CHECKS
+        + _table(
+            ["processes", "expected events/s", "measured events/s", "measured of expected"],
+            map(_check, capacity.checks(rows, processors)),
+        )
+    )
+
+
+def _needs(needs: Sequence[Need]) -> Iterator[Sequence[str]]:
+    lines: Mapping[str, Sequence[float]] = {
+        "events a second": [need.events_a_second for need in needs],
+        "million events a day": [need.events_a_second * 86_400 / 1e6 for need in needs],
+        "calls of SQS a second": [need.sqs_calls_a_second for need in needs],
+        "dollars of SQS a month": [need.sqs_dollars_a_month for need in needs],
+        "messages in flight": [need.in_flight for need in needs],
+        "calls of KMS a day": [need.kms_calls_a_day for need in needs],
+        "dollars of calls of KMS a month": [need.kms_dollars_a_month for need in needs],
+        "connections of Postgres": [need.connections for need in needs],
+        "cores of Postgres": [need.postgres_cores for need in needs],
+        "MB of WAL a second": [need.wal_bytes_a_second / 1e6 for need in needs],
+    }
+    for name, values in lines.items():
+        yield [name, *map(_figure, values)]
+
+
+def _limit(limit: Limit) -> Sequence[str]:
+    return [limit.name, _figure(limit.workers), limit.what_helps]
+
+
+def _check(check: Check) -> Sequence[str]:
+    share = check.measured / check.expected
+    return [str(check.processes), _figure(check.expected), _figure(check.measured), f"{share:.0%}"]
+
+
+def _table(head: Sequence[str], rows: Iterator[Sequence[str]] | map[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _figure(value: float) -> str:
+    """Return two significant digits, or all digits before the point."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"  # noqa: PLR2004 - two digits
+
+
+def written() -> str:
+    """Return the text that the page is to have."""
+    rows = json.loads(LATEST.read_text(encoding="utf-8"))
+    runs = json.loads(RUNS.read_text(encoding="utf-8"))
+    return page(rows, runs["ingest"]["processors"])
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(written(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
