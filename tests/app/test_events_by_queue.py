@@ -11,8 +11,11 @@ import pytest
 
 from tests.app.two_events import HOME, SIGN_UPS, WHY, order, sign_up
 from tests.kit.declarations import TWO_EVENTS_TOML
+from tests.kit.iam_fields import deployed
 from tests.kit.vault import Vault
 from tests.kit.vaults import declared_vault
+from vault_etl.declaration.read import read_declaration
+from vault_etl.local.provision import EmulatorSession, provision_resources
 
 
 @pytest.fixture
@@ -69,3 +72,19 @@ def test_a_file_of_another_event_than_its_name_says_is_quarantined(
     assert by_queue.sql("SELECT reason_code, path, queue FROM vault_etl.quarantine") == [
         ("no_event", "$.card", "orders")
     ]
+
+
+@pytest.mark.iam
+def test_the_template_has_the_queue_that_an_event_names(by_queue: Vault) -> None:
+    """Ingest drains it by the policies of this declaration, and by no others."""
+    declaration = read_declaration(by_queue.overrides["VAULT_ETL_SCHEMA_FILE"])
+    admin = by_queue.provisioned.credentials["admin"]
+    with deployed(by_queue, declaration):
+        made = provision_resources(EmulatorSession(by_queue.endpoint, admin), declaration)
+        assert made.queue_url.rpartition("/")[2] == "orders"
+        sqs = EmulatorSession(by_queue.endpoint, admin).client("sqs")
+        sqs.send_message(QueueUrl=made.queue_url, MessageBody=order("b"))
+        of_orders = {"VAULT_ETL_QUEUE_URL": made.queue_url}
+        assert by_queue.ok("ingest", "ingest", extra=of_orders).json["stored"] == 1
+    assert (by_queue.count("sign_ups"), by_queue.count("orders")) == (0, 1)
+    assert by_queue.run("ingest", "ingest", extra=of_orders).code == 77

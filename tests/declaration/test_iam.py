@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from tests.kit.declarations import DEFAULT, WIDER
-from vault_etl.crypto.fields import FieldName
+from vault_etl.crypto.fields import EventName, FieldName
 from vault_etl.declaration.iam import MAX_INLINE, OwnRole, iam_template
 from vault_etl.declaration.model import Declaration
-from vault_etl.declaration.rules import MAX_FIELDS
+from vault_etl.declaration.rules import MAX_EVENTS, MAX_FIELDS
 from vault_etl.local.template import IAM_ROLES, Template, resolve
 
 LARGEST: Final = dataclasses.replace(
@@ -26,8 +26,15 @@ LARGEST: Final = dataclasses.replace(
         dataclasses.replace(DEFAULT.fields[0], name=FieldName(f"f{number:_>30}"))
         for number in range(MAX_FIELDS)
     ),
+    events=tuple(
+        dataclasses.replace(DEFAULT.events[0], name=EventName(f"e{number}"), queue=queue)
+        for number, queue in enumerate(f"{'q' * 73}{n:02}.fifo" for n in range(MAX_EVENTS))
+    ),
 )
-"""As many fields as a declaration may have, with the longest names, and as many `_` as the template's names double."""
+"""As many fields as a declaration may have, with the longest names, and as many `_` as the template's names double.
+
+Each event has a queue of its own, with the longest name that SQS takes.
+"""
 
 
 @pytest.mark.command
@@ -60,6 +67,45 @@ def test_names_of_the_template_are_of_one_field() -> None:
     assert len(set(made)) == len({OwnRole(name).dashed for name in names}) == len(names)
     assert all(re.fullmatch("[A-Z][A-Za-z0-9]*", each) for each in made)
     assert made[-1] == "DeviceId"
+
+
+def test_each_queue_that_an_event_names_is_made() -> None:
+    """With its dead-letter queue and its policy; ingest drains all of them, and audit watches them."""
+    login = DEFAULT.events[0]
+    names = ("sign-ups", "sign_ups", "orders.fifo", None, "sign-ups", "q" * 80)
+    events = tuple(
+        dataclasses.replace(login, name=EventName(f"e{at}"), queue=queue)
+        for at, queue in enumerate(names)
+    )
+    retired = dataclasses.replace(login, name=EventName("old"), queue="old", retired=True)
+    template = Template.load(dataclasses.replace(DEFAULT, events=(*events, retired)))
+    made = {
+        template.properties(queue)["QueueName"]: template.properties(dead)["QueueName"]
+        for queue, dead in template.queues()
+    }
+    *short, long = made.items()
+    assert short == [
+        ("sign-ups", "sign-ups-dead"),
+        ("sign_ups", "sign_ups-dead"),
+        ("orders.fifo", "orders-dead.fifo"),
+        ("vault-etl-logins", "vault-etl-logins-dead"),
+    ]
+    assert (len(long[1]), long[1].endswith("-dead")) == (80, True)
+    ids = [each for pair in template.queues() for each in pair]
+    assert len(set(ids)) == 2 * len(made)
+    policies = [
+        template.properties(name)["Queues"]
+        for name, resource in template._resources.items()
+        if resource["Type"] == "AWS::SQS::QueuePolicy"
+    ]
+    assert policies == [[{"Ref": queue}, {"Ref": dead}] for queue, dead in template.queues()]
+    for policy, sid in (("IngestPolicy", "DrainQueues"), ("AuditPolicy", "WatchQueues")):
+        statements = template.properties(policy)["PolicyDocument"]["Statement"]
+        (drain,) = (each for each in statements if each["Sid"] == sid)
+        assert drain["Resource"] == [{"Fn::GetAtt": [each, "Arn"]} for each in ids]
+    fifo = {name: template.properties(name).get("FifoQueue") for name in ids}
+    assert [name for name, is_fifo in fifo.items() if is_fifo] == ids[4:6]
+    assert Template.load(DEFAULT).queues() == [("LoginQueue", "DeadLetterQueue")]
 
 
 def test_a_field_that_yaml_takes_for_a_truth_value() -> None:
@@ -112,7 +158,7 @@ def _sizes(template: Template, name: str, kind: str) -> list[int]:
     if kind == "ManagedPolicyArns":
         return [len(value)]
     arns = {
-        f"{each}.Arn": f"arn:aws:kms:eu-central-1:111122223333:key/{'0' * 36}"
+        f"{each}.Arn": f"arn:aws:kms:eu-central-1:111122223333:{'0' * (80 if 'Queue' in each else 40)}"
         for each in template._resources
     }
     account = {"AWS::Partition": "aws", "AWS::Region": "eu-central-1", "AWS::AccountId": "1" * 12}

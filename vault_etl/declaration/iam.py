@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from vault_etl.declaration.iam_queues import queues_of
 from vault_etl.declaration.model import Declaration
 from vault_etl.declaration.templates import environment
 from vault_etl.platform.resources import resource_dir
@@ -42,12 +43,16 @@ class OwnRole:
 
 
 def iam_template(declaration: Declaration, *, role_per_field: bool = False) -> str:
-    """Return the template, in YAML, for the fields of a declaration. Retired ones are stored, and revealed too.
+    """Return the template, in YAML, for the fields of a declaration, and the queues of its events.
+
+    Retired fields are stored, and revealed too.
 
     With `role_per_field`, each field has a role that may reveal it and no other field. Raises ConfigurationError if
     this installation does not have the source.
     """
     names = declaration.field_names
+    queues = queues_of(declaration)
+    ids = (each for queue in queues for each in (queue.id, queue.dead_id))
     source = (resource_dir("keys") / SOURCE).read_text(encoding="utf-8")
     return (
         environment("#%")
@@ -55,6 +60,8 @@ def iam_template(declaration: Declaration, *, role_per_field: bool = False) -> s
         .render(
             # In quotes: YAML reads a bare `no` as false.
             fields=", ".join(f'"{name}"' for name in names),
+            queues=queues,
+            queue_arns=", ".join(f"{{Fn::GetAtt: [{each}, Arn]}}" for each in ids),
             own_roles=[OwnRole(name) for name in names] if role_per_field else [],
         )
     )

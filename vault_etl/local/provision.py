@@ -26,9 +26,7 @@ from vault_etl.local.emulator import REGION
 from vault_etl.local.policies import BOUNDARY_SUFFIX, ROLES, boundary, identity_policy
 from vault_etl.local.template import (
     ARCHIVE_BUCKET,
-    DEAD_LETTER_QUEUE,
     KEYS,
-    QUEUE,
     Template,
 )
 from vault_etl.platform.aws_models import share_models
@@ -103,12 +101,13 @@ _QUEUE_ATTRIBUTES = (
     "MessageRetentionPeriod",
     "ReceiveMessageWaitTimeSeconds",
     "RedrivePolicy",
+    "FifoQueue",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """The keys and queues. `key_arns` is by purpose: data, token, audit, archive."""
+    """The keys, and the first queue. `key_arns` is by purpose: data, token, audit, archive."""
 
     queue_url: str
     dead_letter_url: str
@@ -135,7 +134,7 @@ def provision(endpoint: str, declaration: Declaration, *, authenticate: bool = T
     refuses.
     """
     session = EmulatorSession(endpoint, _ANY_CREDENTIALS)
-    resources = provision_resources(session)
+    resources = provision_resources(session, declaration)
     with _setting_up():
         session.client("s3").create_bucket(Bucket=ARCHIVE_BUCKET)
         credentials = _provision_users(session, declaration, resources.names)
@@ -148,12 +147,14 @@ def provision(endpoint: str, declaration: Declaration, *, authenticate: bool = T
     )
 
 
-def provision_resources(session: EmulatorSession) -> Resources:
-    """Make the missing keys, aliases and queues, which no declaration changes. Safe to repeat.
+def provision_resources(
+    session: EmulatorSession, declaration: Declaration | None = None
+) -> Resources:
+    """Make the missing keys and aliases, and the queues of a declaration: of the default, if none is given.
 
-    Raises UnavailableError if the emulator does not answer, or refuses.
+    Safe to repeat. Raises UnavailableError if the emulator does not answer, or refuses.
     """
-    template = Template.load(read_declaration(None))
+    template = Template.load(declaration or read_declaration(None))
     with _setting_up():
         account = session.client("sts").get_caller_identity()["Account"]
         names = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": account}
@@ -162,23 +163,26 @@ def provision_resources(session: EmulatorSession) -> Resources:
         names |= {f"{KEYS[purpose]}.Arn": arn for purpose, arn in arns.items()}
         sqs = session.client("sqs")
         urls = {}
-        for queue in (DEAD_LETTER_QUEUE, QUEUE):
-            urls[queue], names[f"{queue}.Arn"] = _provision_queue(sqs, template, queue, names)
+        for queue, dead_letters in template.queues():
+            for each in (dead_letters, queue):
+                urls[each], names[f"{each}.Arn"] = _provision_queue(sqs, template, each, names)
+        first, first_dead = template.queues()[0]
     return Resources(
-        queue_url=session.on_endpoint(urls[QUEUE]),
-        dead_letter_url=session.on_endpoint(urls[DEAD_LETTER_QUEUE]),
+        queue_url=session.on_endpoint(urls[first]),
+        dead_letter_url=session.on_endpoint(urls[first_dead]),
         key_arns=arns,
         names=names,
     )
 
 
-def change_policies(endpoint: str, admin: Credentials, declaration: Declaration) -> None:
-    """Let each role of a provisioned emulator do what the template of a declaration says.
+def change_policies(endpoint: str, admin: Credentials, declaration: Declaration) -> Resources:
+    """Let each role of a provisioned emulator do what the template of a declaration says, with its queues.
 
     Raises UnavailableError if the emulator does not answer, or refuses.
     """
     session = EmulatorSession(endpoint, admin)
-    names = provision_resources(session).names
+    resources = provision_resources(session, declaration)
+    names = resources.names
     template, iam = Template.load(declaration, ArchiveBucket=ARCHIVE_BUCKET), session.client("iam")
     with _setting_up():
         for role in ROLES:
@@ -191,6 +195,7 @@ def change_policies(endpoint: str, admin: Credentials, declaration: Declaration)
                 PolicyArn=arn, PolicyDocument=json.dumps(document), SetAsDefault=True
             )
             iam.delete_policy_version(PolicyArn=arn, VersionId=before["VersionId"])
+    return resources
 
 
 @contextlib.contextmanager

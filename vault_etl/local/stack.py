@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vault_etl.base.errors import ConfigurationError, UsageError
+from vault_etl.declaration.iam_queues import queues_of
 from vault_etl.declaration.read import read_declaration
 from vault_etl.local.database import create_logins, login_of, refuse_if_keys_are_lost
 from vault_etl.local.emulator import REGION, Emulator, EmulatorName, start_localstack, start_moto
@@ -65,12 +66,15 @@ class EmbeddedStack:
         """Start the missing parts of the stack; running parts stay. The default emulator is moto.
 
         `schema_file` is the absolute path of a declaration without a fault; None is the default. If it has more
-        fields than before, the roles may open them from now on. Raises ConfigurationError if the stack cannot run
-        here, if it already runs with another emulator or with other fields, or if rows remain that were sealed
-        under keys which ended with their emulator.
+        fields or queues than before, the roles may use them from now on. Raises ConfigurationError if the stack
+        cannot run here, if it already runs with another emulator or with other fields, or if rows remain that
+        were sealed under keys which ended with their emulator.
         """
+        declaration = read_declaration(schema_file)
         declared = StackState(
-            schema_file=schema_file, fields=read_declaration(schema_file).field_names
+            schema_file=schema_file,
+            fields=declaration.field_names,
+            queues=tuple(queue.name for queue in queues_of(declaration)),
         )
         self._claim_directory()
         with self._state.locked():
@@ -227,19 +231,24 @@ class EmbeddedStack:
         return state
 
     def _follow(self, state: StackState, declared: StackState) -> StackState:
-        """Let the roles of a running emulator open the declared fields, as a deployment of the template does."""
+        """Let the roles of a running emulator use the declared fields and queues, as the template does."""
         emulator, provisioned = state.emulator, state.provisioned
         if emulator is None or provisioned is None:
             raise AssertionError
-        followed = replace(state, schema_file=declared.schema_file, fields=declared.fields)
-        if followed != state:
-            self._notify("changing policies: the declared fields")
-            change_policies(
-                emulator.endpoint,
-                provisioned.credentials[ADMIN],
-                read_declaration(declared.schema_file),
-            )
-            self._state.write(followed)
+        followed = replace(declared, emulator=emulator, is_prepared=state.is_prepared)
+        if replace(followed, provisioned=provisioned) == state:
+            return state
+        self._notify("changing policies: the declared fields and queues")
+        made = change_policies(
+            emulator.endpoint,
+            provisioned.credentials[ADMIN],
+            read_declaration(declared.schema_file),
+        )
+        provisioned = replace(
+            provisioned, queue_url=made.queue_url, dead_letter_url=made.dead_letter_url
+        )
+        followed = replace(followed, provisioned=provisioned)
+        self._state.write(followed)
         return followed
 
     def _prepare(self, postgres: RunningPostgres, state: StackState) -> None:

@@ -33,6 +33,8 @@ class StackState:
     """The absolute path of the declaration; None for the default."""
     fields: tuple[str, ...] = ()
     """The declared fields, which the roles may open."""
+    queues: tuple[str, ...] = ()
+    """The names of the queues that the declared events take messages from."""
 
     @property
     def live_emulator(self) -> Emulator | None:
@@ -124,6 +126,7 @@ def _parse(content: dict[str, Any]) -> StackState:
         is_prepared=bool(content.get("is_prepared")),
         schema_file=content.get("schema_file"),
         fields=tuple(content.get("fields", ())),
+        queues=tuple(content.get("queues", ())),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vault_etl.base.errors import ConfigurationError
@@ -18,8 +18,6 @@ from vault_etl.local import INSTALL_HINT
 
 KEYS = {"data": "DataKey", "token": "TokenKey", "audit": "AuditKey", "archive": "ArchiveKey"}
 """Purpose → the name of its key in the template."""
-
-QUEUE, DEAD_LETTER_QUEUE = "LoginQueue", "DeadLetterQueue"
 
 ARCHIVE_BUCKET = "vault-etl-archives"
 """The emulator's bucket for archives of months, a parameter of the template."""
@@ -88,6 +86,15 @@ class Template:
             with contextlib.suppress(KeyError):
                 resolved[key] = resolve(value, {**self.parameters, **names})
         return resolved
+
+    def queues(self) -> Sequence[tuple[str, str]]:
+        """Return the names of each queue and of its dead-letter queue in the template, in its order."""
+        redriven = (
+            (name, resource["Properties"]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0])
+            for name, resource in self._resources.items()
+            if "RedrivePolicy" in resource["Properties"]
+        )
+        return list(redriven)
 
     def alias(self, key: str) -> str:
         """Return the alias of the key called `key` in the template. Raises KeyError."""
