@@ -1,4 +1,4 @@
-"""An index on a large table, in a transaction and online: how long it takes, and how long a loader waits meanwhile.
+"""An index on a large table, in a transaction and online, and `schema apply`: how long a loader waits meanwhile.
 
 The rows are in three months, made by SQL. The loader stores a batch of 50 rows, and then the next one, in the
 month that is built first.
@@ -18,6 +18,7 @@ from typing import Final
 
 from benchmarks.results import Result, median_results
 from benchmarks.size import Size
+from tests.kit.applied import GROWN, put_in_force
 from tests.kit.databases import empty
 from tests.kit.online import finish, online
 from tests.kit.scratch import Scratch
@@ -28,6 +29,7 @@ from vault_etl.schema.postgres_migrations import PostgresMigrations
 
 IN_ONE: Final = "CREATE INDEX in a transaction"
 ONLINE: Final = "migrate --online"
+APPLY: Final = "schema apply"
 BATCH: Final = 50
 _AS_REPLICA: Final = "SET session_replication_role = replica;"
 """The rows are under no key."""
@@ -45,6 +47,8 @@ _FILL: Final = """
         decode('01' || repeat(md5(n::text), 3), 'hex'), decode('01' || repeat(md5(n::text), 4), 'hex'), 1, '2026-01-01'
     FROM generate_series(1, %s) AS n
 """
+_LOAD: Final = f"BEGIN; LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE; {_FILL}; COMMIT"
+"""A batch behind the fence, as a loader writes it."""
 
 
 def run(size: Size) -> Iterator[Result]:
@@ -62,12 +66,16 @@ def run(size: Size) -> Iterator[Result]:
                 database.sql(_AS_REPLICA + _FILL, 0, size.growth[-1])
                 database.sql("VACUUM ANALYZE")
                 (folder / f"{_NAME}.sql").write_text(_INDEX, encoding="utf-8")
-                for what, build in ((IN_ONE, in_a_transaction), (ONLINE, step_by_step)):
+                for what, build in (
+                    (IN_ONE, in_a_transaction),
+                    (ONLINE, step_by_step),
+                    (APPLY, apply),
+                ):
                     with empty(server, database.name) as copy:
                         samples[what] = [measured(copy, partial(build, copy, folder))]
         finally:
             embedded.destroy()
-    yield from median_results("online", samples, [(ONLINE, IN_ONE)])
+    yield from median_results("online", samples, [(ONLINE, IN_ONE), (APPLY, IN_ONE)])
 
 
 def in_a_transaction(database: Scratch, _folder: Path) -> None:
@@ -79,6 +87,11 @@ def step_by_step(database: Scratch, folder: Path) -> None:
     """Migrate as `migrate --online` does."""
     with online(database, folder) as steps:
         finish(steps)
+
+
+def apply(database: Scratch, _folder: Path) -> None:
+    """Add two personal values, with their four indexes, and six plain columns, as `schema apply` does."""
+    put_in_force(database, GROWN)
 
 
 def measured(database: Scratch, build: Callable[[], None]) -> Mapping[str, float]:
@@ -109,7 +122,7 @@ def loader(database: Scratch) -> Iterator[list[float]]:
             first = 1 << 40
             while not over.is_set():
                 started = time.monotonic()
-                cursor.execute(_FILL, (first, BATCH))
+                cursor.execute(_LOAD, (first, BATCH))
                 waits.append(time.monotonic() - started)
                 first += BATCH
 

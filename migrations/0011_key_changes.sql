@@ -237,7 +237,7 @@ COMMENT ON FUNCTION vault_etl.data_keys_retire(uuid, text, text, text[], boolean
     'hold the log for too long. Without it: all, whose number data_keys_are_few limits.';
 
 CREATE FUNCTION vault_etl.data_keys_retire_expired(
-    request_id uuid, actor text, host text, key_ids bigint[]
+    request_id uuid, actor text, host text, key_ids bigint[], declaration bytea
 ) RETURNS SETOF bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
@@ -248,6 +248,7 @@ BEGIN
         RAISE EXCEPTION 'too many keys to retire at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM vault_etl.ensure_declared(declaration);
     WITH changed AS (
         UPDATE vault_etl.data_keys AS d SET state = 'decrypt_only'
         WHERE d.key_id = ANY (key_ids) AND d.purpose = 'data' AND d.state = 'active'
@@ -259,15 +260,15 @@ BEGIN
     RETURN QUERY SELECT unnest(retired);
 END
 $$;
-REVOKE ALL ON FUNCTION vault_etl.data_keys_retire_expired(uuid, text, text, bigint[]) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION vault_etl.data_keys_retire_expired(uuid, text, text, bigint[])
+REVOKE ALL ON FUNCTION vault_etl.data_keys_retire_expired(uuid, text, text, bigint[], bytea) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.data_keys_retire_expired(uuid, text, text, bigint[], bytea)
     TO vault_etl_rotate, vault_etl_re_encrypt;
-COMMENT ON FUNCTION vault_etl.data_keys_retire_expired(uuid, text, text, bigint[]) IS
+COMMENT ON FUNCTION vault_etl.data_keys_retire_expired(uuid, text, text, bigint[], bytea) IS
     'Retires those of these data keys whose lease is over by the clock of the database, and returns their ids. '
     'Leaves a key whose lease runs, and one that is not active.';
 
 CREATE FUNCTION vault_etl.keys_destroy(
-    request_id uuid, actor text, host text, key_ids bigint[]
+    request_id uuid, actor text, host text, key_ids bigint[], declaration bytea
 ) RETURNS SETOF bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
@@ -278,6 +279,7 @@ BEGIN
         RAISE EXCEPTION 'too many keys to destroy at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM vault_etl.ensure_declared(declaration);
     WITH changed AS (
         UPDATE vault_etl.data_keys AS d SET state = 'destroyed', wrapped_key = NULL
         WHERE d.key_id = ANY (key_ids) AND d.state = 'decrypt_only' AND CASE d.purpose
@@ -295,19 +297,20 @@ BEGIN
     RETURN QUERY SELECT unnest(destroyed);
 END
 $$;
-REVOKE ALL ON FUNCTION vault_etl.keys_destroy(uuid, text, text, bigint[]) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION vault_etl.keys_destroy(uuid, text, text, bigint[]) TO vault_etl_rotate, vault_etl_re_encrypt;
-COMMENT ON FUNCTION vault_etl.keys_destroy(uuid, text, text, bigint[]) IS
+REVOKE ALL ON FUNCTION vault_etl.keys_destroy(uuid, text, text, bigint[], bytea) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.keys_destroy(uuid, text, text, bigint[], bytea) TO vault_etl_rotate, vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.keys_destroy(uuid, text, text, bigint[], bytea) IS
     'Deletes the bytes of retired keys, and returns the ids of those that had some. Leaves a pending key, which '
     'an abort ends, and a key that a closed month needs, which may come back.';
 
 CREATE FUNCTION vault_etl.key_rewrap(
     request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text,
-    new_wrapped_key bytea, new_kms_key_arn text
+    new_wrapped_key bytea, new_kms_key_arn text, declaration bytea
 ) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 BEGIN
     PERFORM vault_etl.ensure_short_transaction();
+    PERFORM vault_etl.ensure_declared(declaration);
     UPDATE vault_etl.data_keys AS d SET wrapped_key = new_wrapped_key, kms_key_arn = new_kms_key_arn
     WHERE d.key_id = rewrapped AND d.state <> 'destroyed'
         AND d.wrapped_key = old_wrapped_key AND d.kms_key_arn = old_kms_key_arn;
@@ -318,9 +321,9 @@ BEGIN
     RETURN true;
 END
 $$;
-REVOKE ALL ON FUNCTION vault_etl.key_rewrap(uuid, text, text, bigint, bytea, text, bytea, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION vault_etl.key_rewrap(uuid, text, text, bigint, bytea, text, bytea, text)
+REVOKE ALL ON FUNCTION vault_etl.key_rewrap(uuid, text, text, bigint, bytea, text, bytea, text, bytea) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.key_rewrap(uuid, text, text, bigint, bytea, text, bytea, text, bytea)
     TO vault_etl_rotate, vault_etl_re_encrypt;
-COMMENT ON FUNCTION vault_etl.key_rewrap(uuid, text, text, bigint, bytea, text, bytea, text) IS
+COMMENT ON FUNCTION vault_etl.key_rewrap(uuid, text, text, bigint, bytea, text, bytea, text, bytea) IS
     'Replaces the wrapped bytes of a key. Returns false if the row has other bytes by now. Needs no fence: by '
     'its fingerprint it is the same key.';

@@ -153,7 +153,7 @@ COMMENT ON FUNCTION vault_etl.erase_preview(uuid, text) IS
     'month, that hold values of it, or may hold some because their months have no table.';
 
 CREATE FUNCTION vault_etl.erase(
-    request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text
+    request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text, declaration bytea
 ) RETURNS TABLE (records bigint, bodies bigint, archives jsonb, erased_at timestamptz, seq bigint, hash bytea)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
@@ -168,6 +168,7 @@ BEGIN
     -- The lock of every writer of tokens or ciphertexts: a cut-over, or the end of a key, waits for the erasure or
     -- the erasure for it. A writer that compares and swaps needs no more: it finds NULL, or is overwritten.
     LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
+    PERFORM vault_etl.ensure_declared(declaration);
     IF num_nonnulls(record_id, user_id) <> 1 THEN
         RAISE EXCEPTION 'an erasure is of one record or of one user' USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -209,9 +210,9 @@ BEGIN
         SELECT erased_records, erased_bodies, there.archives, outcome.logged_at, outcome.seq, outcome.hash;
 END
 $$;
-REVOKE ALL ON FUNCTION vault_etl.erase(uuid, text, text, uuid, text, text, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION vault_etl.erase(uuid, text, text, uuid, text, text, text) TO vault_etl_erase;
-COMMENT ON FUNCTION vault_etl.erase(uuid, text, text, uuid, text, text, text) IS
+REVOKE ALL ON FUNCTION vault_etl.erase(uuid, text, text, uuid, text, text, text, bytea) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.erase(uuid, text, text, uuid, text, text, text, bytea) TO vault_etl_erase;
+COMMENT ON FUNCTION vault_etl.erase(uuid, text, text, uuid, text, text, text, bytea) IS
     'Sets tokens of every name, ciphertexts and bodies to NULL, in detached months too, and writes two entries '
     'that say so: all or nothing. The rows stay, so that a message that comes again conflicts with them. What '
     'an archive holds, or may hold, is put on the record for it, once. Returns no row, and writes no entry, if '

@@ -30,6 +30,21 @@ CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON vault_etl.schema_vers
 GRANT SELECT (version, digest, admits) ON vault_etl.schema_versions TO PUBLIC;
 GRANT SELECT (document, applied_at, seq) ON vault_etl.schema_versions TO vault_etl_audit;
 
+CREATE FUNCTION vault_etl.ensure_declared(declaration bytea) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF declaration IS DISTINCT FROM (
+        SELECT s.digest FROM vault_etl.schema_versions AS s ORDER BY s.version DESC LIMIT 1
+    ) THEN
+        RAISE EXCEPTION 'another declaration is in force' USING ERRCODE = 'VE478';
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION vault_etl.ensure_declared(bytea) FROM PUBLIC;
+COMMENT ON FUNCTION vault_etl.ensure_declared(bytea) IS
+    'Raises unless this is the digest of the declaration in force: the command that calls has another one. Called behind '
+    'the fence, where there is one.';
+
 CREATE FUNCTION vault_etl.schema_version_add(
     request_id uuid, actor text, host text, reason text, document text, is_admitting boolean, OUT version integer, OUT seq bigint
 )

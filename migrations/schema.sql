@@ -1159,14 +1159,14 @@ CREATE PROCEDURE vault_etl.commit_data_keys_retire(IN request_id uuid, IN actor 
 
 COMMENT ON PROCEDURE vault_etl.commit_data_keys_retire(IN request_id uuid, IN actor text, IN host text, IN fields text[], IN expired boolean, OUT answer bigint[]) IS 'Calls the function data_keys_retire in a transaction of its own, and commits.';
 
-CREATE PROCEDURE vault_etl.commit_data_keys_retire_expired(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[])
+CREATE PROCEDURE vault_etl.commit_data_keys_retire_expired(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], IN declaration bytea, OUT answer bigint[])
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    answer := ARRAY(SELECT vault_etl.data_keys_retire_expired($1, $2, $3, $4));
+                    answer := ARRAY(SELECT vault_etl.data_keys_retire_expired($1, $2, $3, $4, $5));
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1174,16 +1174,16 @@ CREATE PROCEDURE vault_etl.commit_data_keys_retire_expired(IN request_id uuid, I
             END
             $_$;
 
-COMMENT ON PROCEDURE vault_etl.commit_data_keys_retire_expired(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) IS 'Calls the function data_keys_retire_expired in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_data_keys_retire_expired(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], IN declaration bytea, OUT answer bigint[]) IS 'Calls the function data_keys_retire_expired in a transaction of its own, and commits.';
 
-CREATE PROCEDURE vault_etl.commit_erase(IN request_id uuid, IN actor text, IN host text, IN record_id uuid, IN user_id text, IN ticket text, IN reason text, OUT records bigint, OUT bodies bigint, OUT archives jsonb, OUT erased_at timestamp with time zone, OUT seq bigint, OUT hash bytea)
+CREATE PROCEDURE vault_etl.commit_erase(IN request_id uuid, IN actor text, IN host text, IN record_id uuid, IN user_id text, IN ticket text, IN reason text, IN declaration bytea, OUT records bigint, OUT bodies bigint, OUT archives jsonb, OUT erased_at timestamp with time zone, OUT seq bigint, OUT hash bytea)
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    SELECT * INTO records, bodies, archives, erased_at, seq, hash FROM vault_etl.erase($1, $2, $3, $4, $5, $6, $7);
+                    SELECT * INTO records, bodies, archives, erased_at, seq, hash FROM vault_etl.erase($1, $2, $3, $4, $5, $6, $7, $8);
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1191,7 +1191,7 @@ CREATE PROCEDURE vault_etl.commit_erase(IN request_id uuid, IN actor text, IN ho
             END
             $_$;
 
-COMMENT ON PROCEDURE vault_etl.commit_erase(IN request_id uuid, IN actor text, IN host text, IN record_id uuid, IN user_id text, IN ticket text, IN reason text, OUT records bigint, OUT bodies bigint, OUT archives jsonb, OUT erased_at timestamp with time zone, OUT seq bigint, OUT hash bytea) IS 'Calls the function erase in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_erase(IN request_id uuid, IN actor text, IN host text, IN record_id uuid, IN user_id text, IN ticket text, IN reason text, IN declaration bytea, OUT records bigint, OUT bodies bigint, OUT archives jsonb, OUT erased_at timestamp with time zone, OUT seq bigint, OUT hash bytea) IS 'Calls the function erase in a transaction of its own, and commits.';
 
 CREATE PROCEDURE vault_etl.commit_file_load_reached(IN load_id uuid, IN source_id uuid, IN lines bigint, IN digest bytea, OUT answer boolean)
     LANGUAGE plpgsql
@@ -1261,14 +1261,14 @@ CREATE PROCEDURE vault_etl.commit_fold_value_counts(OUT answer bigint)
 
 COMMENT ON PROCEDURE vault_etl.commit_fold_value_counts(OUT answer bigint) IS 'Calls the function fold_value_counts in a transaction of its own, and commits.';
 
-CREATE PROCEDURE vault_etl.commit_key_rewrap(IN request_id uuid, IN actor text, IN host text, IN rewrapped bigint, IN old_wrapped_key bytea, IN old_kms_key_arn text, IN new_wrapped_key bytea, IN new_kms_key_arn text, OUT answer boolean)
+CREATE PROCEDURE vault_etl.commit_key_rewrap(IN request_id uuid, IN actor text, IN host text, IN rewrapped bigint, IN old_wrapped_key bytea, IN old_kms_key_arn text, IN new_wrapped_key bytea, IN new_kms_key_arn text, IN declaration bytea, OUT answer boolean)
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    answer := vault_etl.key_rewrap($1, $2, $3, $4, $5, $6, $7, $8);
+                    answer := vault_etl.key_rewrap($1, $2, $3, $4, $5, $6, $7, $8, $9);
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1276,16 +1276,16 @@ CREATE PROCEDURE vault_etl.commit_key_rewrap(IN request_id uuid, IN actor text, 
             END
             $_$;
 
-COMMENT ON PROCEDURE vault_etl.commit_key_rewrap(IN request_id uuid, IN actor text, IN host text, IN rewrapped bigint, IN old_wrapped_key bytea, IN old_kms_key_arn text, IN new_wrapped_key bytea, IN new_kms_key_arn text, OUT answer boolean) IS 'Calls the function key_rewrap in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_key_rewrap(IN request_id uuid, IN actor text, IN host text, IN rewrapped bigint, IN old_wrapped_key bytea, IN old_kms_key_arn text, IN new_wrapped_key bytea, IN new_kms_key_arn text, IN declaration bytea, OUT answer boolean) IS 'Calls the function key_rewrap in a transaction of its own, and commits.';
 
-CREATE PROCEDURE vault_etl.commit_keys_destroy(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[])
+CREATE PROCEDURE vault_etl.commit_keys_destroy(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], IN declaration bytea, OUT answer bigint[])
     LANGUAGE plpgsql
     AS $_$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    answer := ARRAY(SELECT vault_etl.keys_destroy($1, $2, $3, $4));
+                    answer := ARRAY(SELECT vault_etl.keys_destroy($1, $2, $3, $4, $5));
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
@@ -1293,7 +1293,7 @@ CREATE PROCEDURE vault_etl.commit_keys_destroy(IN request_id uuid, IN actor text
             END
             $_$;
 
-COMMENT ON PROCEDURE vault_etl.commit_keys_destroy(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) IS 'Calls the function keys_destroy in a transaction of its own, and commits.';
+COMMENT ON PROCEDURE vault_etl.commit_keys_destroy(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], IN declaration bytea, OUT answer bigint[]) IS 'Calls the function keys_destroy in a transaction of its own, and commits.';
 
 CREATE PROCEDURE vault_etl.commit_keys_init(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean)
     LANGUAGE plpgsql
@@ -1544,7 +1544,7 @@ $$;
 
 COMMENT ON FUNCTION vault_etl.data_keys_retire(request_id uuid, actor text, host text, fields text[], expired boolean) IS 'Retires active data keys of these fields, and returns their ids. With `expired`: the 5,000 oldest of those whose lease must be over, and the caller asks until none remain, because more in one transaction would hold the log for too long. Without it: all, whose number data_keys_are_few limits.';
 
-CREATE FUNCTION vault_etl.data_keys_retire_expired(request_id uuid, actor text, host text, key_ids bigint[]) RETURNS SETOF bigint
+CREATE FUNCTION vault_etl.data_keys_retire_expired(request_id uuid, actor text, host text, key_ids bigint[], declaration bytea) RETURNS SETOF bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
@@ -1557,6 +1557,7 @@ BEGIN
         RAISE EXCEPTION 'too many keys to retire at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM vault_etl.ensure_declared(declaration);
     WITH changed AS (
         UPDATE vault_etl.data_keys AS d SET state = 'decrypt_only'
         WHERE d.key_id = ANY (key_ids) AND d.purpose = 'data' AND d.state = 'active'
@@ -1569,7 +1570,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.data_keys_retire_expired(request_id uuid, actor text, host text, key_ids bigint[]) IS 'Retires those of these data keys whose lease is over by the clock of the database, and returns their ids. Leaves a key whose lease runs, and one that is not active.';
+COMMENT ON FUNCTION vault_etl.data_keys_retire_expired(request_id uuid, actor text, host text, key_ids bigint[], declaration bytea) IS 'Retires those of these data keys whose lease is over by the clock of the database, and returns their ids. Leaves a key whose lease runs, and one that is not active.';
 
 CREATE FUNCTION vault_etl.detached_changed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1610,6 +1611,21 @@ CREATE FUNCTION vault_etl.detached_version(event text, first uuid) RETURNS text
 $_$;
 
 COMMENT ON FUNCTION vault_etl.detached_version(event text, first uuid) IS 'Returns the version of the rows of a detached month: another one after each change that is committed, and no version twice. The number of changes alone would come twice: it begins at 0 again with each archive and each detach.';
+
+CREATE FUNCTION vault_etl.ensure_declared(declaration bytea) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF declaration IS DISTINCT FROM (
+        SELECT s.digest FROM vault_etl.schema_versions AS s ORDER BY s.version DESC LIMIT 1
+    ) THEN
+        RAISE EXCEPTION 'another declaration is in force' USING ERRCODE = 'VE478';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION vault_etl.ensure_declared(declaration bytea) IS 'Raises unless this is the digest of the declaration in force: the command that calls has another one. Called behind the fence, where there is one.';
 
 CREATE FUNCTION vault_etl.ensure_partition(event text, month date) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1702,7 +1718,7 @@ $_$;
 
 COMMENT ON FUNCTION vault_etl.ensure_short_transaction() IS 'Makes sure that this transaction is short, and that no client can lengthen it. Raises unless a procedure commit_… of the vault called this in a transaction that it has begun: the procedure commits as soon as its function is done (0023_commits.sql). The owner is exempt, who may lock everything. Also sets, for the rest of the transaction and whatever the session has: a commit waits for disks and not for the queries of a standby; a client that reads nothing is sent no messages, and if an error must be sent it loses its connection, because a session that cannot send its error keeps its locks and cannot be ended; plans use indexes and are not compiled.';
 
-CREATE FUNCTION vault_etl.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text) RETURNS TABLE(records bigint, bodies bigint, archives jsonb, erased_at timestamp with time zone, seq bigint, hash bytea)
+CREATE FUNCTION vault_etl.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text, declaration bytea) RETURNS TABLE(records bigint, bodies bigint, archives jsonb, erased_at timestamp with time zone, seq bigint, hash bytea)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
@@ -1719,6 +1735,7 @@ BEGIN
     -- The lock of every writer of tokens or ciphertexts: a cut-over, or the end of a key, waits for the erasure or
     -- the erasure for it. A writer that compares and swaps needs no more: it finds NULL, or is overwritten.
     LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
+    PERFORM vault_etl.ensure_declared(declaration);
     IF num_nonnulls(record_id, user_id) <> 1 THEN
         RAISE EXCEPTION 'an erasure is of one record or of one user' USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -1761,7 +1778,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text) IS 'Sets tokens of every name, ciphertexts and bodies to NULL, in detached months too, and writes two entries that say so: all or nothing. The rows stay, so that a message that comes again conflicts with them. What an archive holds, or may hold, is put on the record for it, once. Returns no row, and writes no entry, if the record or user does not exist and no archive may hold one.';
+COMMENT ON FUNCTION vault_etl.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text, declaration bytea) IS 'Sets tokens of every name, ciphertexts and bodies to NULL, in detached months too, and writes two entries that say so: all or nothing. The rows stay, so that a message that comes again conflicts with them. What an archive holds, or may hold, is put on the record for it, once. Returns no row, and writes no entry, if the record or user does not exist and no archive may hold one.';
 
 CREATE FUNCTION vault_etl.erase_count(event text, place regclass, month uuid, record_id uuid, user_id text) RETURNS TABLE(matching bigint, full_rows bigint, archived_rows bigint)
     LANGUAGE plpgsql STABLE
@@ -2091,13 +2108,14 @@ $$;
 
 COMMENT ON FUNCTION vault_etl.key_change_write(action text, request_id uuid, actor text, host text, reason text, key_ids bigint[]) IS 'Puts what these keys are now on the record: two entries, and a row for each key under the seq of the first. Called last in a transaction, which holds the turn to write the log from here to its commit. So everything that takes long comes before, above all the digests of keys.';
 
-CREATE FUNCTION vault_etl.key_rewrap(request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text, new_wrapped_key bytea, new_kms_key_arn text) RETURNS boolean
+CREATE FUNCTION vault_etl.key_rewrap(request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text, new_wrapped_key bytea, new_kms_key_arn text, declaration bytea) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
     AS $$
 BEGIN
     PERFORM vault_etl.ensure_short_transaction();
+    PERFORM vault_etl.ensure_declared(declaration);
     UPDATE vault_etl.data_keys AS d SET wrapped_key = new_wrapped_key, kms_key_arn = new_kms_key_arn
     WHERE d.key_id = rewrapped AND d.state <> 'destroyed'
         AND d.wrapped_key = old_wrapped_key AND d.kms_key_arn = old_kms_key_arn;
@@ -2109,7 +2127,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.key_rewrap(request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text, new_wrapped_key bytea, new_kms_key_arn text) IS 'Replaces the wrapped bytes of a key. Returns false if the row has other bytes by now. Needs no fence: by its fingerprint it is the same key.';
+COMMENT ON FUNCTION vault_etl.key_rewrap(request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text, new_wrapped_key bytea, new_kms_key_arn text, declaration bytea) IS 'Replaces the wrapped bytes of a key. Returns false if the row has other bytes by now. Needs no fence: by its fingerprint it is the same key.';
 
 CREATE FUNCTION vault_etl.key_usage(counted boolean) RETURNS TABLE(key_id bigint, rows bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -2154,7 +2172,7 @@ $$;
 
 COMMENT ON FUNCTION vault_etl.keys_changed(request_id uuid, actor text, host text, what text, key_ids bigint[]) IS 'Puts a change on the record under an id of its own, in the words of the database. `request_id` is that of the command that asked for it.';
 
-CREATE FUNCTION vault_etl.keys_destroy(request_id uuid, actor text, host text, key_ids bigint[]) RETURNS SETOF bigint
+CREATE FUNCTION vault_etl.keys_destroy(request_id uuid, actor text, host text, key_ids bigint[], declaration bytea) RETURNS SETOF bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
@@ -2167,6 +2185,7 @@ BEGIN
         RAISE EXCEPTION 'too many keys to destroy at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     LOCK TABLE vault_etl.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM vault_etl.ensure_declared(declaration);
     WITH changed AS (
         UPDATE vault_etl.data_keys AS d SET state = 'destroyed', wrapped_key = NULL
         WHERE d.key_id = ANY (key_ids) AND d.state = 'decrypt_only' AND CASE d.purpose
@@ -2185,7 +2204,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.keys_destroy(request_id uuid, actor text, host text, key_ids bigint[]) IS 'Deletes the bytes of retired keys, and returns the ids of those that had some. Leaves a pending key, which an abort ends, and a key that a closed month needs, which may come back.';
+COMMENT ON FUNCTION vault_etl.keys_destroy(request_id uuid, actor text, host text, key_ids bigint[], declaration bytea) IS 'Deletes the bytes of retired keys, and returns the ids of those that had some. Leaves a pending key, which an abort ends, and a key that a closed month needs, which may come back.';
 
 CREATE FUNCTION vault_etl.keys_init(request_id uuid, actor text, host text, keys jsonb) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5024,12 +5043,12 @@ REVOKE ALL ON PROCEDURE vault_etl.commit_data_keys_retire(IN request_id uuid, IN
 GRANT ALL ON PROCEDURE vault_etl.commit_data_keys_retire(IN request_id uuid, IN actor text, IN host text, IN fields text[], IN expired boolean, OUT answer bigint[]) TO vault_etl_re_encrypt;
 GRANT ALL ON PROCEDURE vault_etl.commit_data_keys_retire(IN request_id uuid, IN actor text, IN host text, IN fields text[], IN expired boolean, OUT answer bigint[]) TO vault_etl_rotate;
 
-REVOKE ALL ON PROCEDURE vault_etl.commit_data_keys_retire_expired(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) FROM PUBLIC;
-GRANT ALL ON PROCEDURE vault_etl.commit_data_keys_retire_expired(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) TO vault_etl_re_encrypt;
-GRANT ALL ON PROCEDURE vault_etl.commit_data_keys_retire_expired(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) TO vault_etl_rotate;
+REVOKE ALL ON PROCEDURE vault_etl.commit_data_keys_retire_expired(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], IN declaration bytea, OUT answer bigint[]) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_data_keys_retire_expired(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], IN declaration bytea, OUT answer bigint[]) TO vault_etl_re_encrypt;
+GRANT ALL ON PROCEDURE vault_etl.commit_data_keys_retire_expired(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], IN declaration bytea, OUT answer bigint[]) TO vault_etl_rotate;
 
-REVOKE ALL ON PROCEDURE vault_etl.commit_erase(IN request_id uuid, IN actor text, IN host text, IN record_id uuid, IN user_id text, IN ticket text, IN reason text, OUT records bigint, OUT bodies bigint, OUT archives jsonb, OUT erased_at timestamp with time zone, OUT seq bigint, OUT hash bytea) FROM PUBLIC;
-GRANT ALL ON PROCEDURE vault_etl.commit_erase(IN request_id uuid, IN actor text, IN host text, IN record_id uuid, IN user_id text, IN ticket text, IN reason text, OUT records bigint, OUT bodies bigint, OUT archives jsonb, OUT erased_at timestamp with time zone, OUT seq bigint, OUT hash bytea) TO vault_etl_erase;
+REVOKE ALL ON PROCEDURE vault_etl.commit_erase(IN request_id uuid, IN actor text, IN host text, IN record_id uuid, IN user_id text, IN ticket text, IN reason text, IN declaration bytea, OUT records bigint, OUT bodies bigint, OUT archives jsonb, OUT erased_at timestamp with time zone, OUT seq bigint, OUT hash bytea) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_erase(IN request_id uuid, IN actor text, IN host text, IN record_id uuid, IN user_id text, IN ticket text, IN reason text, IN declaration bytea, OUT records bigint, OUT bodies bigint, OUT archives jsonb, OUT erased_at timestamp with time zone, OUT seq bigint, OUT hash bytea) TO vault_etl_erase;
 
 REVOKE ALL ON PROCEDURE vault_etl.commit_file_load_reached(IN load_id uuid, IN source_id uuid, IN lines bigint, IN digest bytea, OUT answer boolean) FROM PUBLIC;
 GRANT ALL ON PROCEDURE vault_etl.commit_file_load_reached(IN load_id uuid, IN source_id uuid, IN lines bigint, IN digest bytea, OUT answer boolean) TO vault_etl_ingest;
@@ -5044,13 +5063,13 @@ REVOKE ALL ON PROCEDURE vault_etl.commit_fold_value_counts(OUT answer bigint) FR
 GRANT ALL ON PROCEDURE vault_etl.commit_fold_value_counts(OUT answer bigint) TO vault_etl_ingest;
 GRANT ALL ON PROCEDURE vault_etl.commit_fold_value_counts(OUT answer bigint) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON PROCEDURE vault_etl.commit_key_rewrap(IN request_id uuid, IN actor text, IN host text, IN rewrapped bigint, IN old_wrapped_key bytea, IN old_kms_key_arn text, IN new_wrapped_key bytea, IN new_kms_key_arn text, OUT answer boolean) FROM PUBLIC;
-GRANT ALL ON PROCEDURE vault_etl.commit_key_rewrap(IN request_id uuid, IN actor text, IN host text, IN rewrapped bigint, IN old_wrapped_key bytea, IN old_kms_key_arn text, IN new_wrapped_key bytea, IN new_kms_key_arn text, OUT answer boolean) TO vault_etl_re_encrypt;
-GRANT ALL ON PROCEDURE vault_etl.commit_key_rewrap(IN request_id uuid, IN actor text, IN host text, IN rewrapped bigint, IN old_wrapped_key bytea, IN old_kms_key_arn text, IN new_wrapped_key bytea, IN new_kms_key_arn text, OUT answer boolean) TO vault_etl_rotate;
+REVOKE ALL ON PROCEDURE vault_etl.commit_key_rewrap(IN request_id uuid, IN actor text, IN host text, IN rewrapped bigint, IN old_wrapped_key bytea, IN old_kms_key_arn text, IN new_wrapped_key bytea, IN new_kms_key_arn text, IN declaration bytea, OUT answer boolean) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_key_rewrap(IN request_id uuid, IN actor text, IN host text, IN rewrapped bigint, IN old_wrapped_key bytea, IN old_kms_key_arn text, IN new_wrapped_key bytea, IN new_kms_key_arn text, IN declaration bytea, OUT answer boolean) TO vault_etl_re_encrypt;
+GRANT ALL ON PROCEDURE vault_etl.commit_key_rewrap(IN request_id uuid, IN actor text, IN host text, IN rewrapped bigint, IN old_wrapped_key bytea, IN old_kms_key_arn text, IN new_wrapped_key bytea, IN new_kms_key_arn text, IN declaration bytea, OUT answer boolean) TO vault_etl_rotate;
 
-REVOKE ALL ON PROCEDURE vault_etl.commit_keys_destroy(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) FROM PUBLIC;
-GRANT ALL ON PROCEDURE vault_etl.commit_keys_destroy(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) TO vault_etl_re_encrypt;
-GRANT ALL ON PROCEDURE vault_etl.commit_keys_destroy(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], OUT answer bigint[]) TO vault_etl_rotate;
+REVOKE ALL ON PROCEDURE vault_etl.commit_keys_destroy(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], IN declaration bytea, OUT answer bigint[]) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_keys_destroy(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], IN declaration bytea, OUT answer bigint[]) TO vault_etl_re_encrypt;
+GRANT ALL ON PROCEDURE vault_etl.commit_keys_destroy(IN request_id uuid, IN actor text, IN host text, IN key_ids bigint[], IN declaration bytea, OUT answer bigint[]) TO vault_etl_rotate;
 
 REVOKE ALL ON PROCEDURE vault_etl.commit_keys_init(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean) FROM PUBLIC;
 GRANT ALL ON PROCEDURE vault_etl.commit_keys_init(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean) TO vault_etl_re_encrypt;
@@ -5086,9 +5105,9 @@ REVOKE ALL ON FUNCTION vault_etl.data_keys_retire(request_id uuid, actor text, h
 GRANT ALL ON FUNCTION vault_etl.data_keys_retire(request_id uuid, actor text, host text, fields text[], expired boolean) TO vault_etl_rotate;
 GRANT ALL ON FUNCTION vault_etl.data_keys_retire(request_id uuid, actor text, host text, fields text[], expired boolean) TO vault_etl_re_encrypt;
 
-REVOKE ALL ON FUNCTION vault_etl.data_keys_retire_expired(request_id uuid, actor text, host text, key_ids bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION vault_etl.data_keys_retire_expired(request_id uuid, actor text, host text, key_ids bigint[]) TO vault_etl_rotate;
-GRANT ALL ON FUNCTION vault_etl.data_keys_retire_expired(request_id uuid, actor text, host text, key_ids bigint[]) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.data_keys_retire_expired(request_id uuid, actor text, host text, key_ids bigint[], declaration bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.data_keys_retire_expired(request_id uuid, actor text, host text, key_ids bigint[], declaration bytea) TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.data_keys_retire_expired(request_id uuid, actor text, host text, key_ids bigint[], declaration bytea) TO vault_etl_re_encrypt;
 
 REVOKE ALL ON FUNCTION vault_etl.detached_changed() FROM PUBLIC;
 
@@ -5096,14 +5115,16 @@ REVOKE ALL ON FUNCTION vault_etl.detached_epoch(event text, first uuid) FROM PUB
 
 REVOKE ALL ON FUNCTION vault_etl.detached_version(event text, first uuid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION vault_etl.ensure_declared(declaration bytea) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION vault_etl.ensure_partition(event text, month date) FROM PUBLIC;
 GRANT ALL ON FUNCTION vault_etl.ensure_partition(event text, month date) TO vault_etl_ingest;
 GRANT ALL ON FUNCTION vault_etl.ensure_partition(event text, month date) TO vault_etl_re_encrypt;
 
 REVOKE ALL ON FUNCTION vault_etl.ensure_short_transaction() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION vault_etl.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION vault_etl.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text) TO vault_etl_erase;
+REVOKE ALL ON FUNCTION vault_etl.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text, declaration bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text, declaration bytea) TO vault_etl_erase;
 
 REVOKE ALL ON FUNCTION vault_etl.erase_count(event text, place regclass, month uuid, record_id uuid, user_id text) FROM PUBLIC;
 
@@ -5162,9 +5183,9 @@ GRANT ALL ON FUNCTION vault_etl.ingest_sessions() TO vault_etl_analyst;
 
 REVOKE ALL ON FUNCTION vault_etl.key_change_write(action text, request_id uuid, actor text, host text, reason text, key_ids bigint[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION vault_etl.key_rewrap(request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text, new_wrapped_key bytea, new_kms_key_arn text) FROM PUBLIC;
-GRANT ALL ON FUNCTION vault_etl.key_rewrap(request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text, new_wrapped_key bytea, new_kms_key_arn text) TO vault_etl_rotate;
-GRANT ALL ON FUNCTION vault_etl.key_rewrap(request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text, new_wrapped_key bytea, new_kms_key_arn text) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.key_rewrap(request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text, new_wrapped_key bytea, new_kms_key_arn text, declaration bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.key_rewrap(request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text, new_wrapped_key bytea, new_kms_key_arn text, declaration bytea) TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.key_rewrap(request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text, new_wrapped_key bytea, new_kms_key_arn text, declaration bytea) TO vault_etl_re_encrypt;
 
 REVOKE ALL ON FUNCTION vault_etl.key_usage(counted boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION vault_etl.key_usage(counted boolean) TO vault_etl_audit;
@@ -5173,9 +5194,9 @@ GRANT ALL ON FUNCTION vault_etl.key_usage(counted boolean) TO vault_etl_re_encry
 
 REVOKE ALL ON FUNCTION vault_etl.keys_changed(request_id uuid, actor text, host text, what text, key_ids bigint[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION vault_etl.keys_destroy(request_id uuid, actor text, host text, key_ids bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION vault_etl.keys_destroy(request_id uuid, actor text, host text, key_ids bigint[]) TO vault_etl_rotate;
-GRANT ALL ON FUNCTION vault_etl.keys_destroy(request_id uuid, actor text, host text, key_ids bigint[]) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION vault_etl.keys_destroy(request_id uuid, actor text, host text, key_ids bigint[], declaration bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.keys_destroy(request_id uuid, actor text, host text, key_ids bigint[], declaration bytea) TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.keys_destroy(request_id uuid, actor text, host text, key_ids bigint[], declaration bytea) TO vault_etl_re_encrypt;
 
 REVOKE ALL ON FUNCTION vault_etl.keys_init(request_id uuid, actor text, host text, keys jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION vault_etl.keys_init(request_id uuid, actor text, host text, keys jsonb) TO vault_etl_re_encrypt;

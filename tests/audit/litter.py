@@ -14,6 +14,7 @@ import psycopg2
 from psycopg2.extensions import connection
 
 from tests.audit.logbook import REGISTER, Logbook
+from tests.kit.declarations import IN_FORCE
 from tests.kit.fakes.checkpoints import FakeHeadSigner
 from vault_etl.audit.checkpoint import Checkpoint, Head, Registration
 from vault_etl.audit.entries import Action
@@ -30,7 +31,8 @@ APPEND: Final = (
 )
 STORE: Final = "SELECT vault_etl.audit_checkpoint(%s, %s, %s, %s)"
 ERASE: Final = (
-    "CALL vault_etl.commit_erase(%s, %s, %s, %s, %s, %s, %s, NULL, NULL, NULL, NULL, NULL, NULL)"
+    "CALL vault_etl.commit_erase(%s, %s, %s, %s, %s, %s, %s,"
+    f" {IN_FORCE}, NULL, NULL, NULL, NULL, NULL, NULL)"
 )
 TEXTS: Final = (
     *(None, "", " ", "x", "'", "\\", "x" * 10_000, "é" * 64, "\U0001f600" * 500, "\u202etxt.exe"),

@@ -7,6 +7,7 @@ import uuid
 import psycopg2
 import pytest
 
+from tests.kit.declarations import IN_FORCE
 from tests.kit.entries import NO_QUOTA, append_committed, call
 from tests.kit.scratch import Scratch
 from vault_etl.audit.entries import ACCESS_ACTIONS, Action, one_line
@@ -231,21 +232,21 @@ def test_the_table_refuses_a_malformed_entry_too(shared: Scratch) -> None:
             "erase",
             (
                 "CALL vault_etl.commit_erase(gen_random_uuid(), 'a', %(t)s, %(r)s, NULL, NULL, 'r',"
-                " NULL, NULL, NULL, NULL, NULL, NULL)"
+                f" {IN_FORCE}, NULL, NULL, NULL, NULL, NULL, NULL)"
             ),
         ),
         (
             "erase",
             (
                 "CALL vault_etl.commit_erase(gen_random_uuid(), 'a', 'h', %(r)s, NULL, %(t)s, 'r',"
-                " NULL, NULL, NULL, NULL, NULL, NULL)"
+                f" {IN_FORCE}, NULL, NULL, NULL, NULL, NULL, NULL)"
             ),
         ),
         (
             "erase",
             (
                 "CALL vault_etl.commit_erase(gen_random_uuid(), 'a', 'h', %(r)s, NULL, NULL, %(t)s,"
-                " NULL, NULL, NULL, NULL, NULL, NULL)"
+                f" {IN_FORCE}, NULL, NULL, NULL, NULL, NULL, NULL)"
             ),
         ),
         ("admin", "SELECT vault_etl.reveal_policy_set(gen_random_uuid(), 'a', 'h', %(t)s, '{}')"),

@@ -271,7 +271,7 @@ def test_an_idle_session_stops_no_load_of_a_file(scratch: Scratch) -> None:
     [
         ("ingest", "commit_file_load_whole(gen_random_uuid(), gen_random_uuid(), {}, NULL)"),
         ("rotate", "commit_data_keys_retire(gen_random_uuid(), 'a', 'h', {}::text[], true, NULL)"),
-        ("rotate", "commit_keys_destroy(gen_random_uuid(), 'a', 'h', {}, NULL)"),
+        ("rotate", "commit_keys_destroy(gen_random_uuid(), 'a', 'h', {}, NULL, NULL)"),
     ],
     ids=["points", "fields", "keys"],
 )

@@ -8,6 +8,7 @@ import uuid
 import psycopg2
 import pytest
 
+from tests.kit.declarations import DEFAULT, IN_FORCE
 from tests.kit.declared import FIELDS, IP, PERSONAL_FIELDS
 from tests.kit.scratch import (
     Scratch,
@@ -29,8 +30,8 @@ from vault_etl.records.messages import SealedRecord
 from vault_etl.rotation.ranges import Swap
 
 ERASE = (
-    "SELECT records, bodies, seq FROM vault_etl.erase("
-    "gen_random_uuid(), 'a', 'h', %(record_id)s, %(user_id)s, NULL, 'a test')"
+    "SELECT records, bodies, seq FROM vault_etl.erase("  # noqa: S608 - a digest
+    f"gen_random_uuid(), 'a', 'h', %(record_id)s, %(user_id)s, NULL, 'a test', {IN_FORCE})"
 )
 FORGOTTEN = (
     "SELECT num_nonnulls(masked_ip, masked_device_id, next_masked_ip, next_masked_device_id, ip_ciphertext,"
@@ -61,7 +62,7 @@ def erased(scratch: Scratch, target: Target) -> Erasure | None:
         request_id=uuid.uuid4(), action=Action.ERASE, actor="a", host="h", reason="a test"
     )
     with scratch.database("erase") as database:
-        return PostgresEraser(database).erase(request, target)
+        return PostgresEraser(database, DEFAULT).erase(request, target)
 
 
 def of(record: SealedRecord) -> dict[str, object]:

@@ -57,7 +57,7 @@ def entries(scratch: Scratch) -> list[tuple[str, str, str]]:
 STEPS: tuple[tuple[str, Callable[[Database, int], object]], ...] = (
     (
         "rewrapped",
-        lambda database, key_id: PostgresWrappedKeys(database).swap(
+        lambda database, key_id: PostgresWrappedKeys(database, DEFAULT).swap(
             rotate_request(), next(iter(PostgresKeyStore(database).keys([key_id]))), b"again", ARN
         ),
     ),
@@ -67,7 +67,9 @@ STEPS: tuple[tuple[str, Callable[[Database, int], object]], ...] = (
     ),
     (
         "destroyed",
-        lambda database, key_id: PostgresKeyEnder(database).destroy(rotate_request(), [key_id]),
+        lambda database, key_id: PostgresKeyEnder(database, DEFAULT).destroy(
+            rotate_request(), [key_id]
+        ),
     ),
 )
 
@@ -141,7 +143,7 @@ def test_rotate_cannot_plant_a_generation(vault: Ready) -> None:
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             scratch.sql(statement, *values, role="rotate")
     with scratch.database("rotate") as database:  # only an abort ends a pending key
-        assert PostgresKeyEnder(database).destroy(rotate_request(), pending) == []
+        assert PostgresKeyEnder(database, DEFAULT).destroy(rotate_request(), pending) == []
     assert scratch.key_states() == before
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 import psycopg2
 import pytest
 
-from tests.kit.declarations import DEFAULT
+from tests.kit.declarations import DEFAULT, IN_FORCE
 from tests.kit.declared import FIELDS, IP
 from tests.kit.scratch import Scratch, ciphertext, sealed_record, sealed_rejection
 from tests.kit.swaps import outside, swaps
@@ -94,7 +94,7 @@ def test_a_swap_and_an_erasure_are_counted(counted: Scratch, keys: WriteKeys) ->
     assert kept(counted)["ip", keys.data_keys[0].key_id] == RECORDS
     counted.sql(
         "CALL vault_etl.commit_erase(gen_random_uuid(), 'a', 'h', %s, NULL, 't', 'r',"
-        " NULL, NULL, NULL, NULL, NULL, NULL)",
+        f" {IN_FORCE}, NULL, NULL, NULL, NULL, NULL, NULL)",
         records[0].record_id,
         role="erase",
     )

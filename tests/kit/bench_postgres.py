@@ -87,7 +87,7 @@ class PostgresBench(Bench):
         self.discarder = PostgresQuarantineDiscarder(self._database("erase"))
         self.finder = PostgresRecordFinder(self._database("reveal"))
         self.duplicates = PostgresDuplicateFinder(self._database("analyst"), declaration)
-        self.eraser = PostgresEraser(self._database("erase"))
+        self.eraser = PostgresEraser(self._database("erase"), declaration)
         self.rotations = PostgresRotationReader(self._database("rotate"))
         self.data_rotations = PostgresDataRotations(self._database("re-encrypt"), declaration)
         self.token_rotations = PostgresTokenRotations(self._database("re-encrypt"), declaration)

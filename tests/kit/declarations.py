@@ -11,6 +11,7 @@ import pytest
 
 import vault_etl.declaration
 import vault_etl.local
+from vault_etl.declaration.document import digest_of
 from vault_etl.declaration.model import Declaration, DeclaredEvent
 from vault_etl.declaration.parse import parse_declaration
 from vault_etl.declaration.read import read_declaration
@@ -18,6 +19,9 @@ from vault_etl.declaration.read import read_declaration
 DEFAULT: Final[Declaration] = read_declaration(None)
 
 DEFAULT_TOML: Final = files(vault_etl.declaration).joinpath("default.toml").read_text("utf-8")
+
+IN_FORCE: Final = f"'\\x{digest_of(DEFAULT).hex()}'"
+"""The digest of the default, as SQL."""
 
 SHOP_TOML: Final = files(vault_etl.local).joinpath("shop.toml").read_text("utf-8")
 """The two events of the demo's shop, which share the fields `ip` and `email`, and have values by path."""

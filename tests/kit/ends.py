@@ -38,9 +38,9 @@ def ends(bench: Bench) -> Ends:
     database = bench._database("rotate")
     return Ends(
         PostgresKeyNeeds(database),
-        PostgresKeyEnder(database),
+        PostgresKeyEnder(database, bench.declaration),
         PostgresOldTokens(database),
-        PostgresWrappedKeys(database),
+        PostgresWrappedKeys(database, bench.declaration),
     )
 
 

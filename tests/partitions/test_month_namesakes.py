@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg2.errors
 import pytest
 
+from tests.kit.declarations import DEFAULT
 from tests.kit.months import name_of, request
 from tests.kit.schemas import differences
 from tests.kit.scratch import Scratch, sealed_record
@@ -81,7 +82,7 @@ def test_an_erasure_is_left_to_do_in_the_archive(scratch: Scratch, archived: str
     """The erasure is not counted in the other table, which has no row of the user."""
     erase = dataclasses.replace(request(), action=Action.ERASE)
     with scratch.database("erase") as database:
-        erasure = PostgresEraser(database).erase(erase, UserTarget("user-1"))
+        erasure = PostgresEraser(database, DEFAULT).erase(erase, UserTarget("user-1"))
     assert erasure is not None
     assert (erasure.records, erasure.archives) == (0, {archived: "/archives/a"})
     assert scratch.sql("SELECT user_id FROM archived_erasures") == [("user-1",)]

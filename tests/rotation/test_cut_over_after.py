@@ -155,7 +155,7 @@ def test_an_erasure_removes_tokens_of_both_generations(vault: Ready) -> None:
     vault.swap()
     forgotten, *others = vault.records
     with vault.scratch.database("erase") as database:
-        erasure = PostgresEraser(database).erase(
+        erasure = PostgresEraser(database, DEFAULT).erase(
             cut_over_request(), RecordTarget(forgotten.record_id)
         )
     assert erasure is not None

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.kit.declarations import IN_FORCE
 from tests.kit.events import event
 from tests.kit.months import WHY, table, this_month
 from tests.kit.vault import Vault
@@ -84,7 +85,9 @@ def test_a_detached_month_blocks_no_rotation(vault: Vault) -> None:
     assert vault.sql(
         "SELECT DISTINCT token_generation, next_token_generation FROM user_logins"
     ) == [(3, 2)]
-    forged = "CALL commit_keys_destroy(gen_random_uuid(), 'a', 'h', %s::bigint[], NULL)"
+    forged = (
+        f"CALL commit_keys_destroy(gen_random_uuid(), 'a', 'h', %s::bigint[], {IN_FORCE}, NULL)"
+    )
     vault.sql(forged, [int(old_key(vault))], role="rotate")
     states = (
         "SELECT DISTINCT generation::int, state FROM data_keys WHERE purpose = 'token' ORDER BY 1"

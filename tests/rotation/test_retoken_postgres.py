@@ -164,7 +164,7 @@ def test_an_erasure_wins(site: Site) -> None:
     claim, rows = site.claim_with_rows()
     with site.scratch.database("erase") as database:
         erase = dataclasses.replace(cut_over_request(), action=Action.ERASE, fields=())
-        PostgresEraser(database).erase(erase, RecordTarget(rows[0].record_id))
+        PostgresEraser(database, DEFAULT).erase(erase, RecordTarget(rows[0].record_id))
     assert site.fill(claim, rows) == 1
     left = {row[:2] for row in site.stored()}
     assert left == {(None, None), (filled_token(rows[1].tokens[IP]), 2)}

@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 
 from tests.kit.cut_over import filled_token
-from tests.kit.declarations import DEFAULT
+from tests.kit.declarations import DEFAULT, IN_FORCE
 from tests.kit.declared import FIELDS, IP
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.new_keys import token_keys
@@ -144,7 +144,7 @@ def test_an_erasure_in_progress_wins_over_a_fill(scratch: Scratch, keys: WriteKe
         # The superuser may keep the transaction open; a client's erasure commits by itself.
         with scratch.connect() as erasing, erasing.cursor() as cursor:
             cursor.execute(
-                "SELECT vault_etl.erase(gen_random_uuid(), 'a', 'h', %s, NULL, NULL, 'a test')",
+                f"SELECT vault_etl.erase(gen_random_uuid(), 'a', 'h', %s, NULL, NULL, 'a test', {IN_FORCE})",
                 (rows[0].record_id,),
             )
             with in_the_way(scratch, lambda: backfill.fill(made, generations, outside())) as filled:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -17,6 +17,7 @@ from tests.kit.applied import (
 )
 from tests.kit.databases import clone
 from tests.kit.declarations import DEFAULT
+from tests.kit.fakes.vault import rotate_request
 from tests.kit.months import month_start, name_of
 from tests.kit.new_keys import made_up_key, token_keys
 from tests.kit.requests import request
@@ -30,7 +31,10 @@ from vault_etl.declaration.model import Declaration, DeclaredEvent
 from vault_etl.declaration.sql import rendered
 from vault_etl.declaration.writer import WriterDeclaration
 from vault_etl.doctor.postgres import PostgresFacts
-from vault_etl.keys.postgres import PostgresKeyStore, as_json
+from vault_etl.erase.erase import UserTarget
+from vault_etl.erase.postgres import PostgresEraser
+from vault_etl.keys.postgres import PostgresKeyStore, PostgresWrappedKeys, as_json
+from vault_etl.keys.postgres_destroy import PostgresKeyEnder
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.partitions.postgres import PostgresPartitions
 from vault_etl.platform.postgres_lock_watch import LockWatch
@@ -69,6 +73,31 @@ def test_a_new_event_has_all_that_migrate_would_make(scratch: Scratch) -> None:
     assert differences(scratch, WITH_ORDERS) == []
     months = "SELECT count(*) FROM vault_etl.partition_ranges() WHERE event = %s"
     assert scratch.value(months, "orders") == scratch.value(months, "user_logins") == 7
+
+
+def test_a_command_that_was_begun_before_ends(scratch: Scratch) -> None:
+    """An erasure, a rewrap and the end of keys compare the declaration in their transactions, and change nothing."""
+    data_key = scratch.sql("SELECT * FROM vault_etl.data_keys WHERE purpose = 'data' LIMIT 1")
+    put_in_force(scratch, WITH_EMAIL)
+    asked = request(action=Action.ERASE, fields=(), ticket=None)
+    with scratch.database("erase") as erase, scratch.database("rotate") as rotate:
+        ender, wrapped = PostgresKeyEnder(rotate, DEFAULT), PostgresWrappedKeys(rotate, DEFAULT)
+        (key, *_) = wrapped.live()
+        acts: tuple[Callable[[], object], ...] = (
+            lambda: PostgresEraser(erase, DEFAULT).erase(asked, UserTarget("user-1")),
+            lambda: ender.retire_expired(rotate_request(), [key.key_id]),
+            lambda: ender.destroy(rotate_request(), [key.key_id]),
+            lambda: wrapped.swap(rotate_request(), key, b"new", key.kms_key_arn),
+        )
+        for act in acts:
+            with pytest.raises(ConfigurationError, match="not the one in force any more"):
+                act()
+        erased = PostgresEraser(erase, WITH_EMAIL).erase(asked, UserTarget("user-1"))
+        assert erased is not None
+        assert erased.records == 2
+    assert data_key == scratch.sql(
+        "SELECT * FROM vault_etl.data_keys WHERE purpose = 'data' LIMIT 1"
+    )
 
 
 def test_a_retired_event_gets_no_more_months(scratch: Scratch) -> None:

@@ -191,7 +191,7 @@ def test_months_are_put_away_and_taken_back(site: DeclaredSite) -> None:
 def test_all_is_erased(site: DeclaredSite) -> None:
     """A record by its id, and all others by their user."""
     with site.scratch.database("erase") as database:
-        eraser = PostgresEraser(database)
+        eraser = PostgresEraser(database, site.declaration)
         ((record_id,),) = site.scratch.sql("SELECT record_id FROM vault_etl.others LIMIT 1")
         erased = eraser.erase(asked(Action.ERASE), RecordTarget(record_id))
         assert erased is not None

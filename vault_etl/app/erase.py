@@ -16,7 +16,7 @@ def erase(parts: Parts, request_id: uuid.UUID) -> Erase:
     """Build `erase`."""
     must_be_in_force(parts)
     return Erase(
-        PostgresEraser(parts.database),
+        PostgresEraser(parts.database, parts.declaration),
         parts.checkpoints,
         head_signer(parts, request_id),
         keep_checkpoint,

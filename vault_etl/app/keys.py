@@ -94,7 +94,7 @@ def age(parts: Parts, purpose: KeyPurpose) -> KeyAge:
 
 def wrapped_keys(parts: Parts) -> PostgresWrappedKeys:
     """The wrapped keys that `keys rewrap` goes through."""
-    return PostgresWrappedKeys(parts.database)
+    return PostgresWrappedKeys(parts.database, parts.declaration)
 
 
 def rewrap(parts: Parts, progress: Progress) -> Rewrap:
@@ -123,7 +123,7 @@ def destruction(parts: Parts, progress: Progress, request_id: uuid.UUID) -> KeyD
     return KeyDestruction(
         audit=audit_log(parts, request_id),
         keys_to_destroy=keys_to_destroy(parts),
-        ender=PostgresKeyEnder(parts.database),
+        ender=PostgresKeyEnder(parts.database, parts.declaration),
         old_tokens=PostgresOldTokens(parts.database),
         progress=progress,
     )
@@ -137,7 +137,7 @@ def unused_destruction(
     return UnusedKeyDestruction(
         audit=audit_log(parts, request_id),
         lister=key_store(parts),
-        ender=PostgresKeyEnder(parts.database),
+        ender=PostgresKeyEnder(parts.database, parts.declaration),
         progress=progress,
     )
 

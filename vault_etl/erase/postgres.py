@@ -7,6 +7,8 @@ from typing import Final
 from typing_extensions import override
 
 from vault_etl.audit.entries import AuditRequest
+from vault_etl.declaration.document import digest_of
+from vault_etl.declaration.model import Declaration
 from vault_etl.erase.erase import Erasable, Eraser, Erasure, RecordTarget, Target
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_bound import rows_of
@@ -22,8 +24,9 @@ _TRIES: Final = 3
 class PostgresEraser(Eraser):
     """The eraser of the functions in migrations/0015_erase.sql."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, declaration: Declaration) -> None:
         self._database = database
+        self._digest = digest_of(declaration)
 
     @override
     def preview(self, target: Target) -> Erasable | None:
@@ -43,6 +46,7 @@ class PostgresEraser(Eraser):
                 "host": request.host,
                 "ticket": request.ticket,
                 "reason": request.reason,
+                "declaration": self._digest,
                 **_columns(target),
             },
         )

@@ -8,11 +8,13 @@ SELECT tokens, next_tokens, closed FROM vault_etl.needs_of_generation(%(generati
 
 -- name: retire_expired
 CALL vault_etl.commit_data_keys_retire_expired(
-    %(request_id)s, %(actor)s, %(host)s, %(key_ids)s::bigint[], NULL
+    %(request_id)s, %(actor)s, %(host)s, %(key_ids)s::bigint[], %(declaration)s, NULL
 )
 
 -- name: destroy
-CALL vault_etl.commit_keys_destroy(%(request_id)s, %(actor)s, %(host)s, %(key_ids)s::bigint[], NULL)
+CALL vault_etl.commit_keys_destroy(
+    %(request_id)s, %(actor)s, %(host)s, %(key_ids)s::bigint[], %(declaration)s, NULL
+)
 
 -- name: clear_old_tokens
 SELECT cleared, last

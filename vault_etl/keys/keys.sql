@@ -67,5 +67,5 @@ SELECT key_id FROM vault_etl.data_keys WHERE state <> 'destroyed'
 -- Needs no fence, because the key and its state stay the same.
 CALL vault_etl.commit_key_rewrap(
     %(request_id)s, %(actor)s, %(host)s, %(key_id)s, %(old_wrapped_key)s, %(old_kms_key_arn)s,
-    %(wrapped_key)s, %(kms_key_arn)s, NULL
+    %(wrapped_key)s, %(kms_key_arn)s, %(declaration)s, NULL
 )

@@ -12,6 +12,8 @@ from typing_extensions import override
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
+from vault_etl.declaration.document import digest_of
+from vault_etl.declaration.model import Declaration
 from vault_etl.keys.age import Ages, KeyAges
 from vault_etl.keys.destroy import KeyRetirer
 from vault_etl.keys.init import FirstKeyWriter, SourceKeyReader
@@ -182,9 +184,10 @@ def _stored(row: tuple[Any, ...]) -> StoredKey:
 class PostgresWrappedKeys(WrappedKeys):
     """Wrapped bytes and their compare-and-swap, for the roles rotate and re-encrypt."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, declaration: Declaration) -> None:
         self._database = database
         self._keys = PostgresKeyStore(database)
+        self._digest = digest_of(declaration)
 
     @override
     def live(self) -> Sequence[StoredKey]:
@@ -209,6 +212,7 @@ class PostgresWrappedKeys(WrappedKeys):
                 "old_kms_key_arn": key.kms_key_arn,
                 "wrapped_key": wrapped_key,
                 "kms_key_arn": kms_key_arn,
+                "declaration": self._digest,
             },
             within=ANSWER_WITHIN_S,
         )

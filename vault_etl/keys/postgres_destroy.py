@@ -9,6 +9,8 @@ from typing import Final
 from typing_extensions import override
 
 from vault_etl.audit.entries import AuditRequest
+from vault_etl.declaration.document import digest_of
+from vault_etl.declaration.model import Declaration
 from vault_etl.keys.destroy import Cleared, KeyEnder, OldTokens
 from vault_etl.keys.needed import KeyNeeds, KeyNeedsCounter
 from vault_etl.keys.postgres import FENCE_SECONDS, FENCE_TRIES, asked_by
@@ -47,22 +49,26 @@ class PostgresKeyNeeds(KeyNeedsCounter):
 class PostgresKeyEnder(KeyEnder):
     """Retires and destroys keys, behind the fence."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, declaration: Declaration) -> None:
         self._database = database
+        self._digest = digest_of(declaration)
 
     @override
     @retried_for_locks(tries=FENCE_TRIES, within=FENCE_SECONDS)
     def retire_expired(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:
-        values = {**asked_by(request), "key_ids": list(key_ids)}
+        values = self._values(request, key_ids)
         (retired,) = self._database.call(_SQL["retire_expired"], values)
         return list(retired)
 
     @override
     @retried_for_locks(tries=FENCE_TRIES, within=FENCE_SECONDS)
     def destroy(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:
-        values = {**asked_by(request), "key_ids": list(key_ids)}
+        values = self._values(request, key_ids)
         (destroyed,) = self._database.call(_SQL["destroy"], values)
         return list(destroyed)
+
+    def _values(self, request: AuditRequest, key_ids: Sequence[int]) -> dict[str, object]:
+        return {**asked_by(request), "key_ids": list(key_ids), "declaration": self._digest}
 
 
 CLEAR_TRIES: Final = 5

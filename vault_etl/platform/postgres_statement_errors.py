@@ -33,6 +33,10 @@ TOO_MANY_KEYS: Final = "VE507"
 """The SQLSTATE of our trigger `data_keys_are_few`."""
 
 
+OTHER_DECLARATION: Final = "VE478"
+"""The SQLSTATE of our function `ensure_declared`."""
+
+
 _MIGRATE_HINT: Final = (
     "run `vault-etl migrate` as the owner, or name the declaration in force in VAULT_ETL_SCHEMA_FILE:"
     " `vault-etl migrate --check` tells"
@@ -186,6 +190,13 @@ _FULL: Final[_Answer] = (
 )
 
 
+_DECLARED: Final[_Answer] = (
+    ConfigurationError,
+    "the declaration of this command is not the one in force any more",
+    "name the applied file in VAULT_ETL_SCHEMA_FILE: `vault-etl doctor` compares both",
+)
+
+
 LOST: Final[_Answer] = (
     UnavailableError,
     "the connection to Postgres was lost",
@@ -222,6 +233,7 @@ ANSWERS: Final[Mapping[str, _Answer]] = {
     "55P03": _LOCKED,
     "57014": _ENDED,
     TOO_MANY_KEYS: _FULL,
+    OTHER_DECLARATION: _DECLARED,
     **dict.fromkeys(("3F000", "42703", "42704", "42883", "42P01"), _NOT_MIGRATED),
     **dict.fromkeys(("08", "53", "57", "58"), _AWAY),
 }
