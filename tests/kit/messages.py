@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Sequence
 from typing import Any, Final
@@ -37,7 +38,9 @@ def texts_of(event: DeclaredEvent, *numbers: int) -> dict[str, str]:
     return {value.name: text for value, text in zip(event.personal, texts, strict=True)}
 
 
-def message(event: DeclaredEvent, subject: str, texts: dict[str, str]) -> bytes:
+def message(
+    event: DeclaredEvent, subject: str, texts: dict[str, str], day: dt.date | None = None
+) -> bytes:
     """The JSON of a message with these values at their paths, and the plain ones that are required."""
     body: dict[str, Any] = {}
     for value in event.personal:
@@ -45,6 +48,8 @@ def message(event: DeclaredEvent, subject: str, texts: dict[str, str]) -> bytes:
     for column in event.plain:
         if column == event.subject:
             _put(body, column.path.names, subject)
+        elif column == event.day and day is not None:
+            _put(body, column.path.names, day.isoformat())
         elif column.required:
             _put(body, column.path.names, _plain(column))
     if event.when is not None:

@@ -16,7 +16,7 @@ from tests.kit.cut_over import Ready, ready
 from tests.kit.databases import TEMPLATE, clone, database_copy, empty
 from tests.kit.declarations import DEFAULT, SHOP
 from tests.kit.vault import Vault
-from tests.kit.vaults import copied
+from tests.kit.vaults import KeyedOf, copied
 from tests.rotation.events import MONTHS, RECORDS, SETTINGS, dated_events, load_file
 from vault_etl.crypto.fields import QUARANTINE, QUARANTINE_TABLE, EventName, FieldName
 from vault_etl.declaration.model import Declaration
@@ -118,9 +118,13 @@ def two(of_two_loads: Vault, tmp_path: Path) -> Iterator[Vault]:
 
 
 @pytest.fixture
-def rotation_empty(rotation_keyed: Vault, tmp_path: Path) -> Iterator[Vault]:
-    """A vault with token keys, without records, and an empty queue."""
-    with copied(rotation_keyed, tmp_path) as vault:
+def rotation_empty(
+    request: pytest.FixtureRequest, keyed_of: KeyedOf, tmp_path: Path
+) -> Iterator[Vault]:
+    """A vault with token keys and a policy, without records, and an empty queue. A parameter is its declaration."""
+    with copied(keyed_of(getattr(request, "param", DEFAULT)), tmp_path) as vault:
+        vault.overrides.update(SETTINGS)
+        vault.set_policy(POLICY)
         vault.renew_queue()
         yield vault
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from tests.kit.declared import PERSONAL_FIELDS, login_place
+from tests.kit.declarations import DEFAULT
 from tests.kit.fakes.receipts import any_receipt
+from tests.kit.parsed import parser_of
+from tests.kit.stored_rows import GENERATIONS, personal_columns
 from tests.kit.vault import Vault
 from vault_etl import settings
 from vault_etl.app.key_ring import ring
@@ -25,13 +27,9 @@ from vault_etl.crypto.ciphertext import ValuePlace
 from vault_etl.crypto.fields import QUARANTINE, FieldName
 from vault_etl.crypto.keys import DataKey
 from vault_etl.crypto.tokens import FieldTokenizer
+from vault_etl.declaration.model import Declaration, DeclaredEvent, PersonalValue
+from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.keys.ring import KeyRing
-
-COLUMNS = (
-    "SELECT record_id, user_id, ip_ciphertext, device_id_ciphertext, masked_ip, masked_device_id,"
-    " next_masked_ip, next_masked_device_id, token_generation, next_token_generation"
-    " FROM user_logins"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +51,13 @@ class Contents:
     """The users whose records hold nothing personal any more, of any name."""
 
 
-def of_events(bodies: Iterable[str]) -> Counter[str]:
+def of_events(bodies: Iterable[str], declaration: Declaration = DEFAULT) -> Counter[str]:
     """The digests that records of these events must have."""
-    events = (json.loads(body) for body in bodies)
+    parsed = (parser_of(declaration).parse(body.encode()) for body in bodies)
     return Counter(
-        _digest(e["user_id"].encode(), e["ip"].encode(), e["device_id"].encode()) for e in events
+        _digest_of_record(event.event, event.subject, event.personal)
+        for event in parsed
+        if isinstance(event, ParsedEvent)
     )
 
 
@@ -94,24 +94,33 @@ class _Reader:
         """Read and open all values."""
         self._tokenizers = {
             (field, tokenizer.generation): tokenizer
-            for field in PERSONAL_FIELDS
+            for field in self._vault.declaration.field_names
             for tokenizer in self._ring.field_tokenizers(field)
         }
         records, generations, wrong = Counter[str](), Counter[tuple[int | None, int | None]](), []
         erased = []
-        for record_id, user_id, *sealed_and_tokens in self._vault.sql(COLUMNS):
-            if set(sealed_and_tokens) == {None}:
-                erased.append(user_id)
+        for event, row in self._rows():
+            record_id, subject = row["record_id"], row[event.subject.name]
+            active, pending = (row[name] for name in GENERATIONS)
+            values = {
+                value.name: self._open(
+                    value.field.name,
+                    bytes(row[value.ciphertext]),
+                    ValuePlace(event.name, value.name, value.field.name, record_id, subject),
+                )
+                for value in event.personal
+                if row[value.ciphertext] is not None
+            }
+            if {row[name] for name in personal_columns(event)} == {None}:
+                erased.append(subject)
                 continue
-            sealed, tokens = sealed_and_tokens[:2], sealed_and_tokens[2:6]
-            active, pending = sealed_and_tokens[6:]
-            values = [
-                self._open(field, bytes(stored), login_place(field, record_id, user_id))
-                for field, stored in zip(PERSONAL_FIELDS, sealed, strict=True)
-            ]
-            records[_digest(user_id.encode(), *(value.expose() for value in values))] += 1
+            records[_digest_of_record(event, subject, values)] += 1
             generations[active, pending] += 1
-            if tokens != self._tokens(values, active) + self._tokens(values, pending):
+            if any(
+                row[column] != self._token(value, values.get(value.name), generation)
+                for value in event.personal
+                for column, generation in ((value.token, active), (value.next_token, pending))
+            ):
                 wrong.append(record_id)
         bodies = Counter[str]()
         for record_id, stored in self._vault.sql(
@@ -129,13 +138,23 @@ class _Reader:
             self._keys[key_id] = self._ring.data_key(key_id, field)
         return self._opener.open(stored, place, self._keys[key_id])
 
-    def _tokens(self, values: list[Pii], generation: int | None) -> list[uuid.UUID | None]:
-        if generation is None:
-            return [None, None]
-        return [
-            self._tokenizers[field, generation].token(value)
-            for field, value in zip(PERSONAL_FIELDS, values, strict=True)
-        ]
+    def _rows(self) -> Iterator[tuple[DeclaredEvent, dict[str, Any]]]:
+        for event in self._vault.declaration.events:
+            names = ("record_id", event.subject.name, *personal_columns(event))
+            for row in self._vault.sql(f"SELECT {', '.join(names)} FROM {event.name}"):  # noqa: S608
+                yield event, dict(zip(names, row, strict=True))
+
+    def _token(
+        self, value: PersonalValue, text: Pii | None, generation: int | None
+    ) -> uuid.UUID | None:
+        if text is None or generation is None:
+            return None
+        return self._tokenizers[value.field.name, generation].token(text)
+
+
+def _digest_of_record(event: DeclaredEvent, subject: str, values: Mapping[FieldName, Pii]) -> str:
+    texts = (values[v.name].expose() if v.name in values else b"" for v in event.personal)
+    return _digest(event.name.encode(), subject.encode(), *texts)
 
 
 def _digest(*parts: bytes) -> str:

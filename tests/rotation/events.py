@@ -7,7 +7,9 @@ import json
 from collections.abc import Iterable
 
 from tests.kit.events import event
+from tests.kit.messages import event_of, message, texts_of
 from tests.kit.vault import Vault
+from vault_etl.declaration.model import Declaration
 
 SETTINGS = {
     "VAULT_ETL_DRAIN_WAIT": "0",
@@ -35,6 +37,21 @@ def dated_events(count: int, months: int, *, prefix: str = "u", back: int = 0) -
         )
         for n in range(count)
     ]
+
+
+def dated_messages(
+    declaration: Declaration, count: int, months: int, *, prefix: str = "u"
+) -> list[str]:
+    """Make `count` messages of the declared events in turn, equally many in each of `months` months, as `dated_events`.
+
+    Two messages in a row, of two events, share their values.
+    """
+    made = []
+    for n in range(count):
+        event = event_of(declaration, n)
+        body = message(event, f"{prefix}-{n}", texts_of(event, n // 2), month(n % months))
+        made.append(body.decode())
+    return made
 
 
 def month(back: int) -> dt.date:

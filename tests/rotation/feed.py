@@ -1,4 +1,4 @@
-"""Login events that keep arriving while another operation runs."""
+"""Messages that keep arriving while another operation runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from tests.kit.events import event
+from tests.kit.messages import numbered
 from tests.kit.vault import Vault
 
 CALL = 10
@@ -66,11 +66,8 @@ class Feed:
         first = self.sent
         numbers = range(first, first + CALL)
         others = [f"no event, number {n}" for n in numbers if n % 50 == 0]
-        events = [
-            event(user_id=f"f-{n}", ip=f"198.18.{n // 3 % 200}.{n % 9}", device_id=f"dev-{n % 99}")
-            for n in numbers
-            if n % 50
-        ]
+        declaration = self._vault.declaration
+        events = [numbered(declaration, n).decode() for n in numbers if n % 50]
         self._vault.send([*events, *others])
         self.events += events
         self.others += others

@@ -15,14 +15,6 @@ from tests.rotation.watch import LOOK_S, Watch
 JITTER_S = 0.1
 """The delay after the drawn share of the work is done, so that kills hit statements too."""
 
-WORK_LEFT = {
-    "data": (
-        "SELECT count(*) FROM user_logins WHERE ciphertext_key_id(ip_ciphertext) = ANY (ARRAY("
-        "SELECT unnest(old_keys) FROM key_rotations WHERE purpose = 'data'))"
-    ),
-    "token": "SELECT count(*) FROM user_logins WHERE next_token_generation IS NULL",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Kill:
@@ -75,10 +67,5 @@ class Killer:
         return Kill(share, done, left, ended)
 
     def _is_done(self, share: float) -> bool:
-        begun, left = sum(self._watch.ranges(self._purpose)), self._left()
+        begun, left = sum(self._watch.ranges(self._purpose)), self._watch.work_left(self._purpose)
         return begun > 0 and left <= self._rows * (1 - share)
-
-    def _left(self) -> int:
-        left = self._watch.value(WORK_LEFT[self._purpose])
-        assert isinstance(left, int)
-        return left

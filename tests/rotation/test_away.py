@@ -9,7 +9,7 @@ from tests.kit.proxy import Answer, Call, FaultProxy, Verdict
 from tests.kit.vault import Vault
 from tests.rotation.contents import contents, of_events
 from tests.rotation.events import MONTHS, RECORDS, dated_events
-from tests.rotation.kills import WORK_LEFT, rotate
+from tests.rotation.kills import rotate
 from tests.rotation.rows import rows
 from tests.rotation.watch import Watch
 
@@ -64,7 +64,7 @@ def test_a_disk_that_is_full_half_way(two: Vault, purpose: str) -> None:
 def half_way(vault: Vault, purpose: str) -> None:
     """Some records are done and others not, and the cursors agree."""
     with Watch(vault) as watch:
-        assert 0 < watch.value(WORK_LEFT[purpose]) < 2 * RECORDS
+        assert 0 < watch.work_left(purpose) < 2 * RECORDS
         done, left = watch.ranges(purpose)
         assert done > 0
         assert left > 0

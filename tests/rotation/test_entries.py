@@ -10,7 +10,7 @@ import pytest
 from tests.kit.processes import finish
 from tests.kit.vault import Vault
 from tests.rotation.events import MONTHS, RECORDS
-from tests.rotation.kills import WORK_LEFT, rotate, rotating
+from tests.rotation.kills import rotate, rotating
 from tests.rotation.watch import Watch
 
 INTENTS = """
@@ -93,7 +93,7 @@ def test_a_kill_leaves_intents_without_outcomes(
     """Such an intent reads as "possibly opened". The next run has its own entries for the same ranges."""
     with Watch(rotation_filled) as watch:
         process = rotating(rotation_filled, *options, "--rate", "1")
-        watch.until(lambda: 0 < watch.value(WORK_LEFT[purpose]) < RECORDS)
+        watch.until(lambda: 0 < watch.work_left(purpose) < RECORDS)
         process.kill()
         finish(process)
         watch.until(lambda: watch.value(SESSIONS) == 0)  # a statement under way may still commit
@@ -122,7 +122,7 @@ def test_a_stop_records_the_rows_opened_until_then(rotation_filled: Vault) -> No
     """Its outcome is `failed`, `released`."""
     with Watch(rotation_filled) as watch:
         process = rotating(rotation_filled, "--rate", "1")
-        watch.until(lambda: 0 < watch.value(WORK_LEFT["data"]) < RECORDS)
+        watch.until(lambda: 0 < watch.work_left("data") < RECORDS)
         process.terminate()
         assert finish(process).code == 75
         entries = opened(watch)

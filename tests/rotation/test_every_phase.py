@@ -18,7 +18,7 @@ from tests.kit.quarantined import quarantine
 from tests.kit.vault import Vault
 from tests.rotation.contents import contents, of_bodies, of_events
 from tests.rotation.events import MONTHS, RECORDS, dated_events
-from tests.rotation.kills import WORK_LEFT, rotate, rotating
+from tests.rotation.kills import rotate, rotating
 from tests.rotation.watch import Watch
 from vault_etl import aws_lambda
 
@@ -109,10 +109,10 @@ def half_way(vault: Vault, purpose: str, *options: str) -> None:
     """A rotation that was told to stop after a part of its work."""
     with Watch(vault) as watch:
         process = rotating(vault, *options, "--rate", "1")
-        watch.until(lambda: 0 < watch.value(WORK_LEFT[purpose]) < RECORDS)
+        watch.until(lambda: 0 < watch.work_left(purpose) < RECORDS)
         process.send_signal(signal.SIGTERM)
         assert finish(process).code == 75
-        assert 0 < watch.value(WORK_LEFT[purpose]) < RECORDS
+        assert 0 < watch.work_left(purpose) < RECORDS
 
 
 def _delivered(body: str) -> dict[str, Any]:

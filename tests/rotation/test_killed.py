@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import pytest
 
 from tests.endurance.workers.processes import listening, running, stopped
+from tests.kit.declarations import BOTH_APART, widest_first
 from tests.kit.processes import finish
 from tests.kit.vault import Vault
 from tests.kit.waiting import until
 from tests.rotation.contents import Contents, contents, of_bodies, of_events
-from tests.rotation.events import dated_events, load_file
+from tests.rotation.events import dated_messages, load_file
 from tests.rotation.feed import Feed
 from tests.rotation.kills import Kill, Killer, rotating
 from tests.rotation.watch import Growth, Watch, holding
@@ -49,6 +50,7 @@ LONG = Form(40_000, 24, kills=10, rate=0, per_second=1_500, backlog=3_000, look_
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("rotation_empty", BOTH_APART, indirect=True)
 @pytest.mark.parametrize("purpose", ["data", "token"])
 def test_a_rotation_survives_kills(rotation_empty: Vault, purpose: str) -> None:
     """Three kills beside two workers that ingest, then two rotations at once; the draw is always the same."""
@@ -67,7 +69,8 @@ def test_a_rotation_survives_many_kills(large: Vault, purpose: str) -> None:
 def storm(vault: Vault, form: Form, purpose: str, seed: int) -> None:
     """Load, rotate and kill, rotate twice at once, and check all invariants."""
     print(f"\nrotation: {SEED_VARIABLE}={seed}")  # noqa: T201 - to run the same again
-    bulk = dated_events(form.rows, form.months)
+    declaration = vault.declaration
+    bulk = dated_messages(declaration, form.rows, form.months)
     load_file(vault, bulk, END_S)
     growth = Growth(vault, form.look_s)
     with Watch(vault) as watch, running(vault, "--follow", workers=WORKERS) as ingest:
@@ -79,13 +82,13 @@ def storm(vault: Vault, form: Form, purpose: str, seed: int) -> None:
             killed = kill(vault, watch, killer, form, purpose)
             codes = two_at_once(vault, form, purpose)
         took = time.monotonic() - began
-        until(lambda: vault.count("user_logins") == form.rows + len(feed.events), END_S)
+        until(lambda: stored(vault) == form.rows + len(feed.events), END_S)
         until(lambda: vault.count("quarantine") == len(feed.others), END_S)
         assert stopped(ingest, signal.SIGTERM).code == 0
         report(form, killed, codes, feed.sent, took, growth)
 
         found = contents(vault)
-        assert found.records == of_events([*bulk, *feed.events])
+        assert found.records == of_events([*bulk, *feed.events], declaration)
         assert found.bodies == of_bodies(feed.others)
         assert found.wrong_tokens == ()
         assert growth.grown == set()
@@ -95,10 +98,16 @@ def storm(vault: Vault, form: Form, purpose: str, seed: int) -> None:
     assert feed.sent > 0
 
 
+def stored(vault: Vault) -> int:
+    """The number of records of all events."""
+    return sum(vault.count(event.name) for event in vault.declaration.events)
+
+
 def kill(vault: Vault, watch: Watch, killer: Killer, form: Form, purpose: str) -> list[Kill]:
     """Begin or continue, and be killed, this many times. No cut-over is made, because an analyst blocks it."""
     killed = []
-    with holding(vault, "SELECT count(*) FROM user_logins_masked", "analyst"):
+    view = f"{widest_first(vault.declaration)[0].name}_masked"
+    with holding(vault, f"SELECT count(*) FROM {view}", "analyst"):  # noqa: S608
         for share in killer.shares(form.kills + 1)[:-1]:  # two processes do the last part at once
             killed.append(killer.kill(rotating(vault, *options(form, purpose)), share))
             if form.lapse:

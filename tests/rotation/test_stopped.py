@@ -13,7 +13,7 @@ from tests.kit.sessions import connect
 from tests.kit.vault import Vault
 from tests.rotation.contents import contents, of_events
 from tests.rotation.events import MONTHS, RECORDS, dated_events
-from tests.rotation.kills import WORK_LEFT, rotate, rotating
+from tests.rotation.kills import rotate, rotating
 from tests.rotation.rows import rows
 from tests.rotation.watch import LOOK_S, Watch
 from vault_etl.app.rotation import ROTATION_WORKERS
@@ -46,11 +46,11 @@ def test_a_stopped_rotation_is_continued_later(
     """
     with Watch(rotation_filled) as watch:
         process = rotating(rotation_filled, *options, *SLOW)
-        watch.until(lambda: 0 < watch.value(WORK_LEFT[purpose]) < RECORDS)
+        watch.until(lambda: 0 < watch.work_left(purpose) < RECORDS)
         process.send_signal(number)
         stopped = finish(process)
         assert stopped.code == code, stopped.stderr
-        left = watch.value(WORK_LEFT[purpose])
+        left = watch.work_left(purpose)
         assert 0 < left < RECORDS
         claims = "SELECT count(*) FROM rotation_ranges WHERE NOT done AND claimed_until IS NOT NULL"
         assert watch.value(claims) == 0
@@ -62,8 +62,8 @@ def test_a_stopped_rotation_is_continued_later(
         watch.let_claims_lapse()
         result = finish(process)
     assert result.code == 0, result.stderr
-    left = "values_remaining" if purpose == "data" else "rows_remaining"
-    assert result.json[left] == 0
+    remaining = "values_remaining" if purpose == "data" else "rows_remaining"
+    assert result.json[remaining] == 0
     found = contents(rotation_filled)
     assert found.records == of_events(dated_events(RECORDS, MONTHS))
     assert found.wrong_tokens == ()

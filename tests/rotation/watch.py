@@ -14,31 +14,41 @@ import psycopg2.extras
 from tests.kit.sessions import connect
 from tests.kit.vault import Vault
 from tests.kit.waiting import until
+from vault_etl.declaration.model import Declaration, DeclaredEvent
 
 SECONDS = 60
 LOOK_S = 0.005
 
-ROWS_UNDER = """
-    SELECT k.key_id, (
-        SELECT count(*) FROM user_logins
-        WHERE ciphertext_key_id(CASE k.field WHEN 'ip' THEN ip_ciphertext ELSE device_id_ciphertext END) = k.key_id
-    ) FROM data_keys AS k
-    WHERE k.purpose = 'data' AND k.state = 'decrypt_only' AND k.field IN ('ip', 'device_id')
-"""
-"""One statement and therefore one snapshot: a key found retired was retired by an earlier commit."""
+
+def _rows_under(declaration: Declaration) -> str:
+    """Count the values under each retired key, in one snapshot: an earlier commit has retired each key found."""
+    counts = " + ".join(
+        f"(SELECT count(*) FROM {event.name} WHERE k.field = '{value.field.name}'"  # noqa: S608
+        f" AND ciphertext_key_id({value.ciphertext}) = k.key_id)"
+        for event in declaration.events
+        for value in event.personal
+    )
+    return (
+        f"SELECT k.key_id, {counts} FROM data_keys AS k"  # noqa: S608
+        " WHERE k.purpose = 'data' AND k.state = 'decrypt_only' AND k.field <> 'quarantine'"
+    )
 
 
-LEFT_BEHIND = {
-    "data": "ciphertext_key_id(u.ip_ciphertext) = ANY (k.old_keys)"
-    " OR ciphertext_key_id(u.device_id_ciphertext) = ANY (k.old_keys)",
-    "token": "u.next_token_generation IS NULL",
-}
+def _left_behind(event: DeclaredEvent, purpose: str) -> str:
+    """The condition of a row `u` that a rotation `k` has not changed."""
+    if purpose == "token":
+        return "u.next_token_generation IS NULL"
+    keys = (
+        f"ciphertext_key_id(u.{value.ciphertext}) = ANY (k.old_keys)" for value in event.personal
+    )
+    return " OR ".join(keys)
 
 
 class Watch:
     """The superuser's connection, one statement a transaction."""
 
     def __init__(self, vault: Vault) -> None:
+        self._declaration = vault.declaration
         self._connection = connect(vault.database_url("admin"))
         self._connection.autocommit = True
         psycopg2.extras.register_uuid(conn_or_curs=self._connection)  # type: ignore[no-untyped-call]
@@ -85,14 +95,31 @@ class Watch:
 
     def left_behind(self, purpose: str) -> int:
         """Records that the cursors of the open rotation have passed, and that are unchanged."""
-        behind = self.value(
-            "SELECT count(*) FROM key_rotations AS k JOIN rotation_ranges AS r USING (rotation_id)"  # noqa: S608
-            " JOIN user_logins AS u ON u.record_id BETWEEN r.first AND CASE WHEN r.done THEN r.last ELSE r.after END"
-            f" WHERE r.place = 'user_logins' AND k.purpose = %s AND ({LEFT_BEHIND[purpose]})",
-            purpose,
+        behind = (
+            self.value(
+                "SELECT count(*) FROM key_rotations AS k JOIN rotation_ranges AS r USING (rotation_id)"  # noqa: S608
+                f" JOIN {event.name} AS u"
+                " ON u.record_id BETWEEN r.first AND CASE WHEN r.done THEN r.last ELSE r.after END"
+                " WHERE r.place = %s AND k.purpose = %s"
+                f" AND ({_left_behind(event, purpose)})",
+                event.name,
+                purpose,
+            )
+            for event in self._declaration.events
         )
-        assert isinstance(behind, int)
-        return behind
+        return sum(map(int, behind))
+
+    def work_left(self, purpose: str) -> int:
+        """Records that a rotation has still to change: all of them before a rotation of tokens begins."""
+        left = (
+            self.value(
+                f"SELECT count(*) FROM {event.name} AS u WHERE EXISTS ("  # noqa: S608
+                "SELECT FROM (SELECT array_agg(key) AS old_keys FROM key_rotations, unnest(old_keys) AS key"
+                f" WHERE purpose = 'data') AS k WHERE {_left_behind(event, purpose)})"
+            )
+            for event in self._declaration.events
+        )
+        return sum(map(int, left))
 
     def let_claims_lapse(self) -> None:
         """Age the claims of a killed worker by ten seconds."""
@@ -107,6 +134,7 @@ class Growth:
         self.looks = 0
         self.retired: dict[int, int] = {}
         """The fewest rows that each retired key had so far."""
+        self._rows_under = _rows_under(vault.declaration)
         self._vault = vault
         self._pause = pause
         self._over = threading.Event()
@@ -138,7 +166,7 @@ class Growth:
 
     def _look(self, watch: Watch) -> None:
         self.looks += 1
-        for key_id, rows in watch.rows(ROWS_UNDER):
+        for key_id, rows in watch.rows(self._rows_under):
             if rows > self.retired.get(key_id, rows):
                 self.grown.add(key_id)
             self.retired[key_id] = min(rows, self.retired.get(key_id, rows))
