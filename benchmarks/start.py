@@ -1,4 +1,4 @@
-"""Time of commands that do little but start, beside an interpreter that does nothing.
+"""Time of commands that do little but start, beside an interpreter that does nothing; with cached bytecode, or none.
 
 `python -X importtime -m vault_etl --help` says what is imported, and how long each import takes.
 """
@@ -6,35 +6,82 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Final
 
 from benchmarks.results import Result, median_results
 from benchmarks.size import Size
+from benchmarks.stack import Stack, embedded_stack
 from benchmarks.used import used_by
+from tests.kit.sessions import connect
 
 NOTHING: Final = "python -c pass"
-COMMANDS: Final[Mapping[str, Sequence[str]]] = {
-    NOTHING: ("-c", "pass"),
-    "vault-etl --help": ("-m", "vault_etl", "--help"),
-    "vault-etl reveal --help": ("-m", "vault_etl", "reveal", "--help"),
-    "vault-etl schema show": ("-m", "vault_etl", "schema", "show"),
-}
 RUNS_A_ROUND: Final = 4
 """The quickest of a round counts: what else the machine does makes the others slower."""
+CACHED: Final = {"PYTHONDONTWRITEBYTECODE": ""}
+"""An interpreter takes an empty variable for one that is not set."""
+
+_REASON: Final = ("--quiet", "--reason", "benchmark")
 
 
 def run(size: Size) -> Iterator[Result]:
     """Start each command in turn."""
+    with embedded_stack() as stack, tempfile.TemporaryDirectory() as empty:
+        commands = {NOTHING: ("-c", "pass")}
+        for words in _commands(_stored_record(stack)):
+            commands[f"vault-etl {_name(words)}"] = ("-m", "vault_etl", *words)
+        settings = stack.on("vault_etl")
+        never_cached = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": empty}
+        yield from _measured("start", size, commands, {**settings, **CACHED})
+        yield from _measured("start/no bytecode", size, commands, {**settings, **never_cached})
+
+
+def _commands(record_id: str) -> Sequence[Sequence[str]]:
+    return (
+        ("--help",),
+        ("reveal", "--help"),
+        ("config",),
+        ("schema", "show"),
+        ("duplicates", "--field", "ip"),
+        ("find", "--user-id", "4711", *_REASON),
+        ("reveal", record_id, *_REASON),
+    )
+
+
+def _name(words: Sequence[str]) -> str:
+    """Name a command by its words and the options that it has no values for."""
+    return " ".join(words[:2]) if words[1:2] in {("--help",), ("show",)} else words[0]
+
+
+def _stored_record(stack: Stack) -> str:
+    """Store some records, and return the id of one."""
+    settings = stack.on("vault_etl")
+    stack.command("local", "seed", "--events", "10", "--dir", str(stack.directory / "stack"))
+    stack.command("ingest", extra=settings)
+    url = stack.on("vault_etl", "admin")["VAULT_ETL_DATABASE_URL"]
+    with closing(connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT record_id::text FROM vault_etl.user_logins LIMIT 1")
+        ((record_id,),) = cursor.fetchall()
+    return str(record_id)
+
+
+def _measured(
+    bench: str,
+    size: Size,
+    commands: Mapping[str, Sequence[str]],
+    environment: Mapping[str, str],
+) -> Iterator[Result]:
     samples: defaultdict[str, list[Mapping[str, float]]] = defaultdict(list)
     for _ in range(size.rounds):
-        for name, arguments in COMMANDS.items():
-            runs = [used_by((sys.executable, *arguments)) for _ in range(RUNS_A_ROUND)]
+        for name, arguments in commands.items():
+            runs = [used_by((sys.executable, *arguments), environment) for _ in range(RUNS_A_ROUND)]
             least = {
                 "ms": min(each.seconds for each in runs) * 1000,
                 "CPU ms": min(each.cpu for each in runs) * 1000,
             }
             samples[name].append(least)
-    pairs = [(name, NOTHING) for name in COMMANDS if name != NOTHING]
-    yield from median_results("start", samples, pairs)
+    pairs = [(name, NOTHING) for name in commands if name != NOTHING]
+    yield from median_results(bench, samples, pairs)

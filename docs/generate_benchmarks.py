@@ -59,7 +59,8 @@ two more for each millisecond of delay, so that they stay busy too.
 """,
     "start": """## Start
 
-Whole processes, beside a Python that does nothing.
+Whole processes, beside a Python that does nothing: with bytecode in the cache, and the first time, when Python compiles
+each module. `find` and `reveal` ask Postgres, and moto in the place of KMS and STS.
 """,
     "loading": """## Loading
 
