@@ -1,6 +1,6 @@
 """Run benchmarks, print their results, and record those of a full run in results/.
 
-.venv/bin/python -m benchmarks [--size full|quick|tiny] [NAME …]
+.venv/bin/python -m benchmarks [--size full|huge|quick|tiny] [NAME …]
 """
 
 from __future__ import annotations
@@ -12,7 +12,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from benchmarks import archive, growth, ingest, loading, looks, online, rotation, scale, start
+from benchmarks import (
+    archive,
+    growth,
+    ingest,
+    layout,
+    loading,
+    looks,
+    online,
+    rotation,
+    scale,
+    start,
+)
 from benchmarks.results import Result, record
 from benchmarks.size import FULL, SIZES, Size
 
@@ -26,6 +37,7 @@ BENCHES: Final[Mapping[str, Callable[[Size], Iterator[Result]]]] = {
     "looks": looks.run,
     "online": online.run,
     "archive": archive.run,
+    "layout": layout.run,
 }
 ALWAYS: Final = ("start", "ingest", "loading", "rotation", "growth")
 """The benches that run if none is named; the others are about one decision each."""

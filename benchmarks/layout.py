@@ -1,8 +1,6 @@
 """Layouts of the table side by side: bytes a row, WAL a row, HOT updates, and how rotations make it grow.
 
-    .venv/bin/python -m benchmarks.layout [ROWS] [LAYOUT…]
-
-Each layout is an equal copy of a migrated database, filled with ROWS rows (1,000,000) by SQL and then rotated, erased
+Each layout is an equal copy of a migrated database, filled with rows by SQL and then rotated, erased
 from and read, in pages as the product does it. A checkpoint comes before each step and none during it, so that the
 images of pages in the WAL are the same each time. Rows a second depend on the machine, and the rest does not.
 
@@ -13,8 +11,6 @@ ciphertexts in a table of their own.
 from __future__ import annotations
 
 import re
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -26,9 +22,10 @@ from typing import Any, Final
 import psycopg2
 from psycopg2.extensions import cursor
 
-from benchmarks.stack import Stack
+from benchmarks.results import Result, median_results
+from benchmarks.size import Size
+from benchmarks.stack import Stack, embedded_stack
 
-ROWS: Final = 1_000_000
 LAYOUTS: Final = (
     "100",
     "90",
@@ -84,9 +81,9 @@ class Run:
         self._layout = layout
         self._rows = rows
         self._url = stack.on(f"layout_{layout.name}", "admin")["VAULT_ETL_DATABASE_URL"]
-        self._said: dict[str, float | str] = {}
+        self._said: dict[str, float] = {}
 
-    def measure(self) -> Mapping[str, float | str]:
+    def measure(self) -> Mapping[str, float]:
         """All steps, one after the other."""
         place = "seals" if self._layout.narrow else "user_logins"
         rotate = f"CALL bench.rotate(1, {self._layout.slices}, '{place}')"
@@ -182,22 +179,17 @@ class Run:
             yield sql
 
 
-def main(rows: int, layouts: tuple[str, ...]) -> None:
-    """Measure each layout, and print a table."""
-    with tempfile.TemporaryDirectory() as directory:
-        stack = Stack(Path(directory))
-        try:
-            prepare(stack, rows)
-            said = {}
-            for name in layouts:
-                stack.sql("postgres", f'CREATE DATABASE "layout_{name}" TEMPLATE vault_etl')
-                said[name] = Run(stack, Layout(name), rows).measure()
-                stack.sql("postgres", f'DROP DATABASE "layout_{name}"')
-                sys.stderr.write(f"{name} is done\n")
-            for line in table(said):
-                sys.stdout.write(line + "\n")
-        finally:
-            stack.stop()
+def run(size: Size) -> Iterator[Result]:
+    """Measure each layout, and compare it with the first."""
+    rows, samples = size.growth[0], {}
+    with embedded_stack() as stack:
+        prepare(stack, rows)
+        for name in LAYOUTS:
+            stack.sql("postgres", f'CREATE DATABASE "layout_{name}" TEMPLATE vault_etl')
+            samples[name] = [Run(stack, Layout(name), rows).measure()]
+            stack.sql("postgres", f'DROP DATABASE "layout_{name}"')
+            size.say(f"{name} is done")
+    yield from median_results("layout", samples, [(name, LAYOUTS[0]) for name in LAYOUTS[1:]])
 
 
 def prepare(stack: Stack, rows: int) -> None:
@@ -214,17 +206,3 @@ def prepare(stack: Stack, rows: int) -> None:
     # Frozen, or reading them sets hint bits, and with checksums each page is in the WAL for that.
     freeze = "VACUUM (FREEZE, ANALYZE) bench.made"
     stack.sql("vault_etl", SQL["made"].replace(":rows", str(rows)), SQL["procedures"], freeze)
-
-
-def table(said: Mapping[str, Mapping[str, float | str]]) -> Iterator[str]:
-    """Markdown: a line a figure, a column a layout."""
-    yield "| | " + " | ".join(said) + " |"
-    yield "|---" * (len(said) + 1) + "|"
-    for what in next(iter(said.values())):
-        figures = [float(each.get(what, 0)) for each in said.values()]
-        shown = [f"{f:.2f}" if what.endswith("HOT") else f"{f:,.0f}" for f in figures]
-        yield f"| {what} | " + " | ".join(shown) + " |"
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else ROWS, tuple(sys.argv[2:]) or LAYOUTS)

@@ -29,6 +29,7 @@ class Size:
 
 
 FULL: Final = Size("full", 5, 40_000, 30_000, (100_000, 1_000_000), (10_000, 1_000_000))
+HUGE: Final = Size("huge", 1, 40_000, 1_000_000, (1_000_000, 10_000_000), (10_000, 1_000_000))
 QUICK: Final = Size("quick", 1, 10_000, 20_000, (10_000, 100_000), (10_000, 100_000))
 TINY: Final = Size("tiny", 1, 200, 1_000, (5_000, 10_000), (100, 200))
-SIZES: Final = {size.name: size for size in (FULL, QUICK, TINY)}
+SIZES: Final = {size.name: size for size in (FULL, HUGE, QUICK, TINY)}
