@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -35,7 +37,7 @@ def adds_up(summary: IngestSummary) -> bool:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_a_bad_queue_loses_no_message(seed: int) -> None:
-    """Two thousand messages, four receivers, every fault: each message is one row, and the queue is empty.
+    """Two thousand messages, four receivers or more, every fault: each message is one row, and the queue is empty.
 
     A fast machine holds no message for so long that it has to be extended.
     """
@@ -48,6 +50,8 @@ def test_a_bad_queue_loses_no_message(seed: int) -> None:
         vault.queue.send(b"junk")
     ingest = vault.threads(
         receivers=4,
+        most_calls=4 + 12 * seed,
+        max_held_bytes=256 * MIB,
         batch_size=150,
         visibility=60,
         patience=PATIENT,
@@ -111,6 +115,39 @@ def test_a_queue_that_extends_slowly_is_drained() -> None:
     assert adds_up(summary)
     assert len(vault.database.records) == 300
     assert summary.received < 2 * 300
+
+
+@pytest.mark.parametrize("most_calls", [1, 16])
+def test_a_queue_with_a_delay_is_asked_by_more_threads(most_calls: int) -> None:
+    """Within the bound, and no more than what was set without one. At the end the crews have their least size."""
+    vault = FakeVault(RunningClock(1))
+    send(vault, 2_000)
+    lock, now, most = threading.Lock(), Counter[str](), Counter[str]()
+
+    def delayed(name: str, call: Callable[[], Any]) -> object:
+        with lock:
+            now[name] += 1
+            most[name] = max(most[name], now[name])
+        time.sleep(0.02 if name in {"receive", "delete"} else 0)
+        try:
+            return call()
+        finally:
+            with lock:
+                now[name] -= 1
+
+    seen = vault.tapped(lambda part: Tap(part, delayed))
+    limits = {"most_calls": most_calls, "max_held_bytes": 256 * MIB, "batch_size": 400}
+    ingest = seen.threads(receivers=4, wait=0, **limits)
+    summary = Process(ingest).end()
+    assert adds_up(summary)
+    assert summary.stored == summary.deleted == len(vault.database.records) == 2_000
+    crews = ingest._steps.engine.crews
+    assert crews.receivers == 4
+    if most_calls == 1:
+        assert (most["receive"], most["delete"]) == (4, 2)
+    else:
+        assert 4 < most["receive"] <= 16
+        assert 2 < most["delete"] <= 16
 
 
 class CountingWriter:

@@ -85,6 +85,8 @@ def told(
                 ready=True,
                 unavailable=None,
                 stuck=None,
+                receivers=4,
+                deleters=2,
                 held=0,
                 held_bytes=0,
                 depth=depth,

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from vault_etl.ingest.metrics.server import ServedMetrics
 
 
+MOST_CALLS: Final = 64
+"""Receives at the same time, and deletes: more than one core fills at a delay of 20 ms."""
+
 WORKERS_STOP_SOONER_S: Final = 1.5
 """Workers get less time than their parent, so that the parent, which waits for them, ends in time too."""
 
@@ -128,6 +131,7 @@ def ingest(parts: Parts, observer: IngestObserver, source: Source, bounds: Bound
         max_held_bytes=settings.max_held_mib * 1024 * 1024,
         visibility=visibility,
         receivers=receivers,
+        most_calls=1 if source.file else MOST_CALLS,
         heartbeats=HEARTBEATS,
         max_messages=bounds.max_messages,
     )

@@ -104,6 +104,9 @@ class IngestState:
     """The dependency that is unavailable (its service, and the class of its last error), or None."""
     stuck: str | None
     """The name of a thread that has been in one step for longer than any step takes, or None."""
+    receivers: int
+    deleters: int
+    """Threads that receive, and that delete."""
     held: int
     held_bytes: int
     depth: QueueDepth | None

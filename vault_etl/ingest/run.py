@@ -11,14 +11,17 @@ from typing import Final, Protocol, Self
 
 from vault_etl.base.errors import IncompleteError, VaultEtlError
 from vault_etl.event.extra_fields import ExtraFields
+from vault_etl.ingest.crew_reviews import CrewReviews
 from vault_etl.ingest.engine.limits import Tally
 from vault_etl.ingest.queue import QueueDepth
 from vault_etl.ingest.steps import IngestSteps
 from vault_etl.ingest.threads import Role
 from vault_etl.platform.clock import Clock
 
-DELETERS: Final = 2
 HEARTBEATS: Final = 2
+
+EXTRA_WAIT_S: Final = 1
+"""Longest wait of a long poll of a receiver that is not always needed: an end waits for it."""
 
 GIVE_BACK_MARGIN_S: Final = 3.0
 """Last part of the time to stop in, reserved for giving back what could not be committed."""
@@ -111,6 +114,9 @@ class Ingest:
         self._ends = 0.0
         self._over = threading.Event()
         self._failure: BaseException | None = None
+        self._reviews = CrewReviews(steps.engine, steps.lock, clock)
+        self._running: set[str] = set()
+        """The names of the threads."""
 
     def run(self, stop: StopFlag) -> IngestSummary:
         """Load until the queue is empty, the maximum is received, or `stop` is set.
@@ -123,12 +129,9 @@ class Ingest:
         self._began = self._clock.monotonic()
         if stop.is_set():  # before the threads start, so that no long poll must be waited for
             self._steps.engine.stop()
-        threads = [
-            threading.Thread(target=self._repeat, args=(name, role, step), name=name, daemon=True)
-            for name, role, step in self._work()
-        ]
-        for thread in threads:
-            thread.start()
+        for name, role, step in self._work():
+            self._start(name, role, step)
+        self._start_crews()
         try:
             self._wait(lambda: self._is_over or stop.is_set())
             clean = self._settle(stop)
@@ -160,28 +163,58 @@ class Ingest:
         return depth is None or bool(depth.visible or depth.delayed)
 
     def _work(self) -> list[tuple[str, Role, Callable[[], bool]]]:
-        steps, wait = self._steps, self._options.wait
-        receive = [partial(steps.receive, n, wait) for n in range(self._options.receivers)]
+        """The threads that each live for the whole run."""
+        steps = self._steps
         return [
-            *((f"receive-{n}", Role.RECEIVE, step) for n, step in enumerate(receive)),
             ("write", Role.WRITE, steps.write),
-            *((f"delete-{n}", Role.DELETE, steps.delete) for n in range(DELETERS)),
             *((f"hold-{n}", Role.HOLD, steps.hold) for n in range(HEARTBEATS)),
             ("give-back", Role.GIVE_BACK, steps.give_back),
             ("review", Role.REVIEW, steps.review),
             *([("watch", Role.WATCH, self._watch)] if self._watch else []),
         ]
 
-    def _repeat(self, name: str, role: Role, step: Callable[[], bool]) -> None:
+    def _start_crews(self) -> None:
+        """Start the receivers and deleters that the engine wants and that do not run."""
+        steps, crews, least = self._steps, self._steps.engine.crews, self._options.receivers
+        for n in range(crews.receivers):
+            wait = self._options.wait if n < least else min(self._options.wait, EXTRA_WAIT_S)
+            step = partial(steps.receive, n, wait)
+            self._start(f"receive-{n}", Role.RECEIVE, step, partial(self._receives, n))
+        for n in range(crews.deleters):
+            self._start(f"delete-{n}", Role.DELETE, steps.delete, partial(self._deletes, n))
+
+    def _receives(self, number: int) -> bool:
+        return number < self._steps.engine.crews.receivers
+
+    def _deletes(self, number: int) -> bool:
+        return number < self._steps.engine.crews.deleters
+
+    def _start(
+        self,
+        name: str,
+        role: Role,
+        step: Callable[[], bool],
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
+        if name in self._running:
+            return
+        self._running.add(name)
+        work = partial(self._repeat, name, role, step, is_wanted)
+        threading.Thread(target=work, name=name, daemon=True).start()
+
+    def _repeat(
+        self, name: str, role: Role, step: Callable[[], bool], is_wanted: Callable[[], bool]
+    ) -> None:
         """Repeat one step, in a thread of its own. The first failure of any thread ends the run."""
         lock, busy = self._steps.lock, self._steps.busy
         try:
-            while not self._over.is_set():
+            while is_wanted() and not self._over.is_set():
                 busy[name] = self._clock.monotonic()
                 did_something = step()
                 busy.pop(name, None)
                 if not did_something:
                     lock.wait(role, self._options.tick)
+            self._running.discard(name)
         except BaseException as error:  # noqa: BLE001 - the main thread raises it
             with lock:
                 self._failure = self._failure or error
@@ -189,9 +222,13 @@ class Ingest:
 
     def _wait(self, condition: Callable[[], bool]) -> None:
         lock = self._steps.lock
-        with lock:
-            while not condition():
+        while True:
+            with lock:
+                if condition():
+                    return
                 lock.wait(Role.END, min(self._options.tick, HEARD_WITHIN_S))
+            if self._reviews.review():
+                self._start_crews()
 
     @property
     def _is_over(self) -> bool:

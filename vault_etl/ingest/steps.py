@@ -279,14 +279,15 @@ class IngestSteps:
     def _state(self) -> IngestState:
         outages = (self._write_outage, self._queue_outage, self._delete_outage)
         error = next((outage.error for outage in outages if outage.error), None)
-        now = self._clock.monotonic()
+        long_ago = self._clock.monotonic() - STUCK_SECONDS
         # Standard input may pause for longer, and is not a dependency.
         busy = list(self.busy.items()) if self._bounds.follow else []
-        stuck = (name for name, began in busy if now - began >= STUCK_SECONDS)
         return IngestState(
             ready=error is None and not self.engine.stopping,
             unavailable=_named(error) if error else None,
-            stuck=next(stuck, None),
+            stuck=next((name for name, began in busy if began <= long_ago), None),
+            receivers=self.engine.crews.receivers,
+            deleters=self.engine.crews.deleters,
             held=self.engine.held,
             held_bytes=whole_kib(self.engine.held_bytes),
             depth=self.depth,

@@ -108,7 +108,7 @@ class Settings:
     batch_size: int = setting(1_000, "Messages in one transaction", ge=1, le=10_000)
     strict: bool = setting(default=False, description="Quarantine events with unknown fields")
     linger: float = setting(1.0, "Seconds until an incomplete batch is written", ge=0, le=60)
-    receivers: int = setting(4, "Long polls at the same time", ge=1, le=32)
+    receivers: int = setting(4, "Long polls at the same time, at least", ge=1, le=32)
     sqs_client: Literal["lean", "botocore"] = setting(
         "lean", "What receives and deletes messages; both do the same"
     )
@@ -126,7 +126,7 @@ class Settings:
         10_000, "Most messages that are received and not settled", ge=10, le=100_000
     )
     max_held_mib: int = setting(
-        64, "Most MiB of bodies that are received and not stored", ge=10, le=1_024
+        256, "Most MiB of bodies that are received and not stored", ge=10, le=1_024
     )
     lease_hours: float = setting(
         MAX_LEASE.total_seconds() / 3600,

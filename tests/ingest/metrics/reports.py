@@ -86,6 +86,8 @@ def state(
         ready=ready,
         unavailable=unavailable,
         stuck=stuck,
+        receivers=4,
+        deleters=2,
         held=held,
         held_bytes=10 * held,
         depth=depth,

@@ -52,6 +52,8 @@ class Steps:
                 ready=ready,
                 unavailable=None,
                 stuck=None,
+                receivers=4,
+                deleters=2,
                 held=held,
                 held_bytes=held,
                 depth=QueueDepth(visible, 0, 0),

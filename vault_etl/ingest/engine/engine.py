@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Final
 
+from vault_etl.ingest.engine.crew import Crews
 from vault_etl.ingest.engine.held import Heartbeat, Held, HeldMessages, IngestBuffer, Stage
 from vault_etl.ingest.engine.limits import MAX_CALL, MAX_MESSAGE_BYTES, Limits, Tally
 from vault_etl.ingest.engine.polls import Polls
@@ -39,6 +40,7 @@ class IngestEngine:
         self._abandoned = False
         self._granted = 0
         self.polls = Polls(limits.receivers)
+        self.crews = Crews(limits)
         self._heartbeat = Heartbeat(limits.heartbeats, limits.visibility)
         self._retry_at = 0.0
 
@@ -163,24 +165,20 @@ class IngestEngine:
 
     def deleted(self, handles: Sequence[str], failed: Sequence[str]) -> None:
         """Record deletions. Those in `failed` are tried again, then left to come as duplicates."""
-        for handle in handles:
-            held = self._held.find(handle)
-            if held is None:
-                continue
-            held.delete_tries += handle in failed
-            if handle in failed and held.delete_tries < DELETE_TRIES:
+        self.crews.deletes_fail = False
+        for held in self._held.find_all(handles):
+            held.delete_tries += held.handle in failed
+            if held.handle in failed and held.delete_tries < DELETE_TRIES:
                 held.stage = Stage.COMMITTED
                 self._committed.append(held)
                 continue
-            self.tally.deleted += handle not in failed
+            self.tally.deleted += held.handle not in failed
             self._held.drop(held)
 
     def delete_failed(self, handles: Sequence[str], now: float) -> None:
         """Record that the queue did not answer: deletions are tried again until their handles are stale."""
-        for handle in handles:
-            held = self._held.find(handle)
-            if held is None:
-                continue
+        self.crews.deletes_fail = True
+        for held in self._held.find_all(handles):
             if held.is_stale(now):
                 self._held.drop(held)
             else:
@@ -209,9 +207,8 @@ class IngestEngine:
     def extended(self, seconds_by_handle: dict[str, int], stale: Sequence[str], now: float) -> None:
         """Record extensions by a call begun at `now`. Stale messages are dropped before they are written."""
         self._held.extended(seconds_by_handle, now)
-        for handle in stale:
-            if (held := self._held.find(handle)) is not None:
-                held.visible_until = now
+        for held in self._held.find_all(stale):
+            held.visible_until = now
 
     def extend_failed(self, handles: Sequence[str]) -> None:
         """Record that the queue did not answer: the messages are still due."""
@@ -235,9 +232,8 @@ class IngestEngine:
 
     def given_back(self, handles: Sequence[str]) -> None:
         """Record that messages were given back. If the call failed, the queue shows them later by itself."""
-        for handle in handles:
-            if (held := self._held.find(handle)) is not None:
-                self._drop_as_given_back(held)
+        for held in self._held.find_all(handles):
+            self._drop_as_given_back(held)
 
     def _give_back(self, held: Held) -> None:
         self._held.let_go(held, Stage.GIVING_BACK)
@@ -286,6 +282,11 @@ class IngestEngine:
     def held(self) -> int:
         """The number of held messages. Receives may still be under way when it is 0."""
         return len(self._held)
+
+    @property
+    def buffered(self) -> int:
+        """The number of messages that wait for a batch."""
+        return len(self._buffer)
 
     @property
     def held_bytes(self) -> int:

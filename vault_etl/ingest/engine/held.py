@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
@@ -81,9 +81,9 @@ class HeldMessages:
         self.bytes += size
         return held
 
-    def find(self, handle: str) -> Held | None:
-        """Return the held message of a handle, or None."""
-        return self._by_handle.get(handle)
+    def find_all(self, handles: Iterable[str]) -> list[Held]:
+        """Return the messages of those handles that are held."""
+        return [held for handle in handles if (held := self._by_handle.get(handle)) is not None]
 
     def let_go(self, held: Held, stage: Stage) -> None:
         """Move to `stage` and drop the message itself: the handle is enough for the steps that remain."""
@@ -125,7 +125,7 @@ class HeldMessages:
     def extended(self, seconds_by_handle: dict[str, int], now: float) -> None:
         """Record extensions that were requested at `now` and made."""
         for handle, seconds in seconds_by_handle.items():
-            held = self.find(handle)
+            held = self._by_handle.get(handle)
             if held is not None:
                 held.extending = False
                 held.visible_until = now + seconds
@@ -134,7 +134,7 @@ class HeldMessages:
     def not_extended(self, handles: list[str]) -> None:
         """Record extensions that were not made: their messages are still due."""
         for handle in handles:
-            held = self.find(handle)
+            held = self._by_handle.get(handle)
             if held is not None:
                 held.extending = False
 

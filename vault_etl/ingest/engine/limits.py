@@ -29,6 +29,11 @@ class Limits:
     max_held_bytes: int = 64 * MAX_MESSAGE_BYTES
     visibility: float = 30.0
     receivers: int = 1
+    """Receives at the same time, at least."""
+    deleters: int = 2
+    """Deletes at the same time, at least."""
+    most_calls: int = 1
+    """Receives at the same time, and deletes, that a delay of the queue leads to."""
     heartbeats: int = 1
     max_messages: int | None = None
 

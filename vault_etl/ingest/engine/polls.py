@@ -9,22 +9,38 @@ EMPTY_POLLS: Final = 2
 
 
 class Polls:
-    """Counts the empty polls in a row of each receiver."""
+    """Counts the empty polls in a row of each receiver.
+
+    Receivers with higher numbers come and go (`Crews`): they report what they find, and are not waited for.
+    """
 
     def __init__(self, receivers: int) -> None:
+        self.count = 0
+        """Polls that ended."""
         self._empty = [0] * receivers
 
     def ended(self, receiver: int, *, found: bool) -> None:
         """Record a poll that brought messages, or none."""
-        self._empty[receiver] = 0 if found else self._empty[receiver] + 1
+        self.count += 1
+        if receiver < len(self._empty):
+            self._empty[receiver] = 0 if found else self._empty[receiver] + 1
+        elif found:
+            self._ask_again()
 
     def failed(self, receiver: int) -> None:
         """Record that a poll failed: the queue may or may not be empty."""
-        self._empty[receiver] = 0
+        self.count += 1
+        if receiver < len(self._empty):
+            self._empty[receiver] = 0
+        else:
+            self._ask_again()
+
+    def _ask_again(self) -> None:
+        self._empty = [min(polls, EMPTY_POLLS - 1) for polls in self._empty]
 
     def are_enough_of(self, receiver: int) -> bool:
         """Tell whether the last polls of this receiver, `EMPTY_POLLS` or more, brought nothing."""
-        return self._empty[receiver] >= EMPTY_POLLS
+        return receiver >= len(self._empty) or self._empty[receiver] >= EMPTY_POLLS
 
     @property
     def are_enough(self) -> bool:

@@ -118,6 +118,8 @@ class PrometheusMetrics(IngestObserver, CallObserver, KeyAgeObserver):
         families.ready.set(state.ready)
         families.held.set(state.held)
         families.held_bytes.set(state.held_bytes)
+        families.receivers.set(state.receivers)
+        families.deleters.set(state.deleters)
         for field, left in state.seals_left.items():
             families.seals_left.labels(field).set(left)
         if state.depth is None:
@@ -245,6 +247,8 @@ class Families:
         )
         self.held = gauge("held_messages", "Messages received, not settled yet.", mode="livesum")
         self.held_bytes = gauge("held_bytes", "Bytes of bodies held in memory.", mode="livesum")
+        self.receivers = gauge("receivers", "Receives at the same time, at most.", mode="livesum")
+        self.deleters = gauge("deleters", "Deletes at the same time, at most.", mode="livesum")
         self.queue = gauge(
             "queue_messages", "Messages in the queue, by its word.", "state", mode="livemostrecent"
         )
