@@ -132,7 +132,7 @@ def test_a_role_that_must_open_token_keys_and_may_not_is_a_fault(loaded: Vault) 
         "AWS_ACCESS_KEY_ID": key.access_key_id,
         "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
     }
-    assert set(wrong(loaded, "ingest", extra)) == {"queue", "kms_contexts"}
+    assert set(wrong(loaded, "ingest", extra)) == {"queue", "kms_contexts", "kms_permissions"}
 
 
 def test_a_revoked_right_is_a_fault(vault: Vault) -> None:
