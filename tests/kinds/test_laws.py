@@ -64,6 +64,7 @@ def test_the_canonical_form_is_idempotent(name: str, data: st.DataObject) -> Non
     sealed = kind.accept(data.draw(VALUES[name]))
     assert kind.accept(sealed) == sealed
     form = kind.canonical(sealed)
+    assert kind.read(sealed) == (sealed, form)
     assert kind.canonical(WRITTEN.get(name, bytes.decode)(form)) == form
 
 

@@ -29,9 +29,10 @@ from vault_etl.records.messages import (
     Message,
     Parsed,
     RecordRange,
+    RecordRanges,
     parse_message,
-    seal_event,
 )
+from vault_etl.records.sealing import RecordSealer
 
 SOURCE = uuid.UUID("0b5a7d5e-2f7a-4a3f-9d7a-6f4a1c9be2d3")
 SENT = dt.date(2026, 3, 1)
@@ -49,7 +50,7 @@ def parse(
 ) -> Parsed:
     """Read a line of a file."""
     message = Message("line", "receipt", Pii(body), sent_ms, line=Line(SOURCE, number))
-    return parse_message(LOGINS, message, ranges)
+    return parse_message(LOGINS, message, RecordRanges(ranges))
 
 
 def create_date(parsed: Parsed) -> dt.date:
@@ -57,7 +58,7 @@ def create_date(parsed: Parsed) -> dt.date:
     assert isinstance(parsed.content, ParsedEvent)
     sealer = Sealer(DataKey(1, field, KeyMaterial(bytes(32))) for field in FIELDS)
     tokenizer = Tokenizer((TokenKey(1, f, 1, KeyMaterial(bytes(32))) for f in KINDS), KINDS)
-    day = column(seal_event(parsed, parsed.content, sealer, tokenizer, None), "create_date")
+    day = column(RecordSealer(sealer, tokenizer, None).seal(parsed, parsed.content), "create_date")
     assert isinstance(day, dt.date)
     return day
 
@@ -86,10 +87,14 @@ def test_a_line_was_sent_on_its_own_day(
 def test_a_message_of_the_queue_was_sent_when_the_queue_says() -> None:
     """The day that its event names does not count."""
     body = login_event(create_date="2025-12-24")
-    parsed = parse_message(LOGINS, Message("id", "receipt", Pii(body), SENT_MS), EVERYTHING)
+    parsed = parse_message(
+        LOGINS, Message("id", "receipt", Pii(body), SENT_MS), RecordRanges(EVERYTHING)
+    )
     assert parsed.record_id == record_id_of_message("id", SENT_MS)
     old = parse_message(
-        LOGINS, Message("id", "r", Pii(login_event(create_date=OLD)), SENT_MS), EVERYTHING
+        LOGINS,
+        Message("id", "r", Pii(login_event(create_date=OLD)), SENT_MS),
+        RecordRanges(EVERYTHING),
     )
     assert isinstance(old.content, ParsedEvent)
 
@@ -114,7 +119,7 @@ def test_strict_changes_no_id() -> None:
     """Otherwise a file loaded with --strict and then without would become other records."""
     for body in (login_event(email="x", create_date="2025-12-24"), login_event(email="x")):
         message = Message("line", "receipt", Pii(body), SENT_MS, line=Line(SOURCE, 7))
-        strict = parse_message(LOGINS, message, EVERYTHING, strict=True)
+        strict = parse_message(LOGINS, message, RecordRanges(EVERYTHING), strict=True)
         assert strict.content == Rejection(Reason.UNKNOWN_FIELD)
         assert strict.record_id == parse(body, SENT_MS).record_id
 

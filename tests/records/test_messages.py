@@ -29,11 +29,11 @@ from vault_etl.records.messages import (
     Message,
     Parsed,
     RecordRange,
+    RecordRanges,
     SealedRecord,
     parse_message,
-    seal_event,
-    seal_rejection,
 )
+from vault_etl.records.sealing import RecordSealer, seal_rejection
 
 MESSAGE_ID = "5fea7756-0ea4-451a-a703-a558b933e274"
 SENT_MS = 1_767_225_600_123  # 2026-01-01T00:00:00.123Z
@@ -55,9 +55,9 @@ def message(body: bytes, sent_ms: int = SENT_MS) -> Message:
 
 def row(body: bytes, sent_ms: int = SENT_MS, pending: Tokenizer | None = None) -> SealedRecord:
     """The row of this body."""
-    parsed = parse_message(LOGINS, message(body, sent_ms), EVERYTHING)
+    parsed = parse_message(LOGINS, message(body, sent_ms), RecordRanges(EVERYTHING))
     assert isinstance(parsed.content, ParsedEvent)
-    return seal_event(parsed, parsed.content, SEALER, tokenizer(1), pending)
+    return RecordSealer(SEALER, tokenizer(1), pending).seal(parsed, parsed.content)
 
 
 def opened(stored: bytes, place: ValuePlace) -> bytes:
@@ -100,8 +100,11 @@ def test_an_events_own_date_wins() -> None:
 def test_the_record_id_is_that_of_the_message() -> None:
     """The id does not depend on the content: two equal logins are two events."""
     expected = record_id_of_message(MESSAGE_ID, SENT_MS)
-    assert parse_message(LOGINS, message(login_event()), EVERYTHING).record_id == expected
-    assert parse_message(LOGINS, message(b"junk"), EVERYTHING).record_id == expected
+    assert (
+        parse_message(LOGINS, message(login_event()), RecordRanges(EVERYTHING)).record_id
+        == expected
+    )
+    assert parse_message(LOGINS, message(b"junk"), RecordRanges(EVERYTHING)).record_id == expected
 
 
 def test_a_range_holds_its_first_id_and_not_its_end() -> None:
@@ -111,7 +114,7 @@ def test_a_range_holds_its_first_id_and_not_its_end() -> None:
 
     def content(first: uuid.UUID, end: uuid.UUID) -> ParsedEvent | Rejection:
         return parse_message(
-            LOGINS, message(login_event()), (RecordRange(USER_LOGINS, first, end),)
+            LOGINS, message(login_event()), RecordRanges([RecordRange(USER_LOGINS, first, end)])
         ).content
 
     assert isinstance(content(record_id, after), ParsedEvent)
@@ -121,33 +124,35 @@ def test_a_range_holds_its_first_id_and_not_its_end() -> None:
 
 def test_a_message_sent_outside_every_partition_is_rejected() -> None:
     """The message is rejected before any SQL; one partition among several is enough to accept a message."""
-    none: tuple[RecordRange, ...] = ()
-    parsed = parse_message(LOGINS, message(login_event()), none)
+    parsed = parse_message(LOGINS, message(login_event()), RecordRanges())
     assert parsed.content == Rejection(Reason.SENT_OUT_OF_RANGE, "$")
     elsewhere = RecordRange(USER_LOGINS, uuid.UUID(int=0), uuid.UUID(int=1))
-    parsed = parse_message(LOGINS, message(login_event()), (elsewhere, *EVERYTHING, elsewhere))
+    parsed = parse_message(
+        LOGINS, message(login_event()), RecordRanges((elsewhere, *EVERYTHING, elsewhere))
+    )
     assert isinstance(parsed.content, ParsedEvent)
 
 
 def test_a_closed_range_is_reported_unless_it_is_open_too() -> None:
     """A month that is about to be detached still accepts rows."""
     closed = dataclasses.replace(EVERYTHING[0], closed=True)
-    parsed = parse_message(LOGINS, message(login_event()), (closed,))
+    parsed = parse_message(LOGINS, message(login_event()), RecordRanges([closed]))
     assert parsed.content == Rejection(Reason.MONTH_CLOSED)
     assert isinstance(
-        parse_message(LOGINS, message(login_event()), (closed, *EVERYTHING)).content, ParsedEvent
+        parse_message(LOGINS, message(login_event()), RecordRanges((closed, *EVERYTHING))).content,
+        ParsedEvent,
     )
 
 
 def test_a_time_beyond_48_bits_is_out_of_range() -> None:
     """Such a message is quarantined like any other."""
-    parsed = parse_message(LOGINS, message(login_event(), 2**60), EVERYTHING[:0])
+    parsed = parse_message(LOGINS, message(login_event(), 2**60), RecordRanges())
     assert parsed.content == Rejection(Reason.SENT_OUT_OF_RANGE)
 
 
 def test_a_body_that_is_not_an_event_keeps_its_reason_out_of_range() -> None:
     """The reason of the parser takes precedence over the range."""
-    parsed = parse_message(LOGINS, message(b"junk"), EVERYTHING[:0])
+    parsed = parse_message(LOGINS, message(b"junk"), RecordRanges())
     assert parsed.content == Rejection(Reason.NOT_JSON)
 
 
@@ -194,7 +199,7 @@ def test_a_row_has_next_tokens_while_a_generation_is_pending() -> None:
 def test_a_rejected_body_is_sealed_whole() -> None:
     """A body may hold a personal value: the body opens to every byte in quarantine, and in no other place."""
     body = b'\xff{"ip": "198.51.100.7"'
-    parsed = parse_message(LOGINS, message(body), EVERYTHING)
+    parsed = parse_message(LOGINS, message(body), RecordRanges(EVERYTHING))
     assert isinstance(parsed.content, Rejection)
     made = seal_rejection(parsed, parsed.content, SEALER)
     assert (made.record_id, made.reason, made.path) == (parsed.record_id, Reason.NOT_UTF8, "$")
@@ -204,7 +209,7 @@ def test_a_rejected_body_is_sealed_whole() -> None:
 
 def test_no_printed_form_of_a_message_shows_its_body() -> None:
     """Messages and their parsed parts may reach logs and tracebacks."""
-    parsed: Parsed = parse_message(LOGINS, message(login_event()), EVERYTHING)
+    parsed: Parsed = parse_message(LOGINS, message(login_event()), RecordRanges(EVERYTHING))
     for shown in (repr(parsed), repr(parsed.message), repr(parsed.content)):
         assert "198.51.100.7" not in shown
         assert "593-47-5928" not in shown

@@ -33,12 +33,12 @@ from vault_etl.records.fenced_writes import Loaded, WriteKeys
 from vault_etl.records.messages import (
     Message,
     RecordRange,
+    RecordRanges,
     SealedRecord,
     parse_message,
-    seal_event,
-    seals_of,
 )
 from vault_etl.records.postgres import PostgresRecordLoader
+from vault_etl.records.sealing import RecordSealer, seals_of
 from vault_etl.schema.postgres_migrations import PostgresMigrations
 
 EMAIL: Final = FieldName("email")
@@ -91,9 +91,9 @@ def sealed(keys: WriteKeys, **changes: object) -> SealedRecord:
     given = {name: value for name, value in (FULL | changes).items() if value is not None}
     now = int(dt.datetime.now(dt.UTC).timestamp() * 1000)
     message = Message(uuid.uuid4().hex, "r", Pii(json.dumps(given).encode()), now)
-    parsed = parse_message(EventParser(WIDER), message, EVERYTHING)
+    parsed = parse_message(EventParser(WIDER), message, RecordRanges(EVERYTHING))
     assert isinstance(parsed.content, ParsedEvent), parsed.content
-    return seal_event(parsed, parsed.content, Sealer(keys.data_keys), TOKENIZER, None)
+    return RecordSealer(Sealer(keys.data_keys), TOKENIZER, None).seal(parsed, parsed.content)
 
 
 def load(wide: Scratch, keys: WriteKeys, *records: SealedRecord) -> None:

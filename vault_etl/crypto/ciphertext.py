@@ -36,9 +36,14 @@ HEADER_BYTES: Final = 1 + 4 + NONCE_BYTES
 
 
 @functools.cache
-def _bound_to(table: str, name: str) -> bytes:
+def bound_to(table: str, name: str) -> bytes:
     """Return the beginning of associated data, made once: a rotation needs it four times a row."""
     return b"vault-etl/1" + lp(table) + lp(name)
+
+
+def header(key_id: int) -> bytes:
+    """Return the first five bytes of a ciphertext: format and key id."""
+    return bytes([FORMAT]) + key_id.to_bytes(4, "big")
 
 
 def key_id_in(stored: bytes) -> int:
@@ -68,7 +73,7 @@ class Ciphertext:
 
     def serialise(self) -> bytes:
         """Return the bytes to store."""
-        return bytes([FORMAT]) + self.key_id.to_bytes(4, "big") + self.nonce + self.sealed
+        return header(self.key_id) + self.nonce + self.sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,7 @@ class ValuePlace:
         """
         return b"".join(
             (
-                _bound_to(self.table, self.name),
+                bound_to(self.table, self.name),
                 self.record_id.bytes,
                 key_id.to_bytes(4, "big"),
                 lp(self.user_id),
@@ -109,11 +114,13 @@ class ValuePlace:
 BLOCK_BYTES: Final = 16
 
 _MARK: Final = b"\x80"
+_PADDING: Final = [_MARK + bytes(BLOCK_BYTES - 1 - over) for over in range(BLOCK_BYTES)]
+"""The padding, by the bytes that are over whole blocks."""
 
 
 def pad(plaintext: bytes) -> bytes:
     """Append 1 to 16 bytes of padding to `plaintext`."""
-    return plaintext + _MARK + bytes(-(len(plaintext) + 1) % BLOCK_BYTES)
+    return plaintext + _PADDING[len(plaintext) % BLOCK_BYTES]
 
 
 def unpad(padded: bytes) -> bytes:

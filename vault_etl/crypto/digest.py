@@ -16,6 +16,21 @@ def sha256(*parts: bytes) -> bytes:
     return digest.finalize()
 
 
+class PrefixedSha256:
+    """SHA-256 of contents that have one beginning, which is hashed once."""
+
+    def __init__(self, *beginning: bytes) -> None:
+        self._begun = Hash(SHA256())
+        for part in beginning:
+            self._begun.update(part)
+
+    def digest(self, rest: bytes) -> bytes:
+        """Return SHA-256 of the beginning and the rest: 32 bytes."""
+        digest = self._begun.copy()
+        digest.update(rest)
+        return digest.finalize()
+
+
 class RunningSha256:
     """SHA-256 of content that is too long for memory."""
 

@@ -13,18 +13,21 @@ content of a message or of a line is not hashed: the id outlives an erasure.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import uuid
 from typing import Final
 
-from vault_etl.crypto.digest import sha256
+from vault_etl.crypto.digest import PrefixedSha256
 
 MAX_MILLISECONDS: Final = 2**48 - 1
 
 FIRST_DAY: Final = dt.date(1970, 1, 1)
 MAX_LINES: Final = 2**64 - 1
 
-_LABEL: Final = b"vault-etl/1/record"
+_OF_MESSAGES: Final = PrefixedSha256(b"vault-etl/1/record")
 _LINE_LABEL: Final = b"vault-etl/1/line"
+_RANDOM: Final = ~(0xF << 76 | 0x3 << 62)
+_VERSION_AND_VARIANT: Final = 0x7 << 76 | 0x2 << 62
 
 
 def record_id_of_message(message_id: str, sent_ms: int) -> uuid.UUID:
@@ -33,7 +36,7 @@ def record_id_of_message(message_id: str, sent_ms: int) -> uuid.UUID:
     `sent_ms` is the SentTimestamp in milliseconds since 1970. Raises ValueError if the timestamp does
     not fit 48 bits, or if the message id is not ASCII.
     """
-    return _record_id(sent_ms, sha256(_LABEL, message_id.encode("ascii")))
+    return _record_id(sent_ms, _OF_MESSAGES.digest(message_id.encode("ascii")))
 
 
 def record_id_of_line(source_id: uuid.UUID, number: int, milliseconds: int) -> uuid.UUID:
@@ -45,7 +48,12 @@ def record_id_of_line(source_id: uuid.UUID, number: int, milliseconds: int) -> u
     if not 1 <= number <= MAX_LINES:
         message = "lines are counted from 1, in 64 bits"
         raise ValueError(message)
-    return _record_id(milliseconds, sha256(_LINE_LABEL, source_id.bytes, number.to_bytes(8, "big")))
+    return _record_id(milliseconds, _of_lines(source_id).digest(number.to_bytes(8, "big")))
+
+
+@functools.lru_cache(maxsize=8)
+def _of_lines(source_id: uuid.UUID) -> PrefixedSha256:
+    return PrefixedSha256(_LINE_LABEL, source_id.bytes)
 
 
 def first_millisecond(day: dt.date) -> int:
@@ -62,7 +70,5 @@ def _record_id(milliseconds: int, digest: bytes) -> uuid.UUID:
     if not 0 <= milliseconds <= MAX_MILLISECONDS:
         message = "the time of a record id does not fit 48 bits"
         raise ValueError(message)
-    b = bytearray(milliseconds.to_bytes(6, "big") + digest[:10])
-    b[6] = 0x70 | b[6] & 0x0F
-    b[8] = 0x80 | b[8] & 0x3F
-    return uuid.UUID(bytes=bytes(b))
+    made = milliseconds << 80 | int.from_bytes(digest[:10], "big")
+    return uuid.UUID(int=made & _RANDOM | _VERSION_AND_VARIANT)

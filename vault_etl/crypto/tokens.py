@@ -106,8 +106,12 @@ class FieldTokenizer:
         """
         if derived is not None:
             return self._derived[derived].token(value)
-        form = _form(self._canonical, self._field, value)
-        return self._public.get(form.lower()) or _keyed(self._mac, form)
+        return self.token_of_form(Pii(_form(self._canonical, self._field, value)))
+
+    def token_of_form(self, form: Pii) -> uuid.UUID:
+        """Return the token of the value that has this canonical form."""
+        exposed = form.expose()
+        return self._public.get(exposed.lower()) or _keyed(self._mac, exposed)
 
 
 class DerivedTokenizer:
@@ -139,7 +143,7 @@ def _mac(key: TokenKey, name: str) -> HMAC:
 def _keyed(keyed: HMAC, form: bytes) -> uuid.UUID:
     mac = keyed.copy()
     mac.update(form)
-    return uuid.UUID(bytes=mac.finalize()[:TOKEN_BYTES])
+    return uuid.UUID(int=int.from_bytes(mac.finalize()[:TOKEN_BYTES], "big"))
 
 
 class Tokenizer:
@@ -162,7 +166,11 @@ class Tokenizer:
 
         Raises ValueError if the field has no key in this generation, or cannot hold the value.
         """
+        return self.field(field).token(value, derived)
+
+    def field(self, field: FieldName) -> FieldTokenizer:
+        """Return the tokenizer of one field. Raises ValueError if the field has no key in this generation."""
         if field not in self._fields:
             message = f"no token key of {field} in generation {self.generation}"
             raise ValueError(message)
-        return self._fields[field].token(value, derived)
+        return self._fields[field]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from vault_etl.base.pii import Pii
+from vault_etl.crypto.fields import FieldName
 from vault_etl.declaration.json_path import JsonPath
 from vault_etl.declaration.model import (
     DeclaredEvent,
@@ -44,14 +46,29 @@ _DAYS: Final = (PlainType.DAY, PlainType.MOMENT)
 
 
 class _Read(NamedTuple):
-    """The first rule of a value: its place, and what turns it into text. `find` is None for a name at the top."""
+    """The first rule of a value: its place, and what turns it into text. `find` is None for a name at the top.
+
+    `read` would return visible ASCII of up to `longest` code points as it is.
+    """
 
     name: str
     top: str
     find: Callable[[Message], object] | None
     path: JsonPath
     required: bool
+    longest: int
     read: Callable[[object], PlainValue | None]
+
+
+class _Accept(NamedTuple):
+    """The rule of the kind of a personal value."""
+
+    name: FieldName
+    path: str
+    longest: int
+    read: Callable[[str], tuple[str, bytes]]
+    reason: Reason
+    reason_too_long: Reason
 
 
 class EventValues:
@@ -67,13 +84,12 @@ class EventValues:
                 value.path.find if len(value.path.names) > 1 else None,
                 value.path,
                 value.required,
+                _longest(value),
                 _reader(value),
             )
             for value in values
         ]
-        self._accepts = [
-            (value.name, _accepting(value)) for value in event.personal if not value.retired
-        ]
+        self._accepts = [_accept(value) for value in event.personal if not value.retired]
         self._days = [
             (column.name, _day_reader(column))
             for column in event.plain
@@ -90,33 +106,37 @@ class EventValues:
         Required values are read first, then optional ones; then the kinds of personal values decide, then the rules
         of days.
         """
+        plain = self._values_of(message)
+        personal, forms = dict[FieldName, Pii](), dict[FieldName, Pii]()
+        for accept in self._accepts:
+            name = accept.name
+            if name in plain:
+                personal[name], forms[name] = _accepted(accept, str(plain.pop(name)))
+        day = None
+        for column, read_day in self._days:
+            if column in plain:
+                named_day = read_day(str(plain[column]), plain)
+                if column == self._day:
+                    day = named_day
+        names, known = message.keys(), self.names
+        extra = () if names <= known else shown_names(names - known)
+        subject = str(plain[self._subject])
+        return ParsedEvent(self._event, subject, day, personal, forms, plain, extra)
+
+    def _values_of(self, message: Message) -> dict[str, PlainValue]:
+        """Return the text of each value by its name, personal ones too."""
         plain: dict[str, PlainValue] = {}
-        for name, top, find, path, required, read in self._reads:
+        for name, top, find, path, required, longest, read in self._reads:
             value = message.get(top) if find is None else find(message)
-            if value is not None:
+            if type(value) is str and len(value) <= longest and _is_visible_ascii(value):
+                plain[name] = value
+            elif value is not None:
                 text = read(value)
                 if text is not None:
                     plain[name] = text
             elif required:
                 raise RejectedError(_absence(message, path.names), str(path))
-        personal = {
-            name: accept(str(plain.pop(name))) for name, accept in self._accepts if name in plain
-        }
-        day = None
-        for name, read_day in self._days:
-            if name in plain:
-                named_day = read_day(str(plain[name]), plain)
-                if name == self._day:
-                    day = named_day
-        extra = message.keys() - self.names
-        return ParsedEvent(
-            event=self._event,
-            subject=str(plain[self._subject]),
-            day=day,
-            personal=personal,
-            plain=plain,
-            extra_fields=shown_names(extra) if extra else (),
-        )
+        return plain
 
 
 def _absence(message: object, names: Sequence[str]) -> Reason:
@@ -147,13 +167,30 @@ def _day_reader(column: PlainColumn) -> Callable[[str, dict[str, PlainValue]], d
     return read
 
 
+def _is_visible_ascii(text: str) -> bool:
+    """Tell whether a text is of ASCII without controls, and does not begin with a blank."""
+    return text >= "!" and text.isascii() and text.isprintable()
+
+
+def _longest(value: Value) -> int:
+    """Return the most code points of a text; -1 for a value that is no text."""
+    if isinstance(value, PersonalValue):
+        return _own_limit(value) or sys.maxsize
+    return -1 if value.max is None else value.max
+
+
+def _own_limit(value: PersonalValue) -> int | None:
+    """Return the limit of a personal text; None if its kind has a reason of its own for longer ones."""
+    kind = value.field.kind
+    has_own_reason = kind.reason_too_long != Reason.FIELD_TOO_LONG
+    return None if has_own_reason else kind.max_code_points
+
+
 def _reader(value: Value) -> Callable[[object], PlainValue | None]:
     path = str(value.path)
     if isinstance(value, PersonalValue):
-        kind = value.field.kind
-        own_limit = kind.reason_too_long != Reason.FIELD_TOO_LONG
-        longest = None if own_limit else kind.max_code_points
-        read = _text_reader(path, longest, kind.numbers, is_required=value.required)
+        numbers = value.field.kind.numbers
+        read = _text_reader(path, _own_limit(value), numbers, is_required=value.required)
         return read if value.required else _without_blanks(read)
     if value.type is PlainType.INTEGER:
         return _number_reader(path, WHOLE_NUMBER, _INTEGERS)
@@ -226,18 +263,18 @@ def _boolean_reader(path: str) -> Callable[[object], bool]:
     return read
 
 
-def _accepting(value: PersonalValue) -> Callable[[str], Pii]:
-    """Make the check of a kind for the text of a value."""
+def _accept(value: PersonalValue) -> _Accept:
     kind, path = value.field.kind, str(value.path)
-    longest, accept = kind.max_code_points, kind.accept
     reason, reason_too_long = Reason(kind.reason), Reason(kind.reason_too_long)
+    return _Accept(value.name, path, kind.max_code_points, kind.read, reason, reason_too_long)
 
-    def accepted(text: str) -> Pii:
-        if len(text) > longest:
-            raise RejectedError(reason_too_long, path)
-        try:
-            return Pii.of_text(accept(text))
-        except ValueError:
-            raise RejectedError(reason, path) from None
 
-    return accepted
+def _accepted(accept: _Accept, text: str) -> tuple[Pii, Pii]:
+    """Return the value as it is sealed, and its canonical form."""
+    if len(text) > accept.longest:
+        raise RejectedError(accept.reason_too_long, accept.path)
+    try:
+        sealed, form = accept.read(text)
+    except ValueError:
+        raise RejectedError(accept.reason, accept.path) from None
+    return Pii(sealed.encode()), Pii(form)

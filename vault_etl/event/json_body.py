@@ -36,6 +36,10 @@ def json_value(body: bytes) -> object:
     except UnicodeDecodeError:
         raise RejectedError(Reason.NOT_UTF8) from None
     try:
+        if text[:1] == "{":  # nearly always, and white space need not be looked for
+            value, end = _DECODER.raw_decode(text)
+            if end == len(text):
+                return value
         return _DECODER.decode(text)
     except ValueError:
         raise RejectedError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.fields import FieldName
@@ -14,8 +14,7 @@ PlainValue = str | bool | dt.date | dt.datetime
 """A value of a plain column. A number is the text of its spelling, which loses no digit."""
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedEvent:
+class ParsedEvent(NamedTuple):
     """One message that passed the rules of its event."""
 
     event: DeclaredEvent
@@ -24,6 +23,8 @@ class ParsedEvent:
     """The day that the message names."""
     personal: Mapping[FieldName, Pii]
     """The personal values that the message has, by their names in the event, in the order of the declaration."""
+    forms: Mapping[FieldName, Pii]
+    """The canonical forms of these values, which their tokens are made from."""
     plain: Mapping[str, PlainValue]
     """The plain values that the message has, by their columns: subject, day and moments too."""
     extra_fields: tuple[str, ...]

@@ -17,7 +17,7 @@ from vault_etl.event.known_names import KnownNames
 from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.ingest.sources.content import STANDARD_INPUT, FileContent, LineContent, StreamContent
 from vault_etl.ingest.sources.content_splitter import ContentSplitter
-from vault_etl.records.messages import Line, Message, RecordRange, parse_message
+from vault_etl.records.messages import Line, Message, RecordRange, RecordRanges, parse_message
 
 _WAIT_S: Final = 5.0
 
@@ -59,7 +59,7 @@ class Judgement:
     ) -> None:
         """Check the next lines, each given with its number."""
         sent_ms = 0 if sent is None else first_millisecond(sent)
-        ranges = tuple(RecordRange(e.name, _FIRST_ID, _LAST_ID) for e in self.parser.events)
+        ranges = RecordRanges(RecordRange(e.name, _FIRST_ID, _LAST_ID) for e in self.parser.events)
         for number, line in lines:
             handle = str(number)
             message = Message(handle, handle, Pii(line), sent_ms, line=Line(_NO_SOURCE, number))

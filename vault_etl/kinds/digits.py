@@ -24,9 +24,10 @@ _MOST_ZEROS: Final = 19
 def digits_kind(fewest: int, most: int) -> Kind:
     """Return the kind of numbers of so many digits."""
 
-    def accept(text: str) -> str:
-        if fewest <= len(canonical_digits(text)) <= most:
-            return text
+    def read(text: str) -> tuple[str, bytes]:
+        form = canonical_digits(text)
+        if fewest <= len(form) <= most:
+            return text, form
         message = "too few or too many digits"
         raise ValueError(message)
 
@@ -39,7 +40,7 @@ def digits_kind(fewest: int, most: int) -> Kind:
         reason="not_digits",
         reason_too_long="not_digits",
         hint=f"a value is a number of {count} digits, which spaces, dots and dashes may separate",
-        accept=accept,
+        read=read,
         canonical=canonical_digits,
         mask=_mask,
         is_ascii=True,

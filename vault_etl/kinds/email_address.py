@@ -44,10 +44,11 @@ def canonical_email(text: str) -> bytes:
     raise ValueError(message)
 
 
-def _accept(text: str) -> str:
-    """Return the canonical form as text. A domain in another script gets its ASCII form here, once."""
+def _read(text: str) -> tuple[str, bytes]:
+    """Return the canonical form, as text and as bytes. A domain in another script gets its ASCII form here, once."""
     local, at, domain = text.strip(" ").rpartition("@")
-    return canonical_email(local + at + _ascii_domain(domain)).decode()
+    form = canonical_email(local + at + _ascii_domain(domain))
+    return form.decode(), form
 
 
 def _ascii_domain(domain: str) -> str:
@@ -72,7 +73,8 @@ def _domain(text: str) -> bytes:
 
 def _mailbox_at(domain: str) -> str:
     """Return a mailbox of the domain, with the shortest local part: an address has 254 octets in all."""
-    return _accept(f"a@{domain.strip(' ')}")
+    text, _ = _read(f"a@{domain.strip(' ')}")
+    return text
 
 
 def _mask(text: str) -> str:
@@ -88,7 +90,7 @@ EMAIL: Final = Kind(
     reason="not_an_email",
     reason_too_long="not_an_email",
     hint="a value is one e-mail address, without a name or a comment; the part before the @ is case-sensitive",
-    accept=_accept,
+    read=_read,
     canonical=canonical_email,
     mask=_mask,
     derived=(

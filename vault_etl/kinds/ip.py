@@ -52,7 +52,8 @@ def _address_in(network: str) -> str:
     address, _, length = network.strip(" ").partition("/")
     is_ipv4 = _IPV4.fullmatch(address) is not None
     if length == ("24" if is_ipv4 else "48") and (is_ipv4 or not _is_mapped(canonical_ip(address))):
-        return _accept(address)
+        canonical_ip(address)
+        return address
     message = "not the text of one network"
     raise ValueError(message)
 
@@ -61,9 +62,8 @@ def _is_mapped(packed: bytes) -> bool:
     return packed.startswith(_IPV4_MAPPED_PREFIX)
 
 
-def _accept(text: str) -> str:
-    canonical_ip(text)
-    return text
+def _read(text: str) -> tuple[str, bytes]:
+    return text, canonical_ip(text)
 
 
 def _mask(text: str) -> str:
@@ -82,7 +82,7 @@ IP: Final = Kind(
     reason="not_an_address",
     reason_too_long="not_an_address",
     hint="a value is one IPv4 or IPv6 address, without port or zone, or a range of addresses",
-    accept=_accept,
+    read=_read,
     canonical=canonical_ip,
     mask=_mask,
     placeholders=("0.0.0.0", "255.255.255.255", "127.0.0.1", "::", "::1"),  # noqa: S104 - data

@@ -35,7 +35,7 @@ class DerivedForm:
 class Kind:
     """The rules for the values of one field. Kinds of equal name, version and options are equal.
 
-    A value is checked once, when it is new: `accept` returns the text that is sealed, and may ask a library.
+    A value is checked once, when it is new: `read` returns the text that is sealed, and may ask a library.
     `canonical` and `mask` take sealed text. They need the standard library alone, and never change for a
     version: the token of a stored value can be made again for as long as its row exists. All three raise
     ValueError, which does not hold the value.
@@ -47,15 +47,15 @@ class Kind:
     version: int
     options: tuple[tuple[str, int | str], ...]
     max_code_points: int = field(compare=False)
-    """The most code points of a value as it is sent. The caller checks this limit, before `accept`."""
+    """The most code points of a value as it is sent. The caller checks this limit, before `read`."""
     reason: str = field(compare=False)
-    """The reason code of a value that `accept` refuses."""
+    """The reason code of a value that `read` refuses."""
     reason_too_long: str = field(compare=False)
     """The reason code of a value of more code points."""
     hint: str = field(compare=False)
     """The sentence that tells a person which values there are."""
-    accept: Callable[[str], str] = field(compare=False, repr=False)
-    """Return the text to seal."""
+    read: Callable[[str], tuple[str, bytes]] = field(compare=False, repr=False)
+    """Return the text to seal, and its canonical form."""
     canonical: Callable[[str], bytes] = field(compare=False, repr=False)
     """Return the bytes that the token of a sealed text is made from."""
     mask: Callable[[str], str] = field(compare=False, repr=False)
@@ -73,6 +73,10 @@ class Kind:
     def max_bytes(self) -> int:
         """The most bytes of a sealed text. A database refuses longer ones."""
         return self.max_code_points * (1 if self.is_ascii else 4)
+
+    def accept(self, text: str) -> str:
+        """Return the text to seal. Raises ValueError as `read` does."""
+        return self.read(text)[0]
 
     def held(self, value: Pii, form: DerivedForm | None = None) -> Pii:
         """Return the value as records hold it, for a search. Raises ValueError, without the value, if none can.

@@ -34,10 +34,10 @@ def phone_kind(region: str | None) -> Kind:
             message = "the option 'region' must be a country code in capitals, such as 'CH'"
             raise ValueError(message)
 
-    def accept(text: str) -> str:
+    def read(text: str) -> tuple[str, bytes]:
         e164 = _e164(text, region)
         if e164 is not None and (e164 == text or e164 == _e164(e164, region)):
-            return e164
+            return e164, canonical_phone(e164)
         message = "not the text of one telephone number"
         raise ValueError(message)
 
@@ -49,7 +49,7 @@ def phone_kind(region: str | None) -> Kind:
         reason="not_a_phone",
         reason_too_long="not_a_phone",
         hint="a value is one telephone number, best with its plus and country code; no letters and no extension",
-        accept=accept,
+        read=read,
         canonical=canonical_phone,
         mask=_mask,
         is_ascii=True,

@@ -25,7 +25,7 @@ def text_kind(longest: int) -> Kind:
         reason="field_empty",
         reason_too_long="field_too_long",
         hint="a value is text that is not blank, in UTF-8",
-        accept=_accept,
+        read=_read,
         canonical=canonical_text,
         mask=mask_end,
         numbers=WHOLE_NUMBER,
@@ -41,6 +41,8 @@ def canonical_text(text: str) -> bytes:
     if is_blank(text):
         message = "blank text"
         raise ValueError(message)
+    if text.isascii():
+        return text.strip(WHITE_SPACE).encode()
     with contextlib.suppress(UnicodeEncodeError):  # which holds the value
         return composed(text).strip(WHITE_SPACE).encode()
     message = "text with a lone surrogate"
@@ -73,9 +75,8 @@ def mask_end(text: str) -> str:
     return "*" + (text[-_SHOWN_CHARACTERS:] if len(text) >= _SHORTEST else "")
 
 
-def _accept(text: str) -> str:
-    canonical_text(text)
-    return text
+def _read(text: str) -> tuple[str, bytes]:
+    return text, canonical_text(text)
 
 
 _PLACEHOLDERS: Final = (

@@ -28,9 +28,8 @@ def canonical_uuid(text: str) -> bytes:
     raise ValueError(message)
 
 
-def _accept(text: str) -> str:
-    canonical_uuid(text)
-    return text
+def _read(text: str) -> tuple[str, bytes]:
+    return text, canonical_uuid(text)
 
 
 def _mask(text: str) -> str:
@@ -45,7 +44,7 @@ UUID: Final = Kind(
     reason="not_a_uuid",
     reason_too_long="not_a_uuid",
     hint="a value is one UUID: 32 hex digits, with or without dashes",
-    accept=_accept,
+    read=_read,
     canonical=canonical_uuid,
     mask=_mask,
     is_ascii=True,

@@ -33,8 +33,9 @@ from vault_etl.records.fenced_writes import (
     WriteKeys,
     by_halves,
 )
-from vault_etl.records.messages import EventMonth, Parsed, RecordRange
+from vault_etl.records.messages import EventMonth, Parsed, RecordRange, RecordRanges
 from vault_etl.records.months import is_undated, month_to_make
+from vault_etl.records.sealing import RecordSealer, seals_of
 from vault_etl.records.unattached_months import Months, UnattachedMonth
 
 BATCH_ROWS: Final = 100
@@ -117,7 +118,7 @@ class QuarantineRetry:
         self._progress = progress
         self._strict = False
         self._extra_fields = ExtraFields()
-        self._ranges: tuple[RecordRange, ...] = ()
+        self._ranges: RecordRanges | None = None
         self._asked_for: set[EventMonth] = set()
         self._unattached: Sequence[UnattachedMonth] | None = None
         self._closed: list[UnattachedMonth] = []
@@ -220,8 +221,8 @@ class QuarantineRetry:
 
     def _move(self, events: list[_Passed]) -> int:
         """Move the events whose month takes rows. The others stay: their month is closed, or out of range."""
-        if events and not self._ranges:
-            self._ranges = self._partitions.prepare_partitions()
+        if events and self._ranges is None:
+            self._ranges = RecordRanges(self._partitions.prepare_partitions())
         now = self._clock.now()
         months = {
             (p.name, month)
@@ -229,7 +230,7 @@ class QuarantineRetry:
             if not self._has_room(p) and (month := month_to_make(p.body.record_id, now))
         } - self._asked_for
         if months:
-            self._ranges = self._partitions.prepare_partitions(sorted(months))
+            self._ranges = RecordRanges(self._partitions.prepare_partitions(sorted(months)))
             self._asked_for |= months  # asking again for a detached month changes nothing
         there = [p for p in events if self._has_room(p)]
         for passed in events:
@@ -238,8 +239,8 @@ class QuarantineRetry:
         return self._move_taken(there)
 
     def _has_room(self, passed: _Passed) -> bool:
-        record_id = passed.body.record_id
-        return any(r.holds(passed.name, record_id) and not r.closed for r in self._ranges)
+        ranges, record_id = self._ranges, passed.body.record_id
+        return ranges is not None and ranges.take(passed.name, record_id)
 
     def _move_taken(self, events: Sequence[_Passed]) -> int:
         """Move what the database takes. Halving finds a row with a value that it refuses; this row stays."""
@@ -260,17 +261,12 @@ class QuarantineRetry:
         return events, result
 
     def _seal_and_move(self, events: Sequence[_Passed]) -> Moved | KeysChanged | RowsRefused:
-        seals = messages.seals_of(passed.event for passed in events)
+        seals = seals_of(passed.event for passed in events)
         keys = tuple(self._leases.data_key(field, count) for field, count in seals.items())
-        sealer = Sealer(keys)
         active, pending = self._ring.tokenizers()
+        records = RecordSealer(Sealer(keys), active, pending)
         return self._mover.move(
-            [
-                RestoredMessage(
-                    p.body, messages.seal_event(p.parsed, p.event, sealer, active, pending)
-                )
-                for p in events
-            ],
+            [RestoredMessage(p.body, records.seal(p.parsed, p.event)) for p in events],
             WriteKeys((active.generation, pending.generation if pending else None), keys),
         )
 

@@ -1,16 +1,15 @@
-"""Messages of the queue and lines of a file: parsed, sealed, and their outcome."""
+"""Messages of the queue and lines of a file: parsed, as rows, and their outcome."""
 
 from __future__ import annotations
 
-import collections
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.ciphertext import ValuePlace
 from vault_etl.crypto.fields import EventName, FieldName
 from vault_etl.crypto.record_id import (
     FIRST_DAY,
@@ -20,24 +19,19 @@ from vault_etl.crypto.record_id import (
     record_id_of_line,
     record_id_of_message,
 )
-from vault_etl.crypto.sealing import Sealer
-from vault_etl.crypto.tokens import Tokenizer
-from vault_etl.declaration.model import PersonalValue
 from vault_etl.event.events import EventParser, without_extra_fields
 from vault_etl.event.parsed_event import ParsedEvent, PlainValue
 from vault_etl.event.rejection import Reason, Rejection
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """The source of a line, and the number of the line, counted from 1."""
 
     source_id: uuid.UUID
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A receive of a message. `sent_ms` is its SentTimestamp, milliseconds since 1970 UTC.
 
     For a line, `sent_ms` is the day that the caller named for the whole file, or 0. The record id of a line comes
@@ -78,13 +72,35 @@ class RecordRange:
     end: uuid.UUID
     closed: bool = False
 
-    def holds(self, event: EventName, record_id: uuid.UUID) -> bool:
-        """Tell whether a record of the event and of this id belongs to the partition."""
-        return self.first.int <= record_id.int < self.end.int and self.event == event
+
+class RecordRanges:
+    """The partitions of all events, to be searched by the event and the id of a record."""
+
+    def __init__(self, ranges: Iterable[RecordRange] = ()) -> None:
+        self._open: dict[EventName, list[tuple[int, int]]] = {}
+        self._closed: dict[EventName, list[tuple[int, int]]] = {}
+        for one in sorted(ranges, key=lambda one: one.first, reverse=True):
+            of_event = (self._closed if one.closed else self._open).setdefault(one.event, [])
+            of_event.append((one.first.int, one.end.int))
+
+    def take(self, event: EventName, record_id: uuid.UUID) -> bool:
+        """Tell whether a partition of the event takes the record."""
+        return _holds(self._open.get(event, ()), record_id.int)
+
+    def are_closed(self, event: EventName, record_id: uuid.UUID) -> bool:
+        """Tell whether the partition of the record was detached or dropped on the record."""
+        return _holds(self._closed.get(event, ()), record_id.int)
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+def _holds(ranges: Iterable[tuple[int, int]], record_id: int) -> bool:
+    """Search the newest months first: nearly all records are of them."""
+    for first, end in ranges:  # noqa: SIM110 - a generator costs more than the search
+        if first <= record_id < end:
+            return True
+    return False
+
+
+class Parsed(NamedTuple):
     """A parsed message: its record id, and its event, or the reason why it is not an event."""
 
     record_id: uuid.UUID
@@ -130,7 +146,7 @@ class SealedRejection:
 
 
 def parse_message(
-    parser: EventParser, message: Message, ranges: tuple[RecordRange, ...], *, strict: bool = False
+    parser: EventParser, message: Message, ranges: RecordRanges, *, strict: bool = False
 ) -> Parsed:
     """Parse a message. A message without a partition is rejected before any SQL sees it.
 
@@ -146,8 +162,8 @@ def parse_message(
         content = without_extra_fields(content)
     if isinstance(content, ParsedEvent):
         event, name = content.event, content.event.name
-        if not (in_range and any(not r.closed and r.holds(name, record_id) for r in ranges)):
-            is_closed = in_range and any(r.holds(name, record_id) for r in ranges)
+        if not (in_range and ranges.take(name, record_id)):
+            is_closed = in_range and ranges.are_closed(name, record_id)
             reason = Reason.MONTH_CLOSED if is_closed else Reason.SENT_OUT_OF_RANGE
             rejection = Rejection(reason, "$" if named_day is None else str(event.day.path))
             return Parsed(record_id, message, rejection, name if in_range else None)
@@ -168,81 +184,6 @@ def _record_id(message: Message, named_day: dt.date | None) -> uuid.UUID:
     if named_day is not None and named_day >= FIRST_DAY:
         sent_ms = first_millisecond(named_day)
     return record_id_of_line(message.line.source_id, message.line.number, sent_ms)
-
-
-def seal_event(
-    parsed: Parsed,
-    event: ParsedEvent,
-    sealer: Sealer,
-    tokenizer: Tokenizer,
-    next_tokenizer: Tokenizer | None,
-) -> SealedRecord:
-    """Seal an event into a row.
-
-    Each personal value gets a token, one for each derived form, the same again while a generation is pending, and a
-    ciphertext.
-    """
-    declared, values = event.event, event.personal
-    given = [value for value in declared.personal if value.name in values]
-    day = event.day or _day_sent(parsed.message.sent_ms)
-    return SealedRecord(
-        event=declared.name,
-        record_id=parsed.record_id,
-        subject=event.subject,
-        tokens=_tokens(tokenizer, given, values),
-        next_tokens=_tokens(next_tokenizer, given, values) if next_tokenizer else None,
-        ciphertexts={
-            value.name: sealer.seal(
-                values[value.name],
-                ValuePlace(
-                    declared.name, value.name, value.field.name, parsed.record_id, event.subject
-                ),
-            )
-            for value in given
-        },
-        token_generation=tokenizer.generation,
-        next_token_generation=next_tokenizer.generation if next_tokenizer else None,
-        plain={**event.plain, declared.day.name: day},
-    )
-
-
-def seals_of(events: Iterable[ParsedEvent]) -> Mapping[FieldName, int]:
-    """Count the values of these events by their fields, in the order of the declaration."""
-    counts: collections.Counter[FieldName] = collections.Counter()
-    for event in events:
-        counts.update(v.field.name for v in event.event.personal if v.name in event.personal)
-    return counts
-
-
-def seal_rejection(
-    parsed: Parsed, rejection: Rejection, sealer: Sealer, queue: str | None = None
-) -> SealedRejection:
-    """Seal a rejected message into a quarantine row. The body is sealed like a personal field."""
-    return SealedRejection(
-        record_id=parsed.record_id,
-        reason=rejection.reason,
-        path=rejection.path,
-        body_ciphertext=sealer.seal(
-            parsed.message.body, ValuePlace.in_quarantine(parsed.record_id)
-        ),
-        receive_count=max(1, parsed.message.receive_count),
-        source_id=parsed.message.line.source_id if parsed.message.line else None,
-        queue=queue,
-    )
-
-
-def _tokens(
-    tokenizer: Tokenizer, given: Sequence[PersonalValue], values: Mapping[FieldName, Pii]
-) -> dict[FieldName, uuid.UUID]:
-    return {
-        name: tokenizer.token(value.field.name, values[value.name], derived)
-        for value in given
-        for name, derived in value.token_names
-    }
-
-
-def _day_sent(sent_ms: int) -> dt.date:
-    return dt.datetime.fromtimestamp(sent_ms / 1000, dt.UTC).date()
 
 
 def parse_again(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 import psycopg2.errors
 import psycopg2.extensions
@@ -14,10 +14,8 @@ import psycopg2.extensions
 from vault_etl.declaration.model import Declaration, DeclaredEvent, PlainType
 from vault_etl.declaration.sql import sql_blocks
 from vault_etl.declaration.sql_names import SqlEvent
-from vault_etl.platform.postgres_copy import BigInt, copy_binary
+from vault_etl.platform.postgres_copy import BigInt, copy_columns
 from vault_etl.records.messages import SealedRecord
-
-_Row = tuple[object, ...]
 
 
 def insert_records(
@@ -34,9 +32,10 @@ def insert_records(
     """
     sql = sql_blocks("records/insert.sql", declaration)
     stored = set[uuid.UUID]()
+    # In the order of their ids, so that sessions with the same rows do not deadlock.
+    ordered = sorted(records, key=lambda record: record.record_id.int)
     for event in declaration.events:
-        row = row_maker(event)
-        rows = {r.record_id: row(r) for r in records if r.event == event.name}
+        rows = {r.record_id: r for r in ordered if r.event == event.name}
         stored |= _insert(cursor, sql, event, rows, checks_first=checks_first).keys()
     return frozenset(stored)
 
@@ -45,19 +44,17 @@ def _insert(
     cursor: psycopg2.extensions.cursor,
     sql: Mapping[str, str],
     event: DeclaredEvent,
-    rows: Mapping[uuid.UUID, _Row],
+    rows: dict[uuid.UUID, SealedRecord],
     *,
     checks_first: bool,
-) -> Mapping[uuid.UUID, _Row]:
+) -> Mapping[uuid.UUID, SealedRecord]:
     """Return the rows that were stored."""
-    # In the order of their ids, so that sessions with the same rows do not deadlock.
-    rows = dict(sorted(rows.items()))
     if checks_first:
         rows = _not_stored(cursor, sql, event, rows)
     while rows:
         cursor.execute(sql["keep"])
         try:
-            copied = copy_binary(rows.values())
+            copied = copy_columns(columns_of(event, rows.values()))
             cursor.copy_expert(sql[f"copy_{event.name}"], io.BytesIO(copied))
         except psycopg2.errors.UniqueViolation:
             cursor.execute(sql["back"])
@@ -74,8 +71,8 @@ def _not_stored(
     cursor: psycopg2.extensions.cursor,
     sql: Mapping[str, str],
     event: DeclaredEvent,
-    rows: dict[uuid.UUID, _Row],
-) -> dict[uuid.UUID, _Row]:
+    rows: dict[uuid.UUID, SealedRecord],
+) -> dict[uuid.UUID, SealedRecord]:
     if not rows:
         return rows
     ids = list(rows)
@@ -86,37 +83,35 @@ def _not_stored(
     return {record_id: row for record_id, row in rows.items() if record_id not in stored}
 
 
-def row_maker(event: DeclaredEvent) -> Callable[[SealedRecord], _Row]:
-    """Return what makes a row of an event: its values in the order of the columns of its table."""
+def columns_of(
+    event: DeclaredEvent, records: Collection[SealedRecord]
+) -> Sequence[Sequence[object]]:
+    """Return the values of rows of an event by column, in the order of the columns of its table."""
     names = SqlEvent.of(event)
-    required = [name.raw for name in names.required_plain]
-    optional = [name.raw for name in names.optional_plain]
-    values = [value.name for value in event.personal]
     tokens = [name for value in event.personal for name, _ in value.token_names]
-    numbers = {
-        column.name: _NUMBERS[column.type] for column in event.plain if column.type in _NUMBERS
-    }
+    types = {column.name: column.type for column in event.plain}
+    plain = [record.plain for record in records]
+    made = [record.tokens for record in records]
+    next_made = [record.next_tokens or {} for record in records]
+    ciphertexts = [record.ciphertexts for record in records]
 
-    def row(record: SealedRecord) -> _Row:
-        plain: Mapping[str, Any] = record.plain
-        if numbers:
-            plain = {
-                name: numbers[name](value) if name in numbers and value is not None else value
-                for name, value in plain.items()
-            }
-        next_tokens = record.next_tokens or {}
-        return (
-            record.record_id,
-            *map(plain.get, required),
-            *map(record.tokens.get, tokens),
-            *map(next_tokens.get, tokens),
-            *map(record.ciphertexts.get, values),
-            record.token_generation,
-            record.next_token_generation,
-            *map(plain.get, optional),
-        )
+    def of_plain(name: str) -> list[object]:
+        number = _NUMBERS.get(types[name]) if name in types else None
+        column: list[object] = [values.get(name) for values in plain]
+        if number is None:
+            return column
+        return [None if value is None else number(str(value)) for value in column]
 
-    return row
+    return [
+        [record.record_id for record in records],
+        *(of_plain(name.raw) for name in names.required_plain),
+        *([values.get(name) for values in made] for name in tokens),
+        *([values.get(name) for values in next_made] for name in tokens),
+        *([values.get(value.name) for values in ciphertexts] for value in event.personal),
+        [record.token_generation for record in records],
+        [record.next_token_generation for record in records],
+        *(of_plain(name.raw) for name in names.optional_plain),
+    ]
 
 
 _NUMBERS: Final[Mapping[PlainType, Callable[[str], object]]] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 import datetime as dt
 import functools
 import math
@@ -38,13 +37,12 @@ from vault_etl.records.messages import (
     Outcome,
     Parsed,
     RecordRange,
+    RecordRanges,
     SealedRecord,
     SealedRejection,
     parse_message,
-    seal_event,
-    seal_rejection,
-    seals_of,
 )
+from vault_etl.records.sealing import RecordSealer, seal_rejection, seals_of
 
 MAX_MONTH_TRIES: Final = 5
 """Times in a row that a month may be detached under a batch before an operator must find the cause."""
@@ -119,7 +117,7 @@ class BatchWriter:
         self._clock = clock
         self._parser = parser
         self._strict = strict
-        self._ranges: tuple[RecordRange, ...] = ()
+        self._ranges = RecordRanges()
         self._ranges_end = -math.inf
         self._months_not_made: set[EventMonth] = set()
         self._not_made_end = -math.inf
@@ -181,7 +179,7 @@ class BatchWriter:
 
     def _read_ranges(self, months: Iterable[EventMonth]) -> None:
         """Read which months may be loaded. This happens once a day, because new months come."""
-        self._ranges = self._loader.prepare_partitions(months)
+        self._ranges = RecordRanges(self._loader.prepare_partitions(months))
         if self._clock.monotonic() >= self._ranges_end:
             self._ranges_end = self._clock.monotonic() + RANGES_SECONDS
 
@@ -193,7 +191,7 @@ class BatchWriter:
                 progress.loaded(part, result)
                 continue
             rejection = Rejection(Reason.REFUSED_BY_DATABASE)
-            progress.refused.append(dataclasses.replace(part[0], content=rejection))
+            progress.refused.append(part[0]._replace(content=rejection))
             if sum(self._refused) + len(progress.refused) > MAX_REFUSED:
                 message = f"the database refuses row after row (SQLSTATE {result.sqlstate})"
                 raise ConfigurationError(
@@ -238,8 +236,9 @@ class BatchWriter:
         keys = [self._leases.data_key(*sealed) for sealed in seals.items() if sealed[1]]
         sealer, queue = Sealer(keys), self._parser.queue
         active, pending = self._ring.tokenizers()
+        records = RecordSealer(sealer, active, pending)
         return self._loader.load(
-            [seal_event(p, event, sealer, active, pending) for p, event in events],
+            [records.seal(p, event) for p, event in events],
             [seal_rejection(p, rejection, sealer, queue) for p, rejection in rejections],
             WriteKeys((active.generation, pending.generation if pending else None), tuple(keys)),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 import uuid
 from collections import deque
@@ -151,7 +150,7 @@ class LinesFile(Queue, QueueGauge):
         due = [held for held in self._held.values() if held.due <= now][:limit]
         for held in due:
             again = held.message.receive_count + 1
-            held.message = dataclasses.replace(held.message, receive_count=again)
+            held.message = held.message._replace(receive_count=again)
             held.due, held.given_back = now + VISIBILITY_S, False
         self._next_due = min((held.due for held in self._held.values()), default=float("inf"))
         return [held.message for held in due]
@@ -161,14 +160,10 @@ class LinesFile(Queue, QueueGauge):
         messages: list[Message] = []
         while self._lines and len(messages) < limit:
             number, line = self._lines.popleft()
-            message = Message(
-                message_id=str(number),
-                receipt_handle=str(number),
-                body=Pii(line),
-                sent_ms=self._sent_ms,
-                line=Line(self._source_id, number),
-            )
-            self._held[message.receipt_handle] = _ReceivedLine(message, due)
+            handle = str(number)
+            place = Line(self._source_id, number)
+            message = Message(handle, handle, Pii(line), self._sent_ms, 1, place)
+            self._held[handle] = _ReceivedLine(message, due)
             messages.append(message)
         if messages:
             self._next_due = min(self._next_due, due)
