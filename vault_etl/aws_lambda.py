@@ -23,7 +23,8 @@ from vault_etl.base.pii import Pii
 from vault_etl.event.extra_fields import ExtraFields
 from vault_etl.ingest.sources.sqs import queue_name
 from vault_etl.records.messages import Message, Outcome
-from vault_etl.records.write_batch import BatchWriter, Written
+from vault_etl.records.write_batch import BatchWriter
+from vault_etl.records.written import Written
 
 SECOND_TRY_MS: Final = 10_000
 """Milliseconds that a second try needs: Lambda would cut off a shorter one."""

@@ -22,7 +22,7 @@ def shown(parsed: ParsedEvent | Rejection) -> object:
     """The comparable content of a result: personal values refuse comparison, and are bytes here."""
     if isinstance(parsed, Rejection):
         return parsed
-    values = {name: getattr(parsed, name) for name in ParsedEvent.__slots__}
+    values = {name: getattr(parsed, name) for name in ParsedEvent._fields}
     return values | {"personal": {name: v.expose() for name, v in parsed.personal.items()}}
 
 

@@ -24,7 +24,7 @@ from vault_etl.base.errors import DataError
 from vault_etl.ingest.run import HEARTBEATS, IngestSummary
 from vault_etl.ingest.steps import Bounds
 from vault_etl.records.messages import Message, Outcome
-from vault_etl.records.write_batch import Written
+from vault_etl.records.written import Written
 
 MIB = 1024 * 1024
 

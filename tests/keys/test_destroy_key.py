@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import uuid
 from collections.abc import Callable, Sequence
@@ -59,8 +58,7 @@ def cut_over(vault: FakeVault) -> FakeVault:
     for key_id in token_keys(vault, 2):
         vault.database.set_state(key_id, KeyState.ACTIVE)
     for record in list(vault.database.records.values()):
-        vault.database.records[record.record_id] = dataclasses.replace(
-            record,
+        vault.database.records[record.record_id] = record._replace(
             tokens={field: uuid.uuid4() for field in PERSONAL_FIELDS},
             next_tokens=record.tokens,
             token_generation=2,
@@ -227,7 +225,7 @@ def test_a_generation_in_use_is_refused(cut_over: FakeVault, state: KeyState) ->
 def test_a_generation_that_rows_have_tokens_of_is_refused(cut_over: FakeVault) -> None:
     """The error has the count, before any token is cleared."""
     record = next(iter(cut_over.database.records.values()))
-    cut_over.database.records[record.record_id] = dataclasses.replace(record, token_generation=1)
+    cut_over.database.records[record.record_id] = record._replace(token_generation=1)
     with pytest.raises(ConfigurationError, match="needed: 1 rows with its tokens"):
         destroy(cut_over, token_keys(cut_over, 1)[0])
     assert all(record.next_tokens for record in cut_over.database.records.values())
@@ -242,7 +240,7 @@ def test_rows_that_change_under_the_pages_are_found(cut_over: FakeVault, swapped
             done = super().clear(generation, after, limit)
             if done.last is None:
                 record = next(iter(cut_over.database.records.values()))
-                changed = dataclasses.replace(record, **{swapped: generation})  # type: ignore[arg-type]
+                changed = record._replace(**{swapped: generation})  # type: ignore[arg-type]
                 cut_over.database.records[record.record_id] = changed
             return done
 

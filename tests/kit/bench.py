@@ -273,9 +273,7 @@ class FakeBench(Bench):
         tokens = {**((record.next_tokens if is_next else record.tokens) or {}), field: token}
         there = {f: t for f, t in tokens.items() if t is not None}
         self._database.records[record_id] = (
-            dataclasses.replace(record, next_tokens=there)
-            if is_next
-            else dataclasses.replace(record, tokens=there)
+            record._replace(next_tokens=there) if is_next else record._replace(tokens=there)
         )
 
     @override
@@ -287,8 +285,8 @@ class FakeBench(Bench):
             )
             return
         record = self._database.records[record_id]
-        self._database.records[record_id] = dataclasses.replace(
-            record, ciphertexts={**record.ciphertexts, field: sealed}
+        self._database.records[record_id] = record._replace(
+            ciphertexts={**record.ciphertexts, field: sealed}
         )
 
     @override

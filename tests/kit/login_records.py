@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, Final
 
 from tests.kit.declared import USER_LOGINS
@@ -34,8 +33,7 @@ def changed(row: SealedRecord, **changes: Any) -> SealedRecord:  # noqa: ANN401 
     """Return the row with these columns and parts changed: plain columns of a login alone."""
     plain: dict[str, Any] = dict(row.plain)
     plain.update({name: changes.pop(name) for name in PLAIN if name in changes})
-    return dataclasses.replace(
-        row,
+    return row._replace(
         subject=str(plain.get("user_id", row.subject)),
         plain={name: value for name, value in plain.items() if value is not None},
         **changes,

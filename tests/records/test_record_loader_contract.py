@@ -179,9 +179,7 @@ def test_a_month_is_made_when_it_is_asked_for(bench: Bench, ahead: int) -> None:
     assert len(made) == len(before) + 1
     assert bench.loader.prepare_partitions() == made
     process = writer(bench)
-    row = dataclasses.replace(
-        process.record(), record_id=record_id_of_message("m", first_millisecond(day))
-    )
+    row = process.record()._replace(record_id=record_id_of_message("m", first_millisecond(day)))
     assert process.load(row).record_ids == {row.record_id}
 
 

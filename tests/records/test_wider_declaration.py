@@ -176,7 +176,7 @@ def test_a_value_has_both_parts_or_neither(
     ((part, name),) = lacks.items()
     left = {k: v for k, v in getattr(record, part).items() if k != name}
     with pytest.raises(DeniedError):
-        load(wide, keys, replace(record, **{part: left}))  # type: ignore[arg-type]
+        load(wide, keys, record._replace(**{part: left}))  # type: ignore[arg-type]
     assert what
 
 
@@ -191,7 +191,7 @@ def test_no_value_is_under_the_key_of_another_field(wide: Scratch, keys: WriteKe
 
 def replace_ciphertext(record: SealedRecord, name: FieldName, key: DataKey) -> SealedRecord:
     """The row with noise under this key in the place of a value."""
-    return replace(record, ciphertexts={**record.ciphertexts, name: ciphertext(key.key_id)})
+    return record._replace(ciphertexts={**record.ciphertexts, name: ciphertext(key.key_id)})
 
 
 def test_a_pending_generation_has_tokens_for_the_values_that_are_there(
@@ -206,10 +206,10 @@ def test_a_pending_generation_has_tokens_for_the_values_that_are_there(
     try:
         both = replace(keys, generations=(1, 2))
         record = sealed(keys, email=None)
-        good = replace(record, next_tokens=dict(record.tokens), next_token_generation=2)
+        good = record._replace(next_tokens=dict(record.tokens), next_token_generation=2)
         load(wide, both, good)
         for tokens in ({**good.tokens, EMAIL: uuid.uuid4()}, {IP: good.tokens[IP]}):
-            forged = replace(sealed(keys, email=None), next_tokens=tokens, next_token_generation=2)
+            forged = sealed(keys, email=None)._replace(next_tokens=tokens, next_token_generation=2)
             with pytest.raises(DeniedError):
                 load(wide, both, forged)
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import uuid
 
 import pytest
@@ -63,8 +62,8 @@ def test_old_tokens_in_the_next_columns_are_found(fake_vault: FakeVault) -> None
     (both,) = fake_vault.store(login_event(ip=ADDRESS))
     for record_id in (left_out, both):
         row = fake_vault.database.records[record_id]
-        fake_vault.database.records[record_id] = dataclasses.replace(
-            row, tokens=row.next_tokens or {}, next_tokens=row.tokens
+        fake_vault.database.records[record_id] = row._replace(
+            tokens=row.next_tokens or {}, next_tokens=row.tokens
         )
     for key in list(fake_vault.database.keys.values()):
         if key.purpose is KeyPurpose.TOKEN:

@@ -126,7 +126,7 @@ def test_a_fill_writes_next_tokens_alone(bench: Bench, rows: list[SealedRecord])
     expected = {row.record_id: columns(row, bench.declaration) for row in rows}
     for row in rows[:4]:
         made = {f: next_of(token) for f, token in row.tokens.items()}
-        done = dataclasses.replace(row, next_tokens=made, next_token_generation=2)
+        done = row._replace(next_tokens=made, next_token_generation=2)
         expected[row.record_id] = columns(done, bench.declaration)
     assert bench.records() == expected
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import gc
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -141,6 +142,7 @@ def ingest(parts: Parts, observer: IngestObserver, source: Source, bounds: Bound
     )
     options = IngestOptions(wait=wait, receivers=receivers, stop_within=settings.stop_within)
     watch = _key_age_watch(parts)
+    gc.freeze()  # what is there stays: no collection walks over it for each batch
     return Ingest(steps, parts.clock, options, watch.step if watch else None)
 
 

@@ -111,7 +111,8 @@ class FieldTokenizer:
     def token_of_form(self, form: Pii) -> uuid.UUID:
         """Return the token of the value that has this canonical form."""
         exposed = form.expose()
-        return self._public.get(exposed.lower()) or _keyed(self._mac, exposed)
+        public = self._public.get(exposed.lower())
+        return _keyed(self._mac, exposed) if public is None else public
 
 
 class DerivedTokenizer:

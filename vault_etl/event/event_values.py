@@ -48,7 +48,8 @@ _DAYS: Final = (PlainType.DAY, PlainType.MOMENT)
 class _Read(NamedTuple):
     """The first rule of a value: its place, and what turns it into text. `find` is None for a name at the top.
 
-    `read` would return visible ASCII of up to `longest` code points as it is.
+    `read` would return ASCII of up to `longest` code points as it is, if it has no controls and does not begin with a
+    blank.
     """
 
     name: str
@@ -107,7 +108,8 @@ class EventValues:
         of days.
         """
         plain = self._values_of(message)
-        personal, forms = dict[FieldName, Pii](), dict[FieldName, Pii]()
+        personal: dict[FieldName, Pii] = {}
+        forms: dict[FieldName, Pii] = {}
         for accept in self._accepts:
             name = accept.name
             if name in plain:
@@ -128,7 +130,13 @@ class EventValues:
         plain: dict[str, PlainValue] = {}
         for name, top, find, path, required, longest, read in self._reads:
             value = message.get(top) if find is None else find(message)
-            if type(value) is str and len(value) <= longest and _is_visible_ascii(value):
+            if (
+                type(value) is str
+                and len(value) <= longest
+                and value >= "!"
+                and value.isascii()
+                and value.isprintable()
+            ):
                 plain[name] = value
             elif value is not None:
                 text = read(value)
@@ -165,11 +173,6 @@ def _day_reader(column: PlainColumn) -> Callable[[str, dict[str, PlainValue]], d
         return day
 
     return read
-
-
-def _is_visible_ascii(text: str) -> bool:
-    """Tell whether a text is of ASCII without controls, and does not begin with a blank."""
-    return text >= "!" and text.isascii() and text.isprintable()
 
 
 def _longest(value: Value) -> int:

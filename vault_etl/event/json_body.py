@@ -36,7 +36,7 @@ def json_value(body: bytes) -> object:
     except UnicodeDecodeError:
         raise RejectedError(Reason.NOT_UTF8) from None
     try:
-        if text[:1] == "{":  # nearly always, and white space need not be looked for
+        if text[:1] == "{":  # nearly always: there is no white space to skip
             value, end = _DECODER.raw_decode(text)
             if end == len(text):
                 return value

@@ -16,7 +16,7 @@ from vault_etl.ingest.queue import QueueDepth
 from vault_etl.records.messages import Message, Outcome
 
 if TYPE_CHECKING:
-    from vault_etl.records.write_batch import Written
+    from vault_etl.records.written import Written
 
 
 class Movement(StrEnum):

@@ -20,7 +20,8 @@ from vault_etl.ingest.threads import EngineLock
 from vault_etl.platform.clock import Clock
 from vault_etl.platform.waiting import Outage, Patience
 from vault_etl.records.messages import Message, Outcome
-from vault_etl.records.write_batch import BatchWriter, Written
+from vault_etl.records.write_batch import BatchWriter
+from vault_etl.records.written import Written
 
 GIVE_BACK_SECONDS: Final = (5, 30)
 """Range of the delay until a message that is given back is visible: random, so that they spread."""

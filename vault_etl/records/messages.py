@@ -110,8 +110,7 @@ class Parsed(NamedTuple):
     """The event of a message that is rejected because the month of its record id takes no rows of the event."""
 
 
-@dataclass(frozen=True, slots=True)
-class SealedRecord:
+class SealedRecord(NamedTuple):
     """A row of the table of an event, without personal plaintext.
 
     Tokens and ciphertexts are by the names of the values in the event; the token of a derived form has the name

@@ -5,14 +5,14 @@ from __future__ import annotations
 import collections
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import ValuePlace
 from vault_etl.crypto.digest import lp
 from vault_etl.crypto.fields import EventName, FieldName
-from vault_etl.crypto.sealing import Sealer, ValueSealer, new_nonces
+from vault_etl.crypto.sealing import Sealer, new_nonces
 from vault_etl.crypto.tokens import FieldTokenizer, Tokenizer
 from vault_etl.declaration.model import DeclaredEvent
 from vault_etl.event.parsed_event import ParsedEvent
@@ -43,15 +43,19 @@ class RecordSealer:
         declared, forms = event.event, event.forms
         values = self._values.get(declared.name) or self._values.setdefault(declared.name, {})
         record_id, subject = parsed.record_id.bytes, lp(event.subject)
-        tokens = dict[FieldName, uuid.UUID]()
-        next_tokens = None if self._next_tokenizer is None else dict[FieldName, uuid.UUID]()
-        ciphertexts = dict[FieldName, bytes]()
+        tokens: dict[FieldName, uuid.UUID] = {}
+        next_tokens: dict[FieldName, uuid.UUID] | None = {} if self._next_tokenizer else None
+        ciphertexts: dict[FieldName, bytes] = {}
         for name, text in event.personal.items():
             value = values.get(name) or values.setdefault(name, self._value(declared, name))
-            ciphertexts[name] = value.sealer.seal(text, record_id, subject)
-            _add_tokens(tokens, value.tokenizer, value, text, forms[name])
+            ciphertexts[name] = value.seal(text, record_id, subject)
+            tokens[name] = value.tokenizer.token_of_form(forms[name])
+            for derived_name, derived in value.derived:
+                tokens[derived_name] = value.tokenizer.token(text, derived)
             if next_tokens is not None and value.next_tokenizer is not None:
-                _add_tokens(next_tokens, value.next_tokenizer, value, text, forms[name])
+                next_tokens[name] = value.next_tokenizer.token_of_form(forms[name])
+                for derived_name, derived in value.derived:
+                    next_tokens[derived_name] = value.next_tokenizer.token(text, derived)
         plain = event.plain
         if event.day is None:
             plain = {**plain, declared.day.name: _day_sent(parsed.message.sent_ms)}
@@ -71,34 +75,20 @@ class RecordSealer:
         declared = next(value for value in event.personal if value.name == name)
         field, pending = declared.field.name, self._next_tokenizer
         return _Value(
-            self._sealer.of_value(event.name, name, field, self._nonces),
+            self._sealer.of_value(event.name, name, field, self._nonces).seal,
             self._tokenizer.field(field),
             None if pending is None else pending.field(field),
-            declared.token_names,
+            declared.token_names[1:],
         )
 
 
 class _Value(NamedTuple):
-    """A personal value of an event: what makes its ciphertext and its tokens, and the names of the tokens."""
+    """A personal value of an event: what makes its ciphertext and its tokens, and its derived forms by name."""
 
-    sealer: ValueSealer
+    seal: Callable[[Pii, bytes, bytes], bytes]
     tokenizer: FieldTokenizer
     next_tokenizer: FieldTokenizer | None
-    token_names: tuple[tuple[FieldName, str | None], ...]
-
-
-def _add_tokens(
-    tokens: dict[FieldName, uuid.UUID],
-    tokenizer: FieldTokenizer,
-    value: _Value,
-    text: Pii,
-    form: Pii,
-) -> None:
-    for name, derived in value.token_names:
-        if derived is None:
-            tokens[name] = tokenizer.token_of_form(form)
-        else:
-            tokens[name] = tokenizer.token(text, derived)
+    derived: tuple[tuple[FieldName, str | None], ...]
 
 
 def seals_of(events: Iterable[ParsedEvent]) -> Mapping[FieldName, int]:

@@ -8,15 +8,13 @@ import functools
 import math
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from vault_etl.base.errors import ConfigurationError, DeniedError, IncompleteError, UnavailableError
-from vault_etl.crypto.fields import QUARANTINE, EventName, FieldName
+from vault_etl.crypto.fields import QUARANTINE, FieldName
 from vault_etl.crypto.record_id import milliseconds_of
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.event.events import EventParser
-from vault_etl.event.extra_fields import ExtraFields
 from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Reason, Rejection
 from vault_etl.keys.make import DataKeyLeases
@@ -34,7 +32,6 @@ from vault_etl.records.fenced_writes import (
 from vault_etl.records.messages import (
     EventMonth,
     Message,
-    Outcome,
     Parsed,
     RecordRange,
     RecordRanges,
@@ -43,6 +40,7 @@ from vault_etl.records.messages import (
     parse_message,
 )
 from vault_etl.records.sealing import RecordSealer, seal_rejection, seals_of
+from vault_etl.records.written import BatchProgress, Written, written
 
 MAX_MONTH_TRIES: Final = 5
 """Times in a row that a month may be detached under a batch before an operator must find the cause."""
@@ -56,20 +54,6 @@ NOT_MADE_SECONDS: Final = 60.0
 REFUSED_WINDOW: Final = 1_000
 MAX_REFUSED: Final = 10
 """The most refused rows among the last `REFUSED_WINDOW`. With more, the schema is at fault, and not the data."""
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """The outcome of each message of a batch, in order, and the cause of retries."""
-
-    outcomes: list[Outcome]
-    stored: Mapping[EventName, int]
-    reasons: Mapping[Reason, int]
-    """Counts of new records by their event, and of newly quarantined messages by their reason."""
-    extra_fields: Mapping[str, int]
-    """Counts of dropped unknown fields, by the names that may be shown."""
-    cause: UnavailableError | IncompleteError | DeniedError | None
-    """The error that kept the messages of outcome `RETRY` from being stored."""
 
 
 class RecordLoader(Protocol):
@@ -147,7 +131,7 @@ class BatchWriter:
         many rows, and other errors that a retry does not mend. Rows that were committed before the error are
         duplicates in the next attempt.
         """
-        progress = _Progress()
+        progress = BatchProgress()
         parsed: list[Parsed] = []
         try:
             parsed = self._parse(messages)
@@ -157,7 +141,7 @@ class BatchWriter:
                 self._quarantine(progress)
         except (UnavailableError, IncompleteError, DeniedError) as error:
             progress.cause = error
-        return _written(messages, parsed, progress)
+        return written(messages, parsed, progress)
 
     def _parse(self, messages: Sequence[Message]) -> list[Parsed]:
         """Parse the messages; parse those outside every partition again after their months are made."""
@@ -183,7 +167,7 @@ class BatchWriter:
         if self._clock.monotonic() >= self._ranges_end:
             self._ranges_end = self._clock.monotonic() + RANGES_SECONDS
 
-    def _load(self, batch: Sequence[Parsed], progress: _Progress) -> None:
+    def _load(self, batch: Sequence[Parsed], progress: BatchProgress) -> None:
         """Store what the database takes, by halves if it refuses a row."""
         for part, result in by_halves(batch, self._load_in_months):
             if isinstance(result, Loaded):
@@ -198,7 +182,7 @@ class BatchWriter:
                     message, hint="no event is at fault for that: run `vault-etl migrate --check`"
                 )
 
-    def _quarantine(self, progress: _Progress) -> None:
+    def _quarantine(self, progress: BatchProgress) -> None:
         """Quarantine the refused rows, and count them at the commit: in an outage a row is refused again and again."""
         result = self._load_fenced(progress.refused)
         if not isinstance(result, Loaded):
@@ -242,47 +226,6 @@ class BatchWriter:
             [seal_rejection(p, rejection, sealer, queue) for p, rejection in rejections],
             WriteKeys((active.generation, pending.generation if pending else None), tuple(keys)),
         )
-
-
-@dataclass(slots=True)
-class _Progress:
-    """The committed part of a batch: its records, the new ones, and how they were stored."""
-
-    settled: dict[uuid.UUID, Rejection | None] = field(default_factory=dict)
-    new: set[uuid.UUID] = field(default_factory=set)
-    refused: list[Parsed] = field(default_factory=list)
-    cause: UnavailableError | IncompleteError | DeniedError | None = None
-
-    def loaded(self, batch: Sequence[Parsed], result: Loaded) -> None:
-        """Note that this part of the batch is committed."""
-        self.new |= result.record_ids | result.rejection_ids
-        for parsed in batch:
-            content = parsed.content
-            self.settled[parsed.record_id] = content if isinstance(content, Rejection) else None
-
-
-def _written(messages: Sequence[Message], parsed: Sequence[Parsed], progress: _Progress) -> Written:
-    """The outcomes. A message that is twice in a batch is stored once: the second is a duplicate."""
-    if not parsed:
-        return Written([Outcome.RETRY] * len(messages), {}, {}, {}, progress.cause)
-    outcomes, extra_fields = list[Outcome](), ExtraFields()
-    stored, reasons = collections.Counter[EventName](), collections.Counter[Reason]()
-    for p in parsed:
-        if p.record_id not in progress.settled:
-            outcomes.append(Outcome.RETRY)
-            continue
-        rejection, is_new = progress.settled[p.record_id], p.record_id in progress.new
-        progress.new.discard(p.record_id)
-        if rejection is None:
-            outcomes.append(Outcome.STORED if is_new else Outcome.DUPLICATE)
-        else:
-            outcomes.append(Outcome.QUARANTINED if is_new else Outcome.ALREADY_QUARANTINED)
-            reasons[rejection.reason] += is_new
-        if isinstance(p.content, ParsedEvent):
-            stored[p.content.event.name] += outcomes[-1] is Outcome.STORED
-            if p.content.extra_fields:
-                extra_fields.add(p.content.extra_fields)
-    return Written(outcomes, +stored, +reasons, extra_fields.counts, progress.cause)
 
 
 def _missing_months(parsed: Iterable[Parsed]) -> set[EventMonth]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 from typing_extensions import override
@@ -38,8 +37,7 @@ class FakeEraser(Eraser):
             return None
         records, bodies = self._there(target)
         for record in records:
-            self._database.records[record.record_id] = dataclasses.replace(
-                record,
+            self._database.records[record.record_id] = record._replace(
                 tokens={},
                 next_tokens=None,
                 ciphertexts={},

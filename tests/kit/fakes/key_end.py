@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import uuid
 from collections.abc import Sequence
 
@@ -74,8 +73,8 @@ class FakeKeyEnd(KeyEnder, OldTokens, KeyNeedsCounter):
             return Cleared(0, None)
         found = [each for each in page if records[each].next_token_generation == generation]
         for record_id in found:
-            records[record_id] = dataclasses.replace(
-                records[record_id], next_tokens=None, next_token_generation=None
+            records[record_id] = records[record_id]._replace(
+                next_tokens=None, next_token_generation=None
             )
         return Cleared(len(found), page[-1])
 
