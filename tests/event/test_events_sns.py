@@ -23,7 +23,9 @@ def shown(parsed: ParsedEvent | Rejection) -> object:
     if isinstance(parsed, Rejection):
         return parsed
     values = {name: getattr(parsed, name) for name in ParsedEvent._fields}
-    return values | {"personal": {name: v.expose() for name, v in parsed.personal.items()}}
+    shown_values = {name: value.expose() for name, value in parsed.personal.items()}
+    forms = {name: form.expose() for name, form in parsed.forms.items()}
+    return values | {"personal": shown_values, "forms": forms}
 
 
 def test_an_event_in_an_envelope_is_the_event() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -21,6 +20,7 @@ from vault_etl.declaration.model import (
 )
 from vault_etl.event.dates import event_date
 from vault_etl.event.extra_fields import shown_names
+from vault_etl.event.json_body import MAX_BODY_BYTES
 from vault_etl.event.parsed_event import ParsedEvent, PlainValue
 from vault_etl.event.rejection import Reason, RejectedError
 from vault_etl.kinds.blank import is_blank
@@ -178,7 +178,7 @@ def _day_reader(column: PlainColumn) -> Callable[[str, dict[str, PlainValue]], d
 def _longest(value: Value) -> int:
     """Return the most code points of a text; -1 for a value that is no text."""
     if isinstance(value, PersonalValue):
-        return _own_limit(value) or sys.maxsize
+        return _own_limit(value) or MAX_BODY_BYTES
     return -1 if value.max is None else value.max
 
 

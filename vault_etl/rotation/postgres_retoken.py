@@ -21,7 +21,7 @@ from vault_etl.platform.resources import blocks
 from vault_etl.records.months import PartitionState, next_month, parse_month
 from vault_etl.rotation.next_tokens import NextTokens, TokenRow
 from vault_etl.rotation.postgres import add_ranges, move_range
-from vault_etl.rotation.postgres_tokens import stage, token_row
+from vault_etl.rotation.postgres_tokens import stage, token_rows
 from vault_etl.rotation.ranges import OpenRotation, Page, Range, RotationStep, split
 from vault_etl.rotation.retoken import DetachedMonth, DetachedMonths
 from vault_etl.rotation.retoken_pages import DetachedTokens
@@ -131,7 +131,7 @@ class PostgresDetachedTokens(DetachedTokens):
             values = {"claim": claim, "after": at.after}
             found, is_last = page(cursor, self._sql[f"page_{at.place}"], values, limit)
         event = self._declaration.event(at.place)
-        return Page([token_row(event, row) for row in found], is_last=is_last)
+        return Page(token_rows(event, found), is_last=is_last)
 
     @retried_for_locks(tries=_TRIES)
     @override

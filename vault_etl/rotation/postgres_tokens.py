@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import random
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import psycopg2.extensions
@@ -92,7 +92,7 @@ class PostgresTokenBackfill(BackfillStore):
             values = {**what, "first": at.first, "last": at.last, "after": at.after}
             found, is_last = page(cursor, self._sql[f"{which}_{at.place}"], values, limit)
         event = self._declaration.event(at.place)
-        return Page([token_row(event, row) for row in found], is_last=is_last)
+        return Page(token_rows(event, found), is_last=is_last)
 
 
 class PostgresTokenComparer(TokenComparer, NamedCounter):
@@ -146,7 +146,7 @@ class PostgresTokenComparer(TokenComparer, NamedCounter):
         found = dict[uuid.UUID, TokenRow]()
         for event, column in searched(self._declaration)[name].columns(self._declaration):
             cursor.execute(self._sql[f"unequal_{event.name}/{column}"], values)
-            found |= {row[0]: token_row(event, row) for row in cursor.fetchall()}
+            found |= {row.record_id: row for row in token_rows(event, cursor.fetchall())}
         return found
 
     @override
@@ -170,7 +170,7 @@ class PostgresTokenComparer(TokenComparer, NamedCounter):
                 values = {**_numbers(generations), "starts": of_event}
                 cursor.execute(self._sql[f"sample_{event_name}"], values)
                 event = self._declaration.event(event_name)
-                found |= {row[0]: token_row(event, row) for row in cursor.fetchall()}
+                found |= {row.record_id: row for row in token_rows(event, cursor.fetchall())}
         return list(found.values())
 
     @override
@@ -218,21 +218,25 @@ def stage(
     cursor.copy_expert(sql[f"copy_stage_{place}"], io.BytesIO(copy_binary(staged)))
 
 
-def token_row(event: DeclaredEvent, row: Sequence[Any]) -> TokenRow:
-    """Build a row from the columns of a page: id, subject, generation; all tokens, all ciphertexts, all next tokens."""
-    record_id, user_id, generation, *values = row
+def token_rows(event: DeclaredEvent, rows: Iterable[Sequence[Any]]) -> list[TokenRow]:
+    """Build rows from the columns of a page: id, subject, generation; all tokens, all ciphertexts, all next tokens."""
     tokens, sealed = _token_names(event), _names(event)
-    next_at = len(tokens) + len(sealed)
-    ciphertexts = _by_name(sealed, values[len(tokens) : next_at])
-    return TokenRow(
-        event.name,
-        record_id,
-        user_id,
-        generation,
-        tokens=_by_name(tokens, values[: len(tokens)]),
-        ciphertexts={name: bytes(value) for name, value in ciphertexts.items()},
-        next_tokens=_by_name(tokens, values[next_at : next_at + len(tokens)]),
-    )
+    sealed_at, next_at = 3 + len(tokens), 3 + len(tokens) + len(sealed)
+
+    def token_row(row: Sequence[Any]) -> TokenRow:
+        record_id, user_id, generation = row[:3]
+        ciphertexts = _by_name(sealed, row[sealed_at:next_at])
+        return TokenRow(
+            event.name,
+            record_id,
+            user_id,
+            generation,
+            tokens=_by_name(tokens, row[3:sealed_at]),
+            ciphertexts={name: bytes(value) for name, value in ciphertexts.items()},
+            next_tokens=_by_name(tokens, row[next_at:]),
+        )
+
+    return list(map(token_row, rows))
 
 
 def _names(event: DeclaredEvent) -> tuple[FieldName, ...]:
