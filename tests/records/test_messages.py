@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import datetime as dt
+import json
+import pickle
 import time
 import uuid
 from collections.abc import Iterator
 
+import psycopg2
+import psycopg2.extensions
 import pytest
 
 from tests.kit.declared import DEVICE_ID, FIELDS, IP, USER_LOGINS, login_place
@@ -17,7 +22,7 @@ from tests.kit.login_kinds import KINDS
 from tests.kit.login_records import column
 from tests.kit.parsed import LOGINS
 from vault_etl.audit.opening import Opener
-from vault_etl.base.pii import Pii
+from vault_etl.base.pii import REDACTED, Pii
 from vault_etl.crypto.ciphertext import ValuePlace
 from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey
 from vault_etl.crypto.record_id import record_id_of_message
@@ -213,3 +218,19 @@ def test_no_printed_form_of_a_message_shows_its_body() -> None:
     for shown in (repr(parsed), repr(parsed.message), repr(parsed.content)):
         assert "198.51.100.7" not in shown
         assert "593-47-5928" not in shown
+
+
+def test_a_message_is_not_hashed_compared_pickled_copied_or_written() -> None:
+    """Messages and their parsed parts are tuples, which JSON and psycopg2 would write: the values in them refuse."""
+    parsed, again = (
+        parse_message(LOGINS, message(login_event()), RecordRanges(EVERYTHING)) for _ in range(2)
+    )
+    parts = (parsed, parsed.message, parsed.content)
+    for part, same in zip(parts, (again, again.message, again.content), strict=True):
+        for attempt in (hash, pickle.dumps, copy.deepcopy, json.dumps, same.__eq__):
+            with pytest.raises(TypeError):
+                attempt(part)
+    with pytest.raises(psycopg2.ProgrammingError, match="can't adapt"):
+        psycopg2.extensions.adapt(parsed.message).getquoted()
+    assert isinstance(parsed.content, ParsedEvent)
+    assert {str(form) for form in parsed.content.forms.values()} == {REDACTED}
