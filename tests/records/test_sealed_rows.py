@@ -7,6 +7,7 @@ import json
 import struct
 import uuid
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 import pytest
@@ -31,7 +32,7 @@ from vault_etl.declaration.sql_names import SqlEvent
 from vault_etl.event.events import EventParser
 from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.kinds.blank import is_blank
-from vault_etl.platform.postgres_copy import HEADER, TRAILER, copy_columns
+from vault_etl.platform.postgres_copy import HEADER, TRAILER, BigInt, copy_columns
 from vault_etl.records.messages import (
     Message,
     RecordRange,
@@ -39,7 +40,7 @@ from vault_etl.records.messages import (
     SealedRecord,
     parse_message,
 )
-from vault_etl.records.postgres import columns_of
+from vault_etl.records.postgres_insert import columns_of
 from vault_etl.records.sealing import RecordSealer
 
 SENT_MS: Final = 1_767_225_600_123
@@ -49,6 +50,11 @@ DECLARATIONS: Final = {"default": DEFAULT, "wider": WIDER, "two": TWO_EVENTS, "s
 
 NUMBER: Final = "\\ue000"
 """The mark of a number, as JSON spells a character of private use, which no drawn text has."""
+
+NUMBERS: Final[Mapping[PlainType | None, Callable[[Any], object]]] = {
+    PlainType.INTEGER: BigInt,
+    PlainType.DECIMAL: Decimal,
+}
 
 _days = st.dates(dt.date(1, 1, 2), dt.date(9999, 12, 30))
 _moments = st.datetimes(dt.datetime(1, 1, 2), dt.datetime(9999, 12, 30), timezones=st.just(dt.UTC))  # noqa: DTZ001
@@ -163,16 +169,34 @@ def one_row(
                     if form.lower() in public
                     else oracle.token(key, field, form)
                 )
+    types = {column.name: column.type for column in event.plain}
+    plain = {
+        name: NUMBERS[types[name]](value) if types.get(name) in NUMBERS else value
+        for name, value in told.plain.items()
+    }
     return [
         record.record_id,
-        *(told.plain.get(name.raw) for name in names.required_plain),
+        *(plain.get(name.raw) for name in names.required_plain),
         *tokens,
         *next_tokens,
         *ciphertexts,
         1,
         pending,
-        *(told.plain.get(name.raw) for name in names.optional_plain),
+        *(plain.get(name.raw) for name in names.optional_plain),
     ]
+
+
+def _numeric(value: Decimal) -> bytes:
+    """A whole number, in digits to the base of 10,000."""
+    left, digits = abs(int(value)), list[int]()
+    while left:
+        left, digit = divmod(left, 10_000)
+        digits.insert(0, digit)
+    weight = max(0, len(digits) - 1)
+    while digits and not digits[-1]:
+        digits.pop()
+    sign = 0x4000 if value < 0 else 0
+    return struct.pack(f">HhHH{len(digits)}H", len(digits), weight, sign, 0, *digits)
 
 
 _EPOCH: Final = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
@@ -182,6 +206,8 @@ _BYTES: Final[Mapping[type, Callable[[Any], bytes]]] = {
     bytes: lambda value: value,
     bool: lambda value: struct.pack("?", value),
     int: lambda value: struct.pack(">h", value),
+    BigInt: lambda value: struct.pack(">q", value),
+    Decimal: _numeric,
     dt.date: lambda value: struct.pack(">i", (value - _EPOCH.date()).days),
     dt.datetime: lambda value: struct.pack(">q", (value - _EPOCH) // dt.timedelta(microseconds=1)),
 }
