@@ -1,6 +1,6 @@
-"""Run benchmarks, print their results, and record those of a full run in results/.
+"""Run benchmarks, and print their results. With --record they also replace the earlier ones of the same benches.
 
-.venv/bin/python -m benchmarks [--size full|huge|quick|tiny] [NAME …]
+.venv/bin/python -m benchmarks [--size full|huge|quick|tiny] [--record] [NAME …]
 """
 
 from __future__ import annotations
@@ -53,9 +53,8 @@ def main() -> None:
     unknown = set(arguments.names) - set(BENCHES)
     if unknown:
         parser.error(f"no bench is named {', '.join(sorted(unknown))}")
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
-    )  # ends what was started
+    # So that a benchmark that is terminated ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     size = SIZES[arguments.size]
     for name in arguments.names or ALWAYS:
         size.say(f"{name}, {size.name}")

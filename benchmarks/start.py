@@ -19,7 +19,7 @@ from benchmarks.used import used_by
 from tests.kit.sessions import connect
 
 NOTHING: Final = "python -c pass"
-RUNS_A_ROUND: Final = 4
+RUNS_A_ROUND: Final = 2
 """The quickest of a round counts: what else the machine does makes the others slower."""
 CACHED: Final = {"PYTHONDONTWRITEBYTECODE": ""}
 """An interpreter takes an empty variable for one that is not set."""
