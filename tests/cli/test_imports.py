@@ -1,0 +1,52 @@
+"""A command imports what it works with and nothing else: imports are most of the time of a short command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.kit.vault import Vault
+
+RUN = """
+import sys
+from vault_etl.cli.main import main
+sys.argv = ["vault-etl", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print("imported", *sys.modules, file=sys.stderr)
+"""
+NEVER = {"asyncio", "boto3", "pydantic", "rich", "s3transfer"}
+"""Modules that are installed, and that no short command needs in a pipe."""
+ASKS_NO_AWS = NEVER | {"botocore", "urllib3", "vault_etl.platform.aws"}
+ASKS_NOTHING = ASKS_NO_AWS | {"psycopg2", "jinja2", "vault_etl.platform.postgres"}
+
+
+@pytest.mark.parametrize(
+    ("role", "words", "absent"),
+    [
+        ("analyst", ("config",), ASKS_NOTHING),
+        ("analyst", ("schema", "show"), ASKS_NOTHING),
+        ("analyst", ("duplicates", "--field", "ip"), ASKS_NO_AWS),
+        ("reveal", ("find", "--user-id", "4711", "--reason", "x"), NEVER | {"jinja2"}),
+        ("audit", ("audit", "list"), NEVER | {"jinja2"}),
+    ],
+    ids=lambda value: "-".join(value[:2]) if isinstance(value, tuple) else "",
+)
+def test_a_command_imports_what_it_works_with(
+    loaded: Vault, role: str, words: tuple[str, ...], absent: set[str]
+) -> None:
+    """An upgrade of a library may import more, or use pydantic where it did not."""
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *words],
+        env=loaded.environment(role),
+        cwd=loaded.home,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *_, told = done.stderr.splitlines()
+    assert told.startswith("imported ")
+    assert not absent & set(told.split())
