@@ -69,7 +69,7 @@ def permissions(
     named = [role for role in NEEDED if role in roles]
     needed = list(dict.fromkeys(need for role in named for need in NEEDED[role]))
     if not needed:
-        return Verdict.unknown("no role of this login uses the keys of fields")
+        return Verdict.unknown("not visible to this role")
     denied: dict[FieldName, list[str]] = {}
     for field in fields:
         for call, purpose in needed:
