@@ -39,17 +39,15 @@ def dated_events(count: int, months: int, *, prefix: str = "u", back: int = 0) -
     ]
 
 
-def dated_messages(
-    declaration: Declaration, count: int, months: int, *, prefix: str = "u"
-) -> list[str]:
-    """Make `count` messages of the declared events in turn, equally many in each of `months` months, as `dated_events`.
+def dated_messages(declaration: Declaration, count: int, months: int) -> list[str]:
+    """Make `count` messages of the declared events in turn, equally many in each of the last `months` months.
 
     Two messages in a row, of two events, share their values.
     """
     made = []
     for n in range(count):
         event = event_of(declaration, n)
-        body = message(event, f"{prefix}-{n}", texts_of(event, n // 2), month(n % months))
+        body = message(event, f"u-{n}", texts_of(event, n // 2), month(n % months))
         made.append(body.decode())
     return made
 

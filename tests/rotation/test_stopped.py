@@ -8,11 +8,12 @@ from contextlib import closing
 
 import pytest
 
+from tests.kit.declarations import BOTH_APART
 from tests.kit.processes import fails, finish, start
 from tests.kit.sessions import connect
 from tests.kit.vault import Vault
 from tests.rotation.contents import contents, of_events
-from tests.rotation.events import MONTHS, RECORDS, dated_events
+from tests.rotation.events import MONTHS, RECORDS, dated_messages, load_file
 from tests.rotation.kills import rotate, rotating
 from tests.rotation.rows import rows
 from tests.rotation.watch import LOOK_S, Watch
@@ -29,12 +30,13 @@ A_PAGE = RECORDS // MONTHS
 """The largest number of rows in a range."""
 
 
+@pytest.mark.parametrize("rotation_empty", BOTH_APART, indirect=True)
 @pytest.mark.parametrize(
     ("options", "purpose", "number", "code"),
     [((), "data", signal.SIGTERM, 75), (("--tokens",), "token", signal.SIGINT, 130)],
 )
 def test_a_stopped_rotation_is_continued_later(
-    rotation_filled: Vault,
+    rotation_empty: Vault,
     options: tuple[str, ...],
     purpose: str,
     number: signal.Signals,
@@ -44,8 +46,11 @@ def test_a_stopped_rotation_is_continued_later(
 
     If a process that is gone has claimed all remaining ranges, the next run says what it waits for.
     """
-    with Watch(rotation_filled) as watch:
-        process = rotating(rotation_filled, *options, *SLOW)
+    vault = rotation_empty
+    bodies = dated_messages(vault.declaration, RECORDS, MONTHS)
+    load_file(vault, bodies)
+    with Watch(vault) as watch:
+        process = rotating(vault, *options, *SLOW)
         watch.until(lambda: 0 < watch.work_left(purpose) < RECORDS)
         process.send_signal(number)
         stopped = finish(process)
@@ -56,7 +61,7 @@ def test_a_stopped_rotation_is_continued_later(
         assert watch.value(claims) == 0
         assert watch.left_behind(purpose) == 0
         watch.rows(CLAIMED_BY_ANOTHER)
-        process = start(rotation_filled, "re-encrypt", "keys", "rotate", "--yes", *options)
+        process = start(vault, "re-encrypt", "keys", "rotate", "--yes", *options)
         assert process.stderr is not None
         assert any("ranges that another process has claimed" in line for line in process.stderr)
         watch.let_claims_lapse()
@@ -64,8 +69,8 @@ def test_a_stopped_rotation_is_continued_later(
     assert result.code == 0, result.stderr
     remaining = "values_remaining" if purpose == "data" else "rows_remaining"
     assert result.json[remaining] == 0
-    found = contents(rotation_filled)
-    assert found.records == of_events(dated_events(RECORDS, MONTHS))
+    found = contents(vault)
+    assert found.records == of_events(bodies, vault.declaration)
     assert found.wrong_tokens == ()
 
 

@@ -95,31 +95,27 @@ class Watch:
 
     def left_behind(self, purpose: str) -> int:
         """Records that the cursors of the open rotation have passed, and that are unchanged."""
-        behind = (
-            self.value(
-                "SELECT count(*) FROM key_rotations AS k JOIN rotation_ranges AS r USING (rotation_id)"  # noqa: S608
-                f" JOIN {event.name} AS u"
-                " ON u.record_id BETWEEN r.first AND CASE WHEN r.done THEN r.last ELSE r.after END"
-                " WHERE r.place = %s AND k.purpose = %s"
-                f" AND ({_left_behind(event, purpose)})",
-                event.name,
-                purpose,
-            )
+        behind = " + ".join(
+            "(SELECT count(*) FROM key_rotations AS k JOIN rotation_ranges AS r USING (rotation_id)"  # noqa: S608
+            f" JOIN {event.name} AS u"
+            " ON u.record_id BETWEEN r.first AND CASE WHEN r.done THEN r.last ELSE r.after END"
+            f" WHERE r.place = '{event.name}' AND k.purpose = %s"
+            f" AND ({_left_behind(event, purpose)}))"
             for event in self._declaration.events
         )
-        return sum(map(int, behind))
+        return int(self.value(f"SELECT {behind}", *[purpose] * len(self._declaration.events)))
 
     def work_left(self, purpose: str) -> int:
-        """Records that a rotation has still to change: all of them before a rotation of tokens begins."""
-        left = (
-            self.value(
-                f"SELECT count(*) FROM {event.name} AS u WHERE EXISTS ("  # noqa: S608
-                "SELECT FROM (SELECT array_agg(key) AS old_keys FROM key_rotations, unnest(old_keys) AS key"
-                f" WHERE purpose = 'data') AS k WHERE {_left_behind(event, purpose)})"
-            )
+        """Records that a rotation has still to change, in one snapshot: all of them before the next tokens begin."""
+        left = " + ".join(
+            f"(SELECT count(*) FROM {event.name} AS u WHERE {_left_behind(event, purpose)})"  # noqa: S608
             for event in self._declaration.events
         )
-        return sum(map(int, left))
+        keys = (
+            "SELECT array_agg(key) AS old_keys FROM key_rotations, unnest(old_keys) AS key"
+            " WHERE purpose = 'data'"
+        )
+        return int(self.value(f"SELECT {left} FROM ({keys}) AS k"))  # noqa: S608
 
     def let_claims_lapse(self) -> None:
         """Age the claims of a killed worker by ten seconds."""
