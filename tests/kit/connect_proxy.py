@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 from http.server import BaseHTTPRequestHandler
+
+from typing_extensions import override
 
 from tests.kit.loopback_server import LoopbackServer
 
@@ -14,11 +17,19 @@ class ConnectProxy(LoopbackServer):
 
     def __init__(self, refusal: int | None = None) -> None:
         self.tunnels: list[tuple[str, str | None]] = []
-        super().__init__(_handler(refusal, self.tunnels))
+        self._ends: list[socket.socket] = []
+        super().__init__(_handler(refusal, self.tunnels, self._ends))
+
+    @override
+    def __exit__(self, *error: object) -> None:
+        for end in self._ends:  # a client may keep its tunnel
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        super().__exit__(*error)
 
 
 def _handler(
-    refusal: int | None, tunnels: list[tuple[str, str | None]]
+    refusal: int | None, tunnels: list[tuple[str, str | None]], ends: list[socket.socket]
 ) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         """One tunnel."""
@@ -32,6 +43,7 @@ def _handler(
                 return
             host, _, port = self.path.rpartition(":")
             with socket.create_connection((host, int(port))) as upstream:
+                ends.append(upstream)
                 self.send_response_only(200)
                 self.end_headers()
                 _pump(self.connection, upstream)

@@ -77,6 +77,7 @@ class ScriptedServer:
                 self._talk(end)
                 return
             with self._tls.wrap_socket(end, server_side=True) as wrapped:
+                self._ends.append(wrapped)
                 self._talk(wrapped)
 
     def _talk(self, end: socket.socket) -> None:

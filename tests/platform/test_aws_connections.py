@@ -165,7 +165,6 @@ def test_a_tunnel_leads_through_the_proxy(authority: Authority, secure: Scripted
         made = connections(secure.url, authority.bundle, url)
         assert [made.exchange(REQUEST, SECONDS).body for _ in range(2)] == [b"1", b"2"]
         assert proxy.tunnels == [(f"localhost:{secure.port}", "Basic dXNlcjpwQHNz")]
-        del made  # its connection ends, and so does the tunnel
 
 
 @pytest.mark.parametrize("refusal", [403, 407, None])

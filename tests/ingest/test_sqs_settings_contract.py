@@ -1,0 +1,127 @@
+"""botocore and the lean client go the way that AWS's settings say, and send the same request."""
+
+from __future__ import annotations
+
+import email.parser
+import json
+from email.message import Message
+from pathlib import Path
+
+import pytest
+
+from tests.kit.aws_clients import SQS_CLIENTS, aws_clients
+from tests.kit.certificates import Authority
+from tests.kit.connect_proxy import ConnectProxy
+from tests.kit.scripted_server import ScriptedServer, ok
+from vault_etl.base.errors import UnavailableError
+from vault_etl.ingest.sources.sqs import SqsQueue
+from vault_etl.platform.aws import AwsClients
+from vault_etl.platform.aws_lean_sqs import LeanSqs
+
+SIGNED_BY_BOTH = {"content-type", "host", "x-amz-date", "x-amz-security-token", "x-amz-target"}
+
+
+@pytest.fixture(params=SQS_CLIENTS)
+def client(request: pytest.FixtureRequest) -> str:
+    """What receives and deletes."""
+    return str(request.param)
+
+
+def queue(clients: AwsClients, url: str, client: str) -> SqsQueue:
+    """The queue at an endpoint."""
+    return SqsQueue.of(clients, f"{url}/000000000000/queue", 1, lean=client == "lean")
+
+
+def headers_of(request: bytes) -> Message:
+    """The headers of a request."""
+    return email.parser.BytesHeaderParser().parsebytes(request.partition(b"\r\n")[2])
+
+
+def test_both_send_the_same_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the endpoint that is set, with the session token, and signed for its region."""
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "session-token")
+    with ScriptedServer([ok()] * 2) as server, aws_clients(server.url) as clients:
+        for client in SQS_CLIENTS:
+            assert list(queue(clients, server.url, client).receive(1)) == []
+        theirs, ours = map(headers_of, server.requests)
+        bodies = [json.loads(each.partition(b"\r\n\r\n")[2]) for each in server.requests]
+    assert bodies[0] == bodies[1]
+    assert server.requests[1].startswith(b"POST / HTTP/1.1\r\n")
+    for name in SIGNED_BY_BOTH - {"x-amz-date"} | {"x-amzn-query-mode"}:
+        assert ours[name] == theirs[name] is not None, name
+    for headers in (theirs, ours):
+        scope, signed, _ = headers["authorization"].split(", ")
+        assert scope.endswith("/us-east-1/sqs/aws4_request")
+        assert set(signed.partition("=")[2].split(";")) >= SIGNED_BY_BOTH
+
+
+def test_the_path_of_an_endpoint_is_kept(client: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endpoint may be behind a path of a gateway."""
+    with ScriptedServer([ok()]) as server, aws_clients(server.url) as clients:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", f"{server.url}/gate/way")
+        queue(clients, server.url, client).receive(1)
+    assert server.requests[0].startswith(b"POST /gate/way")
+
+
+@pytest.mark.parametrize("setting", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])
+def test_tls_and_a_proxy_are_set_in_the_environment(
+    client: str, setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bundle verifies the server behind the proxy; NO_PROXY leads past it."""
+    authority = Authority.make(tmp_path)
+    monkeypatch.setenv(setting, str(authority.bundle))
+    with (
+        ScriptedServer([ok()] * 2, authority.server("localhost")) as server,
+        ConnectProxy() as proxy,
+    ):
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        for no_proxy, tunnels in (("", 1), ("localhost", 1)):
+            monkeypatch.setenv("NO_PROXY", no_proxy)
+            with aws_clients(server.url) as clients:
+                assert list(queue(clients, server.url, client).receive(1)) == []
+            assert len(proxy.tunnels) == tunnels
+        assert len(server.requests) == 2
+
+
+def test_a_server_that_is_not_verified_gets_no_request(
+    client: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is that of TLS."""
+    (tmp_path / "theirs").mkdir()
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(Authority.make(tmp_path).bundle))
+    tls = Authority.make(tmp_path / "theirs").server("localhost")
+    with (
+        ScriptedServer([ok()], tls) as server,
+        aws_clients(server.url) as clients,
+        pytest.raises(UnavailableError, match="TLS fails"),
+    ):
+        queue(clients, server.url, client).receive(1)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "setting", "proxy"),
+    [
+        ("https://sqs.example", "HTTPS_PROXY", "https://proxy.example"),
+        ("http://sqs.example", "HTTP_PROXY", "http://proxy.example"),
+    ],
+)
+def test_botocore_passes_a_proxy_that_the_lean_client_cannot(
+    endpoint: str, setting: str, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy with TLS of its own, and a proxy for an endpoint without TLS."""
+    with aws_clients(endpoint) as clients:
+        assert LeanSqs.of(clients, 1) is not None
+        monkeypatch.setenv(setting, proxy)
+        assert LeanSqs.of(clients, 1) is None
+
+
+def test_credentials_that_no_header_can_hold_are_not_sent(
+    client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token with a line break would be a header of its own."""
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "token\r\nX-Injected: canary")
+    with ScriptedServer([ok()]) as server, aws_clients(server.url) as clients:
+        with pytest.raises(Exception, match=r"^(?!.*canary)"):
+            queue(clients, server.url, client).receive(1)
+        assert server.requests == []
