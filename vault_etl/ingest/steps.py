@@ -278,8 +278,7 @@ class IngestSteps:
             self.lock.changed()
 
     def _state(self) -> IngestState:
-        outages = (self._write_outage, self._queue_outage, self._delete_outage)
-        error = next((outage.error for outage in outages if outage.error), None)
+        error = self._write_outage.error or self._queue_outage.error or self._delete_outage.error
         long_ago = self._clock.monotonic() - STUCK_SECONDS
         # Standard input may pause for longer, and is not a dependency.
         busy = list(self.busy.items()) if self._bounds.follow else []
