@@ -229,7 +229,8 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         RE_ENCRYPT,
     ),
     "records/insert.sql": dict.fromkeys(
-        ("copy_user_logins", "stored_user_logins", "keep", "back"), ("ingest", *RE_ENCRYPT)
+        ("copy_user_logins", "stored_user_logins", "savepoint", "rollback_to_savepoint"),
+        ("ingest", *RE_ENCRYPT),
     ),
     "records/records.sql": {
         "lock_fence": ("ingest", *ROTATE),

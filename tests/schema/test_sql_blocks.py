@@ -162,8 +162,8 @@ def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role
     with shared.connect(role) as connection, connection.cursor() as cursor:
         if name in {"copy_stage_user_logins", "replace_user_logins", "fill_user_logins"}:
             cursor.execute(sql_blocks(file, DEFAULT)["make_stage_user_logins"])
-        if name == "back":
-            cursor.execute(sql_blocks(file, DEFAULT)["keep"])
+        if name == "rollback_to_savepoint":
+            cursor.execute(sql_blocks(file, DEFAULT)["savepoint"])
         if name == "store_user_logins":
             cursor.execute(sql_blocks("rotation/tokens.sql", DEFAULT)["make_stage_user_logins"])
         if name == "make_table":

@@ -142,7 +142,7 @@ class PostgresQuarantineMover(QuarantineMover):
                 )
                 unchanged = frozenset(record_id for (record_id,) in cursor.fetchall())
                 records = [r.record for r in restored if r.record.record_id in unchanged]
-                insert_records(cursor, records, self._declaration)
+                insert_records(cursor, records, self._declaration, checks_first=True)
                 cursor.execute(_SQL["delete_rows"], {"record_ids": list(unchanged)})
                 return Moved(unchanged)
         except ValueRefusedError as error:

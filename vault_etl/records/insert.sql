@@ -11,8 +11,8 @@ SELECT record_id FROM vault_etl.{{ event.name }}
 WHERE record_id = ANY(%(record_ids)s::uuid[]) AND record_id BETWEEN %(first)s AND %(last)s
 --% endfor
 
--- name: keep
+-- name: savepoint
 SAVEPOINT rows
 
--- name: back
+-- name: rollback_to_savepoint
 ROLLBACK TO SAVEPOINT rows

@@ -23,12 +23,12 @@ def insert_records(
     records: Sequence[SealedRecord],
     declaration: Declaration,
     *,
-    checks_first: bool = True,
+    checks_first: bool,
 ) -> frozenset[uuid.UUID]:
-    """Store the rows that are not stored yet, behind a fence that holds; return their ids.
+    """Store the rows that are not stored yet, and return their ids. The caller holds the fence.
 
-    With `checks_first` the stored rows are asked for before the COPY. Without it, a COPY that meets a stored row is
-    taken back, and repeated without that row: less work if no row is stored, and dead rows in the table if one is.
+    With `checks_first` a query finds the stored rows before the COPY. Without it, a COPY that meets a stored row is
+    rolled back, and repeated without the stored rows: less work if no row is stored, else dead rows in the table.
     """
     sql = sql_blocks("records/insert.sql", declaration)
     stored = set[uuid.UUID]()
@@ -52,15 +52,15 @@ def _insert(
     if checks_first:
         rows = _not_stored(cursor, sql, event, rows)
     while rows:
-        cursor.execute(sql["keep"])
+        cursor.execute(sql["savepoint"])
         try:
             copied = copy_columns(columns_of(event, rows.values()))
             cursor.copy_expert(sql[f"copy_{event.name}"], io.BytesIO(copied))
         except psycopg2.errors.UniqueViolation:
-            cursor.execute(sql["back"])
+            cursor.execute(sql["rollback_to_savepoint"])
             new = _not_stored(cursor, sql, event, rows)
             if len(new) == len(rows):
-                raise  # what is in the way is not to be seen: not one of the records
+                raise  # no stored record explains the conflict: another unique index refuses a row
             rows = new
         else:
             break
@@ -118,4 +118,4 @@ _NUMBERS: Final[Mapping[PlainType, Callable[[str], object]]] = {
     PlainType.INTEGER: BigInt,
     PlainType.DECIMAL: Decimal,
 }
-"""What makes a value of COPY of a number, which a record has by its spelling."""
+"""Converters from the text of a number to its value for binary COPY, by the type of the column."""
