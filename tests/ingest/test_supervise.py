@@ -85,10 +85,7 @@ def told(
                 ready=True,
                 unavailable=None,
                 stuck=None,
-                receivers=4,
-                deleters=2,
-                held=0,
-                held_bytes=0,
+                **dict.fromkeys(("receivers", "deleters", "held", "held_bytes"), 0),
                 depth=depth,
                 seals_left={},
             )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.kit.declarations import DEFAULT
+from tests.kit.declarations import DEFAULT, IN_FORCE
 from tests.kit.fakes.identity import ACTOR
 from tests.kit.scratch import Scratch, ciphertext, sealed_rejection
 from tests.kit.swaps import outside
@@ -174,7 +174,8 @@ def test_a_body_that_is_erased_meanwhile_stays_erased(
     erased = rows[0].record_id
     with shared.connect() as eraser, eraser.cursor() as cursor:
         cursor.execute(
-            "SELECT erase(gen_random_uuid(), 'a', 'h', %s::uuid, NULL, NULL, 'x')", (str(erased),)
+            f"SELECT erase(gen_random_uuid(), 'a', 'h', %s::uuid, NULL, NULL, 'x', {IN_FORCE})",
+            (str(erased),),
         )
         eraser.commit()
         cursor.execute(

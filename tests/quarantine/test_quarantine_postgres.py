@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.kit.declarations import DEFAULT
+from tests.kit.declarations import DEFAULT, IN_FORCE
 from tests.kit.declared import PERSONAL_FIELDS, USER_LOGINS
 from tests.kit.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
 from vault_etl.base.errors import DeniedError, IncompleteError
@@ -126,7 +126,7 @@ def test_no_other_role_moves(scratch: Scratch, keys: WriteKeys, role: str) -> No
     [
         "UPDATE vault_etl.quarantine SET body_ciphertext = NULL",
         "DELETE FROM vault_etl.quarantine",
-        "SELECT erase(gen_random_uuid(), 'a', 'h', record_id, NULL, NULL, 'x') FROM quarantine",
+        f"SELECT erase(gen_random_uuid(), 'a', 'h', record_id, NULL, NULL, 'x', {IN_FORCE}) FROM quarantine",  # noqa: S608 - a digest
     ],
     ids=["a body", "a row", "erase"],
 )

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg2
 import pytest
 
+from tests.kit.declarations import IN_FORCE
 from tests.kit.declared import DEVICE_ID, FIELDS, IP
 from tests.kit.scratch import Scratch, ciphertext, new_record_id
 from tests.kit.written_rows import INSERT, Site, site
@@ -158,7 +159,7 @@ def test_a_role_that_may_update_changes_no_more_than_a_rotation(site: Site) -> N
     record_id = site.insert(site.good())
     erased = site.insert(site.good())
     body = site.quarantine(ciphertext(site.keys["quarantine"]))
-    erase = "SELECT erase(gen_random_uuid(), 'a', 'h', %s, NULL, NULL, 'r')"
+    erase = f"SELECT erase(gen_random_uuid(), 'a', 'h', %s, NULL, NULL, 'r', {IN_FORCE})"
     site.scratch.sql(erase, erased)
     own = ciphertext(site.keys["another login's"])
     own_body = ciphertext(site.keys["another login's body"])
