@@ -52,7 +52,12 @@ class Held:
 
     def must_go(self, now: float, visibility: float) -> bool:
         """Tell whether `MAX_HOLD` leaves no room for one more useful extension."""
-        return now >= self.received_at + MAX_HOLD - visibility / 2
+        return _last_useful_extension(now, visibility) >= self.received_at
+
+
+def _last_useful_extension(now: float, visibility: float) -> float:
+    """Return when the messages were received that have no useful extension left from `now` on."""
+    return now - MAX_HOLD + visibility / 2
 
 
 class HeldMessages:
@@ -171,11 +176,11 @@ class IngestBuffer:
 
     def take_leaving(self, now: float, first: int | None = None) -> list[Held]:
         """Remove and return what must not be written: of all messages, or of so many first ones."""
-        visibility = self._limits.visibility
+        longest_ago = _last_useful_extension(now, self._limits.visibility)
         leaving = [
             held
             for held in itertools.islice(self._waiting, first)
-            if held.is_stale(now) or held.must_go(now, visibility)
+            if now >= held.visible_until or longest_ago >= held.received_at
         ]
         if leaving:
             gone = set(map(id, leaving))
