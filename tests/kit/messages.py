@@ -1,4 +1,4 @@
-"""Messages of any declaration, by number: each has all personal values of its event, known to the test."""
+"""Messages of the declarations `BOTH`, by number: each has all personal values of its event, known to the test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from tests.kit.declarations import widest_first
-from vault_etl.declaration.model import Declaration, DeclaredEvent, PlainColumn, PlainType
+from vault_etl.declaration.model import Declaration, DeclaredEvent
 
 TEXTS: Final = {
     "ip": "198.51.100.{}",
@@ -16,7 +16,7 @@ TEXTS: Final = {
     "phone": "+4144668{:04}",
     "text": "device-{}",
 }
-"""A value of each kind, in its canonical form. The addresses are of RFC 5737."""
+"""A value of each kind that `BOTH` declare, in its canonical form. The addresses are of RFC 5737."""
 
 
 def numbered(declaration: Declaration, number: int) -> bytes:
@@ -41,7 +41,7 @@ def texts_of(event: DeclaredEvent, *numbers: int) -> dict[str, str]:
 def message(
     event: DeclaredEvent, subject: str, texts: dict[str, str], day: dt.date | None = None
 ) -> bytes:
-    """The JSON of a message with these values at their paths, and the plain ones that are required."""
+    """The JSON of a message with these values at their paths, and the required plain ones, which are texts."""
     body: dict[str, Any] = {}
     for value in event.personal:
         _put(body, value.path.names, texts[value.name])
@@ -51,14 +51,10 @@ def message(
         elif column == event.day and day is not None:
             _put(body, column.path.names, day.isoformat())
         elif column.required:
-            _put(body, column.path.names, _plain(column))
+            _put(body, column.path.names, "web")
     if event.when is not None:
         _put(body, event.when.path.names, event.when.equals)
     return json.dumps(body).encode()
-
-
-def _plain(column: PlainColumn) -> str | bool:
-    return column.type is PlainType.BOOLEAN or "web"
 
 
 def _put(body: dict[str, Any], names: Sequence[str], value: object) -> None:
