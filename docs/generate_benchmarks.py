@@ -24,9 +24,9 @@ INTRODUCTION: Final = """# Benchmarks
 
 <!-- Written by docs/generate_benchmarks.py from benchmarks/results/. `make bench` runs both. -->
 
-`make bench` measures everything on this page again, each subject beside its peer in one run, in less than 15
-minutes on a quiet machine; `make bench-quick` gives a first impression. A ratio is the subject's value divided by
-the peer's. A figure alone says more about the machine than about the code.
+`make bench` measures everything on this page again, each subject beside its peer in one run; the runs of this page took
+{minutes} minutes. `make bench-quick` gives a first impression. A ratio is the subject's value divided by the peer's.
+A figure alone says more about the machine than about the code.
 [benchmarks/README.md](../benchmarks/README.md) has the measurements that were made once, for a decision.
 """
 
@@ -108,7 +108,8 @@ _STYLE: Final = (
 
 def page(rows: Sequence[Row], runs: Mapping[str, Row]) -> str:
     """Return the text of the page."""
-    parts = [INTRODUCTION]
+    minutes = sum(run["seconds"] for run in runs.values()) / 60
+    parts = [INTRODUCTION.format(minutes=f"{minutes:.0f}")]
     for name, text in SECTIONS.items():
         own = [row for row in rows if row["bench"].partition("/")[0] == name]
         if own:
