@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.ingest.metrics.test_calls import Told
 from tests.kit.aws_clients import SQS_CLIENTS, aws_clients
+from tests.kit.call_observer import Told
 from tests.kit.proxy import Answer, FaultProxy, Verdict, closed_port
 from vault_etl.base.errors import (
     ConfigurationError,

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.kinds.test_laws import OTHERWISE, VALUES
 from tests.kit.declarations import DEFAULT, SHOP, TWO_EVENTS, WIDER
+from tests.kit.kind_values import OTHERWISE, VALUES
 from tests.vectors import oracle
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey

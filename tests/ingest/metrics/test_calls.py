@@ -7,9 +7,9 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from typing_extensions import override
 
 from tests.ingest.metrics.reports import samples, value
+from tests.kit.call_observer import Told
 from tests.kit.databases import clone
 from tests.kit.declarations import DEFAULT
 from tests.kit.declared import USER_LOGINS
@@ -25,7 +25,6 @@ from vault_etl.base.errors import (
 from vault_etl.ingest.metrics.prometheus import PrometheusMetrics
 from vault_etl.platform.aws import AwsClients
 from vault_etl.platform.aws_errors import translated
-from vault_etl.platform.calls import CallObserver
 from vault_etl.platform.postgres import Database
 from vault_etl.records.messages import RecordRange
 from vault_etl.records.postgres import PostgresRecordLoader
@@ -33,24 +32,6 @@ from vault_etl.records.postgres import PostgresRecordLoader
 pytestmark = pytest.mark.command
 
 CANARY = "203.0.113.77"
-
-
-class Told(CallObserver):
-    """A `CallObserver` that keeps its reports."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, str]] = []
-        self.failures: list[tuple[str, str, str]] = []
-        self.seconds = 0.0
-
-    @override
-    def called(self, service: str, operation: str, seconds: float) -> None:
-        self.calls.append((service, operation))
-        self.seconds += seconds
-
-    @override
-    def failed(self, service: str, operation: str, code: str) -> None:
-        self.failures.append((service, operation, code))
 
 
 @pytest.fixture
