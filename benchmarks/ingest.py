@@ -39,13 +39,8 @@ KMS_CALLS: Final = "KMS calls of a run"
 
 TABLES: Final = Path(__file__).parent / "peers" / "tables.sql"
 
-SETTINGS: Final = (
-    Setting("0 ms"),
-    Setting("5 ms", 5),
-    Setting("10 ms", 10),
-    Setting("20 ms", 20),
-    Setting("0 ms, TLS", tls=True),
-)
+NO_DELAY: Final = Setting("0 ms")
+TLS: Final = Setting("0 ms, TLS", tls=True)
 
 
 def run(size: Size) -> Iterator[Result]:
@@ -54,17 +49,18 @@ def run(size: Size) -> Iterator[Result]:
     A message at a time is bound by its round trips and its commits, which one setting shows.
     """
     programs = [THREADS, *([NODE] if node_runs() else []), VAULT]
+    settings = [*(Setting(f"{delay} ms", delay) for delay in size.delays_ms), TLS]
     with embedded_stack() as stack:
         runs = Runs(stack, size.events)
         empty = {program.name: [runs.start(program)] for program in (TAKE_HOME, *programs)}
         for number in range(size.rounds):
-            for setting in SETTINGS:
-                first = [TAKE_HOME, TWO] if setting is SETTINGS[0] else []
+            for setting in settings:
+                first = [TAKE_HOME, TWO] if setting == NO_DELAY else []
                 for program in (*first, *programs):
                     runs.one(program, setting)
             size.say(f"round {number + 1} of {size.rounds}")
     pairs = [(VAULT.name, peer.name) for peer in (TAKE_HOME, THREADS, NODE)]
-    for setting in SETTINGS:
+    for setting in settings:
         bench, samples = f"ingest/{setting.name}", runs.samples[setting]
         yield from median_results(bench, samples, [*pairs, (TWO.name, VAULT.name)])
     yield from median_results("ingest/an empty queue", empty, pairs)
@@ -88,7 +84,7 @@ class Runs:
 
     def start(self, program: Program) -> Mapping[str, float]:
         """Run a program on an empty queue."""
-        used, *_ = self.load(program, SETTINGS[0], 0)
+        used, *_ = self.load(program, NO_DELAY, 0)
         return {"CPU ms": used.cpu * 1e3, "MB of memory": used.peak_bytes / 1e6}
 
     def one(self, program: Program, setting: Setting) -> None:
@@ -104,7 +100,7 @@ class Runs:
             RATE: share * events / (told["nearly_all_deleted"] - told["warm"]),
             CPU: max(used.cpu - quarter, 0.0) / (events * (1 - WARM)) * 1e6,
         }
-        if setting is SETTINGS[0]:
+        if setting == NO_DELAY:
             sample |= {
                 SERVER_CPU: server.cpu / events * 1e6,
                 QUEUE_CPU: told["cpu_seconds"] / events * 1e6,

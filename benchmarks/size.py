@@ -21,6 +21,8 @@ class Size:
     """Rows of the vaults that are compared as they grow."""
     backlogs: tuple[int, ...]
     """Messages of the queues whose ingests are compared."""
+    delays_ms: tuple[int, ...] = (0, 5, 10, 20)
+    """Delays of the queue's answers."""
 
     def say(self, text: str) -> None:
         """Report progress on standard error."""
@@ -31,5 +33,5 @@ class Size:
 FULL: Final = Size("full", 5, 24_000, 25_000, (100_000, 1_000_000), (10_000, 1_000_000))
 HUGE: Final = Size("huge", 1, 40_000, 1_000_000, (1_000_000, 10_000_000), (10_000, 1_000_000))
 QUICK: Final = Size("quick", 1, 10_000, 20_000, (10_000, 100_000), (10_000, 100_000))
-TINY: Final = Size("tiny", 1, 200, 1_000, (5_000, 10_000), (100, 200))
+TINY: Final = Size("tiny", 1, 200, 1_000, (1_000, 2_000), (100, 200), (0,))
 SIZES: Final = {size.name: size for size in (FULL, HUGE, QUICK, TINY)}
