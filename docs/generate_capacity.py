@@ -31,7 +31,7 @@ queue that is never empty. Your events may be larger: run `make bench` on your m
 NEEDS: Final = """## Needs
 
 SQS and KMS cost their list prices in us-east-1; KMS asks a dollar a month more for each of the four keys. A worker that
-waits for messages makes one receive a second for each of its receivers.
+waits for messages makes one receive a second.
 
 """
 

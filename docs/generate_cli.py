@@ -22,7 +22,7 @@ from vault_etl.base import errors
 from vault_etl.cli import main
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.replica_reads import FROM_REPLICA
-from vault_etl.settings.fields import Declared
+from vault_etl.settings.fields import SettingSpec
 
 PAGE: Final = Path(__file__).with_name("cli.md")
 COLUMNS: Final = 80
@@ -130,7 +130,7 @@ def _commands(command: Any, *words: str) -> Iterator[tuple[str, ...]]:  # noqa: 
 
 
 def _setting_rows() -> Iterator[str]:
-    for name, declared in settings.DECLARED.items():
+    for name, declared in settings.SPECS.items():
         default = "" if declared.default in (None, ()) else f"`{_plain(declared.default)}`"
         yield (
             f"| `{settings.PREFIX}{name.upper()}` | {declared.description} | {default}"
@@ -138,7 +138,7 @@ def _setting_rows() -> Iterator[str]:
         )
 
 
-def _allowed(declared: Declared) -> str:
+def _allowed(declared: SettingSpec) -> str:
     """The values that a setting accepts."""
     if get_origin(declared.kind) is Literal:
         return " or ".join(f"`{value}`" for value in get_args(declared.kind))

@@ -15,7 +15,7 @@ from vault_etl.base.errors import ConfigurationError, UsageError
 from vault_etl.cli import main
 from vault_etl.cli.usage import refuse_empty
 from vault_etl.settings import PREFIX
-from vault_etl.settings.model import DECLARED, Settings
+from vault_etl.settings.model import SPECS, Settings
 from vault_etl.settings.sources import load
 
 
@@ -65,15 +65,15 @@ def test_a_refusal_names_an_option_and_no_value() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "  ", "\n"])
-@pytest.mark.parametrize("name", DECLARED)
+@pytest.mark.parametrize("name", SPECS)
 def test_an_empty_variable_is_a_setting_that_is_not_set(name: str, value: str) -> None:
     """The setting has its default, with the source `default`."""
     found, sources = load({f"{PREFIX}{name.upper()}": value})
-    assert getattr(found, name) == DECLARED[name].default
+    assert getattr(found, name) == SPECS[name].default
     assert sources[name] == "default"
 
 
-@pytest.mark.parametrize("name", DECLARED)
+@pytest.mark.parametrize("name", SPECS)
 @pytest.mark.parametrize("text", ['""', '" "', '[""]', '[" "]'])
 def test_an_empty_value_in_the_file_is_refused(tmp_path: Path, name: str, text: str) -> None:
     """An empty value in the file is an error that names the setting."""

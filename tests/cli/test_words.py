@@ -100,7 +100,7 @@ def test_a_refusal_says_the_words_the_bounds_and_the_form(
     assert refused(words, param, value) == f"{option} {said}"
 
 
-@pytest.mark.parametrize("name", settings.DECLARED)
+@pytest.mark.parametrize("name", settings.SPECS)
 def test_every_setting_says_what_it_takes(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

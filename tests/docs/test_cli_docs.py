@@ -61,10 +61,10 @@ def test_a_time_is_shown_as_it_is_given() -> None:
     assert "[default: (90d)]" in helps()["vault-etl audit trim"]
 
 
-@pytest.mark.parametrize("name", settings.DECLARED)
+@pytest.mark.parametrize("name", settings.SPECS)
 def test_every_setting_is_documented(name: str) -> None:
     """The setting has a description, and a row under "Settings"."""
-    description = settings.DECLARED[name].description
+    description = settings.SPECS[name].description
     assert description
     section = PAGE.read_text(encoding="utf-8").split("## Settings")[1].split("## Exit codes")[0]
     assert f"| `{settings.PREFIX}{name.upper()}` | {description} |" in section

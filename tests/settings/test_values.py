@@ -60,4 +60,4 @@ def test_a_secret_is_equal_and_is_not_shown() -> None:
     assert secret != Secret("another")
     assert len({secret, Secret("a password")}) == 1
     assert "password" not in f"{secret} {secret!r} {[secret]}"
-    assert secret.get_secret_value() == "a password"
+    assert secret.expose() == "a password"

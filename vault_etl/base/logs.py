@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-_LOUD: Final = ("boto3", "botocore", "s3transfer", "urllib3")
+_LOUD: Final = ("botocore", "urllib3")
+_SILENT: Final = logging.CRITICAL + 1
 
 Line = Mapping[str, object]
 """The fields of a line, and at its end `event`, `level` and `timestamp`."""
@@ -34,11 +35,11 @@ class Logger:
         return Logger(**{**self._fields, **fields})
 
     def debug(self, event: str, **fields: object) -> None:
-        """Write a detail, with `--verbose` alone."""
+        """Write a detail, which only `--verbose` shows."""
         self._write(logging.DEBUG, event, fields)
 
     def info(self, event: str, **fields: object) -> None:
-        """Write a step of normal work, except with `--quiet`."""
+        """Write a step of normal work, which `--quiet` hides."""
         self._write(logging.INFO, event, fields)
 
     def warning(self, event: str, **fields: object) -> None:
@@ -70,11 +71,11 @@ def configure(log_format: Literal["text", "json"] | None, *, verbose: bool, quie
     """Set the form and the level of the lines, and silence the libraries.
 
     botocore prints plaintext data keys at DEBUG, and the traceback of a failed renewal of credentials
-    at WARNING. Both stay silent whatever `--verbose` says.
+    at WARNING. `--verbose` shows neither. Without `log_format`, lines are text on a terminal, else JSON.
     """
     global _form  # noqa: PLW0603 - one standard error, one form
     for name in _LOUD:
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(_SILENT)
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     is_text = log_format == "text" or (log_format is None and sys.stderr.isatty())
     style = _COLORS if sys.stderr.isatty() else _PLAIN
@@ -82,7 +83,7 @@ def configure(log_format: Literal["text", "json"] | None, *, verbose: bool, quie
 
 
 def get_logger() -> Logger:
-    """Return the program's logger."""
+    """Return a logger without bound fields."""
     return Logger()
 
 

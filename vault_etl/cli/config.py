@@ -54,6 +54,6 @@ def _rows(found: Mapping[str, settings.FoundSetting]) -> Iterator[dict[str, obje
             "setting": each.name,
             "value": "(redacted)" if isinstance(each.value, settings.Secret) else each.value,
             "source": each.source,
-            "what": settings.DECLARED[name].description if name in settings.DECLARED else None,
+            "what": settings.SPECS[name].description if name in settings.SPECS else None,
             "problem": each.problem,
         }

@@ -12,7 +12,7 @@ from vault_etl.doctor.diagnose import Verdict
 
 
 class KeyCall(StrEnum):
-    """A call of KMS about a key of a field, by its permission."""
+    """A call of KMS about a key of a field. Its value is the action in IAM."""
 
     MAKE = "kms:GenerateDataKey"
     MAKE_UNSEEN = "kms:GenerateDataKeyWithoutPlaintext"
@@ -29,7 +29,7 @@ class Permission:
 
 
 class PermissionTrial(Protocol):
-    """Asks KMS whether it would do a call, without having it done."""
+    """Asks KMS whether it would do a call, by a dry run."""
 
     def allows(self, permission: Permission) -> bool | None:
         """Tell whether KMS would do the call for these credentials; None if it does not tell.
@@ -48,7 +48,7 @@ NEEDED: Final[Mapping[str, Sequence[tuple[KeyCall, KeyPurpose]]]] = {
         (KeyCall.OPEN, KeyPurpose.TOKEN),
     ),
 }
-"""What a role needs of each declared field. Rewraps by rotate are not asked for."""
+"""What a role needs of each declared field. The rewraps of rotate, and keys that are of no field, are not checked."""
 
 NO_FIELD: Final = FieldName("no-field")
 """A field that no declaration can have. A KMS that judges by the policies of the template denies it."""
@@ -80,7 +80,7 @@ def permissions(
                 denied.setdefault(field, []).append(f"{call} of {purpose.value} keys")
     if len(denied) < len(fields) and trial.allows(Permission(*needed[0], NO_FIELD)) is not False:
         return Verdict.unknown(
-            "cannot tell: KMS allows a field that no vault has too, so no policy lists fields for these credentials"
+            "cannot tell: KMS also allows a field that no vault has, so no policy lists fields for these credentials"
         )
     if not denied:
         return Verdict.good(f"KMS allows what {' and '.join(named)} needs of {', '.join(fields)}")

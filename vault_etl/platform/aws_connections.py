@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Final, cast
 from urllib.parse import urlsplit
 
-import botocore.exceptions as raised
+from botocore import exceptions
 from botocore.httpsession import (
     ProxyConfiguration,
     create_urllib3_context,
@@ -69,9 +69,11 @@ class Connections:
             answer = connection.exchange(request, timeout)
             keeps = answer.keeps
         except TimeoutError as error:
-            raise raised.ReadTimeoutError(endpoint_url=self._route.url, error=error) from None
+            raise exceptions.ReadTimeoutError(endpoint_url=self._route.url, error=error) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise raised.ConnectionClosedError(endpoint_url=self._route.url, error=error) from None
+            raise exceptions.ConnectionClosedError(
+                endpoint_url=self._route.url, error=error
+            ) from None
         finally:
             if keeps:
                 self._idle.append(connection)
@@ -94,14 +96,16 @@ class Connections:
             made = self._http()
             made.connect()
         except ssl.SSLError as error:
-            raise raised.SSLError(endpoint_url=self._route.url, error=error) from None
+            raise exceptions.SSLError(endpoint_url=self._route.url, error=error) from None
         except TimeoutError as error:
-            raise raised.ConnectTimeoutError(endpoint_url=self._route.url, error=error) from None
+            raise exceptions.ConnectTimeoutError(
+                endpoint_url=self._route.url, error=error
+            ) from None
         except (OSError, http.client.HTTPException) as error:
             if (proxy := self._route.proxy) is not None:
                 masked = mask_proxy_url(proxy)
-                raise raised.ProxyConnectionError(proxy_url=masked, error=error) from None
-            raise raised.EndpointConnectionError(
+                raise exceptions.ProxyConnectionError(proxy_url=masked, error=error) from None
+            raise exceptions.EndpointConnectionError(
                 endpoint_url=self._route.url, error=error
             ) from None
         return _Connection(made)

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 from urllib.parse import urlsplit
 
-import botocore.exceptions as raised
+from botocore import exceptions
 from botocore.auth import SIGV4_TIMESTAMP
 from botocore.awsrequest import AWSResponse
 from botocore.parsers import ResponseParserError, create_parser
@@ -41,7 +41,7 @@ _PORTS: Final = {"http": ":80", "https": ":443"}
 
 
 class LeanSqs:
-    """The two calls, with botocore's parameters, answers and exceptions. Any thread may use it.
+    """Receives and deletes messages, with botocore's parameters, answers and exceptions. Any thread may use it.
 
     Credentials, endpoint, region, proxies and certificates are those of botocore's client, and so is the observer of
     calls. A receive is tried once, a delete as often as botocore tries it, after the same pauses.
@@ -68,7 +68,7 @@ class LeanSqs:
         return cls(clients, Connections(route, CONNECT_TIMEOUT_S), longest_wait)
 
     def receive_message(self, **parameters: Any) -> ReceiveMessageResultTypeDef:  # noqa: ANN401 - botocore's
-        """Receive messages. Its wait is at most `longest_wait`."""
+        """Receive messages. `WaitTimeSeconds` is at most `longest_wait`, from which the read timeout follows."""
         answer = self._call(RECEIVE, parameters, self._receive_timeout, attempts=1)
         return cast("ReceiveMessageResultTypeDef", answer)
 
@@ -102,7 +102,7 @@ class LeanSqs:
     def _try(self, operation: str, body: bytes, timeout: float) -> dict[str, Any]:
         answer = self._connections.exchange(self._request(operation, body), timeout)
         if answer.status != _OK:
-            raise raised.ClientError(_error(answer), operation)
+            raise exceptions.ClientError(_error(answer), operation)
         if not answer.body:
             return {}
         try:
@@ -137,7 +137,7 @@ class LeanSqs:
 
     def _delay(self, operation: str, error: Exception, attempt: int, attempts: int) -> float | None:
         """Return the seconds until the next try, by botocore's standard mode; None: there is none."""
-        answered = error.response if isinstance(error, raised.ClientError) else None
+        answered = error.response if isinstance(error, exceptions.ClientError) else None
         metadata: Any = answered["ResponseMetadata"] if answered else {}
         context = standard.RetryContext(
             attempt,
@@ -169,6 +169,6 @@ def _error(answer: Answer) -> Any:  # noqa: ANN401 - as ClientError takes it
 
 def _code(error: Exception) -> str:
     """Return the code of a failed try, for metrics: as `observe_calls` counts it."""
-    if isinstance(error, raised.ClientError):
+    if isinstance(error, exceptions.ClientError):
         return str(error.response.get("Error", {}).get("Code", ""))
     return error.code if isinstance(error, CredentialsError) else type(error).__name__

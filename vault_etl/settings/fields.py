@@ -25,7 +25,7 @@ class Secret:
     def __init__(self, text: str) -> None:
         self._text = text
 
-    def get_secret_value(self) -> str:
+    def expose(self) -> str:
         """Return the text."""
         return self._text
 
@@ -43,8 +43,8 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Declared:
-    """The declaration of a setting. A text is not empty."""
+class SettingSpec:
+    """The type, the bounds, the default and the words of a setting. A text is not empty."""
 
     default: object
     description: str
@@ -52,7 +52,7 @@ class Declared:
     """A value for error messages, where bounds do not say enough."""
     pattern: str | None = None
     """Python's regular expression, which a text matches from its beginning."""
-    taken: Collection[str] = ()
+    refused: Collection[str] = ()
     """Texts that are refused."""
     ge: float | None = None
     gt: float | None = None
@@ -60,39 +60,42 @@ class Declared:
     kind: Any = None
     """The annotation without None."""
 
-    def made(self, value: object) -> object:
+    def parse(self, value: object) -> object:
         """Return the value of the setting. Raises ValueError for a malformed one, without its text."""
         if get_origin(self.kind) is Literal:
-            return _must(value in get_args(self.kind), value)
+            return _require(value in get_args(self.kind), value)
         if get_origin(self.kind) is tuple:
             return _words(value)
         if self.kind is bool:
             return _flag(value)
         if self.kind in {int, float}:
             return self._number(value)
-        text = _must(isinstance(value, str) and value != "" and value not in self.taken, value)
+        text = _require(isinstance(value, str) and value != "" and value not in self.refused, value)
         if self.pattern is not None:
-            _must(re.match(self.pattern, str(text)), None)
+            _require(re.match(self.pattern, str(text)), None)
         return Secret(str(text)) if self.kind is Secret else text
 
     def _number(self, value: object) -> float:
-        _must(type(value) in {int, self.kind, str}, None)  # True is an int
-        number: float = self.kind(value)
+        _require(type(value) in {int, self.kind, str}, None)  # True is an int
+        try:
+            number: float = self.kind(value)
+        except ValueError:
+            raise ValueError from None  # its text quotes the value
         is_high_enough = (self.ge is None or number >= self.ge) and (
             self.gt is None or number > self.gt
         )
-        _must(is_high_enough and (self.le is None or number <= self.le), None)  # nan is neither
+        _require(is_high_enough and (self.le is None or number <= self.le), None)  # nan is neither
         return number
 
 
-def setting(default: Any, description: str, **declared: Any) -> Any:  # noqa: ANN401 - as dataclasses.field
-    """Declare a setting in a dataclass, with the members of `Declared`."""
-    info = Declared(default=default, description=description, **declared)
+def setting(default: Any, description: str, **spec: Any) -> Any:  # noqa: ANN401 - as dataclasses.field
+    """Declare a setting in a dataclass, with the members of `SettingSpec`."""
+    info = SettingSpec(default=default, description=description, **spec)
     return dataclasses.field(default=default, metadata={_KEY: info})
 
 
 @functools.cache
-def declared_settings(settings: type) -> Mapping[str, Declared]:
+def specs_of(settings: type) -> Mapping[str, SettingSpec]:
     """Return the settings of a dataclass by their names, each with its type."""
     kinds = typing.get_type_hints(settings)
     return {
@@ -109,7 +112,7 @@ def _without_none(kind: Any) -> Any:  # noqa: ANN401 - an annotation
     return kinds[0] if kinds else kind
 
 
-def _must(holds: object, value: object) -> object:
+def _require(holds: object, value: object) -> object:
     if not holds:
         raise ValueError
     return value
@@ -118,14 +121,14 @@ def _must(holds: object, value: object) -> object:
 def _flag(value: object) -> bool:
     """Return a boolean of TOML, or a word of the environment."""
     word = str(value).lower() if isinstance(value, bool | int | str) else ""
-    _must(word in _TRUE | _FALSE, None)
+    _require(word in _TRUE | _FALSE, None)
     return word in _TRUE
 
 
 def _words(value: object) -> tuple[str, ...]:
     """Return a list of TOML, or a list with commas of the environment."""
     given = value.split(",") if isinstance(value, str) else value
-    _must(isinstance(given, list) and all(isinstance(word, str) for word in given), None)
+    _require(isinstance(given, list) and all(isinstance(word, str) for word in given), None)
     words = tuple(str(word).strip() for word in typing.cast("list[object]", given))
-    _must(all(words), None)
+    _require(all(words), None)
     return words

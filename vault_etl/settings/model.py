@@ -15,7 +15,7 @@ from vault_etl.crypto.keys import MAX_LEASE, MAX_SEALS
 from vault_etl.declaration.sql_names import KEYWORDS
 from vault_etl.keys.age import Ages
 from vault_etl.platform.names import ROLE_PREFIX, ROLES, SCHEMA, Names
-from vault_etl.settings.fields import Secret, declared_settings, setting
+from vault_etl.settings.fields import Secret, setting, specs_of
 
 PREFIX: Final = "VAULT_ETL_"
 
@@ -51,7 +51,7 @@ class Settings:
         SCHEMA,
         "Schema of the vault in the database; cannot be changed after `migrate`",
         pattern=SCHEMA_FORM,
-        taken=SCHEMAS_TAKEN,
+        refused=SCHEMAS_TAKEN,
         example="vault_etl: letters, digits and _, at most 31, no reserved word",
     )
     role_prefix: str = setting(
@@ -168,13 +168,13 @@ class Settings:
         """The database's URL. Raises ConfigurationError if it is not set."""
         if self.database_url is None:
             raise _missing("DATABASE_URL")
-        return self.database_url.get_secret_value()
+        return self.database_url.expose()
 
     def need_read_url(self) -> str:
         """The replica's URL. Raises ConfigurationError if it is not set."""
         if self.read_url is None:
             raise _missing("READ_URL")
-        return self.read_url.get_secret_value()
+        return self.read_url.expose()
 
     def need_queue_url(self) -> str:
         """The queue's URL. Raises ConfigurationError if it is not set."""
@@ -183,7 +183,7 @@ class Settings:
         return self.queue_url
 
 
-DECLARED: Final = declared_settings(Settings)
+SPECS: Final = specs_of(Settings)
 """All settings by their names."""
 
 

@@ -15,14 +15,14 @@ from typing import Any, Final, Literal, get_args, get_origin
 
 from vault_etl.base import text as expected
 from vault_etl.base.errors import ConfigurationError
-from vault_etl.settings.model import DECLARED, PREFIX, Settings
+from vault_etl.settings.model import PREFIX, SPECS, Settings
 
 CONFIG_VARIABLE: Final = "VAULT_ETL_CONFIG"
 CONFIG_FILE: Final = "vault-etl.toml"
 
 _KUBERNETES: Final = re.compile(r"^VAULT_ETL_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_.*)?)$")
 _CONFIG_HINT: Final = "`vault-etl config` lists every setting"
-_NAMES: Final = tuple(DECLARED)
+_NAMES: Final = tuple(SPECS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def _made(values: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
     made, wrong = dict[str, Any](), set[str]()
     for name, value in values.items():
         try:
-            made[name] = DECLARED[name].made(value)
+            made[name] = SPECS[name].parse(value)
         except ValueError:
             wrong.add(name)
     return made, wrong
@@ -117,16 +117,14 @@ def _made(values: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
 
 def _takes(name: str) -> str:
     """The values that a setting accepts, in words."""
-    declared = DECLARED[name]
-    if declared.example is not None:
-        return f"a value such as {declared.example}"
-    if get_origin(declared.kind) is Literal:
-        return expected.one_of(get_args(declared.kind))
-    if declared.kind is bool:
+    spec = SPECS[name]
+    if spec.example is not None:
+        return f"a value such as {spec.example}"
+    if get_origin(spec.kind) is Literal:
+        return expected.one_of(get_args(spec.kind))
+    if spec.kind is bool:
         return expected.such_as(bool)
-    return expected.number(
-        declared.kind, at_least=declared.ge, at_most=declared.le, above=declared.gt
-    )
+    return expected.number(spec.kind, at_least=spec.ge, at_most=spec.le, above=spec.gt)
 
 
 def _name_of(variable: str) -> str | None:

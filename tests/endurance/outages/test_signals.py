@@ -18,7 +18,7 @@ from tests.kit.proxy import Call, Verdict
 from tests.kit.tcp_proxy import Fault, TcpProxy
 from tests.kit.vault import Vault
 from tests.kit.waiting import until
-from vault_etl.settings.model import DECLARED
+from vault_etl.settings.model import SPECS
 
 AT_ONCE = 5
 MESSAGES = 12
@@ -52,7 +52,7 @@ def in_a_long_poll(vault: Vault) -> None:
 
 def while_nothing_comes(vault: Vault) -> None:
     """Ctrl-C ends ingest in two seconds by default: no long poll is longer than one second."""
-    wait = str(DECLARED["follow_wait"].default)
+    wait = str(SPECS["follow_wait"].default)
     with following(vault, VAULT_ETL_FOLLOW_WAIT=wait) as run:
         run.until_ready()
         run.until(lambda: run.calls("ReceiveMessage") > RECEIVERS)
