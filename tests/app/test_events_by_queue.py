@@ -18,13 +18,17 @@ from vault_etl.declaration.read import read_declaration
 from vault_etl.local.provision import EmulatorSession, provision_resources
 
 
-@pytest.fixture
-def by_queue(signed: Vault, tmp_path: Path) -> Iterator[Vault]:
-    """A vault whose events are told apart by their queues: sign-ups come from the queue of the vault."""
+def told_by_queue(signed: Vault) -> str:
+    """Two events that are told apart by their queues: sign-ups come from the queue of the vault."""
     queue = signed.provisioned.queue_url.rpartition("/")[2]
     text = re.sub('when = .*"sign-up"}', f'queue = "{queue}"', TWO_EVENTS_TOML)
-    text = re.sub('when = .*"order"}', 'queue = "orders"', text)
-    text += 'note = {type = "text", max = 64, path = "$.card"}\n'
+    return re.sub('when = .*"order"}', 'queue = "orders"', text)
+
+
+@pytest.fixture
+def by_queue(signed: Vault, tmp_path: Path) -> Iterator[Vault]:
+    """A vault of both events, where a card is personal in a sign-up and in clear in an order."""
+    text = told_by_queue(signed) + 'note = {type = "text", max = 64, path = "$.card"}\n'
     with declared_vault(signed, tmp_path, text) as vault:
         yield vault
 
@@ -72,6 +76,20 @@ def test_a_file_of_another_event_than_its_name_says_is_quarantined(
     assert by_queue.sql("SELECT reason_code, path, queue FROM vault_etl.quarantine") == [
         ("no_event", "$.card", "orders")
     ]
+
+
+def test_a_record_is_in_the_table_of_one_event(signed: Vault, tmp_path: Path) -> None:
+    """A line that both events take is stored once, whatever `--event` says later."""
+    text = told_by_queue(signed).replace("$.client.ip", "$.ip").replace("$.client.user", "$.buyer")
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text(
+        json.dumps({"buyer": "a", "ip": HOME, "is_new": True}) + "\n", encoding="utf-8"
+    )
+    with declared_vault(signed, tmp_path, text) as vault:
+        for event, new in (("orders", 1), ("sign_ups", 0), ("orders", 0)):
+            summary = vault.ok("ingest", "ingest", "--file", str(lines), "--event", event).json
+            assert (summary["stored"], summary["duplicates"]) == (new, 1 - new)
+        assert (vault.count("orders"), vault.count("sign_ups")) == (1, 0)
 
 
 @pytest.mark.iam

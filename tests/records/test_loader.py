@@ -21,7 +21,7 @@ from tests.kit.scratch import (
 )
 from tests.kit.waiting import until
 from vault_etl.base.errors import VaultEtlError
-from vault_etl.records.fenced_writes import KeysChanged, Loaded, WriteKeys
+from vault_etl.records.fenced_writes import KeysChanged, Loaded, MonthUnattached, WriteKeys
 from vault_etl.records.messages import SealedRecord
 
 COLUMNS = (
@@ -30,6 +30,7 @@ COLUMNS = (
     " next_token_generation, locale, app_version, create_date, event_time"
 )
 NOTHING = Loaded(frozenset(), frozenset())
+_INSERT = "INSERT INTO vault_etl.user_logins (record_id, user_id, device_type, create_date)"
 _WAITING = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = 'test_ingest' AND wait_event_type = 'Lock'
@@ -139,17 +140,16 @@ def test_a_record_that_is_stored_already_stays_as_it_is(shared: Scratch, keys: W
 def test_rows_are_inserted_in_the_order_of_their_ids(shared: Scratch, keys: WriteKeys) -> None:
     """Two processes with the same messages therefore wait for each other without a deadlock."""
     low, high = sorted((sealed_record(keys) for _ in range(2)), key=lambda r: r.record_id)
-    insert = "INSERT INTO vault_etl.user_logins (record_id, user_id, device_type, create_date)"
     with (
         shared.loader() as loader,
         shared.connect() as other,
         other.cursor() as cursor,
         ThreadPoolExecutor(1) as pool,
     ):
-        cursor.execute(f"{insert} VALUES (%s, 'u', 'd', now())", (low.record_id,))
+        cursor.execute(f"{_INSERT} VALUES (%s, 'u', 'd', now())", (low.record_id,))
         loading = pool.submit(loader.load, [high, low], [], keys)
         until(lambda: shared.value(_WAITING))
-        cursor.execute(f"{insert} VALUES (%s, 'u', 'd', now())", (high.record_id,))
+        cursor.execute(f"{_INSERT} VALUES (%s, 'u', 'd', now())", (high.record_id,))
         other.commit()
         assert loading.result() == NOTHING
 
@@ -235,6 +235,27 @@ def test_a_conflict_with_an_index_of_others_is_an_error(scratch: Scratch) -> Non
         with pytest.raises(VaultEtlError, match="SQLSTATE 23505"):
             loader.load([sealed_record(keys), sealed_record(keys)], [], keys)
     assert _stored(scratch) == {}
+
+
+def test_a_month_that_is_detached_while_copy_waits_is_told(scratch: Scratch) -> None:
+    """COPY waits for a session with the same record. The month leaves the table, and no row explains the conflict."""
+    scratch.add_token_keys()
+    keys = scratch.write_keys()
+    record = sealed_record(keys)
+    with scratch.loader() as loader, scratch.connect() as other, other.cursor() as cursor:
+        loader.load([sealed_record(keys)], [], keys)
+        ((month,),) = scratch.sql("SELECT tableoid::regclass::text FROM user_logins LIMIT 1")
+        cursor.execute(f"{_INSERT} VALUES (%s, 'u', 'd', now())", (record.record_id,))
+        with ThreadPoolExecutor(2) as pool:
+            loading = pool.submit(loader.load, [record], [], keys)
+            until(lambda: scratch.value(_WAITING))
+            detaching = pool.submit(
+                scratch.sql, f"ALTER TABLE user_logins DETACH PARTITION {month} CONCURRENTLY"
+            )
+            until(lambda: scratch.value("SELECT count(*) FROM pg_inherits WHERE inhdetachpending"))
+            other.commit()
+            assert loading.result() == MonthUnattached()
+            detaching.result()
 
 
 def test_a_stopped_batch_leaves_the_connection_ready(shared: Scratch, keys: WriteKeys) -> None:
