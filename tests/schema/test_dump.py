@@ -95,13 +95,13 @@ def test_the_restored_vault_works(
 def test_rights_on_the_database_itself_come_with_create_only(
     original: tuple[Scratch, WriteKeys, SealedRecord], restored: Scratch
 ) -> None:
-    """Without `--create` an ingest has no TEMP where PUBLIC has none, until 0001_roles.sql is run."""
+    """Without `--create` a re-encryption has no TEMP where PUBLIC has none, until 0001_roles.sql is run."""
     dump = program(original[0], "pg_dump", "--create", "--schema-only")
     assert "GRANT CONNECT,TEMPORARY ON DATABASE" in dump or "GRANT ALL ON DATABASE" in dump
     restored.sql(f'REVOKE TEMPORARY ON DATABASE "{restored.name}" FROM PUBLIC')
-    assert "TEMPORARY" not in rights(restored, "vault_etl_ingest")
+    assert "TEMPORARY" not in rights(restored, "vault_etl_re_encrypt")
     restored.sql((resource_dir("migrations") / "0001_roles.sql").read_text(encoding="utf-8"))
-    assert "TEMPORARY" in rights(restored, "vault_etl_ingest")
+    assert "TEMPORARY" in rights(restored, "vault_etl_re_encrypt")
     assert rights(restored, "public") == EVERYONE - {"TEMPORARY"}
     restored.sql(f'GRANT TEMPORARY ON DATABASE "{restored.name}" TO PUBLIC')
     for role, own in RIGHTS.items():
