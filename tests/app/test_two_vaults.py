@@ -54,7 +54,10 @@ class Two:
     settings_before: list[tuple[object, ...]]
 
 
-@pytest.fixture(scope="module", params=["one database", "two databases"])
+@pytest.fixture(
+    scope="module",
+    params=["one database", pytest.param("two databases", marks=pytest.mark.endurance)],
+)
 def two(
     request: pytest.FixtureRequest,
     postgres: RunningPostgres,

@@ -136,6 +136,7 @@ def test_an_ingest_is_seen_from_outside(vault: Vault) -> None:
     assert leaked([CANARY], running.log.read_bytes()) == set()
 
 
+@pytest.mark.endurance  # a worker that is killed, and its successor
 def test_workers_are_seen_as_one_through_a_kill(vault: Vault) -> None:
     """After `kill -9` of a worker no count falls, another worker replaces it, and no file remains."""
     temporary = vault.home / "temporary"
