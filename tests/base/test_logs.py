@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 
 import pytest
 
@@ -64,3 +65,23 @@ def test_an_object_is_its_type_alone(capsys: pytest.CaptureFixture[str], log_for
     text = capsys.readouterr().err
     assert VALUE not in text
     assert (text.count("ValueError"), text.count("Pii")) == (1, 2)
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_what_json_does_not_have_is_its_type_alone(
+    capsys: pytest.CaptureFixture[str], log_format: str
+) -> None:
+    """The line is written, with its other fields."""
+    logs.configure(log_format, verbose=False, quiet=False)  # type: ignore[arg-type]
+    itself: list[object] = [VALUE]
+    itself.append(itself)
+    logs.get_logger().info(
+        "told", a={uuid.UUID(int=0): VALUE}, b={(VALUE,): 1}, c=itself, d=float("nan"), e=3
+    )
+    text = capsys.readouterr().err
+    assert VALUE not in text
+    if log_format == "json":
+        line = json.loads(text)
+        assert [line[name] for name in "abcde"] == ["dict", "dict", "list", "float", 3]
+    else:
+        assert text.endswith(' a="dict" b="dict" c="list" d="float" e=3\n')

@@ -98,7 +98,16 @@ def bug(error: BaseException) -> str:
 
 
 def _json(line: Line) -> str:
-    return json.dumps(line, default=_name_of_type)
+    fields = (f"{json.dumps(name)}: {_dumped(value)}" for name, value in line.items())
+    return f"{{{', '.join(fields)}}}"
+
+
+def _dumped(value: object) -> str:
+    """Return JSON. Of a value that JSON does not have, such as a mapping with keys of objects, name the type alone."""
+    try:
+        return json.dumps(value, default=_name_of_type, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return json.dumps(_name_of_type(value))
 
 
 def _name_of_type(value: object) -> str:
@@ -134,7 +143,7 @@ def _text(line: Line, style: Mapping[str, str] = _PLAIN) -> str:
 def _value(value: object) -> str:
     if isinstance(value, str):
         return value if value.isprintable() and not _QUOTED & set(value) else repr(value)
-    return json.dumps(value, default=_name_of_type)
+    return _dumped(value)
 
 
 @dataclass(frozen=True, slots=True)
