@@ -179,6 +179,26 @@ CASES: Final[dict[str, tuple[str, str]]] = {
         "the option 'region' must be a country code",
     ),
     # Routes.
+    "a queue of another's dead letters": (
+        changed('day = "day"', 'day = "day"\nqueue = "orders"')
+        + SECOND.replace("[events.signups]", "[events.signups]\nqueue = 'orders-dead' #!"),
+        "orders-dead is the dead-letter queue of orders",
+    ),
+    "a queue of another's dead letters, in order": (
+        changed('day = "day"', 'day = "day"\nqueue = "orders-dead.fifo" #!')
+        + SECOND.replace("[events.signups]", "[events.signups]\nqueue = 'orders.fifo'"),
+        "orders-dead.fifo is the dead-letter queue of orders.fifo",
+    ),
+    "a queue of the dead letters of any": (
+        changed(
+            'day = "day"',
+            'day = "day"\nqueue = "vault-etl-logins-dead" #!\nwhen = {path = "$.type", equals = "a"}',
+        )
+        + SECOND.replace(
+            "[events.signups]", '[events.signups]\nwhen = {path = "$.type", equals = "b"}'
+        ),
+        "vault-etl-logins-dead is the dead-letter queue of vault-etl-logins",
+    ),
     "a queue that is a URL": (
         changed('day = "day"', 'day = "day"\nqueue = "https://sqs/1/a" #!'),
         "is not the name of an SQS queue",

@@ -9,6 +9,7 @@ from typing import Final
 
 from vault_etl.crypto.fields import FieldName
 from vault_etl.declaration.faults import Faults
+from vault_etl.declaration.iam_queues import queues_of
 from vault_etl.declaration.key_lines import KeyPath
 from vault_etl.declaration.model import (
     Declaration,
@@ -60,6 +61,7 @@ def check(declaration: Declaration, faults: Faults) -> None:
     _names(declaration, faults)
     _relations(declaration, faults)
     _routes(declaration, faults)
+    _queues(declaration, faults)
 
 
 def _limits(declaration: Declaration, faults: Faults) -> None:
@@ -198,6 +200,15 @@ def _routes(declaration: Declaration, faults: Faults) -> None:
             what = f"a message could be of the events {one.name} and {other.name}"
             hint = 'give each its queue, or `when = {path = "$.type", equals = "…"}` with one path'
             faults.add(_of(other), what, hint)
+
+
+def _queues(declaration: Declaration, faults: Faults) -> None:
+    """Check that no queue is the dead-letter queue of another: the template makes each once."""
+    dead = {queue.dead_name: queue.name for queue in queues_of(declaration)}
+    for event in declaration.active_events:
+        if event.queue in dead:
+            what = f"{event.queue} is the dead-letter queue of {dead[event.queue]}"
+            faults.add((*_of(event), "queue"), what, "give the event a queue of another name")
 
 
 def _of(event: DeclaredEvent) -> KeyPath:
