@@ -13,12 +13,14 @@ UNSET: dict[str, str | None] = {"VAULT_ETL_DATABASE_URL": None, "VAULT_ETL_QUEUE
 def test_every_setting_is_shown_with_its_source(loaded: Vault, tmp_path: Path) -> None:
     """The environment wins over the file, the file over the default, and each says where it is from."""
     file = tmp_path / "production.toml"
-    file.write_text('batch_size = 17\nlinger = 2.5\ntrusted_key_arns = ["a", "b"]\n', "utf-8")
+    trusted = [loaded.provisioned.key_arns[name] for name in ("data", "token")]
+    listed = f"batch_size = 17\nlinger = 2.5\ntrusted_key_arns = {trusted}\n"
+    file.write_text(listed, "utf-8")
     extra = {"VAULT_ETL_CONFIG": str(file), "VAULT_ETL_LINGER": "3", "VAULT_ETL_DRAIN_WAIT": None}
     shown = loaded.ok("analyst", "config", extra=extra).lines
     by_name = {line["setting"]: (line["value"], line["source"]) for line in shown}
     assert by_name["VAULT_ETL_BATCH_SIZE"] == (17, str(file))
-    assert by_name["VAULT_ETL_TRUSTED_KEY_ARNS"] == (["a", "b"], str(file))
+    assert by_name["VAULT_ETL_TRUSTED_KEY_ARNS"] == (trusted, str(file))
     assert by_name["VAULT_ETL_LINGER"] == (3.0, "environment")
     assert by_name["VAULT_ETL_DRAIN_WAIT"] == (1, "default")
     assert by_name["VAULT_ETL_QUEUE_URL"] == (loaded.provisioned.queue_url, "environment")

@@ -1,8 +1,9 @@
-"""Text for people: hidden characters, and the words for what a setting or an option takes."""
+"""Text for people: hidden characters, numbers, ids, and the words for what a setting or an option takes."""
 
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 import uuid
 from collections.abc import Iterable
@@ -23,12 +24,39 @@ Controls, blanks other than U+0020, changes of direction, characters without wid
 NUL and surrogates too, which Postgres does not store.
 """
 
-
+_NUMBERS: Final[dict[type, re.Pattern[str]]] = {
+    int: re.compile(r"[+-]?[0-9]+"),
+    float: re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"),
+}
+_UUID: Final = re.compile(r"[0-9A-Fa-f-]{32,36}")
 _EXAMPLES: Final[dict[object, str]] = {
     uuid.UUID: "an id such as 01a1fc29-ca31-7f16-a77c-58d57c39a400",
     dt.datetime: "a day or a time such as 2026-01-31 or 2026-01-31T12:00:00Z",
     bool: "true or false",
 }
+
+
+def number_of(kind: type[int | float], text: str) -> float:
+    """Return the number that ASCII digits write, with a sign, and for a float a point and an exponent.
+
+    Raises ValueError for other texts that Python takes too: `1_000`, ` 1`, `\u0661`, `nan`.
+    """
+    if not _NUMBERS[kind].fullmatch(text):
+        raise ValueError
+    found = kind(text)
+    if abs(found) == math.inf:
+        raise ValueError
+    return found
+
+
+def uuid_of(text: str) -> uuid.UUID:
+    """Return the UUID that hexadecimal digits write, with or without hyphens. Raises ValueError.
+
+    Python's own parser takes `_`, signs, blanks and digits of other scripts in the place of digits.
+    """
+    if not _UUID.fullmatch(text):
+        raise ValueError
+    return uuid.UUID(text)
 
 
 def number(

@@ -64,8 +64,10 @@ def _one(value: Any, kind: type, info: Any) -> object:  # noqa: ANN401 - a defau
 
 def _number(kind: type[int | float]) -> Callable[[str, Any], float]:
     def make(value: str, info: Any) -> float:  # noqa: ANN401 - typer's
-        number = kind(value)
-        is_high_enough = info.min is None or number >= info.min  # not a number is neither
+        number = expected.number_of(
+            kind, str(value)
+        )  # a whole number may be the default of a float
+        is_high_enough = info.min is None or number >= info.min
         is_low_enough = info.max is None or number <= info.max
         if not (is_high_enough and is_low_enough):
             raise ValueError
@@ -83,6 +85,8 @@ def _path(value: str, info: Any) -> Path:  # noqa: ANN401 - typer's
 
 
 def _moment(value: str, info: Any) -> dt.datetime:  # noqa: ANN401 - typer's
+    if not value.isascii():  # strptime takes digits of other scripts
+        raise ValueError
     if info.formats is None:
         return dt.datetime.fromisoformat(value)
     (form,) = info.formats
@@ -93,7 +97,7 @@ _MAKERS: Final[Mapping[type, Callable[[str, Any], object]]] = {
     int: _number(int),
     float: _number(float),
     Path: _path,
-    uuid.UUID: lambda value, _: uuid.UUID(value),
+    uuid.UUID: lambda value, _: expected.uuid_of(value),
     dt.datetime: _moment,
 }
 

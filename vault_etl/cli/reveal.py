@@ -15,6 +15,7 @@ import typer
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import UsageError, VaultEtlError
+from vault_etl.base.text import uuid_of
 from vault_etl.cli.evidence import EvidenceFile
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.reveal_output import RevealOutput, Shown, evidence_form, form_of_file, warn
@@ -254,7 +255,7 @@ def _record_ids(words: list[str]) -> list[uuid.UUID]:
 def _record_id(text: str, place: str) -> uuid.UUID:
     """Parse one record id. The error does not quote the text: it may be a personal value."""
     try:
-        return uuid.UUID(text.strip())
+        return uuid_of(text.strip())
     except ValueError:
         message = f"{place} is not a record id"
         raise UsageError(

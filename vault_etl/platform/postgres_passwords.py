@@ -119,7 +119,8 @@ class RdsToken:
         """
         host, user = options.get("host", ""), options.get("user", "")
         port = options.get("port") or _PORT
-        if not (host and user and port.isdecimal()) or "," in host or host.startswith("/"):
+        is_port = port.isascii() and port.isdecimal()
+        if not (host and user and is_port) or "," in host or host.startswith("/"):
             raise ConfigurationError(
                 f"{SETTING}=rds-iam is for one host and a login", hint=_IAM_HINT
             )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vault_etl.base.errors import UsageError
+from vault_etl.base.text import uuid_of
 from vault_etl.crypto.keys import MAX_KEY_ID, StoredKey
 
 _HINT: Final = (
@@ -84,7 +85,7 @@ class LeaveOut:
 
 def _record_id(text: str) -> uuid.UUID:
     try:
-        return uuid.UUID(text)
+        return uuid_of(text)
     except ValueError:
         raise _refused(f"{text} is not a record id") from None
 

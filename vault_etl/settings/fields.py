@@ -12,6 +12,8 @@ from typing import Any, Final, Literal, get_args, get_origin
 
 from typing_extensions import override
 
+from vault_etl.base import text as expected
+
 _KEY: Final = "setting"
 _TRUE: Final = frozenset({"1", "on", "t", "true", "y", "yes"})
 _FALSE: Final = frozenset({"0", "off", "f", "false", "n", "no"})
@@ -44,14 +46,17 @@ class Secret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingSpec:
-    """The type, the bounds, the default and the words of a setting. A text is not empty."""
+    """The type, the bounds, the default and the words of a setting.
+
+    A text is not empty, has no white space around it, and no hidden character unless it is secret.
+    """
 
     default: object
     description: str
     example: str | None = None
     """A value for error messages, where bounds do not say enough."""
     pattern: str | None = None
-    """Python's regular expression, which a text matches from its beginning."""
+    """Python's regular expression, which a whole text matches, and each word of a list."""
     refused: Collection[str] = ()
     """Texts that are refused."""
     ge: float | None = None
@@ -65,26 +70,28 @@ class SettingSpec:
         if get_origin(self.kind) is Literal:
             return _require(value in get_args(self.kind), value)
         if get_origin(self.kind) is tuple:
-            return _words(value)
+            words = _words(value)
+            return _require(all(map(self._is_well_formed, words)), words)
         if self.kind is bool:
             return _flag(value)
         if self.kind in {int, float}:
             return self._number(value)
-        text = _require(isinstance(value, str) and value != "" and value not in self.refused, value)
-        if self.pattern is not None:
-            _require(re.match(self.pattern, str(text)), None)
-        return Secret(str(text)) if self.kind is Secret else text
+        text = str(_require(isinstance(value, str) and value and value == value.strip(), value))
+        if self.kind is Secret:
+            return Secret(text)
+        return _require(text not in self.refused and self._is_well_formed(text), text)
+
+    def _is_well_formed(self, text: str) -> bool:
+        is_hidden = expected.HIDDEN.search(text) is not None
+        return not is_hidden and (self.pattern is None or bool(re.fullmatch(self.pattern, text)))
 
     def _number(self, value: object) -> float:
         _require(type(value) in {int, self.kind, str}, None)  # True is an int
-        try:
-            number: float = self.kind(value)
-        except ValueError:
-            raise ValueError from None  # its text quotes the value
+        number = expected.number_of(self.kind, str(value))
         is_high_enough = (self.ge is None or number >= self.ge) and (
             self.gt is None or number > self.gt
         )
-        _require(is_high_enough and (self.le is None or number <= self.le), None)  # nan is neither
+        _require(is_high_enough and (self.le is None or number <= self.le), None)
         return number
 
 

@@ -69,7 +69,7 @@ class Settings:
     queue_url: str | None = setting(
         None,
         "The URL of the queue; `ingest` needs it",
-        pattern=r"^https?://\S+$",
+        pattern=r"^https?://[A-Za-z0-9._:\[\]-]+(/[!-~]*)?$",
         example="https://sqs.eu-central-1.amazonaws.com/123456789012/login-events",
     )
     schema_file: str | None = setting(
@@ -94,6 +94,7 @@ class Settings:
     trusted_key_arns: tuple[str, ...] = setting(
         (),
         "KMS key ARNs that wrapped keys may name; empty: the keys that the aliases name",
+        pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$",
         example="arn:aws:kms:eu-central-1:123456789012:key/…, and others behind commas",
     )
     log_format: Literal["text", "json"] | None = setting(

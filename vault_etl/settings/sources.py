@@ -81,8 +81,8 @@ def inspect(
             values[known], sources[known] = text, "environment"
     for name, value in values.items():
         if isinstance(value, str):
-            values[name] = value.strip()  # a mounted secret ends in a newline
-    empty = {name for name, value in values.items() if value == ""}
+            values[name] = value.rstrip("\r\n")  # a mounted secret ends in a newline
+    empty = {name for name, value in values.items() if isinstance(value, str) and not value.strip()}
     made, malformed = _made({name: value for name, value in values.items() if name not in empty})
     wrong = malformed | empty
     settings = Settings(**made, given=frozenset(made))
@@ -161,7 +161,7 @@ def _read_file(environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
             return "", {}
         message = f"{CONFIG_VARIABLE} names a file that does not exist"
         raise ConfigurationError(message, hint="correct the variable, or unset it") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         message = f"the configuration file {path} cannot be read: {_unreadable(error)}"
         raise ConfigurationError(
             message, hint='write TOML: database_url = "postgresql://…"'
@@ -169,7 +169,7 @@ def _read_file(environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     return str(path), values
 
 
-def _unreadable(error: OSError | ValueError) -> str:
+def _unreadable(error: Exception) -> str:
     """The reason why a file cannot be read, without its content."""
     if isinstance(error, OSError):
         return error.strerror or "it is not a file"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import uuid
 from typing import Annotated, Final
 
 import typer
 
 from vault_etl.base.errors import UsageError
+from vault_etl.base.text import uuid_of
 from vault_etl.event.rejection import Reason
 
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -90,7 +90,7 @@ def known_user(user_id: str) -> str:
 def _source(text: str) -> str:
     """Parse `queue`, or a file's id into its canonical form. Raises typer's BadParameter."""
     try:
-        return text if text == QUEUE else str(uuid.UUID(text))
+        return text if text == QUEUE else str(uuid_of(text))
     except ValueError:
         message = "a source is `queue`, or the id of a file as `quarantine list` shows it"
         raise typer.BadParameter(message) from None
