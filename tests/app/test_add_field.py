@@ -85,7 +85,7 @@ def test_a_field_is_added_while_ingest_runs(quick: Vault) -> None:
             assert (ok, call in detail) == (False, True), detail
         assert checked(vault, "reveal", "kms_permissions", optional) == (
             True,
-            "KMS allows ip, device_id, and not email",
+            "KMS allows ip, device_id, quarantine, and not email",
         )
     with deployed(vault, read_declaration(optional["VAULT_ETL_SCHEMA_FILE"])):
         for role in ("ingest", "re-encrypt", "reveal"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from typing_extensions import override
 
-from vault_etl.crypto.fields import FieldName, KeyPurpose
+from vault_etl.crypto.fields import QUARANTINE, FieldName, KeyPurpose
 from vault_etl.doctor.permissions import (
     NEEDED,
     NO_FIELD,
@@ -42,19 +42,45 @@ def of_fields(*allowed: FieldName) -> FakeTrial:
 
 @pytest.mark.parametrize("role", NEEDED)
 def test_all_that_a_role_needs_is_tried_for_each_field(role: str) -> None:
-    """And once a field that no vault has, so that a KMS without policies is found out."""
-    trial = of_fields(*FIELDS)
+    """And each call of quarantine's data keys, and of a field that no vault has."""
+    trial = of_fields(*FIELDS, QUARANTINE)
     verdict = permissions([role, "audit"], FIELDS, trial)
     assert verdict.ok, verdict
-    assert "ip, email" in verdict.detail
-    *tried, last = trial.asked
-    assert tried == [Permission(*need, name) for name in FIELDS for need in NEEDED[role]]
-    assert last.field == NO_FIELD
+    assert "ip, email, quarantine" in verdict.detail
+    of_data = [need for need in NEEDED[role] if need[1] is KeyPurpose.DATA]
+    assert trial.asked == [
+        *(Permission(*need, name) for name in FIELDS for need in NEEDED[role]),
+        *(Permission(*need, QUARANTINE) for need in of_data),
+        *(Permission(*need, NO_FIELD) for need in NEEDED[role]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("role", "call"), [(role, call) for role, calls in NEEDED.items() for call in calls]
+)
+def test_one_call_that_is_open_to_every_field_is_not_good(
+    role: str, call: tuple[KeyCall, KeyPurpose]
+) -> None:
+    """The verdict names it, whatever the policies of the other calls list."""
+    wide = FakeTrial(lambda asked: asked.field != NO_FIELD or (asked.call, asked.purpose) == call)
+    verdict = permissions([role], FIELDS, wide)
+    says = f"also allows {call[0]} of {call[1].value} keys of a field that no vault has"
+    assert (verdict.ok, says in verdict.detail) == (None, True), verdict
+
+
+@pytest.mark.parametrize("role", ["ingest", "re_encrypt"])
+def test_a_key_of_quarantine_that_is_denied_is_a_fault(role: str) -> None:
+    """These roles seal quarantined bodies, and a person who reveals may be without them."""
+    verdict = permissions([role], FIELDS, of_fields(*FIELDS))
+    assert (verdict.ok, "of data keys of quarantine" in verdict.detail) == (False, True)
+    verdict = permissions(["reveal"], FIELDS, of_fields(*FIELDS))
+    assert (verdict.ok, verdict.detail) == (True, "KMS allows ip, email, and not quarantine")
+    assert permissions(["reveal"], FIELDS, of_fields(QUARANTINE)).ok is False
 
 
 def test_a_field_that_is_not_deployed_is_a_fault_with_its_calls() -> None:
     """The hint names the template."""
-    verdict = permissions(["ingest"], FIELDS, of_fields(IP))
+    verdict = permissions(["ingest"], FIELDS, of_fields(IP, QUARANTINE))
     assert verdict.ok is False
     assert verdict.detail == (
         "KMS denies kms:GenerateDataKey of data keys of email; kms:Decrypt of token keys of email"
@@ -66,10 +92,11 @@ def test_a_field_that_is_not_deployed_is_a_fault_with_its_calls() -> None:
 def test_a_person_may_reveal_some_fields_alone() -> None:
     """The verdict says which; a field of which only one key opens is a fault, as is no field at all."""
     verdict = permissions(["reveal"], FIELDS, of_fields(IP))
-    assert (verdict.ok, verdict.detail) == (True, "KMS allows ip, and not email")
+    assert (verdict.ok, verdict.detail) == (True, "KMS allows ip, and not email, quarantine")
     half = FakeTrial(
         lambda asked: (
-            asked.field == IP or (asked.field == EMAIL and asked.purpose is KeyPurpose.DATA)
+            asked.field in {IP, QUARANTINE}
+            or (asked.field == EMAIL and asked.purpose is KeyPurpose.DATA)
         )
     )
     verdict = permissions(["reveal"], FIELDS, half)

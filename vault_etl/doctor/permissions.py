@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
-from vault_etl.crypto.fields import FieldName, KeyPurpose
+from vault_etl.crypto.fields import QUARANTINE, FieldName, KeyPurpose
 from vault_etl.doctor.diagnose import Verdict
 
 
@@ -48,7 +48,9 @@ NEEDED: Final[Mapping[str, Sequence[tuple[KeyCall, KeyPurpose]]]] = {
         (KeyCall.OPEN, KeyPurpose.TOKEN),
     ),
 }
-"""What a role needs of each declared field. The rewraps of rotate, and keys that are of no field, are not checked."""
+"""What a role needs of each declared field; of `quarantine`, which has no token keys, the calls of data keys.
+
+The rewraps of rotate, and the source key, are not checked."""
 
 NO_FIELD: Final = FieldName("no-field")
 """A field that no declaration can have. A KMS that judges by the policies of the template denies it."""
@@ -62,7 +64,7 @@ _HINT: Final = (
 def permissions(
     roles: Collection[str], fields: Sequence[FieldName], trial: PermissionTrial
 ) -> Verdict:
-    """Check that KMS allows what these roles need of each field.
+    """Check that KMS allows what these roles need of each field and of `quarantine`, and of no other field.
 
     A person may reveal some fields alone: the verdict then says which. Raises the errors of `PermissionTrial.allows`.
     """
@@ -70,25 +72,36 @@ def permissions(
     needed = list(dict.fromkeys(need for role in named for need in NEEDED[role]))
     if not needed:
         return Verdict.unknown("not visible to this role")
+    tried = dict.fromkeys(fields, needed)
+    tried[QUARANTINE] = [need for need in needed if need[1] is KeyPurpose.DATA]
     denied: dict[FieldName, list[str]] = {}
-    for field in fields:
-        for call, purpose in needed:
-            allowed = trial.allows(Permission(call, purpose, field))
+    for field, needs in tried.items():
+        for need in needs:
+            allowed = trial.allows(Permission(*need, field))
             if allowed is None:
-                return Verdict.unknown(f"cannot tell: this KMS ignores the dry run of {call}")
+                return Verdict.unknown(f"cannot tell: this KMS ignores the dry run of {need[0]}")
             if not allowed:
-                denied.setdefault(field, []).append(f"{call} of {purpose.value} keys")
-    if len(denied) < len(fields) and trial.allows(Permission(*needed[0], NO_FIELD)) is not False:
+                denied.setdefault(field, []).append(_words(*need))
+    wholly = all(len(calls) == len(tried[field]) for field, calls in denied.items())
+    is_for_some = named == ["reveal"] and wholly and not denied.keys() >= set(fields)
+    if denied and not is_for_some:
+        return Verdict.bad(f"KMS denies {_listed(denied)}", _HINT)
+    boundless = [
+        _words(*need) for need in needed if trial.allows(Permission(*need, NO_FIELD)) is not False
+    ]
+    if boundless:
         return Verdict.unknown(
-            "cannot tell: KMS also allows a field that no vault has, so no policy lists fields for these credentials"
+            f"cannot tell: KMS also allows {' and '.join(boundless)} of a field that no vault has, so no policy lists"
+            " fields for them"
         )
-    if not denied:
-        return Verdict.good(f"KMS allows what {' and '.join(named)} needs of {', '.join(fields)}")
-    others = [field for field in fields if field not in denied]
-    wholly = all(len(calls) == len(needed) for calls in denied.values())
-    if named == ["reveal"] and others and wholly:
+    if denied:
+        others = [field for field in tried if field not in denied]
         return Verdict.good(f"KMS allows {', '.join(others)}, and not {', '.join(denied)}")
-    return Verdict.bad(f"KMS denies {_listed(denied)}", _HINT)
+    return Verdict.good(f"KMS allows what {' and '.join(named)} needs of {', '.join(tried)}")
+
+
+def _words(call: KeyCall, purpose: KeyPurpose) -> str:
+    return f"{call} of {purpose.value} keys"
 
 
 def _listed(denied: Mapping[FieldName, Sequence[str]]) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from dataclasses import dataclass
 
 import pytest
+from typing_extensions import override
 
 from tests.attacks.iam.answers import (
     ALLOWED,
@@ -24,6 +26,7 @@ from tests.attacks.iam.documents import (
     OWN_KEY,
     QUEUE,
     TOKEN,
+    Policy,
     attached,
     policies_of,
 )
@@ -32,6 +35,8 @@ from tests.attacks.iam.questions import SIGNED, Question, context
 from tests.attacks.iam.simulator import Mutant, simulate
 from tests.attacks.iam.table import Form, all_policies, both, table
 from tests.kit.declarations import DEFAULT, WIDER
+from vault_etl.crypto.fields import KeyPurpose
+from vault_etl.doctor.permissions import NEEDED, Permission, PermissionTrial, permissions
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
@@ -144,6 +149,37 @@ def test_promises_of_the_design_hold_for_real_requests() -> None:
         requests.append(both(who, question, policies))
     decided = simulate(all_policies(MORE.template), requests).decisions
     assert [decision == ALLOWED for decision in decided] == [row[-1] for row in HEADLINES]
+
+
+ROLES = {"ingest": "IngestRole", "reveal": "RevealRole", "re_encrypt": "ReEncryptRole"}
+
+
+@dataclass
+class Simulated(PermissionTrial):
+    """The trials of `doctor`, which the template's policies answer: a role's and the key's together."""
+
+    role: str
+    policies: tuple[str, ...]
+    template: dict[str, Policy]
+
+    @override
+    def allows(self, permission: Permission) -> bool | None:
+        """Ask about a key that is not stored."""
+        resource = DATA if permission.purpose is KeyPurpose.DATA else TOKEN
+        pairs = context(permission.purpose, permission.field, key_id="0")
+        request = both(self.role, Question(permission.call, resource, pairs), self.policies)
+        return simulate(self.template, [request]).decisions == [ALLOWED]
+
+
+@pytest.mark.parametrize("role", NEEDED)
+def test_doctor_finds_the_template_good(role: str) -> None:
+    """The template allows what `doctor` asks for, quarantined bodies included, and no field more."""
+    iam_role = ROLES[role]
+    policies = all_policies(PLAIN.template)
+    trial = Simulated(iam_role, attached(PLAIN.template, iam_role), policies)
+    verdict = permissions([role], DEFAULT.field_names, trial)
+    assert verdict.ok, verdict
+    assert verdict.detail.endswith("of ip, device_id, quarantine")
 
 
 def test_a_workload_role_outside_its_network() -> None:
