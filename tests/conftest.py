@@ -83,6 +83,7 @@ ENDURANCE = {
 }
 """Folders and files of `make endurance`, and what takes their time. `make test` leaves them to `make test-all`."""
 FIRST = (
+    "benchmarks/test_benches.py",
     "endurance/outages/test_long_outages.py",
     "endurance/year/",
     "attacks/least_privilege/test_deployed_template.py",
