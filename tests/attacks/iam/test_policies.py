@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from typing_extensions import override
@@ -151,6 +154,7 @@ def test_promises_of_the_design_hold_for_real_requests() -> None:
     assert [decision == ALLOWED for decision in decided] == [row[-1] for row in HEADLINES]
 
 
+FIELD = "kms:EncryptionContext:field"
 ROLES = {"ingest": "IngestRole", "reveal": "RevealRole", "re_encrypt": "ReEncryptRole"}
 
 
@@ -180,6 +184,26 @@ def test_doctor_finds_the_template_good(role: str) -> None:
     verdict = permissions([role], DEFAULT.field_names, trial)
     assert verdict.ok, verdict
     assert verdict.detail.endswith("of ip, device_id, quarantine")
+
+
+def test_doctor_finds_a_decrypt_of_any_field() -> None:
+    """Of a template whose policies list the fields for new keys alone."""
+    policies = {
+        name: dataclasses.replace(policy, document=_opens_any_field(policy.document))
+        for name, policy in all_policies(PLAIN.template).items()
+    }
+    trial = Simulated("IngestRole", attached(PLAIN.template, "IngestRole"), policies)
+    verdict = permissions(["ingest"], DEFAULT.field_names, trial)
+    assert verdict.ok is None, verdict
+    assert "also allows kms:Decrypt of token keys of a field that no vault has" in verdict.detail
+
+
+def _opens_any_field(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    changed = copy.deepcopy(dict(document))
+    for statement in changed["Statement"]:
+        if "kms:Decrypt" in statement["Action"]:
+            statement.get("Condition", {}).get("StringEquals", {}).pop(FIELD, None)
+    return changed
 
 
 def test_a_workload_role_outside_its_network() -> None:
