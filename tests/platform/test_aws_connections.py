@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,6 +76,43 @@ def test_a_request_without_a_whole_answer_is_not_sent_again(part: bytes, kept: b
             made.exchange(REQUEST, SECONDS)
         assert len(server.requests) == 1 + kept
         assert made.exchange(REQUEST, SECONDS).status == 200
+
+
+@pytest.mark.parametrize("surplus", [ok(b"surplus"), b" "])
+def test_a_surplus_is_not_taken_for_the_next_answer(surplus: bytes) -> None:
+    """A connection with more than its answer is out of step, and not used again."""
+    with ScriptedServer([ok(b"1") + surplus, ok(b"2")]) as server:
+        made = connections(server.url)
+        assert [made.exchange(REQUEST, SECONDS).body for _ in range(2)] == [b"1", b"2"]
+        assert server.connections == 2
+
+
+def test_a_surplus_in_tls_is_not_taken_for_the_next_answer(authority: Authority) -> None:
+    """Nor is one that comes with the answer in one record."""
+    with ScriptedServer([ok(b"1") * 2, ok(b"2")], authority.server("localhost")) as server:
+        made = connections(server.url, authority.bundle)
+        assert [made.exchange(REQUEST, SECONDS).body for _ in range(2)] == [b"1", b"2"]
+        assert server.connections == 2
+
+
+def test_an_answer_that_drips_is_given_up() -> None:
+    """The timeout is that of the whole answer, whatever the pause between two bytes."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            end, _ = listener.accept()
+            with end, contextlib.suppress(OSError):
+                for _ in range(100):
+                    end.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(raised.ReadTimeoutError):
+            connections(f"http://127.0.0.1:{listener.getsockname()[1]}").exchange(REQUEST, 0.3)
+        assert time.monotonic() - began < 2
+        thread.join()
 
 
 def test_a_silent_server_is_given_up() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_etl.platform.http_answers import MAX_HEADERS, MAX_LINE, read_answer
+from vault_etl.platform.http_answers import MAX_BODY, MAX_HEADERS, MAX_LINE, read_answer
 
 NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,10}", fullmatch=True).filter(
     lambda name: name.lower() not in {"connection", "content-length", "transfer-encoding"}
@@ -74,6 +74,7 @@ def test_a_part_of_an_answer_is_an_error(content: bytes, data: st.DataObject) ->
         read_answer(io.BytesIO(content[:cut]))
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 BROKEN = {
     "another protocol": b"SSH-2.0-OpenSSH\r\n",
     "no status": b"HTTP/1.1 OK\r\n\r\n",
@@ -81,7 +82,13 @@ BROKEN = {
     "many headers": b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * MAX_HEADERS + b"\r\n",
     "a length of letters": b"HTTP/1.1 200 OK\r\nContent-Length: ten\r\n\r\n",
     "a length below zero": b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nbody",
-    "a chunk of no size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "a length that only Python takes": b"HTTP/1.1 200 OK\r\nContent-Length: 1_0\r\n\r\n0123456789",
+    "a length above the largest": b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (MAX_BODY + 1),
+    "a length beyond memory": b"HTTP/1.1 200 OK\r\nContent-Length: 1" + b"0" * 30 + b"\r\n\r\n",
+    "a chunk beyond memory": CHUNKED + b"f" * 30 + b"\r\n",
+    "chunks above the largest": CHUNKED + b"5\r\nfirst\r\n%x\r\n" % MAX_BODY,
+    "a chunk longer than its size": CHUNKED + b"2\r\n{}{}\r\n0\r\n\r\n",
+    "a chunk of no size": CHUNKED + b"zz\r\n",
 }
 
 
@@ -90,6 +97,23 @@ def test_a_malformed_answer_is_an_error(name: str) -> None:
     """No text of the answer is in the error."""
     with pytest.raises((http.client.HTTPException, ValueError)):
         read_answer(io.BytesIO(BROKEN[name]))
+
+
+def test_a_body_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its length is not known, so it is read up to the limit."""
+    monkeypatch.setattr("vault_etl.platform.http_answers.MAX_BODY", 10)
+    head = b"HTTP/1.1 200 OK\r\n\r\n"
+    assert len(read_answer(io.BytesIO(head + b"x" * 10)).body) == 10
+    with pytest.raises(ValueError, match="size"):
+        read_answer(io.BytesIO(head + b"x" * 11))
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_of_this_status_has_no_body(status: int) -> None:
+    """It is not waited for."""
+    stream = io.BytesIO(b"HTTP/1.1 %d x\r\n\r\nnext" % status)
+    assert read_answer(stream).body == b""
+    assert stream.read() == b"next"
 
 
 def test_the_body_is_not_shown() -> None:

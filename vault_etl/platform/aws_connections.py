@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import select
+import socket
 import ssl
+import time
 import weakref
 from dataclasses import dataclass, field
-from typing import BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from botocore import exceptions
@@ -18,8 +21,12 @@ from botocore.httpsession import (
     get_cert_path,
     mask_proxy_url,
 )
+from typing_extensions import override
 
 from vault_etl.platform.http_answers import Answer, read_answer
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _BUFFER: Final = 65_536
 """Bytes that are read at once: an answer with ten messages of ordinary size."""
@@ -58,7 +65,7 @@ class Connections:
         weakref.finalize(self, _close_all, self._idle)
 
     def exchange(self, request: bytes, timeout: float) -> Answer:
-        """Send a whole request, and return its answer; no byte of it may come `timeout` seconds after the one before.
+        """Send a whole request, and return its answer, of which the last byte comes within `timeout` seconds.
 
         A kept connection that its server has closed is replaced before anything is sent. Nothing is sent twice.
         Raises the exceptions of botocore for a connection that is not made, or ends, or is silent.
@@ -67,7 +74,7 @@ class Connections:
         keeps = False
         try:
             answer = connection.exchange(request, timeout)
-            keeps = answer.keeps
+            keeps = answer.keeps and not connection.has_surplus()
         except TimeoutError as error:
             raise exceptions.ReadTimeoutError(endpoint_url=self._route.url, error=error) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -136,15 +143,27 @@ class _Connection:
     def __init__(self, made: http.client.HTTPConnection) -> None:
         self._made = made
         self._socket = made.sock
-        self._answers = cast("BinaryIO", made.sock.makefile("rb", _BUFFER))
+        self._incoming = _Incoming(made.sock)
+        self._answers = io.BufferedReader(self._incoming, _BUFFER)
         self._readable = select.poll()
         self._readable.register(made.sock, select.POLLIN)
 
     def exchange(self, request: bytes, timeout: float) -> Answer:
         """Send a request, and read its answer."""
+        self._incoming.deadline = time.monotonic() + timeout
         self._socket.settimeout(timeout)
         self._socket.sendall(request)
-        return read_answer(self._answers)
+        answer = read_answer(self._answers)
+        self._incoming.deadline = None
+        return answer
+
+    def has_surplus(self) -> bool:
+        """Tell whether more came than the answer: the next request would take it for its own."""
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            return True
+        return bool(
+            self._answers.peek(1)
+        )  # what is in the buffer: without a deadline nothing is read
 
     def is_closed_by_server(self) -> bool:
         """Tell whether the server has closed an idle connection, or has sent what was not asked for."""
@@ -152,9 +171,29 @@ class _Connection:
 
     def close(self) -> None:
         """Close the connection."""
-        with contextlib.suppress(OSError):
-            self._answers.close()
         self._made.close()
+
+
+class _Incoming(io.RawIOBase):
+    """The bytes of a socket until a deadline; without one, nothing is read."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self.deadline: float | None = None
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def readinto(self, buffer: WriteableBuffer, /) -> int | None:
+        if self.deadline is None:
+            return None
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._end.settimeout(left)
+        return self._end.recv_into(buffer)
 
 
 def _verifying(ca_bundle: str | None) -> ssl.SSLContext:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from http.client import BadStatusLine, IncompleteRead, LineTooLong, RemoteDisconnected
 from typing import BinaryIO, Final
@@ -9,8 +10,13 @@ from typing import BinaryIO, Final
 MAX_LINE: Final = 65_536
 """Bytes of a line, as in http.client."""
 MAX_HEADERS: Final = 100
+MAX_BODY: Final = 10 * 6 * 2**20 + 2**22
+"""Bytes of a body: ten messages of 1 MiB, each byte of which JSON may write as six, and 4 MiB for the rest."""
 
 _OK: Final = 200
+_WITHOUT_BODY: Final = frozenset({204, 304})
+_DECIMAL: Final = re.compile(rb"[0-9]{1,16}")
+_HEXADECIMAL: Final = re.compile(rb"[0-9A-Fa-f]{1,16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +34,8 @@ def read_answer(stream: BinaryIO) -> Answer:
     """Read the answer to a POST request.
 
     Raises http.client.RemoteDisconnected if the connection ends before the first byte, another HTTPException if it
-    ends within the answer or the answer is not HTTP/1, ValueError for a length that is not a number, and OSError.
+    ends within the answer or the answer is not HTTP/1, ValueError for a length that is not a number or a body above
+    `MAX_BODY`, and OSError.
     """
     version, status = _status(stream)
     headers = _headers(stream)
@@ -36,12 +43,15 @@ def read_answer(stream: BinaryIO) -> Answer:
         version, status = _status(stream)
         headers = _headers(stream)
     keeps = version != b"HTTP/1.0" and headers.get("connection", "").lower() != "close"
-    if headers.get("transfer-encoding", "").lower() == "chunked":
+    if status in _WITHOUT_BODY:
+        body = b""
+    elif headers.get("transfer-encoding", "").lower() == "chunked":
         body = _chunks(stream)
     elif (length := headers.get("content-length")) is not None:
-        body = _exactly(stream, int(length))
+        body = _exactly(stream, _size(length.encode("latin-1"), _DECIMAL, 10))
     else:
-        body, keeps = stream.read(), False
+        body, keeps = stream.read(MAX_BODY + 1), False
+        _check(len(body))
     return Answer(status, headers, body, keeps)
 
 
@@ -75,11 +85,29 @@ def _line(stream: BinaryIO) -> bytes:
 
 def _chunks(stream: BinaryIO) -> bytes:
     chunks: list[bytes] = []
-    while size := int(_line(stream).partition(b";")[0], 16):
+    length = 0
+    while size := _size(_line(stream).partition(b";")[0].strip(), _HEXADECIMAL, 16):
+        length += size
+        _check(length)
         chunks.append(_exactly(stream, size))
-        _line(stream)
+        if _line(stream).strip():
+            raise ValueError("chunk")
     _headers(stream)  # trailers
     return b"".join(chunks)
+
+
+def _size(digits: bytes, form: re.Pattern[bytes], base: int) -> int:
+    """Return a size. `int` alone takes signs, spaces and underscores too."""
+    if not form.fullmatch(digits):
+        raise ValueError("size")
+    size = int(digits, base)
+    _check(size)
+    return size
+
+
+def _check(size: int) -> None:
+    if size > MAX_BODY:
+        raise ValueError("size")
 
 
 def _exactly(stream: BinaryIO, size: int) -> bytes:
