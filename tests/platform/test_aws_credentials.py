@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.credentials import CredentialProvider, RefreshableCredentials
+from botocore.credentials import CredentialProvider, Credentials, RefreshableCredentials
 from botocore.exceptions import CredentialRetrievalError
 
 from vault_etl.base.errors import ConfigurationError, UnavailableError
@@ -36,7 +36,7 @@ class Source(CredentialProvider):
         self.renew()
         ends = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self.seconds)
         return {
-            "access_key": f"key {self.asked}",
+            "access_key": f"key{self.asked}",
             "secret_key": "secret",
             "token": "token",
             "expiry_time": ends.isoformat(),
@@ -78,7 +78,22 @@ def test_expired_credentials_are_an_outage_until_there_are_others() -> None:
     assert source.asked == 1
     source.seconds, source.renew = 3600, lambda: None
     now[0] = 11.0
-    assert held.get_frozen_credentials().access_key == "key 2"
+    assert held.get_frozen_credentials().access_key == "key2"
+
+
+@pytest.mark.parametrize("part", ["access_key", "secret_key", "token"])
+@pytest.mark.parametrize(
+    "text", ["t\u00f6ken-canary", "canary\r\nX-Evil: 1", "canary ", "canary\udcff"]
+)
+def test_credentials_that_no_request_can_carry_are_a_wrong_setting(part: str, text: str) -> None:
+    """They would fail each call for ever. The error does not quote them."""
+    parts = {"access_key": "key", "secret_key": "secret", "token": "token", part: text}
+    source = Source(3600)
+    source.load = lambda: Credentials(**parts)  # type: ignore[method-assign, return-value, assignment]
+    with pytest.raises(CredentialsError) as caught:
+        HeldCredentials(lambda: [source]).get_frozen_credentials()
+    assert isinstance(caught.value.error, ConfigurationError)
+    assert "canary" not in f"{caught.value} {caught.value.error.hint}"
 
 
 def test_short_lived_credentials_are_renewed_in_time() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import threading
 import time
@@ -19,7 +20,7 @@ from urllib.parse import urlsplit
 import botocore.credentials as aws
 import botocore.exceptions
 
-from vault_etl.base.errors import UnavailableError
+from vault_etl.base.errors import ConfigurationError, UnavailableError
 from vault_etl.platform.aws_errors import SOURCE, CredentialsError, answered, failed
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ MARGIN_S: Final = 5
 """Credentials that end within this many seconds are not used: a call takes time."""
 
 METADATA_SERVICE: Final = "http://169.254.169.254/"
+
+_SENDABLE: Final = re.compile(r"[!-~]*")
+"""The characters of credentials: others fit no header, or are signed otherwise than they are sent."""
 
 _SERVICES: Final = {"GetRoleCredentials": "SSO"}
 _SETTINGS: Final = (
@@ -132,7 +136,7 @@ class HeldCredentials:
                 else:
                     provider = None
                     raise botocore.exceptions.NoCredentialsError  # noqa: TRY301 - as botocore's own
-            self._held = self._source.get_frozen_credentials()
+            self._held = _sendable(self._source.get_frozen_credentials())
         except Exception as error:  # noqa: BLE001 - a source is a program, a file or a server
             self._failure = _failure(error, provider)
             self._ask_at = now + PAUSE_S
@@ -164,10 +168,22 @@ class SilentMetadata(aws.CredentialProvider):
         raise botocore.exceptions.CredentialRetrievalError(provider=self.METHOD, error_msg="")
 
 
+def _sendable(found: aws.ReadOnlyCredentials) -> aws.ReadOnlyCredentials:
+    """Return the credentials. Raises ConfigurationError if a request cannot carry them."""
+    if not all(_SENDABLE.fullmatch(part or "") for part in found):
+        message = "AWS: the credentials have a character that no credentials of AWS have"
+        raise ConfigurationError(
+            message, hint="they are printable ASCII without spaces: are they copied whole?"
+        )
+    return found
+
+
 def _failure(error: Exception, provider: str | None) -> CredentialsError:
     """The failure of a provider, which also says what of AWS's settings is set."""
     if isinstance(error, botocore.exceptions.ClientError):
         ours = answered(_SERVICES.get(error.operation_name, "STS"), error)
+    elif isinstance(error, ConfigurationError):
+        ours = error
     else:
         ours = failed(SOURCE, error, provider)
     named = [name for name in _SETTINGS if name in os.environ]
