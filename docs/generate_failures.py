@@ -23,7 +23,7 @@ HEAD = "| what is seen | exit | waited for | what to do |\n|---|---|---|---|\n"
 WITHOUT_CODES = {
     Refusal.UNKNOWN: "any other code",
     Refusal.UNKNOWN_FAULT: "any other code, with a status of 429 or above 499",
-    Refusal.NO_CODE: "no code",
+    Refusal.NO_CODE: "no code, or one of another form than AWS's",
 }
 
 

@@ -8,15 +8,17 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest
+from botocore.exceptions import EndpointConnectionError
 
 from tests.kit.aws_clients import SQS_CLIENTS, aws_clients
 from tests.kit.certificates import Authority
 from tests.kit.connect_proxy import ConnectProxy
 from tests.kit.scripted_server import ScriptedServer, ok
-from vault_etl.base.errors import UnavailableError
+from vault_etl.base.errors import ConfigurationError, UnavailableError
 from vault_etl.ingest.sources.sqs import SqsQueue
 from vault_etl.platform.aws import AwsClients
-from vault_etl.platform.aws_lean_sqs import LeanSqs
+from vault_etl.platform.aws_lean_sqs import LeanSqs, endpoint_url
 
 SIGNED_BY_BOTH = {"content-type", "host", "x-amz-date", "x-amz-security-token", "x-amz-target"}
 
@@ -120,8 +122,41 @@ def test_credentials_that_no_header_can_hold_are_not_sent(
     client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A token with a line break would be a header of its own."""
-    monkeypatch.setenv("AWS_SESSION_TOKEN", "token\r\nX-Injected: canary")
-    with ScriptedServer([ok()]) as server, aws_clients(server.url) as clients:
-        with pytest.raises(Exception, match=r"^(?!.*canary)"):
-            queue(clients, server.url, client).receive(1)
-        assert server.requests == []
+    for token in ("token\r\nX-Injected: canary", "canary-t\u00f6ken"):
+        monkeypatch.setenv("AWS_SESSION_TOKEN", token)
+        with ScriptedServer([ok()]) as server, aws_clients(server.url) as clients:
+            with pytest.raises(ConfigurationError, match=r"^(?!.*canary)") as caught:
+                queue(clients, server.url, client).receive(1)
+            assert server.requests == []
+        assert caught.value.service == "credentials"
+
+
+@pytest.mark.parametrize("rest", ["/a b", "/a?query=1", "/\u00e9"])
+def test_botocore_calls_an_endpoint_that_is_not_sent_as_it_is_written(rest: str) -> None:
+    """It encodes paths, and takes queries apart."""
+    with aws_clients(f"http://localhost:9{rest}") as clients:
+        assert LeanSqs.of(clients, 1) is None
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "us-iso-east-1"])
+@pytest.mark.parametrize("setting", ["AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT", None])
+def test_the_endpoint_is_the_one_that_botocore_calls(
+    region: str, setting: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With FIPS and dual stack too: for some regions the metadata of its client have another one then."""
+    monkeypatch.setenv("AWS_REGION", region)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    if setting:
+        monkeypatch.setenv(setting, "true")
+    called: list[str] = []
+
+    def stop(request: AWSPreparedRequest, **_other: object) -> None:
+        called.append(request.url)
+        raise EndpointConnectionError(endpoint_url="")
+
+    clients = AwsClients()
+    clients.sqs_receiver(1).meta.events.register("before-send.sqs", stop)
+    with pytest.raises(UnavailableError):
+        queue(clients, "https://example.org", "botocore").receive(1)
+    assert called == [f"{endpoint_url(clients)}/"]

@@ -169,6 +169,15 @@ def test_the_text_of_an_answer_goes_no_further() -> None:
     assert "203.0.113.7" not in f"{error} {error.hint}"
 
 
+@pytest.mark.parametrize("code", ["personal@example.org", "a b", "x" * 101, "", 5, None, {}])
+def test_a_code_of_another_form_than_those_of_aws_is_not_shown(code: object) -> None:
+    """It may be anything: the status of the answer is its code."""
+    error = answered("SQS", answer(code))  # type: ignore[arg-type]
+    assert isinstance(error, UnavailableError)
+    assert str(error) == "SQS answers in a way that AWS does not (HTTP error)"
+    assert isinstance(answered("SQS", answer(code, 403)), DeniedError)  # type: ignore[arg-type]
+
+
 def test_a_call_that_a_keys_row_makes_not_valid_is_of_that_key() -> None:
     """A run over many keys passes such a key, rather than ending by it."""
     key = WrappedKey(

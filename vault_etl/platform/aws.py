@@ -15,7 +15,7 @@ from botocore.utils import get_environ_proxies
 from vault_etl import __version__
 from vault_etl.platform.aws_connections import Route
 from vault_etl.platform.aws_credentials import HeldCredentials
-from vault_etl.platform.aws_errors import Subject, translated
+from vault_etl.platform.aws_errors import Subject, code_of, translated
 from vault_etl.platform.aws_models import share_models
 from vault_etl.platform.calls import CallObserver
 
@@ -240,7 +240,7 @@ class _Calls:
             context[_TOLD] = exception
             self._failed(event_name, type(exception).__name__)
         elif parsed_response is not None and "Error" in parsed_response:
-            self._failed(event_name, str(parsed_response["Error"].get("Code", "")))
+            self._failed(event_name, code_of(parsed_response))
 
     def after(
         self,

@@ -7,9 +7,10 @@ leaves this file: it may quote parameters.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import botocore.exceptions as raised
 from botocore.parsers import ResponseParserError
@@ -20,6 +21,8 @@ from vault_etl.platform.aws_exceptions import FAILURES, REST, AwsFailure
 
 SOURCE: Final = "the source of AWS credentials"
 """The name of the service in a failure to get credentials."""
+
+_CODE: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +74,22 @@ def failure_of(error: Exception, provider: str | None) -> AwsFailure:
     return REST
 
 
+def code_of(response: Any) -> str:  # noqa: ANN401 - as botocore has it
+    """Return the error code of an answer; its HTTP status if the code has another form than those of AWS."""
+    code = response.get("Error", {}).get("Code")
+    if isinstance(code, str) and _CODE.fullmatch(code):
+        return code
+    return str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
+
+
 def answered(
     service: str, error: raised.ClientError, subject: Subject | None = None
 ) -> VaultEtlError:
     """Return our error for an answer of AWS. The text of the answer decides where its code is ambiguous."""
-    told = error.response.get("Error", {})
-    code = told.get("Code", "")
+    code = code_of(error.response)
+    text = str(error.response.get("Error", {}).get("Message", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    refusal = refusal_of(code, told.get("Message", ""), status)
+    refusal = refusal_of(code, text, status)
     meaning = refusal.value
     says = meaning.says.format(service=service)
     if refusal is not Refusal.NO_CODE:

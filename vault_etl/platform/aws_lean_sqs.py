@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import time
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 from urllib.parse import urlsplit
@@ -22,8 +23,8 @@ from vault_etl.platform.aws import (
     RECEIVE_MARGIN_S,
     AwsClients,
 )
-from vault_etl.platform.aws_connections import Connections
-from vault_etl.platform.aws_errors import CredentialsError
+from vault_etl.platform.aws_connections import Connections, Route
+from vault_etl.platform.aws_errors import CredentialsError, code_of, translated
 from vault_etl.platform.aws_signing import RequestSigner
 from vault_etl.platform.http_answers import Answer
 
@@ -38,6 +39,8 @@ DELETE: Final = "DeleteMessageBatch"
 
 _OK: Final = 200
 _PORTS: Final = {"http": ":80", "https": ":443"}
+_PLAIN_URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~/-]*)?")
+"""An endpoint whose host and path are sent as they are written."""
 
 
 class LeanSqs:
@@ -47,25 +50,24 @@ class LeanSqs:
     calls. A receive is tried once, a delete as often as botocore tries it, after the same pauses.
     """
 
-    def __init__(self, clients: AwsClients, connections: Connections, longest_wait: float) -> None:
+    def __init__(self, clients: AwsClients, route: Route, longest_wait: float) -> None:
         meta = clients.sqs().meta
-        address = urlsplit(meta.endpoint_url)
-        host = address.netloc.rpartition("@")[2].lower()
-        self._host = host.removesuffix(_PORTS.get(address.scheme, ""))
+        address = urlsplit(route.url)
+        self._host = address.netloc.lower().removesuffix(_PORTS.get(address.scheme, ""))
         self._path = address.path or "/"
         self._signer = RequestSigner("sqs", meta.region_name, self._path)
         self._model = meta.service_model
         self._clients = clients
-        self._connections = connections
+        self._connections = Connections(route, CONNECT_TIMEOUT_S)
         self._receive_timeout = longest_wait + RECEIVE_MARGIN_S
 
     @classmethod
     def of(cls, clients: AwsClients, longest_wait: float) -> Self | None:
-        """Return a client, or None if a proxy is to be passed that `Connections` cannot pass."""
-        route = clients.route(clients.sqs().meta.endpoint_url)
-        if not route.is_passable:
+        """Return a client, or None for an endpoint, or a proxy to it, that only botocore can use."""
+        route = clients.route(endpoint_url(clients))
+        if not (_PLAIN_URL.fullmatch(route.url) and route.is_passable):
             return None
-        return cls(clients, Connections(route, CONNECT_TIMEOUT_S), longest_wait)
+        return cls(clients, route, longest_wait)
 
     def receive_message(self, **parameters: Any) -> ReceiveMessageResultTypeDef:  # noqa: ANN401 - botocore's
         """Receive messages. `WaitTimeSeconds` is at most `longest_wait`, from which the read timeout follows."""
@@ -103,18 +105,16 @@ class LeanSqs:
         answer = self._connections.exchange(self._request(operation, body), timeout)
         if answer.status != _OK:
             raise exceptions.ClientError(_error(answer), operation)
-        if not answer.body:
-            return {}
         try:
             found = json.loads(answer.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise ResponseParserError(operation)  # without the body: it may hold messages
         return found
 
     def _request(self, operation: str, body: bytes) -> bytes:
-        """Return a signed request. Raises ValueError for credentials that no header can hold."""
+        """Return a signed request."""
         credentials = self._clients.credentials.get_frozen_credentials()
         headers = {
             "content-type": "application/x-amz-json-1.0",
@@ -126,8 +126,6 @@ class LeanSqs:
         if credentials.token:
             headers["x-amz-security-token"] = credentials.token
         headers["authorization"] = self._signer.authorization(credentials, headers, body)
-        if any(not value.isprintable() for value in headers.values()):
-            raise ValueError("credentials")
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         head = (
             f"POST {self._path} HTTP/1.1\r\n{lines}user-agent: vault-etl/{__version__}\r\n"
@@ -158,17 +156,26 @@ _BACKOFF: Final = standard.ExponentialBackoff(
 )
 
 
+def endpoint_url(clients: AwsClients) -> str:
+    """Return the endpoint that botocore calls. With FIPS or dual stack, `meta.endpoint_url` may be another one."""
+    sqs: Any = clients.sqs()
+    model = sqs.meta.service_model.operation_model(RECEIVE)
+    with translated("SQS"):
+        url: str = sqs._resolve_endpoint_ruleset(model, {}, {})[0]  # noqa: SLF001 - no public function tells it
+    return url
+
+
 def _error(answer: Answer) -> Any:  # noqa: ANN401 - as ClientError takes it
     """Return an error as botocore's parser reads it."""
     response = {"status_code": answer.status, "headers": answer.headers, "body": answer.body}
     try:
         return create_parser("json").parse(response, None)  # type: ignore[arg-type]
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
         raise ResponseParserError("no error of AWS") from None
 
 
 def _code(error: Exception) -> str:
     """Return the code of a failed try, for metrics: as `observe_calls` counts it."""
     if isinstance(error, exceptions.ClientError):
-        return str(error.response.get("Error", {}).get("Code", ""))
+        return code_of(error.response)
     return error.code if isinstance(error, CredentialsError) else type(error).__name__

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import botocore.exceptions
+from botocore.parsers import ResponseParserError
 from typing_extensions import override
 
+from vault_etl.base import logs
 from vault_etl.base.errors import ConfigurationError, DataError, UnavailableError, UsageError
 from vault_etl.base.pii import Pii
 from vault_etl.ingest.engine.limits import MAX_CALL
 from vault_etl.ingest.queue import Queue, QueueDepth, QueueGauge
 from vault_etl.platform.aws import AwsClients
 from vault_etl.platform.aws_errors import Subject, translated
-from vault_etl.platform.aws_lean_sqs import LeanSqs
+from vault_etl.platform.aws_lean_sqs import RECEIVE, LeanSqs
+from vault_etl.platform.calls import CallObserver
 from vault_etl.records.messages import Message
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
-    from types_boto3_sqs.type_defs import MessageTypeDef
+    from types_boto3_sqs.literals import QueueAttributeNameType
+    from types_boto3_sqs.type_defs import (
+        ChangeMessageVisibilityBatchResultTypeDef,
+        DeleteMessageBatchResultTypeDef,
+        MessageTypeDef,
+    )
 
 SERVICE: Final = "SQS"
 
@@ -54,19 +63,22 @@ class SqsQueue(Queue, QueueGauge):
         receiver: SQSClient | LeanSqs,
         deleter: SQSClient | LeanSqs,
         queue_url: str,
+        observer: CallObserver | None = None,
     ) -> None:
         self._sqs = sqs
         self._receiver = receiver
         self._deleter = deleter
         self._url = queue_url
         self._subject = queue_subject(queue_url)
+        self._observer = observer
 
     @classmethod
     def of(cls, clients: AwsClients, queue_url: str, longest_wait: float, *, lean: bool) -> Self:
         """Return the queue, whose messages the lean client receives and deletes, or botocore."""
         sqs = clients.sqs()
         client = LeanSqs.of(clients, longest_wait) if lean else None
-        return cls(sqs, client or clients.sqs_receiver(longest_wait), client or sqs, queue_url)
+        receiver = client or clients.sqs_receiver(longest_wait)
+        return cls(sqs, receiver, client or sqs, queue_url, clients.observer)
 
     @override
     def receive(self, wait_seconds: int, limit: int = MAX_CALL) -> Sequence[Message]:
@@ -77,12 +89,23 @@ class SqsQueue(Queue, QueueGauge):
                 WaitTimeSeconds=wait_seconds,
                 MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
             )
-            messages = received.get("Messages", [])
-            if not all(map(_is_whole, messages)):
-                raise botocore.exceptions.ChecksumError(
-                    checksum_type="MD5", expected_checksum="", actual_checksum=""
-                )
-        return [_message(message) for message in messages]
+            with _as_in_the_model():
+                messages = received.get("Messages", [])
+                whole = [_message(message) for message in messages if _is_whole(message)]
+            if len(whole) < len(messages):
+                self._left(len(messages) - len(whole))
+                if not whole:
+                    raise botocore.exceptions.ChecksumError(
+                        checksum_type="MD5", expected_checksum="", actual_checksum=""
+                    )
+        return whole
+
+    def _left(self, count: int) -> None:
+        """Report messages whose bodies did not arrive whole. They stay on the queue."""
+        logs.get_logger().warning("bodies not whole", queue=self._subject.name, messages=count)
+        if self._observer is not None:
+            for _ in range(count):
+                self._observer.failed("sqs", RECEIVE, botocore.exceptions.ChecksumError.__name__)
 
     @override
     def delete(self, receipt_handles: Sequence[str]) -> Sequence[str]:
@@ -94,7 +117,7 @@ class SqsQueue(Queue, QueueGauge):
                     for i, handle in enumerate(receipt_handles)
                 ],
             )
-        return [receipt_handles[int(failed["Id"])] for failed in answer.get("Failed", [])]
+            return list(_not_done(answer, receipt_handles))
 
     @override
     def extend(self, seconds_by_handle: Mapping[str, int]) -> Sequence[str]:
@@ -107,42 +130,57 @@ class SqsQueue(Queue, QueueGauge):
                     for i, (handle, seconds) in enumerate(seconds_by_handle.items())
                 ],
             )
-        failed = answer.get("Failed", [])
-        temporary = [entry["Code"] for entry in failed if entry["Code"] not in _STALE]
+            failed = _not_done(answer, handles)
+        temporary = [code for code in failed.values() if code not in _STALE]
         if temporary:
             message = f"SQS did not extend {len(temporary)} of {len(handles)} messages"
             raise UnavailableError(message, hint="the extension is tried again")
-        return [handles[int(entry["Id"])] for entry in failed]
+        return list(failed)
 
     @override
     def depth(self) -> QueueDepth:
-        with translated(SERVICE, self._subject):
-            attributes = self._sqs.get_queue_attributes(
-                QueueUrl=self._url,
-                AttributeNames=[
-                    "ApproximateNumberOfMessages",
-                    "ApproximateNumberOfMessagesNotVisible",
-                    "ApproximateNumberOfMessagesDelayed",
-                ],
-            )["Attributes"]
-        return QueueDepth(
-            visible=int(attributes["ApproximateNumberOfMessages"]),
-            in_flight=int(attributes["ApproximateNumberOfMessagesNotVisible"]),
-            delayed=int(attributes["ApproximateNumberOfMessagesDelayed"]),
+        visible, in_flight, delayed = self._numbers(
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
         )
+        return QueueDepth(visible=visible, in_flight=in_flight, delayed=delayed)
 
     @override
     def visibility_timeout(self) -> int:
+        return self._numbers("VisibilityTimeout")[0]
+
+    def _numbers(self, *names: QueueAttributeNameType) -> list[int]:
+        """Return these attributes of the queue."""
         with translated(SERVICE, self._subject):
-            attributes = self._sqs.get_queue_attributes(
-                QueueUrl=self._url, AttributeNames=["VisibilityTimeout"]
-            )["Attributes"]
-        return int(attributes["VisibilityTimeout"])
+            answer = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)
+            with _as_in_the_model():
+                return [int(answer["Attributes"][name]) for name in names]
 
 
 def queue_subject(queue_url: str) -> Subject:
     """Return the name of a queue, for errors."""
     return Subject(queue_url.rstrip("/").rpartition("/")[2], "VAULT_ETL_QUEUE_URL")
+
+
+@contextlib.contextmanager
+def _as_in_the_model() -> Iterator[None]:
+    """Read an answer. What is not in it, or of another type, is the error of an answer that is not AWS's."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        raise ResponseParserError(SERVICE) from None
+
+
+def _not_done(
+    answer: ChangeMessageVisibilityBatchResultTypeDef | DeleteMessageBatchResultTypeDef,
+    handles: Sequence[str],
+) -> dict[str, str]:
+    """Return the handles that an answer does not name as done, each with its error code, or ""."""
+    with _as_in_the_model():
+        codes = {entry["Id"]: str(entry["Code"]) for entry in answer.get("Failed", [])}
+        done = {entry["Id"] for entry in answer.get("Successful", [])} - codes.keys()
+    return {handle: codes.get(str(i), "") for i, handle in enumerate(handles) if str(i) not in done}
 
 
 def _is_whole(received: MessageTypeDef) -> bool:
@@ -152,18 +190,25 @@ def _is_whole(received: MessageTypeDef) -> bool:
 
 
 def _message(received: MessageTypeDef) -> Message:
-    """Convert a message. A lone surrogate in a body is kept: the parser rejects it as not UTF-8."""
+    """Convert a message. A lone surrogate in a body is kept: the parser rejects it as not UTF-8.
+
+    Raises ValueError, or another error of Python, for a message that is not as in SQS's model.
+    """
     attributes = received.get("Attributes", {})
     if "SentTimestamp" not in attributes:
         message = "SQS sent no SentTimestamp, from which record ids are derived"
         raise DataError(
             message, hint="check that the queue, or emulator, supports system attributes"
         )
+    message_id, receipt_handle = received["MessageId"], received["ReceiptHandle"]
+    sent_ms = int(attributes["SentTimestamp"])
+    if not (message_id.isascii() and receipt_handle.isascii() and sent_ms >= 0):
+        raise ValueError("message")
     return Message(
-        message_id=received["MessageId"],
-        receipt_handle=received["ReceiptHandle"],
+        message_id=message_id,
+        receipt_handle=receipt_handle,
         body=Pii(received["Body"].encode("utf-8", "surrogatepass")),
-        sent_ms=int(attributes["SentTimestamp"]),
+        sent_ms=sent_ms,
         receive_count=int(attributes.get("ApproximateReceiveCount", "1")),
     )
 
