@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Final, Protocol, Self
 
+from vault_etl.base import logs
 from vault_etl.base.errors import IncompleteError, VaultEtlError
 from vault_etl.event.extra_fields import ExtraFields
 from vault_etl.ingest.crew_reviews import CrewReviews
@@ -117,23 +118,26 @@ class Ingest:
         self._reviews = CrewReviews(steps.engine, steps.lock, clock)
         self._running: set[str] = set()
         """The names of the threads."""
+        self._is_short_of_threads = False
 
     def run(self, stop: StopFlag) -> IngestSummary:
         """Load until the queue is empty, the maximum is received, or `stop` is set.
 
         The main thread only waits, so that it always notices a signal. Raises the errors of the
         queue, KMS and the database when patience is over, after giving back what is not committed;
-        IncompleteError if the time to stop in was too short for that, or for a write that was begun;
-        KeyboardInterrupt if `stop` was urgent.
+        IncompleteError if the time to stop in was too short for that, or for a write that was begun, or
+        if the system allows too few threads; KeyboardInterrupt if `stop` was urgent.
         """
         self._began = self._clock.monotonic()
         if stop.is_set():  # before the threads start, so that no long poll must be waited for
             self._steps.engine.stop()
-        for name, role, step in self._work():
-            self._start(name, role, step)
-        self._start_crews()
         try:
-            self._wait(lambda: self._is_over or stop.is_set())
+            self._start_all()
+            engine = self._steps.engine
+            self._wait(lambda: bool(self._failure) or engine.is_finished or stop.is_set())
+        except BaseException as error:  # noqa: BLE001 - raised below, when what is held is settled
+            self._failure = self._failure or error
+        try:
             clean = self._settle(stop)
         finally:
             self._over.set()
@@ -173,21 +177,50 @@ class Ingest:
             *([("watch", Role.WATCH, self._watch)] if self._watch else []),
         ]
 
+    def _start_all(self) -> None:
+        """Start the threads of the whole run and the least crews. Receivers are last: the others settle for them."""
+        try:
+            for name, role, step in self._work():
+                self._start(name, role, step)
+            self._start_crews()
+        except RuntimeError:
+            hint = "allow more: by the pids limit of the container, or by `ulimit -u`"
+            raise IncompleteError("the system allows too few threads", hint=hint) from None
+
+    def _grow(self) -> None:
+        """Start what the crews lack. If the system allows no more threads, they stay as they are."""
+        crews = self._steps.engine.crews
+        try:
+            self._start_crews()
+        except RuntimeError:
+            with self._steps.lock:
+                crews.receivers = self._first_missing("receive", crews.receivers)
+                crews.deleters = self._first_missing("delete", crews.deleters)
+            if not self._is_short_of_threads:
+                self._is_short_of_threads = True
+                logs.get_logger().warning("no more threads", running=len(self._running))
+
+    def _first_missing(self, crew: str, wanted: int) -> int:
+        names = (f"{crew}-{n}" for n in range(wanted))
+        return next((n for n, name in enumerate(names) if name not in self._running), wanted)
+
     def _start_crews(self) -> None:
         """Start the receivers and deleters that the engine wants and that do not run."""
         steps, crews, least = self._steps, self._steps.engine.crews, self._options.receivers
+        for n in range(crews.deleters):
+            self._start(
+                f"delete-{n}", Role.DELETE, steps.delete, partial(self._is_wanted, Role.DELETE, n)
+            )
         for n in range(crews.receivers):
             wait = self._options.wait if n < least else min(self._options.wait, EXTRA_WAIT_S)
             step = partial(steps.receive, n, wait)
-            self._start(f"receive-{n}", Role.RECEIVE, step, partial(self._receives, n))
-        for n in range(crews.deleters):
-            self._start(f"delete-{n}", Role.DELETE, steps.delete, partial(self._deletes, n))
+            self._start(
+                f"receive-{n}", Role.RECEIVE, step, partial(self._is_wanted, Role.RECEIVE, n)
+            )
 
-    def _receives(self, number: int) -> bool:
-        return number < self._steps.engine.crews.receivers
-
-    def _deletes(self, number: int) -> bool:
-        return number < self._steps.engine.crews.deleters
+    def _is_wanted(self, role: Role, number: int) -> bool:
+        crews = self._steps.engine.crews
+        return number < (crews.receivers if role is Role.RECEIVE else crews.deleters)
 
     def _start(
         self,
@@ -200,7 +233,11 @@ class Ingest:
             return
         self._running.add(name)
         work = partial(self._repeat, name, role, step, is_wanted)
-        threading.Thread(target=work, name=name, daemon=True).start()
+        try:
+            threading.Thread(target=work, name=name, daemon=True).start()
+        except RuntimeError:  # the system allows no more threads
+            self._running.discard(name)
+            raise
 
     def _repeat(
         self, name: str, role: Role, step: Callable[[], bool], is_wanted: Callable[[], bool]
@@ -227,12 +264,8 @@ class Ingest:
                 if condition():
                     return
                 lock.wait(Role.END, min(self._options.tick, HEARD_WITHIN_S))
-            if self._reviews.review():
-                self._start_crews()
-
-    @property
-    def _is_over(self) -> bool:
-        return self._failure is not None or self._steps.engine.is_finished
+            if self._failure is None and self._reviews.review():
+                self._grow()
 
     def _measure(self) -> None:
         """Read the queue's counts once more, within the remaining time; the summary may lack them."""
@@ -242,8 +275,9 @@ class Ingest:
                 self._steps.measure()
 
         asking = threading.Thread(target=ask, name="measure", daemon=True)
-        asking.start()
-        asking.join(max(HEARD_WITHIN_S, self._ends - self._clock.monotonic()))
+        with suppress(RuntimeError):  # the system allows no more threads
+            asking.start()
+            asking.join(max(HEARD_WITHIN_S, self._ends - self._clock.monotonic()))
 
     def _settle(self, stop: StopFlag) -> bool:
         """Commit, delete and give back what is held. Return True if all of it was done in time."""
