@@ -119,7 +119,7 @@ def test_a_queue_that_extends_slowly_is_drained() -> None:
 
 @pytest.mark.parametrize("most_calls", [1, 16])
 def test_a_queue_with_a_delay_is_asked_by_more_threads(most_calls: int) -> None:
-    """Within the bound, and no more than what was set without one. At the end the crews have their least size."""
+    """Within the bound, and no more than what was set without one. Without messages the crews have their least size."""
     vault = FakeVault(RunningClock(1))
     send(vault, 2_000)
     lock, now, most = threading.Lock(), Counter[str](), Counter[str]()
@@ -137,12 +137,14 @@ def test_a_queue_with_a_delay_is_asked_by_more_threads(most_calls: int) -> None:
 
     seen = vault.tapped(lambda part: Tap(part, delayed))
     limits = {"most_calls": most_calls, "max_held_bytes": 256 * MIB, "batch_size": 400}
-    ingest = seen.threads(receivers=4, wait=0, **limits)
-    summary = Process(ingest).end()
+    ingest = seen.threads(receivers=4, wait=0, bounds=Bounds(follow=True), **limits)
+    process, engine = Process(ingest), ingest._steps.engine
+    until(lambda: engine.tally.deleted == 2_000)
+    until(lambda: (engine.crews.receivers, engine.crews.deleters) == (4, 2))
+    process.signals.first.set()
+    summary = process.end()
     assert adds_up(summary)
     assert summary.stored == summary.deleted == len(vault.database.records) == 2_000
-    crews = ingest._steps.engine.crews
-    assert crews.receivers == 4
     if most_calls == 1:
         assert (most["receive"], most["delete"]) == (4, 2)
     else:

@@ -44,7 +44,7 @@ class CrewReviews:
                 polls=self._last[2] - polls,
                 received=self._last[3] - received,
                 buffered=engine.buffered,
-                to_delete=engine.to_delete,
+                to_delete=engine.to_delete(now),
             )
             engine.crews.review(span)
         return True

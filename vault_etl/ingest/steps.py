@@ -7,7 +7,6 @@ The lock covers only the engine's bookkeeping, never a call to the queue or the 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -19,7 +18,7 @@ from vault_etl.ingest.queue import Queue, QueueDepth, QueueGauge
 from vault_etl.ingest.threads import EngineLock
 from vault_etl.platform.clock import Clock
 from vault_etl.platform.waiting import Outage, Patience
-from vault_etl.records.messages import Message, Outcome
+from vault_etl.records.messages import Outcome
 from vault_etl.records.write_batch import BatchWriter
 from vault_etl.records.written import Written
 
@@ -92,14 +91,12 @@ class IngestSteps:
             waits = self._clock.monotonic() < self._queue_outage.retry_at
             # While nothing comes, receiver 0 of an ingest that follows polls for all, so that short polls
             # cost no more. In a drain, a receiver that has polled enough waits for the queue's counts.
-            may_rest = (
-                receiver > 0 if self._bounds.follow else self.engine.polls.are_enough_of(receiver)
-            )
-            rests = may_rest and self.engine.polls.are_empty
+            polls = self.engine.polls
+            may_rest = receiver > 0 if self._bounds.follow else polls.are_enough_of(receiver)
+            rests = may_rest and polls.are_empty
             granted = 0 if waits or rests else self.engine.grant()
         if not granted:
             return False
-        messages: Sequence[Message] = ()
         try:
             messages = self._queue.receive(wait, granted)
         except BaseException as error:
@@ -175,23 +172,25 @@ class IngestSteps:
     def delete(self) -> bool:
         """Delete up to ten committed messages. Raises the queue's error when patience is over."""
         with self.lock:
-            handles = self.engine.next_deletes()
+            handles = self.engine.next_deletes(self._clock.monotonic())
         if not handles:
             return False
         try:
             failed = self._queue.delete(handles)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again, unless waiting may fix it
             with self.lock:
                 now = self._clock.monotonic()
-                self.engine.delete_failed(handles, now)
-                self.lock.changed()
-                if not isinstance(error, UnavailableError | DeniedError):
-                    raise
-                self._delete_outage.failed(error, now)
+                try:
+                    if not isinstance(error, UnavailableError | DeniedError):
+                        raise
+                    self._delete_outage.failed(error, now)
+                finally:
+                    self.engine.delete_failed(handles, now, self._delete_outage.retry_at)
+                    self.lock.changed()
             return False
         with self.lock:
             self._delete_outage.ended()
-            self.engine.deleted(handles, failed)
+            self.engine.deleted(handles, failed, self._clock.monotonic())
             self.lock.changed()
         return True
 
@@ -239,7 +238,7 @@ class IngestSteps:
                 return False
             self.engine.sort_out(now)
         self._review_at = now + REVIEW_SECONDS
-        if may_be_empty or now >= self._depth_at:
+        if now >= self._depth_outage.retry_at and (may_be_empty or now >= self._depth_at):
             self.measure(may_be_empty=may_be_empty)
         self.tell()
         return False

@@ -54,8 +54,7 @@ class EngineLock:
         work = (
             (Role.RECEIVE, _calls(engine.room)),
             (Role.WRITE, engine.has_batch(now)),
-            (Role.DELETE, _calls(engine.to_delete)),
-            (Role.HOLD, engine.must_extend(now)),
+            (Role.DELETE, _calls(engine.to_delete(now))),
             (Role.GIVE_BACK, engine.may_give_back),
             (Role.REVIEW, engine.looks_empty),
             (Role.END, engine.is_finished or (engine.stopping and not engine.held)),

@@ -55,8 +55,8 @@ def settle(engine: IngestEngine) -> tuple[list[str], list[str]]:
     """Delete and give back everything that is due. Return the handles of both."""
     deleted: list[str] = []
     given_back: list[str] = []
-    while some := engine.next_deletes():
-        engine.deleted(some, [])
+    while some := engine.next_deletes(0):
+        engine.deleted(some, [], 0)
         deleted += some
     while some := engine.next_to_give_back():
         engine.given_back(some)

@@ -119,7 +119,7 @@ class World:
 
     def begin_delete(self) -> list[str]:
         """Take handles to delete: each is committed."""
-        handles = self.engine.next_deletes()
+        handles = self.engine.next_deletes(self.now)
         assert {self.ids[handle] for handle in handles} <= self.stored
         if handles:
             self.deletes.append(handles)
@@ -134,7 +134,7 @@ class World:
         if unavailable:
             self.engine.delete_failed(handles, self.now)
         else:
-            self.engine.deleted(handles, handles[len(done) :])
+            self.engine.deleted(handles, handles[len(done) :], self.now)
 
     def begin_extend(self) -> Extension | None:
         """Take the handles that are due."""

@@ -76,16 +76,6 @@ def test_deleters_go_back_step_by_step_when_nothing_is_to_be_deleted() -> None:
     assert sizes(crews, *[span()] * 4) == [(4, 8), (4, 4), (4, 2), (4, 2)]
 
 
-def test_deletes_that_fail_are_not_made_by_more_threads() -> None:
-    """A queue that is away, or throttles, is asked by the least crew until it answers."""
-    crews = Crews(Limits(**LIMITS))
-    sizes(crews, *[span(to_delete=1_000)] * 2)
-    crews.deletes_fail = True
-    assert sizes(crews, span(to_delete=1_000)) == [(4, 2)]
-    crews.deletes_fail = False
-    assert sizes(crews, span(to_delete=1_000)) == [(4, 4)]
-
-
 def test_receives_fit_into_memory() -> None:
     """Each reserves ten of the largest messages; the least crew is what was set."""
     small = Crews(Limits(**{**LIMITS, "max_held_bytes": 64 * MIB}))

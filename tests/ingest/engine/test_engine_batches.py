@@ -95,7 +95,7 @@ def test_outcomes_are_counted_one_by_one() -> None:
     tally = engine.tally
     assert (tally.stored, tally.duplicates) == (1, 1)
     assert (tally.quarantined, tally.already_quarantined) == (1, 1)
-    assert sorted(engine.next_deletes()) == sorted(handles(batch))
+    assert sorted(engine.next_deletes(0)) == sorted(handles(batch))
 
 
 def test_messages_to_retry_are_first_and_in_order() -> None:
@@ -107,7 +107,7 @@ def test_messages_to_retry_are_first_and_in_order() -> None:
     late = receive(engine, 3, receiver=0)
     engine.receive_failed(0, granted)
     engine.written(batch, [Outcome.STORED] * 4 + [Outcome.RETRY] * 6, 0, 2)
-    assert sorted(engine.next_deletes()) == sorted(handles(first[:4]))
+    assert sorted(engine.next_deletes(0)) == sorted(handles(first[:4]))
     assert engine.next_batch(1.9) == []
     assert handles(engine.next_batch(2)) == handles(first[4:]) + handles(late)
 
@@ -147,5 +147,5 @@ def test_a_message_that_goes_stale_while_it_is_written_is_settled_by_its_commit(
     batch = engine.next_batch(0)
     engine.sort_out(31)
     engine.written(batch, [Outcome.STORED], 31)
-    assert engine.next_deletes() == [message.receipt_handle]
+    assert engine.next_deletes(0) == [message.receipt_handle]
     assert (engine.tally.stored, engine.tally.given_back) == (1, 0)

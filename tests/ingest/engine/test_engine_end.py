@@ -160,7 +160,7 @@ def test_at_the_end_of_the_time_uncommitted_messages_are_given_back() -> None:
     assert sorted(given_back) == sorted(handles(writing) + handles(buffered))
     assert engine.held == 0
     engine.written(writing, [Outcome.STORED] * 10, 0)
-    assert engine.next_deletes() == []
+    assert engine.next_deletes(0) == []
     assert (engine.tally.stored, engine.tally.given_back) == (10, 15)
     assert settled(engine) == engine.tally.received
 

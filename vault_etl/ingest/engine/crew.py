@@ -26,7 +26,7 @@ class Span:
     buffered: int
     """Messages that wait for a batch."""
     to_delete: int
-    """Committed messages whose deletion has not begun."""
+    """Committed messages that may be deleted: in an outage of deletions, those of one call at most."""
 
 
 class Crews:
@@ -39,8 +39,6 @@ class Crews:
     def __init__(self, limits: Limits) -> None:
         self.receivers = limits.receivers
         self.deleters = limits.deleters
-        self.deletes_fail = False
-        """True if the queue did not answer the last delete: more of them would not help."""
         self._limits = limits
         in_memory = limits.max_held_bytes // (MAX_CALL * MAX_MESSAGE_BYTES)
         self._most_receivers = max(limits.receivers, min(limits.most_calls, in_memory))
@@ -53,9 +51,7 @@ class Crews:
             self.receivers = limits.receivers
         elif may_grow and span.polls and span.buffered < limits.batch_size:
             self.receivers = min(2 * self.receivers, self._most_receivers)
-        if self.deletes_fail:
-            self.deleters = limits.deleters
-        elif not span.to_delete:
+        if not span.to_delete:
             self.deleters = max(self.deleters // 2, limits.deleters)
         elif may_grow and span.to_delete > MAX_CALL * self.deleters:
             self.deleters = min(2 * self.deleters, self._most_deleters)

@@ -11,16 +11,13 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from typing import Final
 
 from vault_etl.ingest.engine.crew import Crews
+from vault_etl.ingest.engine.deletions import Deletions
 from vault_etl.ingest.engine.held import Heartbeat, Held, HeldMessages, IngestBuffer, Stage
 from vault_etl.ingest.engine.limits import MAX_CALL, MAX_MESSAGE_BYTES, Limits, Tally
 from vault_etl.ingest.engine.polls import Polls
 from vault_etl.records.messages import Message, Outcome
-
-DELETE_TRIES: Final = 3
-"""Refusals of one deletion, after which the message is left to come again, as a duplicate."""
 
 
 class IngestEngine:
@@ -34,7 +31,7 @@ class IngestEngine:
         self._limits = limits
         self._held = HeldMessages(limits.visibility)
         self._buffer = IngestBuffer(limits)
-        self._committed: deque[Held] = deque()
+        self._deletions = Deletions()
         self._to_give_back: deque[Held] = deque()
         self._finishing = False
         self._abandoned = False
@@ -123,7 +120,7 @@ class IngestEngine:
                 self._buffer.put_back(held)
             else:
                 self._held.let_go(held, Stage.COMMITTED)
-                self._committed.append(held)
+                self._deletions.add(held)
         self.tally.add(counts)
         if self.stopping and self.writes_fail:
             self._give_back_buffer()
@@ -149,41 +146,32 @@ class IngestEngine:
 
     # Deleting
 
-    @property
-    def to_delete(self) -> int:
-        """The number of committed messages whose deletion has not begun."""
-        return len(self._committed)
+    def to_delete(self, now: float) -> int:
+        """Return the number of committed messages that may be deleted now."""
+        return self._deletions.due(now)
 
-    def next_deletes(self) -> list[str]:
-        """Return up to ten handles of committed messages. The runner reports with `deleted` or `delete_failed`."""
-        handles: list[str] = []
-        while self._committed and len(handles) < MAX_CALL:
-            held = self._committed.popleft()
-            held.stage = Stage.DELETING
-            handles.append(held.handle)
-        return handles
+    def next_deletes(self, now: float) -> list[str]:
+        """Return up to ten handles that are due. The runner reports with `deleted` or `delete_failed`."""
+        return self._deletions.take(now)
 
-    def deleted(self, handles: Sequence[str], failed: Sequence[str]) -> None:
-        """Record deletions. Those in `failed` are tried again, then left to come as duplicates."""
-        self.crews.deletes_fail = False
+    def deleted(self, handles: Sequence[str], failed: Sequence[str], now: float) -> None:
+        """Record deletions. Those in `failed` are tried again after a pause, then left to come as duplicates."""
+        self._deletions.answered()
         for held in self._held.find_all(handles):
-            held.delete_tries += held.handle in failed
-            if held.handle in failed and held.delete_tries < DELETE_TRIES:
-                held.stage = Stage.COMMITTED
-                self._committed.append(held)
+            if held.handle not in failed:
+                self.tally.deleted += 1
+            elif self._deletions.try_again(held, now):
                 continue
-            self.tally.deleted += held.handle not in failed
             self._held.drop(held)
 
-    def delete_failed(self, handles: Sequence[str], now: float) -> None:
-        """Record that the queue did not answer: deletions are tried again until their handles are stale."""
-        self.crews.deletes_fail = True
+    def delete_failed(self, handles: Sequence[str], now: float, retry_at: float = 0) -> None:
+        """Record that the queue did not answer: they are tried from `retry_at` on, until handles are stale."""
+        self._deletions.failed(retry_at)
         for held in self._held.find_all(handles):
             if held.is_stale(now):
                 self._held.drop(held)
             else:
-                held.stage = Stage.COMMITTED
-                self._committed.append(held)
+                self._deletions.add(held)
 
     # Holding and giving back
 
@@ -195,10 +183,6 @@ class IngestEngine:
     def extension_took(self, seconds: float, now: float) -> None:
         """Record the duration of one extension of ten messages, which ended at `now`."""
         self._heartbeat.took(seconds, now)
-
-    def must_extend(self, now: float) -> bool:
-        """Tell whether a message may be due for an extension."""
-        return self._held.is_due(now)
 
     def next_extensions(self, now: float) -> dict[str, int]:
         """Return up to ten handles and their seconds. The runner reports with `extended` or `extend_failed`."""
@@ -251,6 +235,8 @@ class IngestEngine:
 
     def stop(self, *, give_back: bool = False) -> None:
         """Receive no more. Write the buffered messages, or give them back if they cannot be written."""
+        if not self.stopping:
+            self._deletions.hurry()
         self.stopping = True
         if give_back or self.writes_fail:
             self._give_back_buffer()

@@ -44,7 +44,8 @@ class Held:
     """The time at which the queue shows the message to other receivers, as far as we know."""
     stage: Stage = Stage.BUFFERED
     extending: bool = False
-    delete_tries: int = 0
+    refusals: int = 0
+    """Refused tries of its deletion."""
 
     def is_stale(self, now: float) -> bool:
         """Tell whether other receivers may have the message by now: its handle is of no use then."""
@@ -101,11 +102,6 @@ class HeldMessages:
         """Forget a message and its handle."""
         self.bytes -= held.bytes
         del self._by_handle[held.handle]
-
-    def is_due(self, now: float) -> bool:
-        """Tell whether half of the visibility timeout of the first message has passed."""
-        first = next(iter(self._by_handle.values()), None)
-        return first is not None and now >= first.visible_until - self._visibility / 2
 
     def due(self, now: float, limit: int) -> dict[str, int]:
         """Return up to `limit` handles to extend, with their seconds.
