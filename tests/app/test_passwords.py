@@ -140,5 +140,6 @@ def test_a_token_is_for_one_server_and_a_login(loaded: Vault) -> None:
         "postgresql://worker@/vault?sslmode=verify-full",
         "postgresql://worker@a,b/vault?sslmode=verify-full",
         "postgresql://db.example/vault?sslmode=verify-full",
+        "host=db.example user=worker port=\u0665 sslmode=verify-full",
     ):
         refused(run(loaded, "rds-iam", **{URL: url}), 78, "one host and a login")
