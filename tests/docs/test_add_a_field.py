@@ -49,7 +49,7 @@ def _ok(vault: Vault, block: str) -> str:
 
 
 def _run(vault: Vault, block: str) -> subprocess.CompletedProcess[str]:
-    roles = {"DEPLOYER": "admin", "RE_ENCRYPT": "re-encrypt", "INGEST": "ingest"}
+    roles = {"OWNER": "admin", "RE_ENCRYPT": "re-encrypt", "INGEST": "ingest"}
     environment = vault.environment("admin")
     return subprocess.run(
         ["/bin/sh", "-eu"],
