@@ -58,12 +58,31 @@ ODD = {
 }  # fmt: skip
 
 
+READ_BY_BOTOCORE = {
+    "empty",
+    "cut at once",
+    "a huge length",
+    "no content",
+    "no length, and cut",
+    "messages are null",
+    "attributes are null",
+}
+"""botocore takes these for answers without messages; the last for one without attributes, which has its own error."""
+
+
 @pytest.mark.parametrize("name", ODD)
 def test_an_answer_to_a_receive_that_sqs_does_not_give_is_an_outage(name: str) -> None:
     """It is not “no messages”, and not a bug. The error quotes nothing of it."""
     with ScriptedServer([ODD[name]]) as server, pytest.raises(UnavailableError) as caught:
         queue(server).receive(0)
     assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("name", [name for name in ODD if name not in READ_BY_BOTOCORE])
+def test_an_odd_answer_to_botocore_is_no_bug(name: str) -> None:
+    """It reads some as no messages. For others its parser raises errors of Python."""
+    with ScriptedServer([ODD[name]]) as server, pytest.raises(UnavailableError):
+        queue(server, "botocore").receive(0)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"Failed": null}', b'{"Failed": [{}]}'])

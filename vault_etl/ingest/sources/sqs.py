@@ -82,14 +82,14 @@ class SqsQueue(Queue, QueueGauge):
 
     @override
     def receive(self, wait_seconds: int, limit: int = MAX_CALL) -> Sequence[Message]:
-        with translated(SERVICE, self._subject):
+        with self._call():
             received = self._receiver.receive_message(
                 QueueUrl=self._url,
                 MaxNumberOfMessages=limit,
                 WaitTimeSeconds=wait_seconds,
                 MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
             )
-            with _as_in_the_model():
+            with _values_as_in_the_model():
                 messages = received.get("Messages", [])
                 whole = [_message(message) for message in messages if _is_whole(message)]
             if len(whole) < len(messages):
@@ -100,6 +100,15 @@ class SqsQueue(Queue, QueueGauge):
                     )
         return whole
 
+    @contextlib.contextmanager
+    def _call(self) -> Iterator[None]:
+        """Translate the errors of a call, and of reading its answer: what is not in SQS's model raises Python's."""
+        with translated(SERVICE, self._subject):
+            try:
+                yield
+            except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError):
+                raise ResponseParserError(SERVICE) from None
+
     def _left(self, count: int) -> None:
         """Report messages whose bodies did not arrive whole. They stay on the queue."""
         logs.get_logger().warning("bodies not whole", queue=self._subject.name, messages=count)
@@ -109,7 +118,7 @@ class SqsQueue(Queue, QueueGauge):
 
     @override
     def delete(self, receipt_handles: Sequence[str]) -> Sequence[str]:
-        with translated(SERVICE, self._subject):
+        with self._call():
             answer = self._deleter.delete_message_batch(
                 QueueUrl=self._url,
                 Entries=[
@@ -122,7 +131,7 @@ class SqsQueue(Queue, QueueGauge):
     @override
     def extend(self, seconds_by_handle: Mapping[str, int]) -> Sequence[str]:
         handles = list(seconds_by_handle)
-        with translated(SERVICE, self._subject):
+        with self._call():
             answer = self._sqs.change_message_visibility_batch(
                 QueueUrl=self._url,
                 Entries=[
@@ -152,9 +161,9 @@ class SqsQueue(Queue, QueueGauge):
 
     def _numbers(self, *names: QueueAttributeNameType) -> list[int]:
         """Return these attributes of the queue."""
-        with translated(SERVICE, self._subject):
+        with self._call():
             answer = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)
-            with _as_in_the_model():
+            with _values_as_in_the_model():
                 return [int(answer["Attributes"][name]) for name in names]
 
 
@@ -164,11 +173,11 @@ def queue_subject(queue_url: str) -> Subject:
 
 
 @contextlib.contextmanager
-def _as_in_the_model() -> Iterator[None]:
-    """Read an answer. What is not in it, or of another type, is the error of an answer that is not AWS's."""
+def _values_as_in_the_model() -> Iterator[None]:
+    """Read values of an answer: within a call, other ValueErrors are botocore's for wrong settings."""
     try:
         yield
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+    except ValueError:
         raise ResponseParserError(SERVICE) from None
 
 
@@ -177,9 +186,8 @@ def _not_done(
     handles: Sequence[str],
 ) -> dict[str, str]:
     """Return the handles that an answer does not name as done, each with its error code, or ""."""
-    with _as_in_the_model():
-        codes = {entry["Id"]: str(entry["Code"]) for entry in answer.get("Failed", [])}
-        done = {entry["Id"] for entry in answer.get("Successful", [])} - codes.keys()
+    codes = {entry["Id"]: str(entry["Code"]) for entry in answer.get("Failed", [])}
+    done = {entry["Id"] for entry in answer.get("Successful", [])} - codes.keys()
     return {handle: codes.get(str(i), "") for i, handle in enumerate(handles) if str(i) not in done}
 
 
