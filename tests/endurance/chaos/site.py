@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,8 +20,8 @@ from vault_etl.local.provision import Credentials, EmulatorSession, Provisioned,
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
 
-ACCOUNT = "000000000040"
-"""LocalStack takes an access key of twelve digits for an account: here nothing else is."""
+ACCOUNTS = itertools.count(40)
+"""LocalStack takes an access key of twelve digits for an account: each site has one, with nothing else in it."""
 
 FOLLOW_WAIT_S = 2
 """Of one long poll: messages that a killed worker had asked for reach no worker, for so long."""
@@ -118,7 +119,7 @@ def prepared(
     server: RunningPostgres, endpoint: str, home: Path, settings: Mapping[str, str]
 ) -> Vault:
     """A vault on this server and this emulator: logins, tables, queues as the template has them, keys."""
-    credentials = Credentials(ACCOUNT, "test")
+    credentials = Credentials(f"{next(ACCOUNTS):012d}", "test")
     resources = provision_resources(EmulatorSession(endpoint, credentials))
     provisioned = Provisioned(
         resources.queue_url,
