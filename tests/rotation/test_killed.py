@@ -82,7 +82,14 @@ def storm(vault: Vault, form: Form, purpose: str, seed: int) -> None:
             killed = kill(vault, watch, killer, form, purpose)
             codes = two_at_once(vault, form, purpose)
         took = time.monotonic() - began
-        until(lambda: stored(vault) == form.rows + len(feed.events), END_S)
+        until(
+            lambda: stored(vault) == form.rows + len(feed.events),
+            END_S,
+            told=lambda: (
+                f"{stored(vault)} of {form.rows} + {len(feed.events)} stored,"
+                f" {vault.count('quarantine')} of {len(feed.others)} in quarantine"
+            ),
+        )
         until(lambda: vault.count("quarantine") == len(feed.others), END_S)
         assert stopped(ingest, signal.SIGTERM).code == 0
         report(form, killed, codes, feed.sent, took, growth)
