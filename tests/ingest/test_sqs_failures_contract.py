@@ -6,13 +6,13 @@ import hashlib
 import json
 import traceback
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from tests.kit.aws_clients import SQS_CLIENTS, aws_clients
 from tests.kit.call_observer import Told
 from tests.kit.proxy import Answer, FaultProxy, Verdict, closed_port
+from tests.kit.sqs_answers import CANARY, answer, message
 from vault_etl.base.errors import (
     ConfigurationError,
     DeniedError,
@@ -23,7 +23,6 @@ from vault_etl.base.errors import (
 from vault_etl.ingest.sources.sqs import SqsQueue
 from vault_etl.platform.aws import AwsClients
 
-CANARY = "203.0.113.77"
 RECEIVE, DELETE = "ReceiveMessage", "DeleteMessageBatch"
 
 
@@ -31,22 +30,6 @@ def refusal(code: str, text: str = "", status: int = 400, query: str = "") -> An
     """An error in the JSON protocol; `query`: its name in the older protocol, as SQS tells it in a header."""
     headers = (("x-amzn-query-error", f"{query};Sender"),) if query else ()
     return Answer(status, json.dumps({"__type": code, "message": text}).encode(), headers)
-
-
-def message(body: str, **parts: object) -> dict[str, Any]:
-    """A message as SQS returns it."""
-    return {
-        "MessageId": "id",
-        "ReceiptHandle": "handle",
-        "Body": body,
-        "MD5OfBody": hashlib.md5(body.encode(), usedforsecurity=False).hexdigest(),
-        "Attributes": {"SentTimestamp": "1700000000000", "ApproximateReceiveCount": "3"},
-    } | parts
-
-
-def answer(*messages: dict[str, Any]) -> bytes:
-    """The answer to a receive."""
-    return json.dumps({"Messages": messages}).encode()
 
 
 class Rig:

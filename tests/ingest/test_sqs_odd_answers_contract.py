@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.ingest.test_sqs_failures_contract import CANARY, answer, message
 from tests.kit.aws_clients import SQS_CLIENTS, aws_clients
 from tests.kit.call_observer import Told
 from tests.kit.scripted_server import Closing, ScriptedServer, ok
+from tests.kit.sqs_answers import CANARY, answer, message
 from vault_etl.base.errors import UnavailableError
 from vault_etl.ingest.sources.sqs import SqsQueue
 
