@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +22,6 @@ from benchmarks.sqs.process import ServedQueue, served_queue
 from benchmarks.stack import Served, Stack, embedded_stack
 from benchmarks.used import Used, used_by
 from tests.kit.proxy import FaultProxy
-from tests.kit.sessions import connect
 from vault_etl.event.made_up_events import made_up_events
 
 RATE: Final = "events/s"
@@ -130,14 +128,11 @@ class Runs:
             before = stack.served(database)
             used = used_by(program.arguments, program.environment(settings, setting, queue, tls))
             served = stack.served(database) - before
-            self._must_have(stack.on(database, "admin"), program.table, events)
+            self._must_have(database, program.table, events)
         return used, served, queue, len(kms.calls)
 
-    def _must_have(self, settings: Mapping[str, str], table: str, rows: int) -> None:
-        with (
-            closing(connect(settings["VAULT_ETL_DATABASE_URL"])) as connection,
-            connection.cursor() as cursor,
-        ):
+    def _must_have(self, database: str, table: str, rows: int) -> None:
+        with self._stack.session(database) as cursor:
             cursor.execute(f"SELECT count(*) FROM {table}")  # noqa: S608 - a constant
             ((count,),) = cursor.fetchall()
         if count != rows:

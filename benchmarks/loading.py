@@ -70,8 +70,8 @@ def load(stack: Stack, database: str, name: str) -> Served:
 
 def stored_rows(stack: Stack, database: str) -> tuple[str, Sequence[bytes]]:
     """Return the names of the columns, and the rows in batches of COPY's binary format."""
-    url, batches = stack.on(database, "admin")["VAULT_ETL_DATABASE_URL"], []
-    with closing(connect(url)) as connection, connection.cursor() as cursor:
+    batches = []
+    with stack.session(database) as cursor:
         cursor.execute("SELECT * FROM vault_etl.user_logins LIMIT 0")
         columns = ", ".join(column.name for column in cursor.description or ())
         cursor.execute("SELECT count(*) FROM vault_etl.user_logins")
@@ -79,7 +79,7 @@ def stored_rows(stack: Stack, database: str) -> tuple[str, Sequence[bytes]]:
         for offset in range(0, count, BATCH):
             batch = io.BytesIO()
             cursor.copy_expert(
-                f"COPY (SELECT {columns} FROM vault_etl.user_logins ORDER BY record_id"  # noqa: S608
+                f"COPY (SELECT {columns} FROM vault_etl.user_logins ORDER BY record_id"  # noqa: S608 - names of columns
                 f" OFFSET {offset} LIMIT {BATCH}) TO STDOUT (FORMAT binary)",
                 batch,
             )

@@ -217,7 +217,7 @@ class Grown:
     def _execute(self, statement: str, *values: object) -> None:
         self._sql(statement, values or None)
 
-    def _sql(self, statement: str, values: Any = None) -> Sequence[tuple[Any, ...]]:  # noqa: ANN401
+    def _sql(self, statement: str, values: Any = None) -> Sequence[tuple[Any, ...]]:  # noqa: ANN401 - as psycopg2 takes it
         with closing(connect(self._url)) as connection, connection.cursor() as cursor:
             connection.autocommit = True
             cursor.execute(statement, values)

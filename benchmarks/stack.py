@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 import psutil
+from psycopg2.extensions import cursor
 
 from tests.kit.sessions import connect
 
@@ -54,10 +55,9 @@ class Stack:
         self.directory = directory
         self.command("local", "start", "--dir", str(directory / "stack"))
         self._settings = {name: self._environment(name) for name in ("operator", "admin", "owner")}
-        url = self.on("postgres", "admin")["VAULT_ETL_DATABASE_URL"]
-        with closing(connect(url)) as connection, connection.cursor() as cursor:
-            cursor.execute("SHOW data_directory")
-            ((data,),) = cursor.fetchall()
+        with self.session("postgres") as opened:
+            opened.execute("SHOW data_directory")
+            ((data,),) = opened.fetchall()
         pid = (Path(data) / "postmaster.pid").read_text(encoding="ascii").split()[0]
         self._postmaster = int(pid)
 
@@ -88,13 +88,19 @@ class Stack:
         url = settings["VAULT_ETL_DATABASE_URL"].rsplit("/", 1)[0]
         return {**settings, "VAULT_ETL_DATABASE_URL": f"{url}/{database}"}
 
+    @contextmanager
+    def session(self, database: str) -> Iterator[cursor]:
+        """A session of the superuser, whose statements are committed one by one."""
+        url = self.on(database, "admin")["VAULT_ETL_DATABASE_URL"]
+        with closing(connect(url)) as connection, connection.cursor() as opened:
+            connection.autocommit = True
+            yield opened
+
     def sql(self, database: str, *statements: str) -> None:
         """Run statements as the superuser."""
-        url = self.on(database, "admin")["VAULT_ETL_DATABASE_URL"]
-        with closing(connect(url)) as connection, connection.cursor() as cursor:
-            connection.autocommit = True
+        with self.session(database) as opened:
             for statement in statements:
-                cursor.execute(statement)
+                opened.execute(statement)
 
     def spent(self, act: Callable[[], object]) -> Spent:
         """Measure what an act takes: of the commands that it runs, and of sessions that end with the act."""
@@ -117,13 +123,12 @@ class Stack:
     def served(self, database: str) -> Served:
         """Return what the server did so far, once it has seen the last sessions end."""
         time.sleep(_SESSIONS_END_S)
-        url = self.on(database, "admin")["VAULT_ETL_DATABASE_URL"]
-        with closing(connect(url)) as connection, connection.cursor() as cursor:
-            cursor.execute(
+        with self.session(database) as opened:
+            opened.execute(
                 "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint, sessions"
                 " FROM pg_stat_database WHERE datname = current_database()"
             )
-            ((wal_bytes, sessions),) = cursor.fetchall()
+            ((wal_bytes, sessions),) = opened.fetchall()
         return Served(self._server_cpu(), wal_bytes, sessions)
 
     def stop(self) -> None:

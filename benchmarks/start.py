@@ -10,14 +10,12 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from typing import Final
 
 from benchmarks.results import Result, median_results
 from benchmarks.size import Size
 from benchmarks.stack import Stack, embedded_stack
 from benchmarks.used import used_by
-from tests.kit.sessions import connect
 
 NOTHING: Final = "python -c pass"
 RUNS_A_ROUND: Final = 2
@@ -66,8 +64,7 @@ def _stored_record(stack: Stack) -> str:
     policy = json.dumps({"reveals_an_hour": 10_000, "tokens_an_hour": 10_000, "purposes": {}})
     owner = stack.on("vault_etl", "owner")
     stack.command("audit", "policy", "set", "-", *_REASON, extra=owner, text=policy)
-    url = stack.on("vault_etl", "admin")["VAULT_ETL_DATABASE_URL"]
-    with closing(connect(url)) as connection, connection.cursor() as cursor:
+    with stack.session("vault_etl") as cursor:
         cursor.execute("SELECT record_id::text FROM vault_etl.user_logins LIMIT 1")
         ((record_id,),) = cursor.fetchall()
     return str(record_id)

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 from xml.sax.saxutils import escape
 
+from benchmarks.results import LATEST, RUNS
+
 HERE: Final = Path(__file__).parent
 PAGE: Final = HERE / "benchmarks.md"
-RESULTS: Final = HERE.parent / "benchmarks" / "results"
 
 Row = Mapping[str, Any]
 """A member of `latest.json`."""
@@ -205,8 +206,8 @@ def _run(run: Row) -> str:
 
 def written() -> Mapping[Path, str]:
     """Return the text of every file that this script writes."""
-    rows = json.loads((RESULTS / "latest.json").read_text(encoding="utf-8"))
-    runs = json.loads((RESULTS / "runs.json").read_text(encoding="utf-8"))
+    rows = json.loads(LATEST.read_text(encoding="utf-8"))
+    runs = json.loads(RUNS.read_text(encoding="utf-8"))
     plots = {HERE / "pictures" / name: text for name, text in pictures(rows).items()}
     return {PAGE: page(rows, runs), **plots}
 

@@ -219,7 +219,7 @@ def test_an_archive_has_every_column(declared: Vault, tmp_path: Path) -> None:
     month = dt.datetime.now(dt.UTC).strftime("%Y-%m")
     table = f"vault_etl_detached.user_logins_{month.replace('-', '_')}"
     why = ("--reason", "test")
-    rows = f"SELECT to_jsonb(r) FROM {table} AS r ORDER BY record_id"  # noqa: S608
+    rows = f"SELECT to_jsonb(r) FROM {table} AS r ORDER BY record_id"  # noqa: S608 - a table of the declaration
     declared.ok("owner", "partitions", "detach", month, "--yes", *why)
     stored = [row for (row,) in declared.sql(rows)]
     assert {row["price"] for row in stored} == {19.9, None}

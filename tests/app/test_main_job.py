@@ -59,7 +59,7 @@ def test_duplicates_can_be_cut(loaded: Vault) -> None:
 @pytest.mark.parametrize("field", ["ip", "device_id"])
 def test_rows_share_a_token_exactly_where_events_share_a_value(loaded: Vault, field: str) -> None:
     """Two rows have one token if, and only if, their events have one value."""
-    rows = loaded.sql(f"SELECT user_id, masked_{field} FROM user_logins")  # noqa: S608
+    rows = loaded.sql(f"SELECT user_id, masked_{field} FROM user_logins")  # noqa: S608 - a declared name
     tokens = dict(rows)
     pairs = {(event[field], tokens[event["user_id"]]) for event in stored_samples()}
     assert len(pairs) == len({value for value, _ in pairs}) == len({token for _, token in pairs})

@@ -212,7 +212,7 @@ def test_a_rotation_is_aborted_and_a_record_left_out_in_both(two: Vault) -> None
     two.send([sign_up("h", HOME), order("h")])
     two.ok("ingest", "ingest")
     pending = [
-        f"SELECT count(*) > 0 FROM vault_etl.{event} WHERE next_token_generation IS NOT NULL"  # noqa: S608
+        f"SELECT count(*) > 0 FROM vault_etl.{event} WHERE next_token_generation IS NOT NULL"  # noqa: S608 - a declared name
         for event in ("orders", "sign_ups")
     ]
     assert [two.sql(statement) for statement in pending] == [[(True,)], [(True,)]]

@@ -36,15 +36,23 @@ _EXAMPLES: Final[dict[object, str]] = {
 }
 
 
-def number_of(kind: type[int | float], text: str) -> float:
+def number_of(
+    kind: type[int | float],
+    text: str,
+    *,
+    at_least: float | None,
+    at_most: float | None,
+    above: float | None = None,
+) -> float:
     """Return the number that ASCII digits write, with a sign, and for a float a point and an exponent.
 
-    Raises ValueError for other texts that Python takes too: `1_000`, ` 1`, `\u0661`, `nan`.
+    Raises ValueError for a number out of bounds, and for other texts that Python takes: `1_000`, ` 1`, `\u0661`, `nan`.
     """
     if not _NUMBERS[kind].fullmatch(text):
         raise ValueError
     found = kind(text)
-    if abs(found) == math.inf:
+    is_high_enough = (at_least is None or found >= at_least) and (above is None or found > above)
+    if abs(found) == math.inf or not is_high_enough or (at_most is not None and found > at_most):
         raise ValueError
     return found
 

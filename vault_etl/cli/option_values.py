@@ -64,14 +64,8 @@ def _one(value: Any, kind: type, info: Any) -> object:  # noqa: ANN401 - a defau
 
 def _number(kind: type[int | float]) -> Callable[[str, Any], float]:
     def make(value: str, info: Any) -> float:  # noqa: ANN401 - typer's
-        number = expected.number_of(
-            kind, str(value)
-        )  # a whole number may be the default of a float
-        is_high_enough = info.min is None or number >= info.min
-        is_low_enough = info.max is None or number <= info.max
-        if not (is_high_enough and is_low_enough):
-            raise ValueError
-        return number
+        # str: the default of a float may be a whole number.
+        return expected.number_of(kind, str(value), at_least=info.min, at_most=info.max)
 
     return make
 

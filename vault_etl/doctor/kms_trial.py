@@ -16,7 +16,7 @@ from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.crypto.keys import KEY_BYTES, encryption_context
 from vault_etl.doctor.permissions import KeyCall, Permission, PermissionTrial
 from vault_etl.keys.kms import SERVICE
-from vault_etl.platform.aws_errors import translated
+from vault_etl.platform.aws_errors import code_of, translated
 
 if TYPE_CHECKING:
     from types_boto3_kms.client import KMSClient
@@ -46,7 +46,7 @@ class KmsTrial(PermissionTrial):
             try:
                 self._try(permission)
             except ClientError as error:
-                code = error.response.get("Error", {}).get("Code", "")
+                code = code_of(error.response)
                 if code in _ANSWERS:
                     return _ANSWERS[code]
                 if code not in _NOT_UNDERSTOOD:

@@ -29,6 +29,7 @@ from vault_etl.local.template import (
     KEYS,
     Template,
 )
+from vault_etl.platform.aws_errors import code_of
 from vault_etl.platform.aws_models import share_models
 
 if TYPE_CHECKING:
@@ -203,8 +204,8 @@ def _setting_up() -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        message = f"the AWS emulator refused to be set up ({error.operation_name}: {code})"
+        refused = f"{error.operation_name}: {code_of(error.response)}"
+        message = f"the AWS emulator refused to be set up ({refused})"
         raise UnavailableError(message, hint="start the emulator again") from None
     except (BotoCoreError, OSError):
         message = "the AWS emulator could not be set up: it does not answer"

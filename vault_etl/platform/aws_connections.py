@@ -161,9 +161,8 @@ class _Connection:
         """Tell whether more came than the answer: the next request would take it for its own."""
         if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
             return True
-        return bool(
-            self._answers.peek(1)
-        )  # what is in the buffer: without a deadline nothing is read
+        # What is in the buffer: without a deadline nothing is read.
+        return bool(self._answers.peek(1))
 
     def is_closed_by_server(self) -> bool:
         """Tell whether the server has closed an idle connection, or has sent what was not asked for."""

@@ -87,12 +87,9 @@ class SettingSpec:
 
     def _number(self, value: object) -> float:
         _require(type(value) in {int, self.kind, str}, None)  # True is an int
-        number = expected.number_of(self.kind, str(value))
-        is_high_enough = (self.ge is None or number >= self.ge) and (
-            self.gt is None or number > self.gt
+        return expected.number_of(
+            self.kind, str(value), at_least=self.ge, at_most=self.le, above=self.gt
         )
-        _require(is_high_enough and (self.le is None or number <= self.le), None)
-        return number
 
 
 def setting(default: Any, description: str, **spec: Any) -> Any:  # noqa: ANN401 - as dataclasses.field

@@ -167,9 +167,14 @@ class SqsQueue(Queue, QueueGauge):
                 return [int(answer["Attributes"][name]) for name in names]
 
 
+def queue_name(queue_url: str) -> str:
+    """Return the name of a queue: the last part of its URL."""
+    return queue_url.rstrip("/").rpartition("/")[2]
+
+
 def queue_subject(queue_url: str) -> Subject:
     """Return the name of a queue, for errors."""
-    return Subject(queue_url.rstrip("/").rpartition("/")[2], "VAULT_ETL_QUEUE_URL")
+    return Subject(queue_name(queue_url), "VAULT_ETL_QUEUE_URL")
 
 
 @contextlib.contextmanager
@@ -219,11 +224,6 @@ def _message(received: MessageTypeDef) -> Message:
         sent_ms=sent_ms,
         receive_count=int(attributes.get("ApproximateReceiveCount", "1")),
     )
-
-
-def queue_name(queue_url: str) -> str:
-    """Return the name of a queue: the last part of its URL."""
-    return queue_url.rstrip("/").rpartition("/")[2]
 
 
 def dead_letter_queue_url(sqs: SQSClient, queue_url: str) -> str:
