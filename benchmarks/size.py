@@ -14,7 +14,7 @@ class Size:
     name: str
     rounds: int
     events: int
-    """Of one run of an ingest without a delay; half of them with one."""
+    """Of one run of `ingest`; its peers load fewer."""
     rows: int
     """Of a table that a command goes through."""
     growth: tuple[int, ...]
@@ -30,8 +30,8 @@ class Size:
         sys.stderr.flush()
 
 
-FULL: Final = Size("full", 5, 24_000, 25_000, (100_000, 1_000_000), (10_000, 1_000_000))
-HUGE: Final = Size("huge", 1, 40_000, 1_000_000, (1_000_000, 10_000_000), (10_000, 1_000_000))
-QUICK: Final = Size("quick", 1, 10_000, 20_000, (10_000, 100_000), (10_000, 100_000))
+FULL: Final = Size("full", 5, 48_000, 25_000, (100_000, 1_000_000), (10_000, 1_000_000))
+HUGE: Final = Size("huge", 1, 80_000, 1_000_000, (1_000_000, 10_000_000), (10_000, 1_000_000))
+QUICK: Final = Size("quick", 1, 20_000, 20_000, (10_000, 100_000), (10_000, 100_000))
 TINY: Final = Size("tiny", 1, 200, 1_000, (1_000, 2_000), (100, 200), (0,))
 SIZES: Final = {size.name: size for size in (FULL, HUGE, QUICK, TINY)}

@@ -39,10 +39,11 @@ it delays each answer by 0, 5, 10 or 20 ms. Postgres keeps what it acknowledges.
 both. Each run begins with a full queue and an empty table, and its rows are counted at the end.
 
 - A program is measured while it is warm: imports, first connections and what Node compiles are not in it.
-- Events a second are counted from the deletion of a quarter of the messages to that of nine tenths.
+- Events a second are counted from the deletion of a quarter of the messages to that of three quarters.
 - CPU is of the client's processes, less the CPU of a run on a quarter of the messages. The CPU of a run on an empty
   queue has its own lines.
-- A run loads {events} events, and half of them with a delay or TLS; {few} where each is a transaction.
+- A run of vault-etl loads {events} events, four times what it has in flight. A peer loads {half}, and half of them with
+  a delay or TLS; {few} where each is a transaction.
 
 The programs:
 
@@ -115,7 +116,9 @@ def page(rows: Sequence[Row], runs: Mapping[str, Row]) -> str:
         own = [row for row in rows if row["bench"].partition("/")[0] == name]
         if own:
             events = runs[name]["events"]
-            said = text.format(events=f"{events:,}", few=f"{events // 20:,}")
+            said = text.format(
+                events=f"{events:,}", half=f"{events // 2:,}", few=f"{events // 40:,}"
+            )
             parts += [said, *_pictures(name), _table(own), _run(runs[name])]
     return "\n".join(parts)
 

@@ -13,7 +13,7 @@ from benchmarks.sqs.messages import MessageQueue
 VISIBILITY_S: Final = 300
 MAX_MESSAGES: Final = 10
 WARM: Final = 0.25
-NEARLY_ALL: Final = 0.9
+MOST: Final = 0.75
 """Shares of the deliveries that were loaded: a client is measured between their deletions."""
 
 Request = Mapping[str, Any]
@@ -33,8 +33,8 @@ class Statistics:
     deleted: int = 0
     first_received: float = 0.0
     warm: float = 0.0
-    nearly_all_deleted: float = 0.0
-    """When `WARM` and `NEARLY_ALL` of the deliveries that were loaded had been deleted."""
+    most_deleted: float = 0.0
+    """When `WARM` and `MOST` of the deliveries that were loaded had been deleted."""
     last_deleted: float = 0.0
     calls: dict[str, int] = field(default_factory=dict)
 
@@ -47,7 +47,7 @@ class Actions:
         self.url = url
         self._queue = queue
         self._warm = int(queue.visible * WARM)
-        self._nearly_all = int(queue.visible * NEARLY_ALL)
+        self._most = int(queue.visible * MOST)
         self._by_name: Mapping[str, Callable[[Request], Answer]] = {
             "ReceiveMessage": self._receive,
             "DeleteMessage": self._delete,
@@ -128,8 +128,8 @@ class Actions:
         statistics.last_deleted = time.monotonic()
         if statistics.deleted == self._warm:
             statistics.warm = statistics.last_deleted
-        elif statistics.deleted == self._nearly_all:
-            statistics.nearly_all_deleted = statistics.last_deleted
+        elif statistics.deleted == self._most:
+            statistics.most_deleted = statistics.last_deleted
         return True
 
 
