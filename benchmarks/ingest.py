@@ -1,10 +1,10 @@
 """Ingest end to end, beside its alternatives: a queue as fast as a real one, and a real Postgres.
 
 Each run begins with a full queue and an empty copy of the database. A program is measured while it is warm: imports,
-first connections and what Node compiles are not in it. Events a second are counted by the queue, from the deletion of a
-quarter of the messages to that of three quarters: at the end no receiver works, and a last incomplete batch waits. CPU is
-of the client's process and its children, less the CPU of a run on a quarter of the messages. All rows are counted after
-the run.
+first connections and what Node compiles are not in it. Events a second are counted by the queue, from the deletion of
+a quarter of the messages to that of three quarters: later the receivers have no work, and a last incomplete batch
+waits. CPU is of the client's process and its children, less the CPU of a run on a quarter of the messages. All rows are
+counted after the run.
 """
 
 from __future__ import annotations
