@@ -1,6 +1,7 @@
 """A model of what so many workers need, from the costs of one event that were measured.
 
-Each worker has a core of its own, and so has nothing else. Postgres is on a machine of its own.
+Each worker has a core of its own, and so has nothing else. Postgres is on a machine of its own. `prices.py` has the
+prices and quotas.
 """
 
 from __future__ import annotations
@@ -9,23 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from benchmarks import ingest
+from benchmarks import ingest, prices
 from benchmarks.programs import TWO, VAULT
 from vault_etl.crypto.keys import MAX_LEASE
 
 SECONDS_A_MONTH: Final = 30 * 24 * 3600
-SQS_DOLLARS_A_MILLION_CALLS: Final = 0.40
-KMS_DOLLARS_A_MILLION_CALLS: Final = 3.00
-"""List prices of us-east-1 for the first tiers. A call of SQS that has 64 KB at most is one call."""
-
-MAX_IN_FLIGHT: Final = 120_000
-"""The quota of a standard queue of SQS."""
-MAX_CONNECTIONS: Final = 100
-"""The default of PostgreSQL."""
-WAL_BYTES_A_SECOND: Final = 125_000_000
-"""What a replica can follow over 1 Gbit/s."""
-KMS_CALLS_A_SECOND: Final = 10_000
-"""The smallest quota of a region for symmetric keys, shared with all else in the account."""
+LOOK_UPS_OF_A_START: Final = 2
+"""Of the calls of KMS: `DescribeKey` of the key that wraps data keys, and of the one that wraps token keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +95,10 @@ def need(costs: EventCosts, workers: int) -> Need:
         workers=workers,
         events_a_second=events,
         sqs_calls_a_second=calls,
-        sqs_dollars_a_month=calls * SECONDS_A_MONTH / 1e6 * SQS_DOLLARS_A_MILLION_CALLS,
+        sqs_dollars_a_month=prices.sqs_dollars(calls * SECONDS_A_MONTH),
         in_flight=workers * costs.in_flight,
         kms_calls_a_day=kms_calls,
-        kms_dollars_a_month=kms_calls * 30 / 1e6 * KMS_DOLLARS_A_MILLION_CALLS,
+        kms_dollars_a_month=kms_calls * 30 / 1e6 * prices.KMS_CALLS.value,
         connections=workers * costs.sessions,
         postgres_cores=events * costs.server_us / 1e6,
         wal_bytes_a_second=events * costs.wal_bytes,
@@ -117,28 +108,32 @@ def need(costs: EventCosts, workers: int) -> Need:
 def limits(costs: EventCosts) -> Sequence[Limit]:
     """Return the limits, the nearest first."""
     one = need(costs, 1)
+    look_ups = prices.KMS_LOOK_UPS.value / LOOK_UPS_OF_A_START
+    crypto = prices.KMS_CRYPTO.value / (costs.kms_calls - LOOK_UPS_OF_A_START)
     found = [
         Limit(
-            "16 cores of Postgres",
-            16 / one.postgres_cores,
+            f"{prices.CORES.value:.0f} cores of Postgres",
+            prices.CORES.value / one.postgres_cores,
             "more cores, or a vault for each part of the users",
         ),
         Limit(
-            "WAL of 125 MB/s",
-            WAL_BYTES_A_SECOND / one.wal_bytes_a_second,
+            f"WAL of {prices.WAL.value:.0f} MB/s",
+            prices.WAL.value * 1e6 / one.wal_bytes_a_second,
             "a faster disk, and a faster link to replicas",
         ),
         Limit(
-            "100 connections", MAX_CONNECTIONS / one.connections, "`max_connections`, or a pooler"
+            f"{prices.CONNECTIONS.value:.0f} connections",
+            prices.CONNECTIONS.value / one.connections,
+            "`max_connections`, or a pooler",
         ),
         Limit(
-            "120,000 messages in flight",
-            MAX_IN_FLIGHT / one.in_flight,
+            f"{prices.IN_FLIGHT.value:,.0f} messages in flight",
+            prices.IN_FLIGHT.value / one.in_flight,
             "a smaller `VAULT_ETL_MAX_HELD`, or a second queue",
         ),
         Limit(
-            "10,000 calls of KMS in the second of a start",
-            KMS_CALLS_A_SECOND / costs.kms_calls,
+            "quotas of KMS, if all workers start in one second",
+            min(look_ups, crypto),
             "workers that start one after the other",
         ),
     ]

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import capacity
+from benchmarks import capacity, prices
 from benchmarks.capacity import Check, EventCosts, Limit, Need
+from benchmarks.prices import Figure
 from benchmarks.results import LATEST, RUNS
 
 PAGE: Final = Path(__file__).with_name("capacity.md")
@@ -30,14 +31,22 @@ queue that is never empty. Your events may be larger: run `make bench` on your m
 
 NEEDS: Final = """## Needs
 
-SQS and KMS cost their list prices in us-east-1; KMS asks a dollar a month more for each of the four keys. A worker that
-waits for messages makes one receive a second.
+SQS and KMS cost their list prices in us-east-1, without the free tiers; KMS asks a dollar a month more for each of the
+four keys. A worker that waits for messages makes one receive a second.
 
 """
 
 LIMITS: Final = """## Limits
 
 The number of busy workers that reach each limit.
+
+"""
+
+FIGURES: Final = """## Prices and quotas
+
+The model counts with these figures; quotas of AWS can be raised. Prices change: look them up for your region. AWS fills
+most of its price lists in by scripts, so that some prices are from pages that repeat them. All pages were read in
+November 2026.
 
 """
 
@@ -61,6 +70,9 @@ def page(rows: Sequence[Mapping[str, Any]], processors: int) -> str:
         + "\n"
         + LIMITS
         + _table(["limit", "workers", "what helps"], map(_limit, capacity.limits(costs)))
+        + "\n"
+        + FIGURES
+        + _table(["figure", "of", "from"], map(_source, prices.FIGURES))
         + "\n"
         + CHECKS
         + _table(
@@ -89,6 +101,10 @@ def _needs(needs: Sequence[Need]) -> Iterator[Sequence[str]]:
 
 def _limit(limit: Limit) -> Sequence[str]:
     return [limit.name, _figure(limit.workers), limit.what_helps]
+
+
+def _source(figure: Figure) -> Sequence[str]:
+    return [f"{figure.value:,}", figure.name, figure.source]
 
 
 def _check(check: Check) -> Sequence[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from benchmarks.capacity import EventCosts, checks, limits, measured, need
+from benchmarks.prices import FIGURES, sqs_dollars
 from docs.generate_capacity import PAGE, written
 
 COSTS = EventCosts(
@@ -55,7 +56,30 @@ def test_the_nearest_limit_is_first() -> None:
     """Limits are in the order in which more workers reach them."""
     reached = [limit.workers for limit in limits(COSTS)]
     assert reached == sorted(reached)
-    assert {limit.name: limit.workers for limit in limits(COSTS)}["100 connections"] == 50
+    found = {limit.name: limit.workers for limit in limits(COSTS)}
+    assert found["97 connections"] == 48.5
+    assert found["120,000 messages in flight"] == 40
+    assert found["WAL of 125 MB/s"] == 12.5
+    assert found["16 cores of Postgres"] == 40
+    # Of 10 calls 2 are looked up at 2,000 a second, and 8 are done at 10,000.
+    assert found["quotas of KMS, if all workers start in one second"] == 1_000
+
+
+def test_a_busy_vault_pays_less_for_most_calls_of_sqs() -> None:
+    """Each tier of a month has its price."""
+    assert math.isclose(sqs_dollars(1e9), 400)
+    assert math.isclose(sqs_dollars(100e9), 40_000)
+    assert math.isclose(sqs_dollars(150e9), 40_000 + 15_000)
+    assert math.isclose(sqs_dollars(500e9), 40_000 + 30_000 + 72_000)
+    assert math.isclose(need(COSTS, 100).sqs_dollars_a_month, sqs_dollars(200_000 * 2_592_000))
+
+
+def test_each_figure_says_where_it_is_from() -> None:
+    """A page, or the reader; the page of capacity shows them all."""
+    text = PAGE.read_text(encoding="utf-8")
+    for figure in FIGURES:
+        assert figure.source.startswith(("[", "yours to set"))
+        assert f"| {figure.name} | {figure.source} |" in text
 
 
 def test_the_model_is_compared_with_two_measured_runs() -> None:
