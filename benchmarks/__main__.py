@@ -15,6 +15,7 @@ from typing import Final
 from benchmarks import (
     archive,
     growth,
+    indexes,
     ingest,
     layout,
     loading,
@@ -38,6 +39,7 @@ BENCHES: Final[Mapping[str, Callable[[Size], Iterator[Result]]]] = {
     "online": online.run,
     "archive": archive.run,
     "layout": layout.run,
+    "indexes": indexes.run,
 }
 ALWAYS: Final = ("start", "ingest", "loading", "rotation", "growth")
 """The benches that run if none is named; the others are about one decision each."""

@@ -41,6 +41,14 @@ BESIDE: Final = 20
 """One row in so many is loaded while the second rotation runs, and not before."""
 
 
+EVEN: Final = {
+    "user": "i % (:rows / 4)",
+    "ip": "(i * 7919::bigint) % (:rows * 3 / 4)",
+    "device": "(i * 104729::bigint) % (:rows * 4 / 5)",
+}
+"""The numbers of values that repeat equally often."""
+
+
 def named(path: Path) -> dict[str, str]:
     """The named statements of a file."""
     text = path.read_text(encoding="utf-8")
@@ -192,8 +200,14 @@ def run(size: Size) -> Iterator[Result]:
     yield from median_results("layout", samples, [(name, LAYOUTS[0]) for name in LAYOUTS[1:]])
 
 
-def prepare(stack: Stack, rows: int) -> None:
-    """The rows that all copies are filled from, and a server that makes no checkpoint of its own."""
+def prepare(stack: Stack, rows: int, values: Mapping[str, str] = EVEN) -> None:
+    """The rows that all copies are filled from, and a server that makes no checkpoint of its own.
+
+    `values` has the number of the user, the address and the device of row `i` of `:rows`, as SQL.
+    """
+    made = SQL["made"]
+    for name, number in (*values.items(), ("rows", str(rows))):
+        made = made.replace(f":{name}", f"({number})")
     stack.sql(
         "postgres",
         "ALTER SYSTEM SET checkpoint_timeout = '1d'",
@@ -205,4 +219,4 @@ def prepare(stack: Stack, rows: int) -> None:
     stack.command("local", "start", "--dir", str(stack.directory / "stack"))
     # Frozen, or reading them sets hint bits, and with checksums each page is in the WAL for that.
     freeze = "VACUUM (FREEZE, ANALYZE) bench.made"
-    stack.sql("vault_etl", SQL["made"].replace(":rows", str(rows)), SQL["procedures"], freeze)
+    stack.sql("vault_etl", made, SQL["procedures"], freeze)

@@ -8,10 +8,10 @@ SELECT
     i AS n,
     (lpad(to_hex((extract(epoch FROM first_day) * 1000)::bigint + i * (60::bigint * 86400000 / :rows)), 12, '0')
         || '7' || substring(md5(i::text) FOR 3) || '8' || substring(md5('b' || i) FOR 15))::uuid AS record_id,
-    md5('user' || i % (:rows / 4))::uuid::text AS user_id,
+    md5('user' || :user)::uuid::text AS user_id,
     (ARRAY['android', 'ios'])[1 + i % 2] AS device_type,
-    md5('ip' || (i * 7919::bigint) % (:rows * 3 / 4))::uuid AS masked_ip,
-    md5('device' || (i * 104729::bigint) % (:rows * 4 / 5))::uuid AS masked_device_id,
+    md5('ip' || :ip)::uuid AS masked_ip,
+    md5('device' || :device)::uuid AS masked_device_id,
     '\x0100000007'::bytea || sha256(i::text::bytea) || '12 bytes ...'::bytea AS ip_ciphertext,
     '\x0100000008'::bytea || sha256(('d' || i)::bytea) || '12 bytes ...'::bytea AS device_id_ciphertext,
     (ARRAY['RU', 'PH', 'ID', 'CN', NULL])[1 + i % 5] AS locale,

@@ -1,98 +1,180 @@
-"""Loading beside a bare COPY of the same rows into the same table: the server's CPU of a row.
+"""Loading beside a bare COPY of the new rows, by the share of redelivered messages: the server's work for a message.
 
-`ingest --file` loads events in batches of 1,000; what a load of one event takes, its start, is taken off. Then the
-table is emptied, and a session of the same login copies the same rows into it, in binary and in as many transactions.
-Indexes, checks and triggers are the table's own in both.
+The loader of `ingest` stores batches of 1,000 messages, of which another worker has stored a share before. A session of
+the superuser, whose statements fire no trigger, copies the rows that are new into an equal table, in binary and in as
+many transactions. Indexes and checks are the table's own in both. CPU is that of the session's server process.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import io
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import random
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Final
 
+from psycopg2.extensions import connection
+
 from benchmarks.results import Result, median_results
 from benchmarks.size import Size
-from benchmarks.stack import Served, Stack, embedded_stack
+from benchmarks.stack import Stack, embedded_stack
+from benchmarks.used import cpu_of
+from tests.kit.declarations import DEFAULT
+from tests.kit.declared import DEVICE_ID, IP, PERSONAL_FIELDS, USER_LOGINS
+from tests.kit.login_records import login_record
+from tests.kit.new_keys import stored_key
 from tests.kit.sessions import connect
-from vault_etl.event.made_up_events import made_up_events
+from vault_etl.crypto.record_id import record_id_of_message
+from vault_etl.declaration.sql import sql_blocks
+from vault_etl.keys.postgres import PostgresKeyStore
+from vault_etl.platform.postgres import Database
+from vault_etl.platform.postgres_copy import copy_columns
+from vault_etl.records.fenced_writes import Loaded, WriteKeys
+from vault_etl.records.messages import SealedRecord
+from vault_etl.records.postgres import PostgresRecordLoader
+from vault_etl.records.postgres_insert import columns_of
 
+LOADER: Final = "loader"
 COPY: Final = "bare COPY"
-INGEST: Final = "ingest --file"
+PERCENT: Final = (0, 1, 20)
+"""Of the messages are redelivered."""
 BATCH: Final = 1_000
 
-_EMPTY: Final = "SET session_replication_role = replica; TRUNCATE vault_etl.user_logins"
+_SPACE: Final = uuid.UUID(int=0)
+"""Of the names of users and addresses."""
+_EVENT: Final = DEFAULT.event(USER_LOGINS)
+_COPY: Final = sql_blocks("records/insert.sql", DEFAULT)[f"copy_{USER_LOGINS}"]
+
+Rows = Sequence[SealedRecord]
 
 
 def run(size: Size) -> Iterator[Result]:
-    """Load and copy, `size.rounds` times in turn."""
-    samples: dict[str, list[Mapping[str, float]]] = {INGEST: [], COPY: []}
+    """Load and copy in turn, `size.rounds` times for each share."""
+    samples: dict[int, dict[str, list[Mapping[str, float]]]] = {
+        percent: {LOADER: [], COPY: []} for percent in PERCENT
+    }
     with embedded_stack() as stack:
-        for name, count, seed in (("one", 1, 2), ("all", size.rows, 1)):
-            events = made_up_events(count, seed=seed, messy_every=0)
-            (stack.directory / name).write_text("\n".join(events), encoding="utf-8")
         for number in range(size.rounds):
-            with stack.copy("vault_etl") as database:
-                one_round(stack, database, samples)
+            for percent, of_share in samples.items():
+                for name, spent in one_round(stack, size.rows, percent, number):
+                    of_share[name].append(spent)
             size.say(f"round {number + 1} of {size.rounds}")
-    yield from median_results("loading", samples, [(INGEST, COPY)])
+    for percent, of_share in samples.items():
+        bench = f"loading/{percent} % redelivered"
+        yield from median_results(bench, of_share, [(LOADER, COPY)])
 
 
 def one_round(
-    stack: Stack, database: str, samples: Mapping[str, list[Mapping[str, float]]]
-) -> None:
-    """Load all events, and copy the rows that they became."""
-    start = load(stack, database, "one")
-    loaded = load(stack, database, "all") - start
-    columns, batches = stored_rows(stack, database)
-    stack.sql(database, _EMPTY, "CHECKPOINT")
-    before = stack.served(database)
-    copy_in(stack.on(database)["VAULT_ETL_DATABASE_URL"], columns, batches)
-    copied = stack.served(database) - before
-    rows = BATCH * len(batches)
-    for name, served in ((INGEST, loaded), (COPY, copied)):
-        samples[name].append(
-            {
-                "Postgres CPU µs a row": served.cpu / rows * 1e6,
-                "WAL bytes a row": served.wal_bytes / rows,
-            }
-        )
+    stack: Stack, count: int, percent: int, seed: int
+) -> Iterator[tuple[str, Mapping[str, float]]]:
+    """Load messages by the loader, and then by COPY, each into a copy of the vault. Yield what each took."""
+    with stack.copy("vault_etl") as database:
+        settings = stack.on(database)
+        with closing(Database(settings["VAULT_ETL_DATABASE_URL"])) as vault:
+            store = PostgresKeyStore(vault)
+            keys = WriteKeys((1, None), tuple(stored_key(store, f) for f in PERSONAL_FIELDS))
+            first, rows = made_up_rows(keys, BATCH), made_up_rows(keys, count)
+            stored = random.Random(seed).sample(rows, count * percent // 100)  # noqa: S311
+            load = loader(vault, keys)
+            with vault.transaction() as cursor:
+                cursor.execute("SELECT pg_backend_pid()")
+                ((pid,),) = cursor.fetchall()
+            yield LOADER, measured(stack, database, pid, load, [*first, *stored], in_batches(rows))
+    ids = {row.record_id for row in stored}
+    new = [[row for row in batch if row.record_id not in ids] for batch in in_batches(rows)]
+    with stack.copy("vault_etl") as database:
+        settings = stack.on(database, "admin")
+        with closing(connect(settings["VAULT_ETL_DATABASE_URL"])) as bare:
+            copy = copier(bare)
+            pid = bare.info.backend_pid
+            yield COPY, measured(stack, database, pid, copy, [*first, *stored], new)
 
 
-def load(stack: Stack, database: str, name: str) -> Served:
-    """Load the events of a file of the stack. Return the work of the server."""
-    before = stack.served(database)
-    arguments = ("ingest", "--quiet", "--file", str(stack.directory / name))
-    stack.command(*arguments, extra=stack.on(database))
-    return stack.served(database) - before
-
-
-def stored_rows(stack: Stack, database: str) -> tuple[str, Sequence[bytes]]:
-    """Return the names of the columns, and the rows in batches of COPY's binary format."""
-    batches = []
+def measured(
+    stack: Stack,
+    database: str,
+    pid: int,
+    store: Callable[[Rows], None],
+    before: Rows,
+    batches: Sequence[Rows],
+) -> Mapping[str, float]:
+    """Store the rows that are there before, and then each batch; the work of the session `pid` for a message."""
+    for batch in in_batches(before):
+        store(batch)
+    stack.sql(database, "CHECKPOINT")
+    wal_bytes, cpu = stack.served(database).wal_bytes, cpu_of(pid)
+    for batch in batches:
+        store(batch)
+    messages = BATCH * len(batches)
+    cpu = cpu_of(pid) - cpu
+    wal_bytes = stack.served(database).wal_bytes - wal_bytes
     with stack.session(database) as cursor:
-        cursor.execute("SELECT * FROM vault_etl.user_logins LIMIT 0")
-        columns = ", ".join(column.name for column in cursor.description or ())
-        cursor.execute("SELECT count(*) FROM vault_etl.user_logins")
-        ((count,),) = cursor.fetchall()
-        for offset in range(0, count, BATCH):
-            batch = io.BytesIO()
-            cursor.copy_expert(
-                f"COPY (SELECT {columns} FROM vault_etl.user_logins ORDER BY record_id"  # noqa: S608 - names of columns
-                f" OFFSET {offset} LIMIT {BATCH}) TO STDOUT (FORMAT binary)",
-                batch,
-            )
-            batches.append(batch.getvalue())
-    return columns, batches
+        cursor.execute(f"SELECT count(*) FROM vault_etl.{USER_LOGINS}")  # noqa: S608 - a name of ours
+        if cursor.fetchall() != [(messages + BATCH,)]:
+            message = "a row is missing, or stored twice"
+            raise RuntimeError(message)
+    return {
+        "Postgres CPU µs a message": cpu / messages * 1e6,
+        "WAL bytes a message": wal_bytes / messages,
+    }
 
 
-def copy_in(url: str, columns: str, batches: Sequence[bytes]) -> None:
-    """Copy each batch in a transaction of its own."""
-    with closing(connect(url)) as connection, connection.cursor() as cursor:
-        for batch in batches:
-            cursor.copy_expert(
-                f"COPY vault_etl.user_logins ({columns}) FROM STDIN (FORMAT binary)",
-                io.BytesIO(batch),
-            )
-            connection.commit()
+def loader(vault: Database, keys: WriteKeys) -> Callable[[Rows], None]:
+    """Return what stores a batch as `ingest` does."""
+    inner = PostgresRecordLoader(vault, DEFAULT)
+
+    def load(rows: Rows) -> None:
+        if not isinstance(inner.load(rows, [], keys), Loaded):
+            message = "the loader refused a batch"
+            raise TypeError(message)
+
+    return load
+
+
+def copier(bare: connection) -> Callable[[Rows], None]:
+    """Return what stores a batch by COPY alone, without triggers."""
+    with bare.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        bare.commit()
+
+    def copy(rows: Rows) -> None:
+        ordered = sorted(rows, key=lambda row: row.record_id.int)
+        content = copy_columns(columns_of(_EVENT, ordered))
+        with bare.cursor() as cursor:
+            cursor.copy_expert(_COPY, io.BytesIO(content))
+        bare.commit()
+
+    return copy
+
+
+def in_batches(rows: Rows) -> list[Rows]:
+    """Cut rows into batches."""
+    return [rows[first : first + BATCH] for first in range(0, len(rows), BATCH)]
+
+
+def made_up_rows(keys: WriteKeys, count: int) -> Rows:
+    """Rows of the last hour in the order of their times, with noise for ciphertexts. Users and addresses repeat."""
+    heads = {key.field: b"\x01" + key.key_id.to_bytes(4, "big") for key in keys.data_keys}
+    now = dt.datetime.now(dt.UTC)
+    last_ms, step = int(now.timestamp() * 1000), 3_600_000 / count
+    chosen = random.Random(count)  # noqa: S311
+    return [
+        login_record(
+            record_id=record_id_of_message(str(uuid.uuid4()), last_ms - int((count - n) * step)),
+            user_id=str(uuid.uuid5(_SPACE, f"user {chosen.randrange(count)}")),
+            device_type=("android", "ios")[n % 2],
+            tokens={IP: uuid.uuid5(_SPACE, str(chosen.randrange(count))), DEVICE_ID: uuid.uuid4()},
+            next_tokens=None,
+            ciphertexts={field: head + os.urandom(44) for field, head in heads.items()},
+            token_generation=1,
+            next_token_generation=None,
+            locale=("RU", "PH", "ID", "CN", None)[n % 5],
+            app_version=f"2.3.{n % 7}",
+            create_date=now.date(),
+            event_time=None,
+        )
+        for n in range(count)
+    ]

@@ -33,3 +33,8 @@ def used_by(arguments: Sequence[str], environment: Mapping[str, str] | None = No
         check=True,
     )
     return Used(**json.loads(done.stdout))
+
+
+def cpu_of(pid: int) -> float:
+    """Return the seconds of CPU that a process with one thread has had, exact to the nanosecond; Linux."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9

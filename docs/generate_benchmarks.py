@@ -66,8 +66,9 @@ each module. `find` and `reveal` ask Postgres, and moto in the place of KMS and 
 """,
     "loading": """## Loading
 
-The server's work for a row of `ingest --file`, without the start of the command, beside a bare `COPY` of the same rows
-into the same table by the same login, in as many transactions.
+The server's work for a message that the loader of `ingest` stores, in batches of 1,000, beside a bare `COPY` of the new
+rows alone into an equal table, in as many transactions and without triggers. Of the messages 0, 1 or 20 % were stored
+before and come again. Indexes and checks are the same.
 """,
     "rotation": """## Rotation
 

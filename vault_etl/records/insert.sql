@@ -7,8 +7,9 @@ COPY vault_etl.{{ event.name }} (
 ) FROM STDIN (FORMAT binary)
 
 -- name: stored_{{ event.name.raw }}
+-- The ids come from a sub-select, or the planner would estimate each of them and look for its partition.
 SELECT record_id FROM vault_etl.{{ event.name }}
-WHERE record_id = ANY(%(record_ids)s::uuid[]) AND record_id BETWEEN %(first)s AND %(last)s
+WHERE record_id = ANY((SELECT %(record_ids)s::uuid[])::uuid[]) AND record_id BETWEEN %(first)s AND %(last)s
 --% endfor
 
 -- name: savepoint
