@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import email.parser
 import json
+import time
 from email.message import Message
 from pathlib import Path
 
 import pytest
 from botocore.awsrequest import AWSPreparedRequest
+from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import EndpointConnectionError
 
 from tests.kit.aws_clients import SQS_CLIENTS, aws_clients
@@ -37,6 +39,29 @@ def queue(clients: AwsClients, url: str, client: str) -> SqsQueue:
 def headers_of(request: bytes) -> Message:
     """The headers of a request."""
     return email.parser.BytesHeaderParser().parsebytes(request.partition(b"\r\n")[2])
+
+
+def test_a_receive_is_signed_for_its_second_and_credentials(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Receives of one second are equal. The next second has another signature, and so have other credentials."""
+    keys = [ReadOnlyCredentials(f"AKIA{name}", "secret", None) for name in ("OLD", "NEW")]
+    seconds = [time.gmtime(number) for number in (0, 1)]
+    with ScriptedServer([ok()] * 4) as server, aws_clients(server.url) as clients:
+        made = queue(clients, server.url, "lean")
+        for moment, held in ((0, 0), (0, 0), (1, 0), (1, 1)):
+            monkeypatch.setattr(time, "gmtime", lambda moment=moment: seconds[moment])
+            monkeypatch.setattr(
+                clients.credentials, "get_frozen_credentials", lambda held=held: keys[held]
+            )
+            made.receive(1)
+        first, second, later, renewed = server.requests
+    assert first == second
+    dates = [headers_of(each)["x-amz-date"] for each in (first, later, renewed)]
+    assert dates == ["19700101T000000Z", "19700101T000001Z", "19700101T000001Z"]
+    signatures = {headers_of(each)["authorization"] for each in (first, later, renewed)}
+    assert len(signatures) == 3
+    assert "AKIANEW" in headers_of(renewed)["authorization"]
 
 
 def test_both_send_the_same_request(monkeypatch: pytest.MonkeyPatch) -> None:

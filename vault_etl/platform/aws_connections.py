@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import io
 import select
-import socket
 import ssl
 import time
 import weakref
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from botocore import exceptions
@@ -21,12 +19,8 @@ from botocore.httpsession import (
     get_cert_path,
     mask_proxy_url,
 )
-from typing_extensions import override
 
-from vault_etl.platform.http_answers import Answer, read_answer
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+from vault_etl.platform.http_answers import Answer, Incoming, read_answer
 
 _BUFFER: Final = 65_536
 """Bytes that are read at once: an answer with ten messages of ordinary size."""
@@ -138,31 +132,48 @@ class Connections:
 
 
 class _Connection:
-    """A connection that is made."""
+    """A connection that is made. Its socket does not wait: with a timeout it polls before each send and receive."""
 
     def __init__(self, made: http.client.HTTPConnection) -> None:
         self._made = made
         self._socket = made.sock
-        self._incoming = _Incoming(made.sock)
-        self._answers = io.BufferedReader(self._incoming, _BUFFER)
-        self._readable = select.poll()
+        self._socket.settimeout(0)
+        self._incoming = Incoming(self._receive)
+        self._readable, self._writable = select.poll(), select.poll()
         self._readable.register(made.sock, select.POLLIN)
+        self._writable.register(made.sock, select.POLLOUT)
+        self._deadline = 0.0
 
     def exchange(self, request: bytes, timeout: float) -> Answer:
         """Send a request, and read its answer."""
-        self._incoming.deadline = time.monotonic() + timeout
-        self._socket.settimeout(timeout)
-        self._socket.sendall(request)
-        answer = read_answer(self._answers)
-        self._incoming.deadline = None
-        return answer
+        self._deadline = time.monotonic() + timeout
+        while request:
+            try:
+                request = request[self._socket.send(request) :]
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                self._wait(self._writable)
+        return read_answer(self._incoming)
+
+    def _receive(self) -> bytes:
+        """Return the next bytes, or b"" at the end of the connection."""
+        while True:
+            if not self._is_decrypted():
+                self._wait(self._readable)
+            with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
+                return self._socket.recv(_BUFFER)
+
+    def _wait(self, ready: select.poll) -> None:
+        left = self._deadline - time.monotonic()
+        if left <= 0 or not ready.poll(left * 1000):
+            raise TimeoutError
 
     def has_surplus(self) -> bool:
         """Tell whether more came than the answer: the next request would take it for its own."""
-        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
-            return True
-        # What is in the buffer: without a deadline nothing is read.
-        return bool(self._answers.peek(1))
+        return bool(self._incoming.rest) or self._is_decrypted()
+
+    def _is_decrypted(self) -> bool:
+        """Tell whether TLS has bytes that were received already."""
+        return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
 
     def is_closed_by_server(self) -> bool:
         """Tell whether the server has closed an idle connection, or has sent what was not asked for."""
@@ -171,28 +182,6 @@ class _Connection:
     def close(self) -> None:
         """Close the connection."""
         self._made.close()
-
-
-class _Incoming(io.RawIOBase):
-    """The bytes of a socket until a deadline; without one, nothing is read."""
-
-    def __init__(self, end: socket.socket) -> None:
-        self._end = end
-        self.deadline: float | None = None
-
-    @override
-    def readable(self) -> bool:
-        return True
-
-    @override
-    def readinto(self, buffer: WriteableBuffer, /) -> int | None:
-        if self.deadline is None:
-            return None
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._end.settimeout(left)
-        return self._end.recv_into(buffer)
 
 
 def _verifying(ca_bundle: str | None) -> ssl.SSLContext:

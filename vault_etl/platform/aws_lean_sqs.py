@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
@@ -29,6 +30,7 @@ from vault_etl.platform.aws_signing import RequestSigner
 from vault_etl.platform.http_answers import Answer
 
 if TYPE_CHECKING:
+    from botocore.credentials import ReadOnlyCredentials
     from types_boto3_sqs.type_defs import (
         DeleteMessageBatchResultTypeDef,
         ReceiveMessageResultTypeDef,
@@ -60,6 +62,10 @@ class LeanSqs:
         self._clients = clients
         self._connections = Connections(route, CONNECT_TIMEOUT_S)
         self._receive_timeout = longest_wait + RECEIVE_MARGIN_S
+        self._signed_receive = functools.lru_cache(maxsize=4)(
+            functools.partial(self._signed, RECEIVE)
+        )
+        """Receives within a second are equal, and so are their signatures."""
 
     @classmethod
     def of(cls, clients: AwsClients, longest_wait: float) -> Self | None:
@@ -116,10 +122,18 @@ class LeanSqs:
     def _request(self, operation: str, body: bytes) -> bytes:
         """Return a signed request."""
         credentials = self._clients.credentials.get_frozen_credentials()
+        moment = time.strftime(SIGV4_TIMESTAMP, time.gmtime())
+        if operation == RECEIVE:
+            return self._signed_receive(credentials, moment, body)
+        return self._signed(operation, credentials, moment, body)
+
+    def _signed(
+        self, operation: str, credentials: ReadOnlyCredentials, moment: str, body: bytes
+    ) -> bytes:
         headers = {
             "content-type": "application/x-amz-json-1.0",
             "host": self._host,
-            "x-amz-date": time.strftime(SIGV4_TIMESTAMP, time.gmtime()),
+            "x-amz-date": moment,
             "x-amz-target": f"AmazonSQS.{operation}",
             "x-amzn-query-mode": "true",  # answers name errors as botocore's do
         }

@@ -91,7 +91,7 @@ class SqsQueue(Queue, QueueGauge):
             )
             with _values_as_in_the_model():
                 messages = received.get("Messages", [])
-                whole = [_message(message) for message in messages if _is_whole(message)]
+                whole = [made for each in messages if (made := _message(each)) is not None]
             if len(whole) < len(messages):
                 self._left(len(messages) - len(whole))
                 if not whole:
@@ -196,17 +196,15 @@ def _not_done(
     return {handle: codes.get(str(i), "") for i, handle in enumerate(handles) if str(i) not in done}
 
 
-def _is_whole(received: MessageTypeDef) -> bool:
-    """Tell whether the body has the MD5 that SQS made of it when it was sent. botocore does not compare them."""
-    body = received["Body"].encode("utf-8", "surrogatepass")
-    return received["MD5OfBody"] == hashlib.md5(body, usedforsecurity=False).hexdigest()
+def _message(received: MessageTypeDef) -> Message | None:
+    """Convert a message. Return None if its body is not whole: it has not the MD5 that SQS made when it was sent.
 
-
-def _message(received: MessageTypeDef) -> Message:
-    """Convert a message. A lone surrogate in a body is kept: the parser rejects it as not UTF-8.
-
-    Raises ValueError, or another error of Python, for a message that is not as in SQS's model.
+    botocore does not compare them. A lone surrogate in a body is kept: the parser rejects it as not UTF-8. Raises
+    ValueError, or another error of Python, for a message that is not as in SQS's model.
     """
+    body = received["Body"].encode("utf-8", "surrogatepass")
+    if received["MD5OfBody"] != hashlib.md5(body, usedforsecurity=False).hexdigest():
+        return None
     attributes = received.get("Attributes", {})
     if "SentTimestamp" not in attributes:
         message = "SQS sent no SentTimestamp, from which record ids are derived"
@@ -217,13 +215,8 @@ def _message(received: MessageTypeDef) -> Message:
     sent_ms = int(attributes["SentTimestamp"])
     if not (message_id.isascii() and receipt_handle.isascii() and sent_ms >= 0):
         raise ValueError("message")
-    return Message(
-        message_id=message_id,
-        receipt_handle=receipt_handle,
-        body=Pii(received["Body"].encode("utf-8", "surrogatepass")),
-        sent_ms=sent_ms,
-        receive_count=int(attributes.get("ApproximateReceiveCount", "1")),
-    )
+    count = int(attributes.get("ApproximateReceiveCount", "1"))
+    return Message(message_id, receipt_handle, Pii(body), sent_ms, count)
 
 
 def dead_letter_queue_url(sqs: SQSClient, queue_url: str) -> str:
