@@ -13,8 +13,10 @@ PYTEST_WORKERS ?= 4
 PYTEST_ARGS ?=
 # What pytest made of the tests' asserts is kept for the next run: it takes longer to make than to collect them all.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
-# A file at a time, in the order of tests/conftest.py: the longest first.
-SPREAD = -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
+# A file at a time, in the order of tests/conftest.py: the longest first. One process collects all tests and forks
+# (tests/kit/spread.py). The libraries of macOS may not survive that: there, each process collects them.
+SPREAD = $(if $(filter Linux,$(shell uname)),--forks $(PYTEST_WORKERS),$(SPREAD_ELSEWHERE))
+SPREAD_ELSEWHERE = -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 # What `make test` runs on LocalStack too; `make test-all` runs the rest.
 SMOKE := tests/app/test_main_job.py
 # Of `make fuzz`, all targets together.
@@ -34,7 +36,7 @@ SBOM := $(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproje
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help bench bench-quick demo docs endurance test test-fast test-localstack check check-types check-the-rest test-all chaos fuzz format lock audit dist clean policy-evaluator pgbouncer
+.PHONY: help bench bench-quick demo docs endurance test test-on-moto test-the-main-job test-fast test-localstack check check-types check-the-rest test-all chaos fuzz format lock audit dist clean policy-evaluator pgbouncer
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,15 +44,21 @@ help: ## list these commands
 demo: $(VENV)/.demo-installed ## the whole story in about a minute: queue, keys, tokens, one audited access
 	@$(BIN)/vault-etl demo
 
-# Six keep two processors busy; four leave a fifth of their time unused. The tests of `endurance` wait for the clock.
-test: PYTEST_WORKERS = 6
 test: $(VENV)/.dev-installed ## run the tests that need Python alone, on moto, and the main job on LocalStack
-	$(PYTEST) $(SPREAD) $(PYTEST_ARGS)
-	$(PYTEST) $(SPREAD) --emulator localstack $(SMOKE) $(PYTEST_ARGS)
+	@$(MAKE) --no-print-directory -j 2 test-on-moto test-the-main-job
 
-# Two processes: these tests compute, and each process collects all of them first.
+# Six keep two processors busy; four leave a fifth of their time unused. The tests of `endurance` wait for the clock.
+test-on-moto: PYTEST_WORKERS = 6
+test-on-moto: $(VENV)/.dev-installed
+	$(PYTEST) $(SPREAD) $(PYTEST_ARGS)
+
+test-the-main-job: $(VENV)/.dev-installed
+	$(PYTEST) --quiet --emulator localstack $(SMOKE) $(PYTEST_ARGS)
+
+# Two processes: these tests compute.
+test-fast: PYTEST_WORKERS = 2
 test-fast: $(VENV)/.dev-installed ## run the unit tests, with the vectors and most of the docs, in about a minute
-	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m unit $(PYTEST_ARGS)
+	$(PYTEST) $(SPREAD) -m unit $(PYTEST_ARGS)
 
 test-localstack: $(VENV)/.dev-installed ## run every test that needs an emulator on a real LocalStack
 	$(PYTEST) $(SPREAD) --emulator localstack $(PYTEST_ARGS)

@@ -14,6 +14,7 @@ from tests.kit.kinds import kind_by_needs, kinds_of
 from vault_etl.local.emulator import EmulatorName
 
 pytest_plugins = (
+    "tests.kit.spread",
     "tests.kit.isolation",
     "tests.kit.databases",  # before those that import it
     "tests.kit.servers",

@@ -18,8 +18,10 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
+import importlib
 import json
 import os
+import pkgutil
 import selectors
 import socket
 import sys
@@ -32,13 +34,31 @@ if TYPE_CHECKING:
 
 LONGEST = 64 * 1024
 """Bytes of a request."""
+NOT_OF_COMMANDS = (
+    "vault_etl.__main__",
+    "vault_etl.aws_lambda",
+    "vault_etl.ingest.metrics.",
+    "vault_etl.local.",
+)
+OF_OTHERS = (
+    "cachetools.func",
+    "cryptography.hazmat.backends.openssl",
+    "encodings.idna",
+    "rich.cells",
+    "rich.console",
+    "rich.progress",
+    "rich.text",
+)
+"""What commands, botocore and cryptography import when they need it."""
 
 
 def main() -> None:
     """Serve until the other end is closed. In a command's own process: run it, and end with it."""
     import vault_etl.cli.main as cli  # noqa: PLC0415 - the client needs none of it
 
+    _import_parts()
     _build_commands(cli.app)
+    _remember_events()
     _read_models()
     _render()
     gc.collect()
@@ -50,6 +70,20 @@ def main() -> None:
             _exit(end.code)
 
 
+def _import_parts() -> None:
+    """A command imports what it needs when it runs: here once, for all of them.
+
+    The metrics are left out: a worker's settings decide what prometheus_client is when it is imported.
+    """
+    import vault_etl  # noqa: PLC0415
+
+    for module in pkgutil.walk_packages(vault_etl.__path__, "vault_etl."):
+        if not module.name.startswith(NOT_OF_COMMANDS):
+            importlib.import_module(module.name)
+    for name in OF_OTHERS:
+        importlib.import_module(name)
+
+
 def _build_commands(app: typer.Typer) -> None:
     """A command is imported and built when it is run: here once, for all of them."""
     import typer  # noqa: PLC0415
@@ -58,6 +92,32 @@ def _build_commands(app: typer.Typer) -> None:
     setattr(typer.main, "get_command", lambda _: built)  # noqa: B010 - mypy forbids the plain form
     for name in built.commands:
         built.commands[name]
+
+
+def _remember_events() -> None:
+    """Each client of botocore works out names of events and forms of handlers: here once, for all of them."""
+    from botocore import hooks  # noqa: PLC0415
+
+    find = hooks.accepts_kwargs
+    forms: dict[Any, Any] = {}
+
+    def accepts_kwargs(handler: Any) -> Any:  # noqa: ANN401 - botocore's
+        code = getattr(handler, "__code__", None)
+        if code is None:
+            return find(handler)
+        if code not in forms:
+            forms[code] = find(handler)
+        return forms[code]
+
+    setattr(hooks, "accepts_kwargs", accepts_kwargs)  # noqa: B010 - mypy forbids the plain form
+    make = hooks.EventAliaser.__init__
+    names: dict[str, str] = {}
+
+    def remember(self: Any, *arguments: Any) -> None:  # noqa: ANN401 - botocore's
+        make(self, *arguments)
+        self._alias_name_cache = names
+
+    setattr(hooks.EventAliaser, "__init__", remember)  # noqa: B010 - mypy forbids the plain form
 
 
 def _read_models() -> None:
