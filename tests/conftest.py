@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.forking import server
 from tests.kit.kinds import kind_by_needs, kinds_of
 from vault_etl.local.emulator import EmulatorName
 
@@ -138,9 +139,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item in fit]
 
 
-def pytest_collection_finish() -> None:
-    """Leave thirteen thousand tests out of every later search for garbage: a twentieth of a process's time."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Leave thirteen thousand tests out of every later search for garbage: a twentieth of a process's time.
+
+    Start the server of `tests/kit/forking.py`, which all forks of this process share.
+    """
     gc.freeze()
+    options = session.config.option
+    if (
+        options.forks
+        and not options.collectonly
+        and any(item.get_closest_marker("command") for item in session.items)
+    ):
+        server()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

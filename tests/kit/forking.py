@@ -112,7 +112,7 @@ def start_forked(
         written = [its.enter_context(write).fileno() for _, write in pipes]
         with _sending:
             socket.send_fds(
-                _server(),
+                server(),
                 [_request(args, environment, directory)],
                 [stdin, *(outputs or written), telling.fileno()],
             )
@@ -151,11 +151,11 @@ def _request(args: Sequence[str], environment: Mapping[str, str], directory: Pat
 
 
 @functools.cache
-def _server() -> socket.socket:
-    """The server of this test process; the server ends with this process, however the process ends."""
+def server() -> socket.socket:
+    """Start the server of this process and of its forks. The server ends with them, however they end."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with its:
-        server = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-W", "error", "-P", str(FORKED), str(its.fileno())],
             env={"PATH": os.defpath},
             cwd="/",
@@ -167,7 +167,7 @@ def _server() -> socket.socket:
 
     def end() -> None:
         ours.close()
-        server.wait()
+        process.wait()
 
     atexit.register(end)
     return ours
