@@ -20,8 +20,10 @@ finally:
 """
 NEVER = {"asyncio", "boto3", "pydantic", "rich", "s3transfer"}
 """Modules that are installed, and that no short command needs in a pipe."""
-ASKS_NO_AWS = NEVER | {"botocore", "urllib3", "vault_etl.platform.aws"}
+ASKS_NO_AWS = NEVER | {"botocore", "importlib.resources", "urllib3", "vault_etl.platform.aws"}
 ASKS_NOTHING = ASKS_NO_AWS | {"psycopg2", "jinja2", "vault_etl.platform.postgres"}
+OPENS_NOTHING = ASKS_NO_AWS | {"cachetools", "vault_etl.audit", "vault_etl.keys.ring"}
+RENDERS_NOTHING = NEVER | {"jinja2", "vault_etl.declaration.sql_render"}
 
 
 @pytest.mark.parametrize(
@@ -29,9 +31,9 @@ ASKS_NOTHING = ASKS_NO_AWS | {"psycopg2", "jinja2", "vault_etl.platform.postgres
     [
         ("analyst", ("config",), ASKS_NOTHING),
         ("analyst", ("schema", "show"), ASKS_NOTHING),
-        ("analyst", ("duplicates", "--field", "ip"), ASKS_NO_AWS),
-        ("reveal", ("find", "--user-id", "4711", "--reason", "x"), NEVER | {"jinja2"}),
-        ("audit", ("audit", "list"), NEVER | {"jinja2"}),
+        ("analyst", ("duplicates", "--field", "ip"), OPENS_NOTHING),
+        ("reveal", ("find", "--user-id", "4711", "--reason", "x"), RENDERS_NOTHING),
+        ("audit", ("audit", "list"), RENDERS_NOTHING),
     ],
     ids=lambda value: "-".join(value[:2]) if isinstance(value, tuple) else "",
 )

@@ -33,11 +33,9 @@ from vault_etl.quarantine.postgres import (
     PostgresQuarantineReader,
 )
 from vault_etl.records.postgres import PostgresRecordLoader
-from vault_etl.reveal.postgres import (
-    PostgresDisclosedValues,
-    PostgresDuplicateFinder,
-    PostgresRecordFinder,
-)
+from vault_etl.reveal.postgres import PostgresDisclosedValues
+from vault_etl.reveal.postgres_duplicates import PostgresDuplicateFinder
+from vault_etl.reveal.postgres_find import PostgresRecordFinder
 from vault_etl.rotation.postgres import (
     PostgresDataRotations,
     PostgresRangeClaims,

@@ -28,7 +28,8 @@ from vault_etl.local.postgres import RunningPostgres
 from vault_etl.local.provision import Provisioned
 from vault_etl.platform.postgres import Database
 from vault_etl.reveal.duplicates import SharedTokenQuery
-from vault_etl.reveal.postgres import PostgresDuplicateFinder, PostgresRecordFinder
+from vault_etl.reveal.postgres_duplicates import PostgresDuplicateFinder
+from vault_etl.reveal.postgres_find import PostgresRecordFinder
 
 pytestmark = pytest.mark.system
 

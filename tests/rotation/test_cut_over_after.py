@@ -26,7 +26,8 @@ from vault_etl.erase.postgres import PostgresEraser
 from vault_etl.platform.resources import resource_dir
 from vault_etl.records.fenced_writes import KeysChanged, Loaded, WriteKeys
 from vault_etl.reveal.duplicates import SharedTokenQuery
-from vault_etl.reveal.postgres import PostgresDuplicateFinder, PostgresRecordFinder
+from vault_etl.reveal.postgres_duplicates import PostgresDuplicateFinder
+from vault_etl.reveal.postgres_find import PostgresRecordFinder
 
 INDEXED = {
     *("record_id", "create_date", "user_id"),

@@ -43,11 +43,9 @@ from vault_etl.platform.resources import resource_dir
 from vault_etl.records.postgres_months import PostgresMonths
 from vault_etl.reveal.duplicates import SharedTokenQuery
 from vault_etl.reveal.find import Find, FindUser
-from vault_etl.reveal.postgres import (
-    PostgresDisclosedValues,
-    PostgresDuplicateFinder,
-    PostgresRecordFinder,
-)
+from vault_etl.reveal.postgres import PostgresDisclosedValues
+from vault_etl.reveal.postgres_duplicates import PostgresDuplicateFinder
+from vault_etl.reveal.postgres_find import PostgresRecordFinder
 from vault_etl.reveal.reveal import Reveal
 from vault_etl.schema.postgres_migrations import PostgresMigrations
 

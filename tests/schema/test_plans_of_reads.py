@@ -12,7 +12,7 @@ from tests.kit.declared import IP
 from tests.kit.scratch import Scratch
 from vault_etl.declaration.sql import sql_blocks
 from vault_etl.reveal.duplicates import SharedTokenQuery
-from vault_etl.reveal.postgres import PostgresDuplicateFinder
+from vault_etl.reveal.postgres_duplicates import PostgresDuplicateFinder
 
 ROWS = 30_000
 USERS = 997

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vault_etl.app.in_force import must_be_in_force
 from vault_etl.app.parts import Parts
 from vault_etl.reveal.duplicates import DuplicateFinder
-from vault_etl.reveal.postgres import PostgresDuplicateFinder
+from vault_etl.reveal.postgres_duplicates import PostgresDuplicateFinder
 
 
 def duplicate_finder(parts: Parts) -> DuplicateFinder:

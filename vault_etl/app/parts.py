@@ -14,8 +14,6 @@ from vault_etl.app.declaration import declaration_in_force
 from vault_etl.base import logs
 from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.declaration.model import Declaration
-from vault_etl.keys.age import KeyAgeObserver
-from vault_etl.keys.unwrap import KmsProof
 from vault_etl.platform.calls import CallObserver
 from vault_etl.platform.clock import SystemClock
 from vault_etl.platform.core_dumps import forbid_core_dumps
@@ -25,7 +23,9 @@ from vault_etl.settings.model import Settings
 if TYPE_CHECKING:
     from vault_etl.audit.aws import StsIdentity
     from vault_etl.audit.postgres_checkpoints import PostgresCheckpoints
+    from vault_etl.keys.age import KeyAgeObserver
     from vault_etl.keys.kms import TrustedKeys
+    from vault_etl.keys.unwrap import KmsProof
     from vault_etl.platform.aws import AwsClients
     from vault_etl.platform.postgres import Database
     from vault_etl.platform.postgres_connect import Password
@@ -122,6 +122,8 @@ class Parts:
     @functools.cached_property
     def kms_proof(self) -> KmsProof:
         """The proof of the KMS, which the first unwrapped key gives."""
+        from vault_etl.keys.unwrap import KmsProof
+
         return KmsProof()
 
     @functools.cached_property

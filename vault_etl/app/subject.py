@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from vault_etl.app import quarantine
 from vault_etl.app.audit import Keep
+from vault_etl.app.find import find_user
 from vault_etl.app.parts import Parts
-from vault_etl.app.reveal import find_user, reveal
+from vault_etl.app.reveal import reveal
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.platform.clock import Progress
 from vault_etl.reveal.postgres import PostgresEntriesAboutRecord

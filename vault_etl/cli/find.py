@@ -105,7 +105,7 @@ def _find(
       echo example.com | vault-etl find --field email/domain --reason "abuse"
       vault-etl find --user-id 4711 --reason "request 17" --ticket DPO-17
     """
-    from vault_etl.app import audit, records, reveal
+    from vault_etl.app import audit, find, records
 
     if context.args:  # the error of the parser would repeat the value
         message = "a value must not be given on the command line"
@@ -121,7 +121,7 @@ def _find(
         request = audit_request(parts.identity, Action.FIND, asked, purpose=kind, ticket=reference)
         audit.check_role(parts, *NEEDED_ROLES["find"], requests=lambda: [request])
         with UnsearchedMonths(records.months(parts)) as left:
-            of_user, receipt = reveal.find_user(parts, request.request_id)(request, user)
+            of_user, receipt = find.find_user(parts, request.request_id)(request, user)
         warn_of(left.months)
         _print_user(of_user, receipt, limit, output, left.months, parts.declaration)
         return
@@ -142,7 +142,7 @@ def _find(
     )
     audit.check_role(parts, *NEEDED_ROLES["find"], requests=lambda: [request])
     with UnsearchedMonths(records.months(parts), wanted.events(parts.declaration)) as left:
-        found = reveal.find(parts, request.request_id).many(request, values, limit)
+        found = find.find(parts, request.request_id).many(request, values, limit)
     warn_of(left.months)
     names = RecordNames.of(parts.declaration)
     if len(values) > 1:

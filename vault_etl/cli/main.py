@@ -17,10 +17,6 @@ from vault_etl.cli.ui import streams
 from vault_etl.cli.ui.printable import printable
 from vault_etl.cli.usage import refuse_empty, usage_message
 
-MADE_BETWEEN_SEARCHES: Final = 20_000
-"""Objects that are made between two searches for garbage. Modules make 100,000 that stay: to search at each 700 takes
-an eighth of the imports."""
-
 EXIT_BUG: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
@@ -60,7 +56,6 @@ def _main(
 
 def main() -> NoReturn:
     """Run the command line, and exit as docs/cli.md says."""
-    gc.set_threshold(MADE_BETWEEN_SEARCHES)
     streams.prepare()
     forget_empty(os.environ)
     exit_code = _run()
@@ -68,6 +63,7 @@ def main() -> NoReturn:
         sys.stdout.flush()  # output from before an error
     except OSError:
         streams.give_up(sys.stdout)
+    gc.freeze()  # Python would search all modules for garbage before it ends: a tenth of a short command
     sys.exit(exit_code)
 
 

@@ -161,11 +161,11 @@ def _records_of(
     parts: Parts, request: AuditRequest, user_id: str, keep: LastCheckpoint
 ) -> list[uuid.UUID]:
     """The records of a user, by an access of its own. Raises NotFoundError without records."""
-    from vault_etl.app import records, reveal
+    from vault_etl.app import find, records
 
-    find = replace(request, request_id=uuid.uuid4(), action=Action.FIND, fields=())
+    search = replace(request, request_id=uuid.uuid4(), action=Action.FIND, fields=())
     with UnsearchedMonths(records.months(parts)) as left:
-        found, _ = reveal.find_user(parts, find.request_id, keep)(find, user_id)
+        found, _ = find.find_user(parts, search.request_id, keep)(search, user_id)
     warn_of(left.months)
     if not found.count:
         raise no_record_of_user(left.months)

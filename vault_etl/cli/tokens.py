@@ -79,7 +79,7 @@ def _tokens(
       vault-etl tokens --field ip --reason "list 7" < in.txt > out.txt
       vault-etl tokens -f device_id --column device --reason x < in.csv > out.csv
     """
-    from vault_etl.app import audit, records, reveal
+    from vault_etl.app import audit, find, records
 
     if context.args:
         message = "a value must not be given on the command line"
@@ -103,7 +103,7 @@ def _tokens(
     )
     audit.check_role(parts, *NEEDED_ROLES["tokens"], requests=lambda: [request])
     with UnsearchedMonths(records.months(parts), events) as left:
-        made = reveal.make_tokens(parts, request.request_id)(request, values)
+        made = find.make_tokens(parts, request.request_id)(request, values)
     _write(header, rows, at, made)
     if sys.stderr.isatty():
         print_receipt(made.receipt.checkpoint, sys.stderr)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import resources
+from pathlib import Path
 
 from vault_etl.base.errors import DeniedError, NotFoundError, UsageError
 from vault_etl.declaration.model import Declaration
@@ -18,7 +18,7 @@ def read_declaration(path: str | None) -> Declaration:
     that this user may not read.
     """
     if path is None:
-        file = resources.files("vault_etl.declaration").joinpath(DEFAULT_NAME)
+        file = Path(__file__).with_name(DEFAULT_NAME)
         return parse_declaration(file.read_bytes(), DEFAULT_NAME)
     try:
         with open(path, "rb") as opened:  # noqa: PTH123 - this slice is pure but for this file

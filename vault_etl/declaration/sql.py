@@ -9,16 +9,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from vault_etl.declaration.model import Declaration
-from vault_etl.declaration.sql_fields import SqlField, SqlSearched, SqlTokens
-from vault_etl.declaration.sql_names import SqlEvent, literal, prefixed
-from vault_etl.declaration.templates import environment
 from vault_etl.platform.resources import named_blocks, text_of
-
-if TYPE_CHECKING:
-    import jinja2
 
 LINE: Final = "--%"
 """The beginning of a line with a statement of the template."""
@@ -38,19 +32,6 @@ def rendered(template: str, declaration: Declaration) -> str:
     """
     if LINE not in template and "{{" not in template:
         return template
-    events = tuple(SqlEvent.of(event) for event in declaration.events)
-    fields = tuple(SqlField.of(field, events) for field in declaration.fields)
-    tokens = SqlTokens.all_of(fields)
-    return (
-        _environment()
-        .from_string(template)
-        .render(events=events, fields=fields, tokens=tokens, searched=SqlSearched.all_of(tokens))
-    )
+    from vault_etl.declaration.sql_render import render  # noqa: PLC0415 - most commands render nothing
 
-
-@functools.cache
-def _environment() -> jinja2.Environment:
-    made = environment(LINE)
-    made.filters["literal"] = literal
-    made.filters["prefixed"] = prefixed
-    return made
+    return render(template, declaration)

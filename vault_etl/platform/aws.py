@@ -13,7 +13,6 @@ from botocore.config import Config
 from botocore.utils import get_environ_proxies
 
 from vault_etl import __version__
-from vault_etl.platform.aws_connections import Route
 from vault_etl.platform.aws_credentials import HeldCredentials
 from vault_etl.platform.aws_errors import Subject, code_of, translated
 from vault_etl.platform.aws_models import share_models
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
     from types_boto3_sqs.client import SQSClient
     from types_boto3_sts.client import STSClient
+
+    from vault_etl.platform.aws_connections import Route
 import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -129,6 +130,8 @@ class AwsClients:
 
     def route(self, endpoint_url: str) -> Route:
         """Return the way to an endpoint that botocore takes: certificates and proxies."""
+        from vault_etl.platform.aws_connections import Route  # noqa: PLC0415 - for the queue alone
+
         with translated("AWS"):
             bundle = self._session.get_config_variable("ca_bundle")
         bundle = bundle or os.environ.get("REQUESTS_CA_BUNDLE")

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import vault_etl
 from vault_etl.base.errors import ConfigurationError
 
+_PACKAGE: Final = Path(vault_etl.__file__).resolve().parent
+
 
 def resource_dir(name: Literal["keys", "migrations"]) -> Path:
     """Return the folder called `name`. Raises ConfigurationError if this installation does not have it."""
-    package = Path(vault_etl.__file__).resolve().parent
-    for candidate in (package / "resources" / name, package.parent / name):
+    for candidate in (_PACKAGE / "resources" / name, _PACKAGE.parent / name):
         if candidate.is_dir():
             return candidate
     message = f"this installation of vault-etl has no {name} folder"
@@ -37,7 +37,7 @@ def blocks(file: str) -> Mapping[str, str]:
 
 def text_of(file: str) -> str:
     """Return the SQL of a file, by its path in the package."""
-    return resources.files("vault_etl").joinpath(file).read_text(encoding="utf-8")
+    return (_PACKAGE / file).read_text(encoding="utf-8")
 
 
 def named_blocks(text: str) -> Mapping[str, str]:

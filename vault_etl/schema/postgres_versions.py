@@ -9,7 +9,6 @@ from typing import Final
 
 import psycopg2.extensions
 
-from vault_etl.audit.postgres_owner import as_owner
 from vault_etl.base.errors import LoginDeniedError
 from vault_etl.declaration.model import Declaration
 from vault_etl.declaration.parse import declaration_of
@@ -61,6 +60,8 @@ class PostgresVersions:
             with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
                 return all_versions(cursor) if _are_there(cursor) else []
         except LoginDeniedError:  # the login of the owner may have its rights by SET ROLE alone
+            from vault_etl.audit.postgres_owner import as_owner  # noqa: PLC0415 - of few commands
+
             with as_owner(self._database, "schema") as cursor:
                 return all_versions(cursor)
 

@@ -9,14 +9,16 @@ import sys
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Final, TextIO
+from typing import TYPE_CHECKING, Annotated, Final, TextIO
 
 import typer
 
-from vault_etl.audit.entries import AuditReceipt
 from vault_etl.base.pii import Pii
 from vault_etl.cli.ui import tables
 from vault_etl.cli.ui.printable import printable
+
+if TYPE_CHECKING:
+    from vault_etl.audit.entries import AuditReceipt
 
 _LAST_COLUMN: Final = 12
 """The fewest characters in a line of a table's last column."""
