@@ -1,6 +1,7 @@
 """Serve one queue on a free port of 127.0.0.1, until standard input ends.
 
-    .venv/bin/python -m benchmarks.sqs --messages 60000 [--bodies FILE] [--delay-ms 10] [--redelivered 20] [--tls DIR]
+    .venv/bin/python -m benchmarks.sqs --messages 60000 [--bodies FILE] [--delay-ms 10] [--capacity 100]
+        [--redelivered 20] [--tls DIR]
 
 The first line of standard output is {"endpoint": …, "queue_url": …}; the last one has the statistics. Any credentials
 are accepted, and no signature is checked. Messages are made up, or read from FILE, one a line,
@@ -23,7 +24,7 @@ from pathlib import Path
 
 from benchmarks.sqs.actions import Actions
 from benchmarks.sqs.certificate import server_context
-from benchmarks.sqs.connection import Connection, Waiting
+from benchmarks.sqs.connection import Connection, Turns, Waiting
 from benchmarks.sqs.messages import MessageQueue
 from vault_etl.event.made_up_events import made_up_events
 
@@ -41,8 +42,9 @@ async def serve(arguments: argparse.Namespace) -> None:
     endpoint = f"{scheme}://127.0.0.1:{port}"
     actions = Actions(queue, endpoint + QUEUE_PATH)
     waiting, delay = Waiting(), arguments.delay_ms / 1000
+    turns = Turns(arguments.capacity) if arguments.capacity else None
     await loop.create_server(
-        lambda: Connection(actions, waiting, delay), sock=listening, ssl=context
+        lambda: Connection(actions, waiting, delay, turns), sock=listening, ssl=context
     )
     _print({"endpoint": endpoint, "queue_url": actions.url})
     used = _cpu()
@@ -76,6 +78,7 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=60_000)
     parser.add_argument("--bodies", type=Path)
     parser.add_argument("--delay-ms", type=float, default=0)
+    parser.add_argument("--capacity", type=float, help="requests a second, one after the other")
     parser.add_argument("--redelivered", type=int, default=0, help="percent of the messages")
     parser.add_argument("--tls", type=Path, help="a folder for the certificate, ca.pem")
     asyncio.run(serve(parser.parse_args()))

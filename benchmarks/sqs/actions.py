@@ -29,6 +29,8 @@ class Statistics:
     """Counts of deliveries and calls; times in seconds of one monotonic clock."""
 
     received: int = 0
+    lost: int = 0
+    """Deliveries whose client had hung up: no client gets them until their visibility timeout is over."""
     most_in_flight: int = 0
     deleted: int = 0
     first_received: float = 0.0

@@ -40,13 +40,29 @@ class Waiting:
             self._receivers[0].end_wait()
 
 
-class Connection(asyncio.Protocol):
-    """Answers the requests of one client, `delay` seconds after each came. A client sends one at a time."""
+class Turns:
+    """The turns of a queue that does `capacity` requests a second, one after the other, whether or not clients wait."""
 
-    def __init__(self, actions: Actions, waiting: Waiting, delay: float) -> None:
+    def __init__(self, capacity: float) -> None:
+        self._seconds = 1 / capacity
+        self._free_at = 0.0
+
+    def next(self, now: float) -> float:
+        """Return when a request that comes now is done."""
+        self._free_at = max(self._free_at, now) + self._seconds
+        return self._free_at
+
+
+class Connection(asyncio.Protocol):
+    """Answers the requests of one client, `delay` seconds after its turn. A client sends one at a time."""
+
+    def __init__(
+        self, actions: Actions, waiting: Waiting, delay: float, turns: Turns | None
+    ) -> None:
         self._actions = actions
         self._waiting = waiting
         self._delay = delay
+        self._turns = turns
         self._loop = asyncio.get_running_loop()
         self._buffer = b""
         self._held: tuple[bytes, asyncio.TimerHandle] | None = None
@@ -69,7 +85,10 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         while (request := self._next_request()) is not None:
-            self._handle(*request)
+            if self._turns is None:
+                self._handle(*request)
+            else:
+                self._loop.call_at(self._turns.next(self._loop.time()), self._handle, *request)
 
     def end_wait(self) -> None:
         """Answer the receive that waits."""
@@ -99,7 +118,7 @@ class Connection(asyncio.Protocol):
     def _handle(self, name: str, body: bytes) -> None:
         if name == "ReceiveMessage" and self._actions.is_empty:
             seconds = json.loads(body).get("WaitTimeSeconds", 0)
-            if seconds:
+            if seconds and self._transport is not None:
                 self._held = body, self._loop.call_later(seconds, self.end_wait)
                 self._waiting.add(self)
                 return
@@ -107,19 +126,24 @@ class Connection(asyncio.Protocol):
         self._waiting.wake(self._actions)
 
     def _answer(self, name: str, body: bytes) -> None:
+        statistics = self._actions.statistics
+        before = statistics.received
         status, text = self._actions.answer(name, body)
+        delivered = statistics.received - before
         answer = (
             b"HTTP/1.1 %d %s\r\nx-amzn-RequestId: %s\r\nDate: %s\r\n"
             b"Content-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\n\r\n%s"
         ) % (status, _REASONS[status], _request_id(), _date(), len(text), text)
         if self._delay:
-            self._loop.call_later(self._delay, self._send, answer)
+            self._loop.call_later(self._delay, self._send, answer, delivered)
         else:
-            self._send(answer)
+            self._send(answer, delivered)
 
-    def _send(self, answer: bytes) -> None:
+    def _send(self, answer: bytes, delivered: int) -> None:
         if self._transport is not None:
             self._transport.write(answer)
+        else:
+            self._actions.statistics.lost += delivered
 
 
 def _value(head: bytes, name: bytes) -> bytes:

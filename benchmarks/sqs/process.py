@@ -27,14 +27,19 @@ def served_queue(
     messages: int,
     *,
     delay_ms: float = 0,
+    capacity: float | None = None,
     tls: Path | None = None,
     redelivered: int = 0,
 ) -> Iterator[ServedQueue]:
-    """Serve so many messages: the lines of a file, again and again. `tls` is the folder for the certificate, ca.pem."""
+    """Serve so many messages: the lines of a file, again and again. `tls` is the folder for the certificate, ca.pem.
+
+    `capacity` is the number of requests a second that the queue can do, one after the other; None: any number.
+    """
     options = [
         *("--bodies", str(bodies)),
         *("--messages", str(messages)),
         *("--delay-ms", str(delay_ms)),
+        *(("--capacity", str(capacity)) if capacity else ()),
         *("--redelivered", str(redelivered)),
         *(("--tls", str(tls)) if tls else ()),
     ]

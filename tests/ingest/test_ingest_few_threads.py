@@ -68,8 +68,8 @@ def test_a_crew_that_cannot_grow_stays_as_it_is(
     summary = Process(ingest).end()
     assert summary.stored == summary.deleted == SENT
     crews = ingest._steps.engine.crews
-    assert crews.receivers <= 5
-    assert crews.deleters <= 5
+    assert crews.receivers.size <= 5
+    assert crews.deleters.size <= 5
     assert capsys.readouterr().err.count("no more threads") == 1
 
 

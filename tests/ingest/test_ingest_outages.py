@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from tests.ingest.runs import counts, send
 from tests.kit.fakes.queue import FakeQueue, Redrive
 from tests.kit.fakes.stepped_ingest import SteppedIngest
 from tests.kit.fakes.switch import Switch
+from tests.kit.fakes.tap import Tap
 from tests.kit.fakes.vault import PATIENT, FakeVault
 from vault_etl.base.errors import DeniedError, UnavailableError, VaultEtlError
 from vault_etl.ingest.queue import QueueDepth
@@ -134,6 +137,29 @@ def test_the_tries_become_rarer() -> None:
     outage.switch.off()
     outage.lasts(TEN_MINUTES)
     assert 15 < outage.switch.refused < 40
+
+
+def test_one_receive_is_tried_at_a_time_while_the_queue_is_away() -> None:
+    """The others would be lost together with it, and would make a slow queue slower."""
+    vault = FakeVault()
+    send(vault, SENT)
+    acts = iter(["fail", "let another one try"])
+    others: list[bool] = []
+
+    def receive(name: str, call: Callable[[], Any]) -> object:
+        match name == "receive" and next(acts, None):
+            case "fail":
+                raise UnavailableError("away")
+            case "let another one try":
+                others.append(steps.receive(1, 0))
+        return call()
+
+    steps = vault.tapped(lambda part: Tap(part, receive)).steps(receivers=2, patience=PATIENT)
+    assert [steps.receive(number, 0) for number in range(2)] == [False, False]
+    vault.clock.advance(2)
+    assert steps.receive(0, 0)
+    assert others == [False]
+    assert steps.receive(1, 0)
 
 
 def test_a_queue_that_is_unavailable_is_waited_for() -> None:

@@ -140,7 +140,7 @@ def test_a_queue_with_a_delay_is_asked_by_more_threads(most_calls: int) -> None:
     ingest = seen.threads(receivers=4, wait=0, bounds=Bounds(follow=True), **limits)
     process, engine = Process(ingest), ingest._steps.engine
     until(lambda: engine.tally.deleted == 2_000)
-    until(lambda: (engine.crews.receivers, engine.crews.deleters) == (4, 2))
+    until(lambda: (engine.crews.receivers.size, engine.crews.deleters.size) == (4, 2))
     process.signals.first.set()
     summary = process.end()
     assert adds_up(summary)

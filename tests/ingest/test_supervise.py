@@ -85,7 +85,7 @@ def told(
                 ready=True,
                 unavailable=None,
                 stuck=None,
-                **dict.fromkeys(("receivers", "deleters", "held", "held_bytes"), 0),
+                **dict.fromkeys(("receivers", "deleters", "held_back", "held", "held_bytes"), 0),
                 depth=depth,
                 seals_left={},
             )

@@ -44,6 +44,11 @@ class VaultEtlError(Exception):
         super().__init__(message)
         self.hint = hint
 
+    @property
+    def named(self) -> str:
+        """The service that failed, if one did, and the word."""
+        return f"{self.service}: {self.word}" if self.service else self.word
+
 
 class UsageError(VaultEtlError):
     """The command line asks for something that is not allowed."""

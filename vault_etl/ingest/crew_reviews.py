@@ -28,21 +28,20 @@ class CrewReviews:
         self._lock = lock
         self._clock = clock
         self._core = core
-        self._last = (clock.monotonic(), core(), 0, 0)
-        """The time, the CPU seconds, the polls and the received messages at the last review."""
+        self._last = (clock.monotonic(), core())
+        """The time and the CPU seconds at the last review."""
 
     def review(self) -> bool:
         """Review the crews, if the last review was `REVIEW_SECONDS` ago. Return whether it was."""
         engine = self._engine
-        now, (last, core, polls, received) = self._clock.monotonic(), self._last
+        now, (last, core) = self._clock.monotonic(), self._last
         if now - last < REVIEW_SECONDS:
             return False
         with self._lock:
-            self._last = (now, self._core(), engine.polls.count, engine.tally.received)
+            self._last = (now, self._core())
             span = Span(
+                seconds=now - last,
                 core=(self._last[1] - core) / (now - last),
-                polls=self._last[2] - polls,
-                received=self._last[3] - received,
                 buffered=engine.buffered,
                 to_delete=engine.to_delete(now),
             )

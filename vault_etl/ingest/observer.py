@@ -107,6 +107,8 @@ class IngestState:
     receivers: int
     deleters: int
     """Threads that receive, and that delete."""
+    held_back: int
+    """The number of these two crews that do not grow for a while, because more calls would not help."""
     held: int
     held_bytes: int
     depth: QueueDepth | None

@@ -194,8 +194,8 @@ class Ingest:
             self._start_crews()
         except RuntimeError:
             with self._steps.lock:
-                crews.receivers = self._first_missing("receive", crews.receivers)
-                crews.deleters = self._first_missing("delete", crews.deleters)
+                for name, crew in (("receive", crews.receivers), ("delete", crews.deleters)):
+                    crew.rest(self._first_missing(name, crew.size))
             if not self._is_short_of_threads:
                 self._is_short_of_threads = True
                 logs.get_logger().warning("no more threads", running=len(self._running))
@@ -207,11 +207,11 @@ class Ingest:
     def _start_crews(self) -> None:
         """Start the receivers and deleters that the engine wants and that do not run."""
         steps, crews, least = self._steps, self._steps.engine.crews, self._options.receivers
-        for n in range(crews.deleters):
+        for n in range(crews.deleters.size):
             self._start(
                 f"delete-{n}", Role.DELETE, steps.delete, partial(self._is_wanted, Role.DELETE, n)
             )
-        for n in range(crews.receivers):
+        for n in range(crews.receivers.size):
             wait = self._options.wait if n < least else min(self._options.wait, EXTRA_WAIT_S)
             step = partial(steps.receive, n, wait)
             self._start(
@@ -220,7 +220,7 @@ class Ingest:
 
     def _is_wanted(self, role: Role, number: int) -> bool:
         crews = self._steps.engine.crews
-        return number < (crews.receivers if role is Role.RECEIVE else crews.deleters)
+        return number < (crews.receivers if role is Role.RECEIVE else crews.deleters).size
 
     def _start(
         self,

@@ -88,15 +88,14 @@ class IngestSteps:
     def receive(self, receiver: int, wait: int) -> bool:
         """Take one long poll of `wait` seconds. Raises the queue's error when patience is over."""
         with self.lock:
-            waits = self._clock.monotonic() < self._queue_outage.retry_at
-            # While nothing comes, receiver 0 of an ingest that follows polls for all, so that short polls
-            # cost no more. In a drain, a receiver that has polled enough waits for the queue's counts.
-            polls = self.engine.polls
-            may_rest = receiver > 0 if self._bounds.follow else polls.are_enough_of(receiver)
-            rests = may_rest and polls.are_empty
+            outage = self._queue_outage
+            is_tried = outage.error is not None and self.engine.is_receiving  # by one at a time
+            waits = is_tried or self._clock.monotonic() < outage.retry_at
+            rests = self.engine.polls.lets_rest(receiver, follow=self._bounds.follow)
             granted = 0 if waits or rests else self.engine.grant()
         if not granted:
             return False
+        began = self._clock.monotonic()
         try:
             messages = self._queue.receive(wait, granted)
         except BaseException as error:
@@ -105,11 +104,13 @@ class IngestSteps:
                 self.lock.changed()
                 if not isinstance(error, UnavailableError | DeniedError):
                     raise
-                self._queue_outage.failed(error, self._clock.monotonic())
+                outage.failed(error, self._clock.monotonic())
             return False
         with self.lock:
-            self._queue_outage.ended()
-            self.engine.received(receiver, granted, messages, self._clock.monotonic())
+            now = self._clock.monotonic()
+            outage.ended()
+            self.engine.received(receiver, granted, messages, now)
+            self.engine.crews.receivers.ended(len(messages), now - began)
             self.lock.changed()
         return bool(messages)
 
@@ -175,6 +176,7 @@ class IngestSteps:
             handles = self.engine.next_deletes(self._clock.monotonic())
         if not handles:
             return False
+        began = self._clock.monotonic()
         try:
             failed = self._queue.delete(handles)
         except BaseException as error:  # noqa: BLE001 - raised again, unless waiting may fix it
@@ -189,8 +191,10 @@ class IngestSteps:
                     self.lock.changed()
             return False
         with self.lock:
+            now = self._clock.monotonic()
             self._delete_outage.ended()
-            self.engine.deleted(handles, failed, self._clock.monotonic())
+            self.engine.deleted(handles, failed, now)
+            self.engine.crews.deleters.ended(len(handles), now - began)
             self.lock.changed()
         return True
 
@@ -283,17 +287,13 @@ class IngestSteps:
         busy = list(self.busy.items()) if self._bounds.follow else []
         return IngestState(
             ready=error is None and not self.engine.stopping,
-            unavailable=_named(error) if error else None,
+            unavailable=error.named if error else None,
             stuck=next((name for name, began in busy if began <= long_ago), None),
-            receivers=self.engine.crews.receivers,
-            deleters=self.engine.crews.deleters,
+            receivers=self.engine.crews.receivers.size,
+            deleters=self.engine.crews.deleters.size,
+            held_back=self.engine.crews.held_back,
             held=self.engine.held,
             held_bytes=whole_kib(self.engine.held_bytes),
             depth=self.depth,
             seals_left=self._writer.seals_left,
         )
-
-
-def _named(error: VaultEtlError) -> str:
-    """Return the service and the word for its error."""
-    return f"{error.service}: {error.word}" if error.service else error.word

@@ -54,6 +54,7 @@ class Steps:
                 stuck=None,
                 receivers=4,
                 deleters=2,
+                held_back=0,
                 held=held,
                 held_bytes=held,
                 depth=QueueDepth(visible, 0, 0),

@@ -68,6 +68,11 @@ class IngestEngine:
             room.append(limits.max_messages - self.tally.received - taken)
         return max(0, min(room))
 
+    @property
+    def is_receiving(self) -> bool:
+        """True while a receive is under way."""
+        return bool(self._granted)
+
     def received(
         self, receiver: int, granted: int, messages: Sequence[Message], now: float
     ) -> None:
@@ -89,6 +94,7 @@ class IngestEngine:
         """Record that a receive failed: the queue may or may not be empty."""
         self._granted -= granted
         self.polls.failed(receiver)
+        self.crews.receivers.failed()
 
     # Writing
 
@@ -167,6 +173,7 @@ class IngestEngine:
     def delete_failed(self, handles: Sequence[str], now: float, retry_at: float = 0) -> None:
         """Record that the queue did not answer: they are tried from `retry_at` on, until handles are stale."""
         self._deletions.failed(retry_at)
+        self.crews.deleters.failed()
         for held in self._held.find_all(handles):
             if held.is_stale(now):
                 self._held.drop(held)

@@ -15,13 +15,10 @@ class Polls:
     """
 
     def __init__(self, receivers: int) -> None:
-        self.count = 0
-        """Polls that ended."""
         self._empty = [0] * receivers
 
     def ended(self, receiver: int, *, found: bool) -> None:
         """Record a poll that brought messages, or none."""
-        self.count += 1
         if receiver < len(self._empty):
             self._empty[receiver] = 0 if found else self._empty[receiver] + 1
         elif found:
@@ -29,7 +26,6 @@ class Polls:
 
     def failed(self, receiver: int) -> None:
         """Record that a poll failed: the queue may or may not be empty."""
-        self.count += 1
         if receiver < len(self._empty):
             self._empty[receiver] = 0
         else:
@@ -38,9 +34,15 @@ class Polls:
     def _ask_again(self) -> None:
         self._empty = [min(polls, EMPTY_POLLS - 1) for polls in self._empty]
 
-    def are_enough_of(self, receiver: int) -> bool:
-        """Tell whether the last polls of this receiver, `EMPTY_POLLS` or more, brought nothing."""
-        return receiver >= len(self._empty) or self._empty[receiver] >= EMPTY_POLLS
+    def lets_rest(self, receiver: int, *, follow: bool) -> bool:
+        """Tell whether a receiver need not poll now, since nothing comes.
+
+        Receiver 0 of an ingest that follows polls for all, so that short polls cost no more. In a drain, a receiver
+        that has polled enough waits for the queue's counts.
+        """
+        is_extra = receiver >= len(self._empty)
+        has_polled = is_extra or self._empty[receiver] >= EMPTY_POLLS
+        return self.are_empty and (receiver > 0 if follow else has_polled)
 
     @property
     def are_enough(self) -> bool:

@@ -120,6 +120,7 @@ class PrometheusMetrics(IngestObserver, CallObserver, KeyAgeObserver):
         families.held_bytes.set(state.held_bytes)
         families.receivers.set(state.receivers)
         families.deleters.set(state.deleters)
+        families.held_back.set(state.held_back)
         for field, left in state.seals_left.items():
             families.seals_left.labels(field).set(left)
         if state.depth is None:
@@ -249,6 +250,9 @@ class Families:
         self.held_bytes = gauge("held_bytes", "Bytes of bodies held in memory.", mode="livesum")
         self.receivers = gauge("receivers", "Receives at the same time, at most.", mode="livesum")
         self.deleters = gauge("deleters", "Deletes at the same time, at most.", mode="livesum")
+        self.held_back = gauge(
+            "crews_held_back", "Crews that more threads would not help.", mode="livesum"
+        )
         self.queue = gauge(
             "queue_messages", "Messages in the queue, by its word.", "state", mode="livemostrecent"
         )
