@@ -208,29 +208,31 @@ BEGIN
     );
     IF EXISTS (
         SELECT FROM (
-            --% for value in event.personal
             SELECT DISTINCT
-                substring(w.{{ value.ciphertext }} FROM 2 FOR 4) AS key, {{ value.field | literal }} AS field,
-                o.{{ value.ciphertext }} IS NULL AS was_erased
+                --% for value in event.personal
+                w.{{ value.ciphertext }} IS DISTINCT FROM o.{{ value.ciphertext }} AS {{ value.name.plus("_changed") }},
+                CASE WHEN w.{{ value.ciphertext }} IS DISTINCT FROM o.{{ value.ciphertext }}
+                    AND o.{{ value.ciphertext }} IS NOT NULL THEN substring(w.{{ value.ciphertext }} FROM 2 FOR 4)
+                END AS {{ value.name.plus("_key") }},
+                --% endfor
+                ({{ event.next_tokens | prefixed("w.") }}, w.next_token_generation)
+                        IS DISTINCT FROM ({{ event.next_tokens | prefixed("o.") }}, o.next_token_generation)
+                    AND num_nonnulls({{ event.next_tokens | prefixed("w.") }}, w.next_token_generation) > 0
+                    AND ((w.next_token_generation = _pending) IS NOT TRUE OR o.token_generation IS NULL)
+                    AS has_wrong_tokens
             FROM written AS w JOIN replaced AS o USING (record_id)
-            WHERE w.{{ value.ciphertext }} IS DISTINCT FROM o.{{ value.ciphertext }}
-            --% if not loop.last
-            UNION ALL
-            --% endif
+        ) AS kinds
+        --% for value in event.personal
+        LEFT JOIN vault_etl.data_keys AS of_{{ value.name.raw }}
+            ON of_{{ value.name.raw }}.key_id = vault_etl.ciphertext_key_id('\x01'::bytea || kinds.{{ value.name.plus("_key") }})
+            AND of_{{ value.name.raw }}.field = {{ value.field | literal }} AND of_{{ value.name.raw }}.purpose = 'data'
+            AND of_{{ value.name.raw }}.state = 'active' AND of_{{ value.name.raw }}.created_by = session_user
+            AND of_{{ value.name.raw }}.expires_at > now()
+        --% endfor
+        WHERE kinds.has_wrong_tokens
+            --% for value in event.personal
+            OR (kinds.{{ value.name.plus("_changed") }} AND of_{{ value.name.raw }}.key_id IS NULL)
             --% endfor
-        ) AS swapped
-        WHERE was_erased OR NOT EXISTS (
-            SELECT FROM vault_etl.data_keys AS k
-            WHERE k.key_id = vault_etl.ciphertext_key_id('\x01'::bytea || swapped.key) AND k.field = swapped.field
-                AND k.purpose = 'data' AND k.state = 'active' AND k.created_by = session_user
-                AND k.expires_at > now()
-        )
-    ) OR EXISTS (
-        SELECT FROM written AS w JOIN replaced AS o USING (record_id)
-        WHERE ({{ event.next_tokens | prefixed("w.") }}, w.next_token_generation)
-                IS DISTINCT FROM ({{ event.next_tokens | prefixed("o.") }}, o.next_token_generation)
-            AND num_nonnulls({{ event.next_tokens | prefixed("w.") }}, w.next_token_generation) > 0
-            AND ((w.next_token_generation = _pending) IS NOT TRUE OR o.token_generation IS NULL)
     ) THEN
         RAISE EXCEPTION 'this login may not make this change of a record' USING ERRCODE = 'insufficient_privilege';
     END IF;

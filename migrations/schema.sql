@@ -4032,29 +4032,34 @@ BEGIN
     IF EXISTS (
         SELECT FROM (
             SELECT DISTINCT
-                substring(w.ip_ciphertext FROM 2 FOR 4) AS key, 'ip' AS field,
-                o.ip_ciphertext IS NULL AS was_erased
+                w.ip_ciphertext IS DISTINCT FROM o.ip_ciphertext AS ip_changed,
+                CASE WHEN w.ip_ciphertext IS DISTINCT FROM o.ip_ciphertext
+                    AND o.ip_ciphertext IS NOT NULL THEN substring(w.ip_ciphertext FROM 2 FOR 4)
+                END AS ip_key,
+                w.device_id_ciphertext IS DISTINCT FROM o.device_id_ciphertext AS device_id_changed,
+                CASE WHEN w.device_id_ciphertext IS DISTINCT FROM o.device_id_ciphertext
+                    AND o.device_id_ciphertext IS NOT NULL THEN substring(w.device_id_ciphertext FROM 2 FOR 4)
+                END AS device_id_key,
+                (w.next_masked_ip, w.next_masked_device_id, w.next_token_generation)
+                        IS DISTINCT FROM (o.next_masked_ip, o.next_masked_device_id, o.next_token_generation)
+                    AND num_nonnulls(w.next_masked_ip, w.next_masked_device_id, w.next_token_generation) > 0
+                    AND ((w.next_token_generation = _pending) IS NOT TRUE OR o.token_generation IS NULL)
+                    AS has_wrong_tokens
             FROM written AS w JOIN replaced AS o USING (record_id)
-            WHERE w.ip_ciphertext IS DISTINCT FROM o.ip_ciphertext
-            UNION ALL
-            SELECT DISTINCT
-                substring(w.device_id_ciphertext FROM 2 FOR 4) AS key, 'device_id' AS field,
-                o.device_id_ciphertext IS NULL AS was_erased
-            FROM written AS w JOIN replaced AS o USING (record_id)
-            WHERE w.device_id_ciphertext IS DISTINCT FROM o.device_id_ciphertext
-        ) AS swapped
-        WHERE was_erased OR NOT EXISTS (
-            SELECT FROM vault_etl.data_keys AS k
-            WHERE k.key_id = vault_etl.ciphertext_key_id('\x01'::bytea || swapped.key) AND k.field = swapped.field
-                AND k.purpose = 'data' AND k.state = 'active' AND k.created_by = session_user
-                AND k.expires_at > now()
-        )
-    ) OR EXISTS (
-        SELECT FROM written AS w JOIN replaced AS o USING (record_id)
-        WHERE (w.next_masked_ip, w.next_masked_device_id, w.next_token_generation)
-                IS DISTINCT FROM (o.next_masked_ip, o.next_masked_device_id, o.next_token_generation)
-            AND num_nonnulls(w.next_masked_ip, w.next_masked_device_id, w.next_token_generation) > 0
-            AND ((w.next_token_generation = _pending) IS NOT TRUE OR o.token_generation IS NULL)
+        ) AS kinds
+        LEFT JOIN vault_etl.data_keys AS of_ip
+            ON of_ip.key_id = vault_etl.ciphertext_key_id('\x01'::bytea || kinds.ip_key)
+            AND of_ip.field = 'ip' AND of_ip.purpose = 'data'
+            AND of_ip.state = 'active' AND of_ip.created_by = session_user
+            AND of_ip.expires_at > now()
+        LEFT JOIN vault_etl.data_keys AS of_device_id
+            ON of_device_id.key_id = vault_etl.ciphertext_key_id('\x01'::bytea || kinds.device_id_key)
+            AND of_device_id.field = 'device_id' AND of_device_id.purpose = 'data'
+            AND of_device_id.state = 'active' AND of_device_id.created_by = session_user
+            AND of_device_id.expires_at > now()
+        WHERE kinds.has_wrong_tokens
+            OR (kinds.ip_changed AND of_ip.key_id IS NULL)
+            OR (kinds.device_id_changed AND of_device_id.key_id IS NULL)
     ) THEN
         RAISE EXCEPTION 'this login may not make this change of a record' USING ERRCODE = 'insufficient_privilege';
     END IF;

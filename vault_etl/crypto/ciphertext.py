@@ -32,7 +32,8 @@ from vault_etl.crypto.fields import (
 FORMAT: Final = 0x01
 NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
-HEADER_BYTES: Final = 1 + 4 + NONCE_BYTES
+KEY_ID_ENDS: Final = 1 + 4
+HEADER_BYTES: Final = KEY_ID_ENDS + NONCE_BYTES
 
 
 @functools.cache
@@ -48,7 +49,7 @@ def header(key_id: int) -> bytes:
 
 def key_id_in(stored: bytes) -> int:
     """Return the key id that a ciphertext names, bytes 1 to 4, big-endian. Nothing else is checked."""
-    return int.from_bytes(stored[1:5], "big")
+    return int.from_bytes(stored[1:KEY_ID_ENDS], "big")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Ciphertext:
             raise IntegrityError
         return cls(
             key_id=key_id_in(stored),
-            nonce=stored[5:HEADER_BYTES],
+            nonce=stored[KEY_ID_ENDS:HEADER_BYTES],
             sealed=stored[HEADER_BYTES:],
         )
 
@@ -125,8 +126,9 @@ def pad(plaintext: bytes) -> bytes:
 
 def unpad(padded: bytes) -> bytes:
     """Return the plaintext that `pad` was given. Raises ValueError for bytes that `pad` cannot make."""
-    plaintext, mark, zeros = padded.rpartition(_MARK)
-    if not mark or len(padded) % BLOCK_BYTES or len(zeros) >= BLOCK_BYTES or any(zeros):
+    marked = padded.rstrip(b"\0")
+    zeros = len(padded) - len(marked)
+    if len(padded) % BLOCK_BYTES or zeros >= BLOCK_BYTES or not marked.endswith(_MARK):
         message = "malformed padding"
         raise ValueError(message)
-    return plaintext
+    return marked[:-1]

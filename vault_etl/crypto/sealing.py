@@ -40,7 +40,7 @@ class Sealer:
         return self._seal_with_nonce(value, place, os.urandom(NONCE_BYTES))
 
     def of_value(
-        self, table: EventName, name: FieldName, field: FieldName, nonces: Iterator[bytes]
+        self, table: EventName, name: str, field: FieldName, nonces: Iterator[bytes]
     ) -> ValueSealer:
         """Return what seals one value of many records. Raises KeyError as `seal` does."""
         key_id, cipher = self._ciphers[field]

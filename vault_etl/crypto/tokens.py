@@ -106,7 +106,11 @@ class FieldTokenizer:
         """
         if derived is not None:
             return self._derived[derived].token(value)
-        return self.token_of_form(Pii(_form(self._canonical, self._field, value)))
+        return self.token_of_form(self.form(value))
+
+    def form(self, value: Pii) -> Pii:
+        """Return the canonical form of `value`, the same in each generation. Raises ValueError as `token` does."""
+        return Pii(_form(self._canonical, self._field, value))
 
     def token_of_form(self, form: Pii) -> uuid.UUID:
         """Return the token of the value that has this canonical form."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import datetime as dt
 import functools
+import io
 import re
 import uuid
 from collections.abc import Mapping
@@ -59,10 +60,7 @@ class Cursor(psycopg2.extensions.cursor):
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002, ANN401 - psycopg2's
         """Execute a query as psycopg2 does, with each list as one literal."""
         if isinstance(vars, Mapping):
-            vars = {  # noqa: A001 - psycopg2's
-                name: as_text(value) if isinstance(value, list) else value
-                for name, value in vars.items()
-            }
+            vars = _with_texts(vars)  # noqa: A001 - psycopg2's
         super().execute(self._named(query), vars)
 
     def _named(self, query: Any) -> Any:  # noqa: ANN401 - a text, or a composed one
@@ -79,6 +77,25 @@ class Cursor(psycopg2.extensions.cursor):
             case sql.Composed():
                 return sql.Composed([self._named(part) for part in query.seq])
         return query
+
+
+def copy_of(cursor: psycopg2.extensions.cursor, query: str, values: Mapping[str, object]) -> bytes:
+    """Return the rows of a query in COPY's binary format, with header and trailer. The values are in its text."""
+    if isinstance(cursor, Cursor):
+        query = cursor.names.put_into(query)
+    statement = b"COPY (%s\n) TO STDOUT (FORMAT binary)" % cursor.mogrify(
+        query, _with_texts(values)
+    )
+    rows = io.BytesIO()
+    psycopg2.extensions.cursor.copy_expert(cursor, statement, rows)
+    return rows.getvalue()
+
+
+def _with_texts(values: Mapping[str, object]) -> dict[str, object]:
+    """The values, with each list as one literal."""
+    return {
+        name: as_text(value) if isinstance(value, list) else value for name, value in values.items()
+    }
 
 
 def rows_of(

@@ -11,6 +11,8 @@ from typing import IO, Any, Final
 import psycopg2.extensions
 
 from vault_etl.platform.postgres import Database
+from vault_etl.platform.postgres_bound import copy_of
+from vault_etl.platform.postgres_copy import columns_of, tuples_of
 
 _ROWS: Final = 1_000
 """Rows in memory at a time."""
@@ -70,7 +72,7 @@ def _rows(kept: IO[bytes]) -> Iterator[tuple[Any, ...]]:
 
 
 PAGE_BYTES: Final = 4 * 2**20
-"""Bytes of ciphertexts in one page, unless the first row alone has more. They travel as hex, twice as long."""
+"""Bytes of ciphertexts in one page, unless the first row alone has more. """
 
 
 def page(
@@ -86,3 +88,24 @@ def page(
     found = cursor.fetchall()
     rows = [row[:-1] for row in found]
     return rows, not found or (found[0][-1] < limit and len(found) == found[0][-1])
+
+
+def page_columns(
+    cursor: psycopg2.extensions.cursor,
+    query: str,
+    values: Mapping[str, object],
+    limit: int,
+    width: int,
+) -> tuple[list[list[bytes | None]], bool]:
+    """Return the `width` columns of what `page` returns, in the binary formats of their types."""
+    values = {**values, "limit": limit, "bytes": PAGE_BYTES}
+    *columns, found = query_columns(cursor, query, values, width + 1)
+    count = int.from_bytes(found[0] or b"", "big") if found else 0
+    return columns, count < limit and len(found) == count
+
+
+def query_columns(
+    cursor: psycopg2.extensions.cursor, query: str, values: Mapping[str, object], width: int
+) -> list[list[bytes | None]]:
+    """Return the rows of a query by columns, in the binary formats of their types; None for NULL."""
+    return columns_of(tuples_of(copy_of(cursor, query, values)), width)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from vault_etl.audit.opening import Opener
+from vault_etl.audit.opening import Opener, ValueOpener
 from vault_etl.base.errors import IntegrityError
-from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace, key_id_in
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.ciphertext import key_id_in
+from vault_etl.crypto.digest import lp
 from vault_etl.crypto.fields import EventName, FieldName
 from vault_etl.crypto.keys import DataKey
-from vault_etl.crypto.tokens import Tokenizer
+from vault_etl.crypto.tokens import FieldTokenizer, Tokenizer
 from vault_etl.declaration.model import PersonalValue
 from vault_etl.rotation.worker_keys import WorkerKeys
 from vault_etl.rotation.workers import Claim
@@ -26,8 +28,7 @@ class Generations:
     pending: int
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRow:
+class TokenRow(NamedTuple):
     """A row with tokens, by their names: `ip`, `ip/network`. `generation` is the one that the row names for them."""
 
     place: EventName
@@ -39,8 +40,7 @@ class TokenRow:
     next_tokens: Mapping[FieldName, uuid.UUID]
 
 
-@dataclass(frozen=True, slots=True)
-class NextTokens:
+class NextTokens(NamedTuple):
     """The next tokens of a row, valid while its tokens and ciphertexts are still those of `row`.
 
     A row without next tokens is left out: this is no error, and the row is not read again.
@@ -89,38 +89,80 @@ class NextTokenMaker:
         """
         rows, keys = self._keys.of_rows(rows, claim.will_ask)
         claim.will_open(len(rows))
+        values = {
+            place: [self._value(place, value, keys) for value in self._keys.personal[place]]
+            for place in {row.place for row in rows}
+        }
         made = {}
         for row in rows:
+            try:
+                made[row.record_id] = _next_tokens(row, values[row.place])
             # ValueError: the sealed value has no token, so no writer of this project sealed it.
-            with contextlib.suppress(IntegrityError, ValueError):
-                made[row.record_id] = {
-                    name: token
-                    for value in self._keys.personal[row.place]
-                    for name, token in self._next(row, value, keys)
-                }
+            except (IntegrityError, ValueError):
+                continue
         return rows, made
 
-    def _next(
-        self, row: TokenRow, declared: PersonalValue, keys: Mapping[int, DataKey]
-    ) -> Sequence[tuple[FieldName, uuid.UUID]]:
-        """Make the next tokens of a value, also of its derived forms; none for a value that is not there."""
-        names = declared.token_names
-        stored = [row.tokens.get(name) for name, _ in names]
-        sealed = row.ciphertexts.get(declared.name)
-        if sealed is None and not any(stored):
-            return ()
-        old = self._old.get(row.generation)
-        if old is None or sealed is None:
-            raise IntegrityError
-        key = keys.get(Ciphertext.parse(sealed).key_id)
-        if key is None:
-            raise IntegrityError
+    def _value(
+        self, place: EventName, declared: PersonalValue, keys: Mapping[int, DataKey]
+    ) -> _Value:
         field = declared.field.name
-        place = ValuePlace(row.place, declared.name, field, row.record_id, row.user_id)
-        value = self._opener.open(sealed, place, key)
-        if [old.token(field, value, derived) for _, derived in names] != stored:
+        return _Value(
+            declared.name,
+            declared.token_names,
+            self._opener.of_value(place, declared.name, field, keys),
+            field,
+            self._old,
+            self._new.field(field),
+        )
+
+
+class _Value(NamedTuple):
+    """A personal value of an event: what opens it and makes its tokens, of the old generations and of the new one.
+
+    `token_names` has the name of each token and of its derived form; the first is that of the value itself.
+    """
+
+    name: FieldName
+    token_names: Sequence[tuple[FieldName, str | None]]
+    opener: ValueOpener
+    field: FieldName
+    old: Mapping[int, Tokenizer]
+    new: FieldTokenizer
+
+
+def _next_tokens(row: TokenRow, values: Sequence[_Value]) -> Mapping[FieldName, uuid.UUID]:
+    """Make the next tokens of the values that are there, also of their derived forms."""
+    record_id, user_id = row.record_id.bytes, lp(row.user_id)
+    made = dict[FieldName, uuid.UUID]()
+    for value in values:
+        names = value.token_names
+        stored = [row.tokens.get(name) for name, _ in names]
+        sealed = row.ciphertexts.get(value.name)
+        if sealed is None and not any(stored):
+            continue
+        generation = value.old.get(row.generation)
+        if generation is None or sealed is None:
             raise IntegrityError
-        return [(name, self._new.token(field, value, derived)) for name, derived in names]
+        old = generation.field(value.field)
+        opened = value.opener.open(sealed, record_id, user_id)
+        form = old.form(opened)
+        if _tokens(old, opened, form, names) != stored:
+            raise IntegrityError
+        new = _tokens(value.new, opened, form, names)
+        made.update((name, token) for (name, _), token in zip(names, new, strict=True))
+    return made
+
+
+def _tokens(
+    tokenizer: FieldTokenizer,
+    value: Pii,
+    form: Pii,
+    names: Sequence[tuple[FieldName, str | None]],
+) -> list[uuid.UUID]:
+    return [
+        tokenizer.token_of_form(form),
+        *(tokenizer.token(value, derived) for _, derived in names[1:]),
+    ]
 
 
 class RotationTokenMaker(NextTokenMaker):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import psycopg2.extensions
 from typing_extensions import override
@@ -16,12 +16,19 @@ from vault_etl.declaration.model import Declaration
 from vault_etl.declaration.sql import sql_blocks
 from vault_etl.declaration.writer import WriterDeclaration
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_copy import copy_binary
+from vault_etl.platform.postgres_copy import copy_columns
 from vault_etl.platform.postgres_statement_errors import retried_for_locks
-from vault_etl.platform.postgres_stream import page
+from vault_etl.platform.postgres_stream import page_columns
 from vault_etl.records.postgres import fence_holds
 from vault_etl.rotation.postgres import move_range
-from vault_etl.rotation.ranges import OpenRotation, Page, Range, RotationStep, Swap
+from vault_etl.rotation.ranges import (
+    OpenRotation,
+    Page,
+    Range,
+    RotationStep,
+    Swap,
+    first_and_last,
+)
 from vault_etl.rotation.reencrypt import Reencrypter, Remaining, Replacement, SealedRow
 
 MAX_REMAINING_IDS: Final = 10
@@ -53,9 +60,12 @@ class PostgresReencrypter(Reencrypter):
             "last": at.last,
             "after": at.after,
         }
+        names = self._names[at.place]
         with self._database.transaction(long=True) as cursor:
-            found, is_last = page(cursor, self._sql[f"page_{at.place}"], values, limit)
-        return Page([_row(at.place, self._names[at.place], row) for row in found], is_last=is_last)
+            columns, is_last = page_columns(
+                cursor, self._sql[f"page_{at.place}"], values, limit, 2 + len(names)
+            )
+        return Page(_rows(at.place, names, columns), is_last=is_last)
 
     @retried_for_locks(tries=_TRIES)
     @override
@@ -104,10 +114,9 @@ class PostgresReencrypter(Reencrypter):
             cursor.execute(self._sql["replace_quarantine"], values)
             return Swap(cursor.rowcount, cursor.rowcount)
         cursor.execute(self._sql[f"make_stage_{place}"])
-        staged = (_staged(replacement, self._names[place]) for replacement in batch)
-        cursor.copy_expert(self._sql[f"copy_stage_{place}"], io.BytesIO(copy_binary(staged)))
-        record_ids = [r.row.record_id for r in batch]
-        bounds = {"first": min(record_ids), "last": max(record_ids)}
+        staged = copy_columns(_staged(batch, self._names[place]))
+        cursor.copy_expert(self._sql[f"copy_stage_{place}"], io.BytesIO(staged))
+        bounds = first_and_last(r.row.record_id for r in batch)
         cursor.execute(self._sql[f"replace_{place}"], bounds)
         ((rows, swapped),) = cursor.fetchall()
         return Swap(rows, swapped)
@@ -117,18 +126,24 @@ def _names(rotation: OpenRotation) -> list[str]:
     return list(rotation.fields)
 
 
-def _row(place: EventName, names: Sequence[FieldName], row: Sequence[Any]) -> SealedRow:
-    record_id, user_id, *sealed = row
-    ciphertexts = {
-        name: bytes(value) for name, value in zip(names, sealed, strict=True) if value is not None
-    }
-    return SealedRow(place, record_id, user_id, ciphertexts)
+def _rows(
+    place: EventName, names: Sequence[FieldName], columns: Sequence[Sequence[bytes | None]]
+) -> list[SealedRow]:
+    return [
+        SealedRow(
+            place,
+            uuid.UUID(bytes=record_id),
+            (user_id or b"").decode(),
+            {name: value for name, value in zip(names, sealed, strict=True) if value is not None},
+        )
+        for record_id, user_id, *sealed in zip(*columns, strict=True)
+    ]
 
 
-def _staged(replacement: Replacement, names: Sequence[FieldName]) -> tuple[object, ...]:
-    """The id, and the old and the new ciphertext of each value. A value that is not replaced is not compared."""
-    old, new = replacement.row.ciphertexts, replacement.ciphertexts
-    values = (
-        value for name in names for value in (old[name] if name in new else None, new.get(name))
-    )
-    return (replacement.row.record_id, *values)
+def _staged(batch: Sequence[Replacement], names: Sequence[FieldName]) -> list[list[object]]:
+    """The ids, and the old and the new ciphertexts of each value. A value that is not replaced is not compared."""
+    columns: list[list[object]] = [[each.row.record_id for each in batch]]
+    for name in names:
+        columns.append([r.row.ciphertexts[name] if name in r.ciphertexts else None for r in batch])
+        columns.append([r.ciphertexts.get(name) for r in batch])
+    return columns

@@ -16,12 +16,11 @@ from vault_etl.declaration.model import Declaration
 from vault_etl.declaration.sql import sql_blocks
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_statement_errors import retried_for_locks
-from vault_etl.platform.postgres_stream import page
 from vault_etl.platform.resources import blocks
 from vault_etl.records.months import PartitionState, next_month, parse_month
 from vault_etl.rotation.next_tokens import NextTokens, TokenRow
 from vault_etl.rotation.postgres import add_ranges, move_range
-from vault_etl.rotation.postgres_tokens import stage, token_rows
+from vault_etl.rotation.postgres_tokens import stage, token_page
 from vault_etl.rotation.ranges import OpenRotation, Page, Range, RotationStep, split
 from vault_etl.rotation.retoken import DetachedMonth, DetachedMonths
 from vault_etl.rotation.retoken_pages import DetachedTokens
@@ -127,11 +126,10 @@ class PostgresDetachedTokens(DetachedTokens):
     @override
     def page(self, claim: uuid.UUID, at: Range, limit: int) -> Page[TokenRow]:
         """Read a page. The function finds the range by its claim."""
+        event = self._declaration.event(at.place)
         with self._database.transaction(long=True) as cursor:
             values = {"claim": claim, "after": at.after}
-            found, is_last = page(cursor, self._sql[f"page_{at.place}"], values, limit)
-        event = self._declaration.event(at.place)
-        return Page(token_rows(event, found), is_last=is_last)
+            return token_page(cursor, self._sql[f"page_{at.place}"], event, values, limit)
 
     @retried_for_locks(tries=_TRIES)
     @override

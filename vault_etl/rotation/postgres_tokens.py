@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import random
 import uuid
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, TypeVar
 
 import psycopg2.extensions
 from typing_extensions import override
@@ -17,9 +17,9 @@ from vault_etl.declaration.searched import searched
 from vault_etl.declaration.sql import sql_blocks
 from vault_etl.declaration.writer import WriterDeclaration
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_copy import copy_binary
+from vault_etl.platform.postgres_copy import copy_columns
 from vault_etl.platform.postgres_statement_errors import retried_for_locks
-from vault_etl.platform.postgres_stream import page
+from vault_etl.platform.postgres_stream import page_columns, query_columns
 from vault_etl.records.postgres import fence_holds
 from vault_etl.rotation.backfill import BackfillStore
 from vault_etl.rotation.compare_tokens import (
@@ -32,7 +32,7 @@ from vault_etl.rotation.compare_tokens import (
 from vault_etl.rotation.leave_out import LeaveOut, Named
 from vault_etl.rotation.next_tokens import Generations, NextTokens, TokenRow
 from vault_etl.rotation.postgres import month_bounds, move_range
-from vault_etl.rotation.ranges import Page, Range, RotationStep
+from vault_etl.rotation.ranges import Page, Range, RotationStep, first_and_last
 from vault_etl.rotation.token_keys import NamedCounter
 
 MAX_BLAMED: Final = 3
@@ -42,6 +42,8 @@ MAX_PAIRS: Final = 100
 """Pairs of tokens of one field that do not map one to one, of each of which a comparison reads a row."""
 
 _TRIES: Final = 5
+
+_Value = TypeVar("_Value")
 
 
 class PostgresTokenBackfill(BackfillStore):
@@ -67,7 +69,6 @@ class PostgresTokenBackfill(BackfillStore):
         self, rows: Sequence[NextTokens], generations: Generations, step: RotationStep
     ) -> int | None:
         """Fill rows. A deadlock is followed by another attempt: filling twice has the effect of once."""
-        record_ids = [made.row.record_id for made in rows]
         place = step.range.place
         with self._database.transaction() as cursor:
             if not fence_holds(cursor, (), (generations.active, generations.pending), self._writer):
@@ -79,8 +80,7 @@ class PostgresTokenBackfill(BackfillStore):
                     self._sql[f"fill_{place}"],
                     {
                         "pending": generations.pending,
-                        "first": min(record_ids),
-                        "last": max(record_ids),
+                        **first_and_last(made.row.record_id for made in rows),
                     },
                 )
                 filled = cursor.rowcount
@@ -88,11 +88,10 @@ class PostgresTokenBackfill(BackfillStore):
             return filled
 
     def _page(self, which: str, what: dict[str, object], at: Range, limit: int) -> Page[TokenRow]:
+        event = self._declaration.event(at.place)
         with self._database.transaction(long=True) as cursor:
             values = {**what, "first": at.first, "last": at.last, "after": at.after}
-            found, is_last = page(cursor, self._sql[f"{which}_{at.place}"], values, limit)
-        event = self._declaration.event(at.place)
-        return Page(token_rows(event, found), is_last=is_last)
+            return token_page(cursor, self._sql[f"{which}_{at.place}"], event, values, limit)
 
 
 class PostgresTokenComparer(TokenComparer, NamedCounter):
@@ -145,8 +144,8 @@ class PostgresTokenComparer(TokenComparer, NamedCounter):
     ) -> dict[uuid.UUID, TokenRow]:
         found = dict[uuid.UUID, TokenRow]()
         for event, column in searched(self._declaration)[name].columns(self._declaration):
-            cursor.execute(self._sql[f"unequal_{event.name}/{column}"], values)
-            found |= {row.record_id: row for row in token_rows(event, cursor.fetchall())}
+            query = self._sql[f"unequal_{event.name}/{column}"]
+            found |= {row.record_id: row for row in token_rows(cursor, query, event, values)}
         return found
 
     @override
@@ -168,9 +167,11 @@ class PostgresTokenComparer(TokenComparer, NamedCounter):
                 starts.setdefault(event_name, []).append(start)
             for event_name, of_event in starts.items():
                 values = {**_numbers(generations), "starts": of_event}
-                cursor.execute(self._sql[f"sample_{event_name}"], values)
-                event = self._declaration.event(event_name)
-                found |= {row.record_id: row for row in token_rows(event, cursor.fetchall())}
+                query, event = (
+                    self._sql[f"sample_{event_name}"],
+                    self._declaration.event(event_name),
+                )
+                found |= {row.record_id: row for row in token_rows(cursor, query, event, values)}
         return list(found.values())
 
     @override
@@ -214,29 +215,59 @@ def stage(
     event = declaration.event(place)
     tokens, sealed = _token_names(event), _names(event)
     cursor.execute(sql[f"make_stage_{place}"])
-    staged = (_staged(made, tokens, sealed) for made in rows)
-    cursor.copy_expert(sql[f"copy_stage_{place}"], io.BytesIO(copy_binary(staged)))
+    staged: list[Sequence[object]] = [
+        [made.row.record_id for made in rows],
+        [made.row.generation for made in rows],
+        *([made.row.tokens.get(name) for made in rows] for name in tokens),
+        *([made.row.ciphertexts.get(name) for made in rows] for name in sealed),
+        *([made.tokens.get(name) for made in rows] for name in tokens),
+    ]
+    cursor.copy_expert(sql[f"copy_stage_{place}"], io.BytesIO(copy_columns(staged)))
 
 
-def token_rows(event: DeclaredEvent, rows: Iterable[Sequence[Any]]) -> list[TokenRow]:
-    """Build rows from the columns of a page: id, subject, generation; all tokens, all ciphertexts, all next tokens."""
+def token_page(
+    cursor: psycopg2.extensions.cursor,
+    query: str,
+    event: DeclaredEvent,
+    values: Mapping[str, object],
+    limit: int,
+) -> Page[TokenRow]:
+    """Read a page of rows by a query for `page_columns`, whose columns are those of `token_rows`."""
+    columns, is_last = page_columns(cursor, query, values, limit, _width(event))
+    return Page(_rows(event, columns), is_last=is_last)
+
+
+def token_rows(
+    cursor: psycopg2.extensions.cursor,
+    query: str,
+    event: DeclaredEvent,
+    values: Mapping[str, object],
+) -> list[TokenRow]:
+    """Read rows by a query for id, subject, generation; all tokens, all ciphertexts, all next tokens."""
+    return _rows(event, query_columns(cursor, query, values, _width(event)))
+
+
+def _rows(event: DeclaredEvent, columns: Sequence[Sequence[bytes | None]]) -> list[TokenRow]:
     tokens, sealed = _token_names(event), _names(event)
-    sealed_at, next_at = 3 + len(tokens), 3 + len(tokens) + len(sealed)
-
-    def token_row(row: Sequence[Any]) -> TokenRow:
-        record_id, user_id, generation = row[:3]
-        ciphertexts = _by_name(sealed, row[sealed_at:next_at])
-        return TokenRow(
+    ids, subjects, generations, *values = columns
+    sealed_at, next_at = len(tokens), len(tokens) + len(sealed)
+    parts = (
+        _by_name(tokens, map(_uuids, values[:sealed_at])),
+        _by_name(sealed, values[sealed_at:next_at]),
+        _by_name(tokens, map(_uuids, values[next_at:])),
+    )
+    return [
+        TokenRow(
             event.name,
-            record_id,
-            user_id,
-            generation,
-            tokens=_by_name(tokens, row[3:sealed_at]),
-            ciphertexts={name: bytes(value) for name, value in ciphertexts.items()},
-            next_tokens=_by_name(tokens, row[next_at:]),
+            uuid.UUID(bytes=record_id),
+            (subject or b"").decode(),
+            int.from_bytes(generation or b"", "big"),
+            *by_name,
         )
-
-    return list(map(token_row, rows))
+        for record_id, subject, generation, *by_name in zip(
+            ids, subjects, generations, *parts, strict=True
+        )
+    ]
 
 
 def _names(event: DeclaredEvent) -> tuple[FieldName, ...]:
@@ -247,20 +278,19 @@ def _token_names(event: DeclaredEvent) -> tuple[FieldName, ...]:
     return tuple(name for value in event.personal for name, _ in value.token_names)
 
 
-def _by_name(names: Sequence[FieldName], values: Sequence[Any]) -> dict[FieldName, Any]:
-    pairs = zip(names, values, strict=True)
-    return {name: value for name, value in pairs if value is not None}
+def _uuids(column: Iterable[bytes | None]) -> list[uuid.UUID | None]:
+    return [None if value is None else uuid.UUID(bytes=value) for value in column]
 
 
-def _staged(
-    made: NextTokens, tokens: Sequence[FieldName], sealed: Sequence[FieldName]
-) -> tuple[object, ...]:
-    """The values of a staged row, in the order of the columns of `copy_stage_…`."""
-    row = made.row
-    return (
-        row.record_id,
-        row.generation,
-        *(row.tokens.get(name) for name in tokens),
-        *(row.ciphertexts.get(name) for name in sealed),
-        *(made.tokens.get(name) for name in tokens),
-    )
+def _by_name(
+    names: Sequence[FieldName], columns: Iterable[Iterable[_Value | None]]
+) -> list[dict[FieldName, _Value]]:
+    """The values of each row, by their names."""
+    return [
+        {name: value for name, value in zip(names, row, strict=True) if value is not None}
+        for row in zip(*columns, strict=True)
+    ]
+
+
+def _width(event: DeclaredEvent) -> int:
+    return 3 + 2 * len(_token_names(event)) + len(_names(event))

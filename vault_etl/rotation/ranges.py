@@ -146,6 +146,12 @@ def in_slices(
     return total
 
 
+def first_and_last(record_ids: Iterable[uuid.UUID]) -> dict[str, uuid.UUID]:
+    """Return the first and the last of these ids, which are one at least, as values of a statement."""
+    ids = [record_id.int for record_id in record_ids]  # comparing UUIDs takes four times as long
+    return {"first": uuid.UUID(int=min(ids)), "last": uuid.UUID(int=max(ids))}
+
+
 def split(place: EventName, first: uuid.UUID, last: uuid.UUID, parts: int) -> Iterator[Range]:
     """Cut the record ids from `first` to `last` into `parts` ranges of equal width; fewer if there are fewer ids.
 

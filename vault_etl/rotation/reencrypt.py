@@ -6,15 +6,15 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IntegrityError
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.ciphertext import ValuePlace, key_id_in
+from vault_etl.crypto.digest import lp
 from vault_etl.crypto.fields import EventName, FieldName
 from vault_etl.crypto.keys import DataKey
-from vault_etl.crypto.sealing import Sealer
+from vault_etl.crypto.sealing import Sealer, new_nonces
 from vault_etl.platform.clock import Progress
 from vault_etl.records.fenced_writes import FenceTries
 from vault_etl.rotation.ranges import OpenRotation, Page, Range, RotationStep, Swap
@@ -22,8 +22,7 @@ from vault_etl.rotation.worker_keys import WorkerKeys
 from vault_etl.rotation.workers import Claim, Paged, write_page
 
 
-@dataclass(frozen=True, slots=True)
-class SealedRow:
+class SealedRow(NamedTuple):
     """The ciphertexts of a row that a rotation replaces, by name. `user_id` is empty in quarantine."""
 
     place: EventName
@@ -32,8 +31,7 @@ class SealedRow:
     ciphertexts: Mapping[FieldName, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Replacement:
+class Replacement(NamedTuple):
     """New ciphertexts for a row that still holds the old ones."""
 
     row: SealedRow
@@ -104,21 +102,24 @@ class ReencryptPages:
         return paged
 
     def _open(self, rows: Sequence[SealedRow], keys: Mapping[int, DataKey]) -> list[_Opened]:
+        if not rows:
+            return []
+        place = rows[0].place
+        openers = {
+            name: self._opener.of_value(place, name, field, keys)
+            for name, field in self._keys.fields[place].items()
+        }
         opened = []
         for row in rows:
+            record_id, user_id = row.record_id.bytes, lp(row.user_id)
             values = {}
             for name, sealed in row.ciphertexts.items():
-                key = keys.get(key_id_in(sealed))
-                if key is None:
-                    continue
-                field = self._keys.fields[row.place][name]
-                place = ValuePlace(row.place, name, field, row.record_id, row.user_id)
                 try:
-                    values[name] = place, self._opener.open(sealed, place, key)
+                    values[name] = openers[name].open(sealed, record_id, user_id)
                 except IntegrityError:
                     continue
             if values:
-                opened.append(_Opened(row, values))
+                opened.append(_Opened(row, record_id, user_id, values))
         return opened
 
     def _swap(self, opened: Sequence[_Opened], step: RotationStep) -> Swap:
@@ -128,23 +129,33 @@ class ReencryptPages:
         return swap
 
     def _seal_and_swap(self, opened: Sequence[_Opened], step: RotationStep) -> Swap | None:
-        keys = self._keys.new(
-            Counter(place.field for row in opened for place, _ in row.values.values())
-        )
-        sealer = Sealer(keys)
+        place = step.range.place
+        fields = self._keys.fields[place]
+        seals = Counter(fields[name] for row in opened for name in row.values)
+        keys = self._keys.new(seals)
+        sealer, nonces = Sealer(keys), new_nonces()
+        sealers = {
+            name: sealer.of_value(place, name, field, nonces).seal
+            for name, field in fields.items()
+            if field in seals
+        }
         replacements = [
             Replacement(
                 each.row,
-                {n: sealer.seal(value, place) for n, (place, value) in each.values.items()},
+                {
+                    n: sealers[n](value, each.record_id, each.user_id)
+                    for n, value in each.values.items()
+                },
             )
             for each in opened
         ]
         return self._reencrypter.replace(replacements, keys, step)
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """A row, and its opened values of the rotation's fields, by name, each with its place."""
+class _Opened(NamedTuple):
+    """A row, its id of 16 bytes, its user id behind its length, and its opened values by name."""
 
     row: SealedRow
-    values: Mapping[FieldName, tuple[ValuePlace, Pii]]
+    record_id: bytes
+    user_id: bytes
+    values: Mapping[FieldName, Pii]

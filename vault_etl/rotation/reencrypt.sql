@@ -12,7 +12,7 @@
 
 -- name: page_{{ event.name.raw }}
 WITH kept AS MATERIALIZED (
-    SELECT key_id, field FROM vault_etl.data_keys
+    SELECT substring(int8send(key_id) FROM 5) AS key, field FROM vault_etl.data_keys
     WHERE purpose = 'data' AND state <> 'destroyed' AND key_id NOT IN (
         SELECT unnest(old_keys) FROM vault_etl.key_rotations WHERE rotation_id = %(rotation_id)s
     )
@@ -36,8 +36,8 @@ SELECT record_id, subject, {{ event.ciphertexts|join(', ') }}, found FROM (
 --% for p in event.personal
                 {{ p.ciphertext }},
                 {{ p.field|literal }} = ANY (%(fields)s::text[]) AND {{ p.ciphertext }} IS NOT NULL
-                    AND vault_etl.ciphertext_key_id({{ p.ciphertext }})
-                        NOT IN (SELECT key_id FROM kept WHERE field = {{ p.field|literal }})
+                    AND substring({{ p.ciphertext }} FROM 2 FOR 4)
+                        NOT IN (SELECT key FROM kept WHERE field = {{ p.field|literal }})
                     AS {{ p.name.raw }}_is_old,
 --% endfor
                 record_id, {{ event.subject }} AS subject
@@ -103,7 +103,7 @@ ORDER BY record_id LIMIT %(limit)s
 
 -- name: page_quarantine
 WITH kept AS MATERIALIZED (
-    SELECT key_id, field FROM vault_etl.data_keys
+    SELECT substring(int8send(key_id) FROM 5) AS key, field FROM vault_etl.data_keys
     WHERE purpose = 'data' AND state <> 'destroyed' AND key_id NOT IN (
         SELECT unnest(old_keys) FROM vault_etl.key_rotations WHERE rotation_id = %(rotation_id)s
     )
@@ -119,7 +119,7 @@ SELECT record_id, '', body_ciphertext, found FROM (
             ORDER BY record_id OFFSET 0
         ) AS in_order
         WHERE 'quarantine' = ANY (%(fields)s::text[]) AND body_ciphertext IS NOT NULL
-            AND vault_etl.ciphertext_key_id(body_ciphertext) NOT IN (SELECT key_id FROM kept WHERE field = 'quarantine')
+            AND substring(body_ciphertext FROM 2 FOR 4) NOT IN (SELECT key FROM kept WHERE field = 'quarantine')
         ORDER BY record_id LIMIT %(limit)s
     ) AS page
 ) AS sized

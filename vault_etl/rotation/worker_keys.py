@@ -71,22 +71,25 @@ class WorkerKeys:
         Raises what `ValueKeys.data_key` raises.
         """
         ends = self._clock.monotonic() + KEYS_WITHIN_S
-        asked, found = set[tuple[int, FieldName]](), dict[int, DataKey]()
+        found = dict[int, DataKey]()
+        for (key_id, field), number in self._first_rows(rows).items():
+            if number and self._clock.monotonic() > ends:
+                return rows[:number], found
+            ask(key_id)
+            with self._lock:
+                key = self._value_keys.data_key(key_id, field)
+            if key is not None:
+                found[key_id] = key
+        return rows, found
+
+    def _first_rows(self, rows: Sequence[_Row]) -> Mapping[tuple[int, FieldName], int]:
+        """Return the number of the first row under each key, in the order of these numbers."""
+        first = dict[tuple[int, FieldName], int]()
         for number, row in enumerate(rows):
             fields = self.fields[row.place]
             for name, sealed in row.ciphertexts.items():
-                wanted = key_id, field = key_id_in(sealed), fields[name]
-                if wanted in asked:
-                    continue
-                if number and self._clock.monotonic() > ends:
-                    return rows[:number], found
-                asked.add(wanted)
-                ask(key_id)
-                with self._lock:
-                    key = self._value_keys.data_key(key_id, field)
-                if key is not None:
-                    found[key_id] = key
-        return rows, found
+                first.setdefault((key_id_in(sealed), fields[name]), number)
+        return first
 
     def must_trust(self, *purposes: KeyPurpose) -> None:
         """Raise what `ValueKeys.must_trust` raises for a KMS key that is not trusted."""

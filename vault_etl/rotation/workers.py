@@ -24,7 +24,7 @@ from vault_etl.rotation.ranges import (
     in_slices,
 )
 
-PAGE_ROWS: Final = 1_000
+PAGE_ROWS: Final = 5_000
 CLAIM_AGAIN_S: Final = 0.2
 """Seconds between two attempts to claim a range that another worker holds, or held until it was killed."""
 SIGNAL_WITHIN_S: Final = 0.5

@@ -57,9 +57,7 @@ class FakeReencrypter(Reencrypter):
                 and not self._stays(rotation, field, ciphertext)
             ):
                 row = rows.get(record_id, SealedRow(place, record_id, user_id, {}))
-                rows[record_id] = dataclasses.replace(
-                    row, ciphertexts={**row.ciphertexts, field: ciphertext}
-                )
+                rows[record_id] = row._replace(ciphertexts={**row.ciphertexts, field: ciphertext})
         return sorted(rows.values(), key=lambda row: row.record_id)
 
     def _stays(self, rotation: OpenRotation, field: FieldName, ciphertext: bytes) -> bool:
