@@ -18,7 +18,8 @@ from tests.kit.connect_proxy import ConnectProxy
 from tests.kit.proxy import closed_port, silent_port
 from tests.kit.scripted_server import Closing, ScriptedServer, ok
 from vault_etl.base.errors import ConfigurationError
-from vault_etl.platform.aws_connections import Connections, Route
+from vault_etl.platform import aws_connections
+from vault_etl.platform.aws_connections import LEAST_RATE, Connections, Route
 from vault_etl.platform.aws_errors import translated
 
 pytestmark = pytest.mark.command
@@ -95,24 +96,51 @@ def test_a_surplus_in_tls_is_not_taken_for_the_next_answer(authority: Authority)
         assert server.connections == 2
 
 
-def test_an_answer_that_drips_is_given_up() -> None:
-    """The timeout is that of the whole answer, whatever the pause between two bytes."""
+@contextlib.contextmanager
+def dripping(*pieces: bytes, pause: float = 0.05) -> Iterator[int]:
+    """The port of a server that sends these pieces with pauses between them, to one client."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def drip() -> None:
             end, _ = listener.accept()
             with end, contextlib.suppress(OSError):
-                for _ in range(100):
-                    end.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-                    time.sleep(0.05)
+                for piece in pieces:
+                    end.sendall(piece)
+                    time.sleep(pause)
 
         thread = threading.Thread(target=drip)
         thread.start()
-        began = time.monotonic()
-        with pytest.raises(raised.ReadTimeoutError):
-            connections(f"http://127.0.0.1:{listener.getsockname()[1]}").exchange(REQUEST, 0.3)
-        assert time.monotonic() - began < 2
+        yield listener.getsockname()[1]
         thread.join()
+
+
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "pieces", [[INTERIM] * 100, [INTERIM * 10_000] * 1_000], ids=["slowly", "without an end"]
+)
+def test_an_answer_that_goes_on_is_given_up(
+    pieces: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer has a few more seconds for its bytes, at most as many as the largest one needs."""
+    monkeypatch.setattr(aws_connections, "MAX_BODY", LEAST_RATE // 2)
+    began = time.monotonic()
+    with (
+        dripping(*pieces, pause=0.05 if len(pieces) == 100 else 0) as port,
+        pytest.raises(raised.ReadTimeoutError),
+    ):
+        connections(f"http://127.0.0.1:{port}").exchange(REQUEST, 0.3)
+    assert time.monotonic() - began < 3
+
+
+def test_a_large_answer_has_the_time_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes three times the timeout, since it comes as fast as the least rate asks."""
+    monkeypatch.setattr(aws_connections, "LEAST_RATE", 3_000)
+    piece = b"x" * 1_000
+    with dripping(ok(piece * 18).removesuffix(piece * 18), *[piece] * 18) as port:
+        answer = connections(f"http://127.0.0.1:{port}").exchange(REQUEST, 0.3)
+    assert len(answer.body) == 18_000
 
 
 def test_a_silent_server_is_given_up() -> None:
@@ -134,6 +162,25 @@ def test_a_server_that_is_away_is_named_by_its_class(tmp_path: Path) -> None:
         made = Connections(Route(f"https://127.0.0.1:{port}", bundle), 0.1)
         with pytest.raises(raised.ConnectTimeoutError):
             made.exchange(REQUEST, SECONDS)
+
+
+def test_a_connection_that_no_request_needs_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one in use stays. Its server may have closed the others, which nothing else would notice."""
+    with ScriptedServer([ok()] * 4) as server:
+        made = connections(server.url)
+        made._idle.extend(made._connect() for _ in range(3))
+        unused = list(made._idle)[:2]
+        monkeypatch.setattr(aws_connections, "UNUSED_S", 0.2)
+        for each in made._idle:
+            each.used_at = time.monotonic()
+        made.exchange(REQUEST, SECONDS)
+        assert len(made._idle) == 3
+        time.sleep(0.3)
+        made.exchange(REQUEST, SECONDS)
+        assert len(made._idle) == 1
+        assert [each._socket.fileno() for each in unused] == [-1, -1]
+        made.exchange(REQUEST, SECONDS)
+        assert server.connections == 3
 
 
 def test_each_thread_has_a_connection_of_its_own() -> None:
@@ -216,6 +263,29 @@ def test_a_proxy_that_refuses_or_is_away_is_named(refusal: int | None) -> None:
         with pytest.raises(raised.ProxyConnectionError) as caught:
             made.exchange(REQUEST, SECONDS)
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "pieces", [[b"x"] * 100, [INTERIM] * 100], ids=["bytes", "interim answers"]
+)
+def test_a_proxy_that_drips_is_given_up(authority: Authority, pieces: list[bytes]) -> None:
+    """The timeout to connect is that of its whole answer."""
+    began = time.monotonic()
+    with dripping(*pieces) as port:
+        route = Route(
+            "https://localhost:9", str(authority.bundle), {"https": f"http://127.0.0.1:{port}"}
+        )
+        with pytest.raises(raised.ConnectTimeoutError):
+            Connections(route, 0.3).exchange(REQUEST, SECONDS)
+    assert time.monotonic() - began < 3
+
+
+def test_a_proxy_that_says_more_than_its_answer_is_refused(authority: Authority) -> None:
+    """The server behind it would speak after the handshake began."""
+    with dripping(b"HTTP/1.1 200 OK\r\n\r\nmore") as port:
+        made = connections("https://localhost:9", authority.bundle, f"http://127.0.0.1:{port}")
+        with pytest.raises(raised.ProxyConnectionError):
+            made.exchange(REQUEST, SECONDS)
 
 
 def test_some_ways_are_not_passable() -> None:

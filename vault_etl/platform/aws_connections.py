@@ -1,13 +1,15 @@
-"""Kept connections to one endpoint of AWS, on http.client. Failures are botocore's exceptions."""
+"""Kept connections to one endpoint of AWS, over HTTP/1.1. Failures are botocore's exceptions."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import select
+import socket
 import ssl
 import time
 import weakref
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,10 +22,19 @@ from botocore.httpsession import (
     mask_proxy_url,
 )
 
-from vault_etl.platform.http_answers import Answer, Incoming, read_answer
+from vault_etl.platform.http_answers import MAX_BODY, Answer, Incoming, read_answer, read_head
 
 _BUFFER: Final = 65_536
 """Bytes that are read at once: an answer with ten messages of ordinary size."""
+
+LEAST_RATE: Final = 512 * 1024
+"""Bytes a second at which an answer has to come after its timeout. Ten messages of 1 MiB have 20 s more."""
+
+UNUSED_S: Final = 30.0
+"""Seconds after which a connection that no request used is closed: servers and firewalls leave them open for longer."""
+
+_PORTS: Final = {"http": 80, "https": 443}
+_OK: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +65,15 @@ class Connections:
     def __init__(self, route: Route, connect_timeout: float) -> None:
         self._route = route
         self._connect_timeout = connect_timeout
-        self._idle: list[_Connection] = []
+        self._idle = deque[_Connection]()
+        """The connection that was used last is the last one."""
         self._context: ssl.SSLContext | None = None
         weakref.finalize(self, _close_all, self._idle)
 
     def exchange(self, request: bytes, timeout: float) -> Answer:
-        """Send a whole request, and return its answer, of which the last byte comes within `timeout` seconds.
+        """Send a whole request, and return its answer, which comes within `timeout` seconds.
 
+        An answer has more seconds for its size, by `LEAST_RATE`: `MAX_BODY` / `LEAST_RATE` at most.
         A kept connection that its server has closed is replaced before anything is sent. Nothing is sent twice.
         Raises the exceptions of botocore for a connection that is not made, or ends, or is silent.
         """
@@ -77,10 +90,19 @@ class Connections:
             ) from None
         finally:
             if keeps:
+                connection.used_at = time.monotonic()
                 self._idle.append(connection)
             else:
                 connection.close()
+            self._close_unused()
         return answer
+
+    def _close_unused(self) -> None:
+        """Close the connections that were needed once, when more calls were made at the same time."""
+        since = time.monotonic() - UNUSED_S
+        with contextlib.suppress(IndexError):  # there is none, or another thread took the last one
+            while self._idle[0].used_at < since:
+                self._idle.popleft().close()
 
     def _kept(self) -> _Connection | None:
         """Return the connection that was used last, if its server has kept it too."""
@@ -94,8 +116,7 @@ class Connections:
 
     def _connect(self) -> _Connection:
         try:
-            made = self._http()
-            made.connect()
+            return _Connection(self._open())
         except ssl.SSLError as error:
             raise exceptions.SSLError(endpoint_url=self._route.url, error=error) from None
         except TimeoutError as error:
@@ -109,50 +130,64 @@ class Connections:
             raise exceptions.EndpointConnectionError(
                 endpoint_url=self._route.url, error=error
             ) from None
-        return _Connection(made)
 
-    def _http(self) -> http.client.HTTPConnection:
-        """Return a connection that is not made yet."""
-        address = urlsplit(self._route.url)
-        host = address.hostname or ""
-        if address.scheme != "https":
-            return http.client.HTTPConnection(host, address.port, timeout=self._connect_timeout)
-        self._context = context = self._context or _verifying(self._route.ca_bundle)
-        proxy = self._route.proxy
-        if proxy is None:
-            return http.client.HTTPSConnection(
-                host, address.port, timeout=self._connect_timeout, context=context
-            )
-        via = urlsplit(proxy)
-        made = http.client.HTTPSConnection(
-            via.hostname or "", via.port or 80, timeout=self._connect_timeout, context=context
-        )
-        made.set_tunnel(host, address.port, ProxyConfiguration().proxy_headers_for(proxy))
-        return made
+    def _open(self) -> socket.socket:
+        """Connect, pass the proxy, and shake hands: each within the timeout to connect."""
+        address, proxy = urlsplit(self._route.url), self._route.proxy
+        host, port = address.hostname or "", address.port or _PORTS[address.scheme]
+        if address.scheme == "https":  # a file that is wrong shows before a connection is made
+            self._context = self._context or _verifying(self._route.ca_bundle)
+        via = urlsplit(proxy) if proxy else None
+        first = (host, port) if via is None else (via.hostname or "", via.port or _PORTS["http"])
+        end = socket.create_connection(first, self._connect_timeout)
+        try:
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if proxy is not None:
+                headers = ProxyConfiguration().proxy_headers_for(proxy)
+                _Connection(end).tunnel(host, port, headers, self._connect_timeout)
+            end.settimeout(self._connect_timeout)  # of the whole handshake
+            return self._context.wrap_socket(end, server_hostname=host) if self._context else end
+        except BaseException:
+            end.close()
+            raise
 
 
 class _Connection:
     """A connection that is made. Its socket does not wait: with a timeout it polls before each send and receive."""
 
-    def __init__(self, made: http.client.HTTPConnection) -> None:
-        self._made = made
-        self._socket = made.sock
+    def __init__(self, end: socket.socket) -> None:
+        self.used_at = 0.0
+        self._socket = end
         self._socket.settimeout(0)
         self._incoming = Incoming(self._receive)
         self._readable, self._writable = select.poll(), select.poll()
-        self._readable.register(made.sock, select.POLLIN)
-        self._writable.register(made.sock, select.POLLOUT)
-        self._deadline = 0.0
+        self._readable.register(end, select.POLLIN)
+        self._writable.register(end, select.POLLOUT)
+        self._deadline = self._last_deadline = 0.0
 
     def exchange(self, request: bytes, timeout: float) -> Answer:
         """Send a request, and read its answer."""
+        self._send(request, timeout)
+        return read_answer(self._incoming)
+
+    def tunnel(self, host: str, port: int, headers: dict[str, str], timeout: float) -> None:
+        """Ask a proxy for a tunnel. Raises OSError if it refuses, and what `read_answer` raises."""
+        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        request = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{lines}\r\n"
+        self._send(request.encode("latin-1"), timeout)
+        _, status, _ = read_head(self._incoming)
+        if status != _OK or self.has_surplus():
+            raise OSError("no tunnel")
+
+    def _send(self, request: bytes, timeout: float) -> None:
         self._deadline = time.monotonic() + timeout
+        self._last_deadline = self._deadline + MAX_BODY / LEAST_RATE
         while request:
             try:
                 request = request[self._socket.send(request) :]
             except (BlockingIOError, ssl.SSLWantWriteError):
                 self._wait(self._writable)
-        return read_answer(self._incoming)
 
     def _receive(self) -> bytes:
         """Return the next bytes, or b"" at the end of the connection."""
@@ -160,7 +195,10 @@ class _Connection:
             if not self._is_decrypted():
                 self._wait(self._readable)
             with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
-                return self._socket.recv(_BUFFER)
+                came = self._socket.recv(_BUFFER)
+                more = self._deadline + len(came) / LEAST_RATE
+                self._deadline = min(more, self._last_deadline)
+                return came
 
     def _wait(self, ready: select.poll) -> None:
         left = self._deadline - time.monotonic()
@@ -181,7 +219,7 @@ class _Connection:
 
     def close(self) -> None:
         """Close the connection."""
-        self._made.close()
+        self._socket.close()
 
 
 def _verifying(ca_bundle: str | None) -> ssl.SSLContext:
@@ -195,6 +233,7 @@ def _verifying(ca_bundle: str | None) -> ssl.SSLContext:
     return context
 
 
-def _close_all(idle: list[_Connection]) -> None:
-    for connection in idle:
-        connection.close()
+def _close_all(idle: deque[_Connection]) -> None:
+    with contextlib.suppress(IndexError):
+        while True:
+            idle.pop().close()

@@ -81,9 +81,7 @@ def read_answer(incoming: Incoming) -> Answer:
     Raises http.client.HTTPException if the connection ends before the end of the answer, or the answer is not HTTP/1,
     ValueError for a length that is not a number or a body above `MAX_BODY`, and OSError.
     """
-    version, status, headers = _head(incoming)
-    while status < _OK:  # an interim answer, such as 100
-        version, status, headers = _head(incoming)
+    version, status, headers = read_head(incoming)
     keeps = version != "HTTP/1.0" and headers.get("connection", "").lower() != "close"
     if status in _WITHOUT_BODY:
         body = b""
@@ -96,8 +94,15 @@ def read_answer(incoming: Incoming) -> Answer:
     return Answer(status, headers, body, keeps)
 
 
+def read_head(incoming: Incoming) -> tuple[str, int, dict[str, str]]:
+    """Read an answer up to its body: version, status and headers. Raises what `read_answer` raises."""
+    version, status, headers = _head(incoming)
+    while status < _OK:  # an interim answer, such as 100
+        version, status, headers = _head(incoming)
+    return version, status, headers
+
+
 def _head(incoming: Incoming) -> tuple[str, int, dict[str, str]]:
-    """Return the version, the status and the headers."""
     first, *lines = incoming.until(_HEAD_END).split("\r\n")
     version, _, rest = first.partition(" ")
     if not version.startswith("HTTP/1.") or not rest[:3].isdecimal():
