@@ -82,8 +82,10 @@ check-the-rest: $(VENV)/.dev-installed
 endurance: $(VENV)/.dev-installed ## outages, signals, killed workers, a year in fast motion; long suites on a second declaration
 	$(PYTEST) $(SPREAD) -m "endurance or declared" $(PYTEST_ARGS)
 
-test-all: test endurance policy-evaluator pgbouncer ## `make test`, endurance, all of LocalStack, and what needs Node and PgBouncer (installs them, as root)
-	$(PYTEST) $(SPREAD) -m system $(PYTEST_ARGS)
+# Endurance waits, and the evaluator of policies computes in one process for minutes: so they run together, in one process more.
+test-all: PYTEST_WORKERS = 5
+test-all: test policy-evaluator pgbouncer ## `make test`, endurance, all of LocalStack, and what needs Node and PgBouncer (installs them, as root)
+	$(PYTEST) $(SPREAD) -m "endurance or declared or system" $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory test-localstack
 
 chaos: $(VENV)/.dev-installed ## kill, cut and silence everything under load for minutes; CHAOS_SEED=N repeats a run

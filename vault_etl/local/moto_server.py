@@ -10,21 +10,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-import functools
 import io
 import json
 import logging
 import math
 import re
-import socket
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import flask
 from moto import settings
 from moto.iam.models import User as _User
 from moto.iam.models import iam_backends
@@ -33,9 +28,9 @@ from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     create_backend_app,
 )
-from moto.sqs.models import Message, SQSBackend
 from werkzeug.serving import make_server
 
+from vault_etl.local.moto_changes import change_moto
 from vault_etl.local.moto_connections import KeepAliveHandler
 from vault_etl.local.policies import BOUNDARY_SUFFIX, NeededPermission, is_allowed
 
@@ -50,7 +45,6 @@ _JSON_NAMES = {
     "InvalidClientTokenId": "UnrecognizedClientException",
     "SignatureDoesNotMatch": "InvalidSignatureException",
 }
-_POLL_SECONDS = 0.05
 _BLOB_KEY_ID_BYTES = 36  # a ciphertext blob of moto's begins with the id of its key, as text
 
 
@@ -58,8 +52,7 @@ def main() -> None:
     """Serve until the process is ended."""
     directory = Path(sys.argv[1])
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # no line for each request
-    _receive_one_at_a_time()
-    _remember_backends()
+    change_moto()
     application = PermissionsBoundary(DomainDispatcherApplication(create_backend_app))
     server = make_server(
         "127.0.0.1", 0, application, threaded=True, request_handler=KeepAliveHandler
@@ -68,55 +61,6 @@ def main() -> None:
     unfinished.write_text(str(server.port), encoding="utf-8")
     unfinished.rename(directory / "port")
     server.serve_forever()
-
-
-def _receive_one_at_a_time() -> None:
-    """Make receives exclusive: two of moto's threads can return the same message, which SQS seldom does.
-
-    Return no message to a caller that has hung up: a killed worker leaves long polls under way.
-    """
-    receive_now = SQSBackend.receive_message
-    lock = threading.Lock()
-
-    def receive(  # the names are moto's
-        backend: SQSBackend,
-        queue_name: str,
-        count: int,
-        wait_seconds_timeout: int,
-        *args: Any,  # noqa: ANN401 - passed on
-        **kwargs: Any,  # noqa: ANN401 - passed on
-    ) -> list[Message]:
-        ends = time.monotonic() + wait_seconds_timeout
-        while not _has_hung_up():
-            with lock:
-                messages: list[Message] = receive_now(
-                    backend, queue_name, count, 0, *args, **kwargs
-                )
-            if messages or time.monotonic() >= ends:
-                return messages
-            time.sleep(_POLL_SECONDS)
-        return []
-
-    SQSBackend.receive_message = receive  # type: ignore[assignment,method-assign]
-
-
-def _has_hung_up() -> bool:
-    """Tell whether the caller of the present request has closed its connection."""
-    connection: socket.socket | None = flask.request.environ.get("werkzeug.socket")
-    try:
-        return connection is not None and not connection.recv(
-            1, socket.MSG_PEEK | socket.MSG_DONTWAIT
-        )
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-
-
-def _remember_backends() -> None:
-    """Look up the backend of a host once: moto lists its own folder at every request."""
-    dispatcher = DomainDispatcherApplication
-    dispatcher.get_backend_for_host = functools.cache(dispatcher.get_backend_for_host)  # type: ignore[method-assign]
 
 
 class PermissionsBoundary:
