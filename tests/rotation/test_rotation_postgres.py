@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 import uuid
 from collections.abc import Callable
@@ -15,8 +16,9 @@ from tests.kit.cut_over import filled_token
 from tests.kit.declarations import DEFAULT, IN_FORCE
 from tests.kit.declared import FIELDS, IP
 from tests.kit.fakes.vault import rotate_request
+from tests.kit.months import insert, month_start
 from tests.kit.new_keys import token_keys
-from tests.kit.scratch import Scratch, sealed_record
+from tests.kit.scratch import Scratch, new_record_id, sealed_record
 from tests.kit.swaps import everything, outside
 from tests.kit.waiting import in_the_way
 from vault_etl.audit.postgres import PostgresAuditLog
@@ -108,6 +110,19 @@ def test_no_range_is_claimed_by_two_at_once(scratch: Scratch, keys: WriteKeys) -
     ranges = scratch.sql("SELECT first FROM rotation_ranges WHERE first <> %s", locked[0])
     assert len(ranges) > 20
     assert sorted(claimed) == sorted(first for (first,) in ranges)
+
+
+@pytest.mark.parametrize(("ranges", "a_month"), [(1, 1), (4, 2), (5, 3)])
+def test_months_share_the_ranges(scratch: Scratch, ranges: int, a_month: int) -> None:
+    """Each month is cut into as many ranges as any other, and into one at least."""
+    for ahead in (-1, 0):
+        begins = month_start(ahead)
+        for day in (0, 9):
+            insert(scratch, new_record_id(begins + dt.timedelta(days=day)))
+    with scratch.database("re-encrypt") as database:
+        PostgresDataRotations(database, DEFAULT).begin(rotate_request(), FIELDS, ranges)
+    cut = scratch.sql("SELECT count(*) FROM rotation_ranges GROUP BY vault_etl.month_of(first)")
+    assert cut == [(a_month,), (a_month,)]
 
 
 def test_a_batch_that_was_open_at_the_beginning_is_in_a_range(

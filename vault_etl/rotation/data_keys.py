@@ -24,8 +24,8 @@ from vault_etl.rotation.worker_keys import WorkerKeys
 from vault_etl.rotation.workers import RangeWorker, RangeWorkers
 
 ROWS_A_RANGE: Final = 10_000
-MAX_RANGES: Final = 16
-"""The most ranges of one month; a small table has fewer."""
+MAX_RANGES: Final = 256
+"""A table with more months has one range for each. A small table has fewer ranges: each is claimed on the record."""
 
 _WRITABLE: Final = {KeyState.ACTIVE}
 
@@ -99,7 +99,7 @@ class DataRotations(Protocol):
     def begin(
         self, request: AuditRequest, fields: Sequence[FieldName], ranges: int
     ) -> OpenRotation:
-        """Retire the active data keys of these fields, and cut each month into that many ranges.
+        """Retire the active data keys of these fields, and cut the rows into that many ranges, one a month at least.
 
         The rotation has the id of the request. If a rotation is under way, returns that one instead, and retires
         no key.
@@ -141,7 +141,7 @@ class Rotation:
         """
         with audited(self._audit, request) as receipt:
             self._keys.must_trust(KeyPurpose.DATA)
-            rotation = self._rotations.begin(request, request.fields, ranges_a_month(plan.values))
+            rotation = self._rotations.begin(request, request.fields, ranges_of(plan.values))
             if not set(rotation.fields) <= set(request.fields):  # an entry must name all fields
                 message = "a rotation of other fields was begun meanwhile, or interrupted"
                 raise IncompleteError(message, hint="run it again: it continues that one first")
@@ -164,8 +164,8 @@ class Rotation:
         )
 
 
-def ranges_a_month(rows: int) -> int:
-    """The number of ranges to cut a month into, for a table with this many rows."""
+def ranges_of(rows: int) -> int:
+    """The number of ranges to cut this many rows into."""
     return max(1, min(MAX_RANGES, rows // ROWS_A_RANGE))
 
 

@@ -282,11 +282,15 @@ def _ranges(
     fields: Sequence[FieldName],
     ranges: int,
 ) -> Iterator[Range]:
-    """Cut the tables with values of these fields."""
-    for event in declaration.events:
-        if any(value.field.name in fields for value in event.personal):
-            for first, last in month_bounds(cursor, declaration, event.name):
-                yield from split(event.name, first, last, ranges)
+    """Cut the tables with values of these fields, each month into as many ranges as any other."""
+    months = [
+        (event.name, *bounds)
+        for event in declaration.events
+        if any(value.field.name in fields for value in event.personal)
+        for bounds in month_bounds(cursor, declaration, event.name)
+    ]
+    for event_name, first, last in months:
+        yield from split(event_name, first, last, -(-ranges // len(months)))
     if QUARANTINE in fields:
         cursor.execute(_SQL["quarantine_bounds"])
         ((first, last),) = cursor.fetchall()

@@ -18,7 +18,7 @@ from vault_etl.keys.ring import KeyReader
 from vault_etl.keys.value_keys import naming
 from vault_etl.platform.clock import Pace, Progress
 from vault_etl.rotation.compare_tokens import MAX_NAMED
-from vault_etl.rotation.data_keys import ranges_a_month
+from vault_etl.rotation.data_keys import ranges_of
 from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.next_tokens import NextTokenMaker
 from vault_etl.rotation.ranges import OpenRotation
@@ -174,7 +174,7 @@ class MonthRetoken:
             maker = NextTokenMaker(self._keys, Opener(run), self._keys.old_tokenizers(), new)
             choice = LeaveOutChoice(self._keys, leave_out)
             rotation = self._months.begin(
-                run.request, plan.month, ranges_a_month(plan.total), again=bool(leave_out)
+                run.request, plan.month, ranges_of(plan.total), again=bool(leave_out)
             )
             works = RangeWorkers(self._workers, self._pace, self._progress).run(
                 rotation.rotation_id,

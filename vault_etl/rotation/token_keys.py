@@ -18,7 +18,7 @@ from vault_etl.platform.clock import Clock, Progress, Stop
 from vault_etl.platform.waiting import Blocked, until_unblocked
 from vault_etl.rotation.backfill import Backfill
 from vault_etl.rotation.compare_tokens import TokenComparer, compare_tokens
-from vault_etl.rotation.data_keys import ranges_a_month
+from vault_etl.rotation.data_keys import ranges_of
 from vault_etl.rotation.leave_out import LeaveOut, Named
 from vault_etl.rotation.next_tokens import Generations, RotationTokenMaker, TokenRow, keys_of
 from vault_etl.rotation.pending_generation import BeginTokens
@@ -134,7 +134,7 @@ class TokenRotation:
         """
         with audited(self._audit, request) as receipt:
             self._backfill.must_be_able()
-            rotation = self._begin(request, ranges_a_month(plan.rows))
+            rotation = self._begin(request, ranges_of(plan.rows))
             created = self._begin.pending_ids()
             maker = self._backfill.maker(receipt)
             rows = self._backfill.fill(rotation, maker)
