@@ -23,7 +23,7 @@ from tests.rotation.kills import rotate, rotating
 from tests.rotation.rows import rows
 from tests.rotation.watch import Watch
 
-ROWS = 2_000
+ROWS = 6_000
 """More rows than a page."""
 
 COPIES = 5
