@@ -79,9 +79,9 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The events a second that the model expects of a measured run, and those that were measured."""
+    """A value that the model expects of a measured run, and the one that was measured."""
 
-    processes: int
+    name: str
     expected: float
     measured: float
 
@@ -140,18 +140,29 @@ def limits(costs: EventCosts) -> Sequence[Limit]:
     return sorted(found, key=lambda limit: limit.workers)
 
 
-def checks(rows: Sequence[Mapping[str, Any]], processors: int) -> Iterator[Check]:
+def checks(rows: Sequence[Mapping[str, Any]], processors: int, events: int) -> Iterator[Check]:
     """Compare the model with the runs of one and of two processes, which shared their machine with all else.
 
     A process is bound by its one core, and all of them by the processors, of which an event takes the client's, the
-    server's and the queue's time.
+    server's and the queue's time. What two processes need follows from what one needed; a run has so many `events`.
     """
     costs = EventCosts.of(rows)
-    for processes, program in ((1, VAULT), (2, TWO)):
-        found = measured(rows, "ingest/0 ms", program.name)
-        all_us = costs.client_us + costs.server_us + costs.queue_us
+    all_us = costs.client_us + costs.server_us + costs.queue_us
+    one, two = (measured(rows, "ingest/0 ms", program.name) for program in (VAULT, TWO))
+    for name, processes, found in (("one process", 1, one), ("two processes", 2, two)):
         expected = min(processes * 1e6 / costs.client_us, processors * 1e6 / all_us)
-        yield Check(processes, expected, found[ingest.RATE])
+        yield Check(f"{name}: {ingest.RATE}", expected, found[ingest.RATE])
+    needs = {
+        ingest.CPU: costs.client_us,
+        ingest.SERVER_CPU: costs.server_us,
+        ingest.WAL: costs.wal_bytes,
+        ingest.CALLS: costs.sqs_calls,
+        ingest.IN_FLIGHT: min(2 * costs.in_flight, events),
+        ingest.SESSIONS: 2 * costs.sessions,
+        ingest.KMS_CALLS: 2 * costs.kms_calls,
+    }
+    for metric, expected in needs.items():
+        yield Check(f"two processes: {metric}", expected, two[metric])
 
 
 def measured(rows: Sequence[Mapping[str, Any]], bench: str, name: str) -> Mapping[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from benchmarks.capacity import EventCosts, checks, limits, measured, need
+from benchmarks.capacity import Check, EventCosts, checks, limits, measured, need
 from benchmarks.prices import FIGURES, sqs_dollars
 from docs.generate_capacity import PAGE, written
 
@@ -86,9 +86,15 @@ def test_the_model_is_compared_with_two_measured_runs() -> None:
     """One process is bound by its core, two by the processors that they share with Postgres and the queue."""
     recorded = rows("ingest/0 ms", 1.2) + rows("ingest/0 ms, TLS", 1.2)
     assert measured(recorded, "ingest/0 ms", "vault-etl")["events/s"] == 15_000
-    one, two = checks(recorded, processors=2)
-    assert (one.processes, one.expected, one.measured) == (1, 20_000, 15_000)
-    assert (two.processes, two.expected, two.measured) == (2, 20_000, 18_000)
+    one, two, *needs = checks(recorded, processors=2, events=4_000)
+    assert one == Check("one process: events/s", 20_000, 15_000)
+    assert two == Check("two processes: events/s", 20_000, 18_000)
+    found = {check.name.partition(": ")[2]: check for check in needs}
+    assert found["WAL bytes an event"].expected == 1_000
+    assert found["WAL bytes an event"].measured == 1_200
+    assert found["KMS calls of a run"].expected == 20
+    assert found["sessions of Postgres"].expected == 4
+    assert found["most messages in flight"].expected == 4_000
 
 
 def test_the_page_follows_the_model_and_the_results() -> None:
