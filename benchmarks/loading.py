@@ -12,7 +12,7 @@ import io
 import os
 import random
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Final
 
@@ -76,15 +76,15 @@ def one_round(
         with closing(Database(settings["VAULT_ETL_DATABASE_URL"])) as vault:
             store = PostgresKeyStore(vault)
             keys = WriteKeys((1, None), tuple(stored_key(store, f) for f in PERSONAL_FIELDS))
-            first, rows = made_up_rows(keys, BATCH), made_up_rows(keys, count)
-            stored = random.Random(seed).sample(rows, count * percent // 100)  # noqa: S311
+            again = random.Random(seed).sample(range(count), count * percent // 100)  # noqa: S311
+            first, rows = made_up_rows(keys, BATCH), made_up_rows(keys, count, frozenset(again))
+            stored = [row for row in rows if row.receive_count > 1]
             load = loader(vault, keys)
             with vault.transaction() as cursor:
                 cursor.execute("SELECT pg_backend_pid()")
                 ((pid,),) = cursor.fetchall()
             yield LOADER, measured(stack, database, pid, load, [*first, *stored], in_batches(rows))
-    ids = {row.record_id for row in stored}
-    new = [[row for row in batch if row.record_id not in ids] for batch in in_batches(rows)]
+    new = [[row for row in batch if row.receive_count == 1] for batch in in_batches(rows)]
     with stack.copy("vault_etl") as database:
         settings = stack.on(database, "admin")
         with closing(connect(settings["VAULT_ETL_DATABASE_URL"])) as bare:
@@ -155,8 +155,11 @@ def in_batches(rows: Rows) -> list[Rows]:
     return [rows[first : first + BATCH] for first in range(0, len(rows), BATCH)]
 
 
-def made_up_rows(keys: WriteKeys, count: int) -> Rows:
-    """Rows of the last hour in the order of their times, with noise for ciphertexts. Users and addresses repeat."""
+def made_up_rows(keys: WriteKeys, count: int, again: Collection[int] = ()) -> Rows:
+    """Rows of the last hour in the order of their times, with noise for ciphertexts. Users and addresses repeat.
+
+    The messages with the numbers `again` are received a second time.
+    """
     heads = {key.field: b"\x01" + key.key_id.to_bytes(4, "big") for key in keys.data_keys}
     now = dt.datetime.now(dt.UTC)
     last_ms, step = int(now.timestamp() * 1000), 3_600_000 / count
@@ -175,6 +178,7 @@ def made_up_rows(keys: WriteKeys, count: int) -> Rows:
             app_version=f"2.3.{n % 7}",
             create_date=now.date(),
             event_time=None,
+            receive_count=1 + (n in again),
         )
         for n in range(count)
     ]

@@ -30,6 +30,40 @@ CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON vault_etl.schema_vers
 GRANT SELECT (version, digest, admits) ON vault_etl.schema_versions TO PUBLIC;
 GRANT SELECT (document, applied_at, seq) ON vault_etl.schema_versions TO vault_etl_audit;
 
+-- A function, because its plan is kept by the session: each batch asks, and planning costs three times what the answer does.
+-- It is STABLE, so it sees what the statement that calls it sees.
+CREATE FUNCTION vault_etl.fence_state(
+    key_ids bigint[], fingerprints bytea[], declaration bytea,
+    OUT active smallint[], OUT pending smallint[], OUT good_keys bigint, OUT declared text
+)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    active := (
+        SELECT array_agg(DISTINCT t.generation) FROM vault_etl.data_keys AS t
+        WHERE t.purpose = 'token' AND t.state = 'active'
+    );
+    pending := (
+        SELECT array_agg(DISTINCT t.generation) FROM vault_etl.data_keys AS t
+        WHERE t.purpose = 'token' AND t.state = 'pending'
+    );
+    good_keys := (
+        SELECT count(*) FROM vault_etl.data_keys AS k
+        WHERE k.key_id = ANY (key_ids) AND k.fingerprint = fingerprints[array_position(key_ids, k.key_id)]
+            AND k.purpose = 'data' AND k.state = 'active' AND k.expires_at > clock_timestamp()
+    );
+    declared := (
+        SELECT CASE declaration WHEN s.digest THEN 'in force' WHEN s.admits THEN 'admitted' END
+        FROM vault_etl.schema_versions AS s ORDER BY s.version DESC LIMIT 1
+    );
+END
+$$;
+REVOKE ALL ON FUNCTION vault_etl.fence_state(bigint[], bytea[], bytea) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.fence_state(bigint[], bytea[], bytea) TO
+    vault_etl_ingest, vault_etl_rotate, vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.fence_state(bigint[], bytea[], bytea) IS
+    'Returns what a writer compares behind the fence: the generations of token keys that are active and pending, how many '
+    'of its data keys may be written under, by their ids and fingerprints, and whether its declaration is in force.';
+
 CREATE FUNCTION vault_etl.ensure_declared(declaration bytea) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

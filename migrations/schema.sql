@@ -1874,6 +1874,33 @@ $$;
 
 COMMENT ON FUNCTION vault_etl.event_tables() IS 'Returns the events and their tables. A function that is given the name of an event takes the table from here.';
 
+CREATE FUNCTION vault_etl.fence_state(key_ids bigint[], fingerprints bytea[], declaration bytea, OUT active smallint[], OUT pending smallint[], OUT good_keys bigint, OUT declared text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    active := (
+        SELECT array_agg(DISTINCT t.generation) FROM vault_etl.data_keys AS t
+        WHERE t.purpose = 'token' AND t.state = 'active'
+    );
+    pending := (
+        SELECT array_agg(DISTINCT t.generation) FROM vault_etl.data_keys AS t
+        WHERE t.purpose = 'token' AND t.state = 'pending'
+    );
+    good_keys := (
+        SELECT count(*) FROM vault_etl.data_keys AS k
+        WHERE k.key_id = ANY (key_ids) AND k.fingerprint = fingerprints[array_position(key_ids, k.key_id)]
+            AND k.purpose = 'data' AND k.state = 'active' AND k.expires_at > clock_timestamp()
+    );
+    declared := (
+        SELECT CASE declaration WHEN s.digest THEN 'in force' WHEN s.admits THEN 'admitted' END
+        FROM vault_etl.schema_versions AS s ORDER BY s.version DESC LIMIT 1
+    );
+END
+$$;
+
+COMMENT ON FUNCTION vault_etl.fence_state(key_ids bigint[], fingerprints bytea[], declaration bytea, OUT active smallint[], OUT pending smallint[], OUT good_keys bigint, OUT declared text) IS 'Returns what a writer compares behind the fence: the generations of token keys that are active and pending, how many of its data keys may be written under, by their ids and fingerprints, and whether its declaration is in force.';
+
 CREATE FUNCTION vault_etl.file_load_reached(load_id uuid, source_id uuid, lines bigint, digest bytea) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5155,6 +5182,11 @@ GRANT ALL ON FUNCTION vault_etl.event_tables() TO vault_etl_re_encrypt;
 GRANT ALL ON FUNCTION vault_etl.event_tables() TO vault_etl_erase;
 GRANT ALL ON FUNCTION vault_etl.event_tables() TO vault_etl_audit;
 GRANT ALL ON FUNCTION vault_etl.event_tables() TO vault_etl_analyst;
+
+REVOKE ALL ON FUNCTION vault_etl.fence_state(key_ids bigint[], fingerprints bytea[], declaration bytea, OUT active smallint[], OUT pending smallint[], OUT good_keys bigint, OUT declared text) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.fence_state(key_ids bigint[], fingerprints bytea[], declaration bytea, OUT active smallint[], OUT pending smallint[], OUT good_keys bigint, OUT declared text) TO vault_etl_ingest;
+GRANT ALL ON FUNCTION vault_etl.fence_state(key_ids bigint[], fingerprints bytea[], declaration bytea, OUT active smallint[], OUT pending smallint[], OUT good_keys bigint, OUT declared text) TO vault_etl_rotate;
+GRANT ALL ON FUNCTION vault_etl.fence_state(key_ids bigint[], fingerprints bytea[], declaration bytea, OUT active smallint[], OUT pending smallint[], OUT good_keys bigint, OUT declared text) TO vault_etl_re_encrypt;
 
 REVOKE ALL ON FUNCTION vault_etl.file_load_reached(load_id uuid, source_id uuid, lines bigint, digest bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION vault_etl.file_load_reached(load_id uuid, source_id uuid, lines bigint, digest bytea) TO vault_etl_ingest;

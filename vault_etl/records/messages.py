@@ -127,6 +127,8 @@ class SealedRecord(NamedTuple):
     next_token_generation: int | None
     plain: Mapping[str, PlainValue]
     """The plain values by their columns, subject and day too."""
+    receive_count: int = 1
+    """As of the message: one that was received before may be stored."""
 
 
 @dataclass(frozen=True, slots=True)

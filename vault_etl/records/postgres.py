@@ -53,7 +53,7 @@ class PostgresRecordLoader(RecordLoader):
         self._declaration = declaration
         self._writer = WriterDeclaration.of(declaration, may_be_before=True)
         self._checks_first = False
-        """True after a batch with rows that were stored already: the next one has some too, as a rule."""
+        """True after a batch with stored rows that were received once: the next one has some too, as a rule."""
 
     @override
     def prepare_partitions(self, months: Iterable[EventMonth] = ()) -> tuple[RecordRange, ...]:
@@ -89,7 +89,10 @@ class PostgresRecordLoader(RecordLoader):
                 stored = insert_records(
                     cursor, records, self._declaration, checks_first=self._checks_first
                 )
-                self._checks_first = len(stored) < len({record.record_id for record in records})
+                self._checks_first = any(
+                    record.receive_count == 1 and record.record_id not in stored
+                    for record in records
+                )
                 loaded = Loaded(
                     record_ids=stored,
                     rejection_ids=_insert_rejections(cursor, _not_stored(cursor, rejections)),

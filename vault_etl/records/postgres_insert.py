@@ -30,8 +30,8 @@ def insert_records(
     The caller holds the fence. A message may be of another event when it comes again: after a change of the
     declaration, or from a file with another `--event`.
 
-    With `checks_first` a query finds the stored rows before the COPY. Without it, a COPY that meets a stored row is
-    rolled back, and repeated without the stored rows: less work if no row is stored, else dead rows in the table.
+    A query finds the stored rows before the COPY: with `checks_first` of all messages, without it of those that were
+    received before. A COPY that still meets a stored row is rolled back, and repeated without the stored rows.
     """
     sql = sql_blocks("records/insert.sql", declaration)
     stored = set[uuid.UUID]()
@@ -41,7 +41,7 @@ def insert_records(
         rows = {r.record_id: r for r in ordered if r.event == event.name}
         for other in declaration.events:
             if other is not event:
-                rows = _not_stored(cursor, sql, other, rows)
+                rows = _not_stored(cursor, sql, other, rows, list(rows))
         stored |= _insert(cursor, sql, event, rows, checks_first=checks_first).keys()
     return frozenset(stored)
 
@@ -55,8 +55,8 @@ def _insert(
     checks_first: bool,
 ) -> Mapping[uuid.UUID, SealedRecord]:
     """Return the rows that were stored."""
-    if checks_first:
-        rows = _not_stored(cursor, sql, event, rows)
+    again = [i for i, row in rows.items() if checks_first or row.receive_count > 1]
+    rows = _not_stored(cursor, sql, event, rows, again)
     is_explained = True
     while rows:
         cursor.execute(sql["savepoint"])
@@ -65,7 +65,7 @@ def _insert(
             cursor.copy_expert(sql[f"copy_{event.name}"], io.BytesIO(copied))
         except psycopg2.errors.UniqueViolation:
             cursor.execute(sql["rollback_to_savepoint"])
-            new = _not_stored(cursor, sql, event, rows)
+            new = _not_stored(cursor, sql, event, rows, list(rows))
             if len(new) == len(rows) and not is_explained:
                 raise  # another unique index refuses a row
             # Not explained once: the month is being detached, of which the next COPY tells.
@@ -81,10 +81,11 @@ def _not_stored(
     sql: Mapping[str, str],
     event: DeclaredEvent,
     rows: dict[uuid.UUID, SealedRecord],
+    ids: list[uuid.UUID],
 ) -> dict[uuid.UUID, SealedRecord]:
-    if not rows:
+    """Return the rows without those of these ids that are stored. The ids are in order."""
+    if not ids:
         return rows
-    ids = list(rows)
     cursor.execute(
         sql[f"stored_{event.name}"], {"record_ids": ids, "first": ids[0], "last": ids[-1]}
     )

@@ -4,19 +4,10 @@
 LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE
 
 -- name: read_fence
-SELECT
-    (SELECT array_agg(DISTINCT generation) FROM vault_etl.data_keys
-        WHERE purpose = 'token' AND state = 'active') AS active,
-    (SELECT array_agg(DISTINCT generation) FROM vault_etl.data_keys
-        WHERE purpose = 'token' AND state = 'pending') AS pending,
-    (SELECT count(*) FROM vault_etl.data_keys AS k
-        JOIN unnest(%(key_ids)s::bigint[], %(fingerprints)s::bytea[]) AS used (key_id, fingerprint)
-            ON used.key_id = k.key_id AND used.fingerprint = k.fingerprint
-        WHERE k.purpose = 'data' AND k.state = 'active' AND k.expires_at > clock_timestamp()) AS good_keys,
-    (SELECT CASE %(declaration)s::bytea WHEN s.digest THEN 'in force' WHEN s.admits THEN 'admitted' END
-        FROM vault_etl.schema_versions AS s ORDER BY s.version DESC LIMIT 1) AS declared,
+SELECT f.active, f.pending, f.good_keys, f.declared,
     (SELECT set_config('synchronous_commit', 'on', true)
         WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')) AS raised
+FROM vault_etl.fence_state(%(key_ids)s::bigint[], %(fingerprints)s::bytea[], %(declaration)s::bytea) AS f
 
 -- name: in_closed_months
 SELECT vault_etl.in_closed_months(%(record_ids)s::uuid[])

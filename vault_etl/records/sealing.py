@@ -69,6 +69,7 @@ class RecordSealer:
             self._generation,
             self._next_generation,
             plain,
+            parsed.message.receive_count,
         )
 
     def _value(self, event: DeclaredEvent, name: FieldName) -> _Value:
