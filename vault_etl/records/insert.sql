@@ -7,7 +7,7 @@ COPY vault_etl.{{ event.name }} (
 ) FROM STDIN (FORMAT binary)
 
 -- name: stored_{{ event.name.raw }}
--- The ids come from a sub-select, or the planner would estimate each of them and look for its partition.
+-- The ids come from a sub-select, or the planner would estimate, and find the partition of, each of them.
 SELECT record_id FROM vault_etl.{{ event.name }}
 WHERE record_id = ANY((SELECT %(record_ids)s::uuid[])::uuid[]) AND record_id BETWEEN %(first)s AND %(last)s
 --% endfor
