@@ -1,12 +1,13 @@
-"""Cost of each command as the vault grows: seconds, and pages that the command reads, by how many rows there are.
+"""Cost of each command as the vault grows, by how many rows there are.
 
 Each vault has its rows over 24 months, a data key for a thousand of them, and a tenth as many entries of the audit log
 and quarantined messages. SQL makes them; 1,000 more, which can be revealed, come by the real command. Ten million take
 an hour and 10 GB.
 
-Each command is a process of its own. Its pages are what the server counts for the database, all that its functions and
-triggers do included, from memory or not: they do not depend on the machine. A command that changes nothing is run three
-times, and the least counts; of ten million once.
+Each command is a process of its own. Its CPU is that of its process and of the server's sessions, and its memory the
+most that its process had. Its pages are what the server counts for the database, all that its functions and triggers do
+included, from memory or not: they do not depend on the machine. A command that changes nothing is run three times, and
+the least counts; of ten million once.
 """
 
 from __future__ import annotations
@@ -14,20 +15,20 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import json
-import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Final
 
+from benchmarks.ingest import MEMORY
 from benchmarks.results import Result
 from benchmarks.scale_fill import FIRST_KEY, ROWS_A_KEY, SQL, fill
 from benchmarks.size import Size
 from benchmarks.stack import Stack, embedded_stack
+from benchmarks.used import Used, used_by
 from tests.kit.declarations import DEFAULT
 from tests.kit.declared import PERSONAL_FIELDS, USER_LOGINS
 from tests.kit.sessions import connect
@@ -49,10 +50,21 @@ PAGES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The cost of one run."""
+    """The cost of one run: seconds by the clock and of CPU, pages, and megabytes of the process, if there is one."""
 
-    seconds: float
     pages: int
+    cpu: float
+    seconds: float
+    megabytes: float = 0.0
+
+    def least(self, other: Cost) -> Cost:
+        """Return the lesser of each."""
+        return Cost(*map(min, astuple(self), astuple(other)))
+
+    def metrics(self) -> Mapping[str, float]:
+        """Return the values by the names that results have."""
+        found = {"pages": self.pages, "CPU s": self.cpu, "s": self.seconds}
+        return {**found, MEMORY: self.megabytes} if self.megabytes else found
 
 
 class Grown:
@@ -69,8 +81,8 @@ class Grown:
     def measure(self, commands: Collection[str]) -> Mapping[str, Cost]:
         """Fill it, and run the commands of these names; all of them if there are none."""
         if not commands:
-            self._load("`ingest` of 20,000, empty", LOADED, seed=3)
-        self._load("", REAL, seed=1)
+            self._once("`ingest` of 20,000, empty", self._load(LOADED, seed=3))
+        self._load(REAL, seed=1)()
         began = time.monotonic()
         for done in fill(self._sql, self._rows):
             self._say(done, began)
@@ -83,7 +95,7 @@ class Grown:
                 self._once(what, act)
         return self.costs
 
-    def _looks(self) -> Iterator[tuple[str, Callable[[], object]]]:
+    def _looks(self) -> Iterator[tuple[str, Callable[[], Used | None]]]:
         """Yield the commands that change nothing, but for entries of the log."""
         record_id, device = self._real()
         reason = ("--reason", "a benchmark")
@@ -122,7 +134,7 @@ class Grown:
         yield "`quarantine list`, all", self._command("quarantine", "list")
         yield "`partitions list`", self._owner("partitions", "list")
 
-    def _changes(self) -> Iterator[tuple[str, Callable[[], object]]]:
+    def _changes(self) -> Iterator[tuple[str, Callable[[], Used | None]]]:
         """Yield the commands that can be run once."""
         reason = ("--reason", "a benchmark", "--yes")
         day = dt.datetime.now(dt.UTC).date().replace(day=15) - dt.timedelta(days=365)
@@ -134,10 +146,10 @@ class Grown:
             self._command("keys", "list"),
         )
         yield "`partitions attach`", self._owner("partitions", "attach", f"{day:%Y-%m}", *reason)
-        yield "`ingest` of 20,000", lambda: self._load("", LOADED, seed=4)
+        yield "`ingest` of 20,000", self._load(LOADED, seed=4)
         yield "`keys destroy --unused`", self._command("keys", "destroy", "--unused", "--yes")
 
-    def _destroy(self, key_id: int, *, may_fail: bool = False) -> Callable[[], object]:
+    def _destroy(self, key_id: int, *, may_fail: bool = False) -> Callable[[], Used]:
         return self._command("keys", "destroy", str(key_id), "--dry-run", may_fail=may_fail)
 
     def _ages(self) -> None:
@@ -172,38 +184,35 @@ class Grown:
         """The id of a record that the real command loaded, and its device."""
         device = json.loads(next(made_up_events(REAL, seed=1, messy_every=0)))["device_id"]
         find = ("find", "--field", "device_id", "--reason", "to begin with")
-        found = json.loads(self._command(*find, text=device)().stdout)
-        return str(found["records"][0]["record_id"]), device
+        done = self._stack.command(*find, extra=self._stack.on(self._name), text=device)
+        return str(json.loads(done.stdout)["records"][0]["record_id"]), device
 
-    def _load(self, what: str, count: int, *, seed: int) -> None:
-        with tempfile.NamedTemporaryFile("w", suffix=".jsonl", encoding="utf-8") as file:
-            file.writelines(f"{body}\n" for body in made_up_events(count, seed=seed, messy_every=0))
-            file.flush()
-            act = self._command("ingest", "--quiet", "--file", file.name)
-            if what:
-                self._once(what, act)
-            else:
-                act()
+    def _load(self, count: int, *, seed: int) -> Callable[[], Used]:
+        """An ingest of so many made-up events."""
+        file = self._stack.directory / f"{seed}.jsonl"
+        bodies = made_up_events(count, seed=seed, messy_every=0)
+        file.write_text("".join(f"{body}\n" for body in bodies), encoding="utf-8")
+        return self._command("ingest", "--quiet", "--file", str(file))
 
     def _command(
-        self, *arguments: str, text: str | None = None, may_fail: bool = False
-    ) -> Callable[[], subprocess.CompletedProcess[str]]:
-        return lambda: self._stack.command(
-            *arguments, extra=self._stack.on(self._name), text=text, may_fail=may_fail
-        )
+        self, *arguments: str, text: str = "", may_fail: bool = False, role: str = "operator"
+    ) -> Callable[[], Used]:
+        program = (sys.executable, "-m", "vault_etl", *arguments)
+        settings = self._stack.on(self._name, role)
+        return lambda: used_by(program, settings, text=text, may_fail=may_fail)
 
-    def _owner(self, *arguments: str) -> Callable[[], subprocess.CompletedProcess[str]]:
-        return lambda: self._stack.command(*arguments, extra=self._stack.on(self._name, "owner"))
+    def _owner(self, *arguments: str) -> Callable[[], Used]:
+        return self._command(*arguments, role="owner")
 
-    def _once(self, what: str, act: Callable[[], object]) -> None:
-        before, began = self._pages(), time.monotonic()
-        act()
-        seconds = time.monotonic() - began
-        cost = Cost(seconds, self._pages() - before)
-        least = self.costs.get(what, cost)
-        self.costs[what] = Cost(min(seconds, least.seconds), min(cost.pages, least.pages))
+    def _once(self, what: str, act: Callable[[], Used | None]) -> None:
+        before = self._pages()
+        used: list[Used | None] = []
+        spent = self._stack.spent(lambda: used.append(act()))
+        peak = used[0].peak_bytes if used[0] else 0
+        cost = Cost(self._pages() - before, spent.cpu, spent.seconds, peak / 1e6)
+        self.costs[what] = cost.least(self.costs.get(what, cost))
 
-    def _at_least(self, what: str, act: Callable[[], object]) -> None:
+    def _at_least(self, what: str, act: Callable[[], Used | None]) -> None:
         began = time.monotonic()
         for _ in range(3 if self._rows < ONCE else 1):
             self._once(what, act)
@@ -257,9 +266,9 @@ def compared(bench: str, costs: Mapping[int, Mapping[str, Cost]]) -> Iterator[Re
     for fewer, more in itertools.pairwise(costs):
         for command, cost in costs[more].items():
             peer = costs[fewer][command]
-            names = [f"{command}, {rows:,} rows" for rows in (more, fewer)]
-            yield Result(bench, names[0], names[1], "s", cost.seconds, peer.seconds)
-            yield Result(bench, names[0], names[1], "pages", cost.pages, peer.pages)
+            subject, before = (f"{command}, {rows:,} rows" for rows in (more, fewer))
+            for metric, value in cost.metrics().items():
+                yield Result(bench, subject, before, metric, value, peer.metrics()[metric])
 
 
 SERVER: Final = (

@@ -23,14 +23,22 @@ class Used:
     peak_bytes: int
 
 
-def used_by(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Used:
-    """Run a program in the repository, and wait for it. Raises CalledProcessError if it fails."""
+def used_by(
+    arguments: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    *,
+    text: str = "",
+    may_fail: bool = False,
+) -> Used:
+    """Run a program in the repository with this input. Raises CalledProcessError if it fails, unless it `may_fail`."""
     done = subprocess.run(
         [sys.executable, "-S", "-E", str(LAUNCH), *arguments],
         env={**os.environ, **(environment or {})},
         cwd=LAUNCH.parents[1],
+        input=text,
+        text=True,
         stdout=subprocess.PIPE,
-        check=True,
+        check=not may_fail,
     )
     return Used(**json.loads(done.stdout))
 

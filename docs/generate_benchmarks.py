@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from xml.sax.saxutils import escape
 
+from benchmarks.__main__ import ALWAYS
 from benchmarks.results import LATEST, RUNS
 
 HERE: Final = Path(__file__).parent
@@ -25,9 +26,9 @@ INTRODUCTION: Final = """# Benchmarks
 
 <!-- Written by docs/generate_benchmarks.py from benchmarks/results/. `make bench` runs both. -->
 
-`make bench` measures everything on this page again, each subject beside its peer in one run; the runs of this page took
-{minutes} minutes. `make bench-quick` gives a first impression. A ratio is the subject's value divided by the peer's.
-A figure alone says more about the machine than about the code.
+`make bench` measures all of this page but its last section again, each subject beside its peer in one run; the runs of
+this page took {minutes} minutes. `make bench-quick` gives a first impression. A ratio is the subject's value divided by
+the peer's. A figure alone says more about the machine than about the code.
 [benchmarks/README.md](../benchmarks/README.md) has the measurements that were made once, for a decision.
 """
 
@@ -77,9 +78,14 @@ of an equal copy. The time is that of the whole command; the CPU is of the comma
 """,
     "growth": """## Growth
 
-Each command on a vault of more rows, beside itself on a vault of fewer. A vault has 24 months, a data key for a
-thousand rows, and a tenth as many entries of the audit log. Pages are the 8 KiB pages that the server read; they do
-not depend on the machine.
+`python -m benchmarks growth --record` measures each command on vaults of more and more rows, which took {minutes}
+minutes. A vault has 24 months, a data key for a thousand rows, and a tenth as many entries of the audit log. Pages are
+the 8 KiB pages that the server read; they do not depend on the machine. CPU is of the command and of the server's
+sessions, and memory is the command's.
+
+`duplicates` groups all rows, `audit verify` checks all entries, and `keys list` lists all keys. An ingest writes into
+indexes that are deeper in a larger vault. `find` and `erase` cost the same in any vault. Memory grows with a list of
+keys, and by a few bytes for each message of a longer queue; a short queue fills no buffer.
 """,
 }
 
@@ -93,7 +99,7 @@ METRIC_PLOTS: Final = {
 
 GROWTH_PLOT: Final = (
     "bench-growth.svg",
-    "Cost on the larger vault, as a multiple of that on the smaller one",
+    "Pages that each command reads, as a multiple of those on the smallest vault",
 )
 
 _DIGITS: Final = 2
@@ -111,16 +117,20 @@ _STYLE: Final = (
 
 def page(rows: Sequence[Row], runs: Mapping[str, Row]) -> str:
     """Return the text of the page."""
-    minutes = sum(run["seconds"] for run in runs.values()) / 60
+    minutes = sum(run["seconds"] for name, run in runs.items() if name in ALWAYS) / 60
     parts = [INTRODUCTION.format(minutes=f"{minutes:.0f}")]
     for name, text in SECTIONS.items():
         own = [row for row in rows if row["bench"].partition("/")[0] == name]
         if own:
-            events = runs[name]["events"]
+            events, minutes = runs[name]["events"], runs[name]["seconds"] / 60
             said = text.format(
-                events=f"{events:,}", half=f"{events // 2:,}", few=f"{events // 40:,}"
+                events=f"{events:,}",
+                half=f"{events // 2:,}",
+                few=f"{events // 40:,}",
+                minutes=f"{minutes:.0f}",
             )
-            parts += [said, *_pictures(name), _table(own), _run(runs[name])]
+            tables = _growth_tables(own) if name == "growth" else [_table(own)]
+            parts += [said, *_pictures(name), *tables, _run(runs[name])]
     return "\n".join(parts)
 
 
@@ -170,11 +180,36 @@ def _groups(rows: Sequence[Row], metric: str) -> Mapping[str, Mapping[str, float
 
 
 def _growth(rows: Sequence[Row]) -> Mapping[str, Mapping[str, float]]:
-    groups: dict[str, dict[str, float]] = {}
+    """Return the pages of each command by the size of the vault, as multiples of those of the smallest."""
+    return {
+        command.replace("`", ""): {
+            size: value / next(iter(sizes.values())) for size, value in sizes.items()
+        }
+        for (command, metric), sizes in _by_size(rows, "growth").items()
+        if metric == "pages"
+    }
+
+
+def _by_size(rows: Sequence[Row], bench: str) -> Mapping[tuple[str, str], Mapping[str, float]]:
+    """Return the values of each command and metric by size, the smallest first."""
+    found: dict[tuple[str, str], dict[str, float]] = {}
     for row in rows:
-        if row["bench"] == "growth":
-            groups.setdefault(row["subject"].replace("`", ""), {})[row["metric"]] = row["ratio"]
-    return groups
+        if row["bench"] == bench:
+            for names, value in ((row["peer"], row["peer_value"]), (row["subject"], row["value"])):
+                command, _, size = names.rpartition(", ")
+                found.setdefault((command, row["metric"]), {})[size] = value
+    return found
+
+
+def _growth_tables(rows: Sequence[Row]) -> Iterator[str]:
+    for bench in dict.fromkeys(row["bench"] for row in rows):
+        values = _by_size(rows, bench)
+        sizes = list(dict.fromkeys(size for by_size in values.values() for size in by_size))
+        lines = [f"| command | metric | {' | '.join(sizes)} |", "|---" * (len(sizes) + 2) + "|"]
+        for (command, metric), by_size in values.items():
+            cells = [command, metric, *(_figure(by_size[size]) for size in sizes)]
+            lines.append(f"| {' | '.join(cells)} |")
+        yield "\n".join(lines) + "\n"
 
 
 def _pictures(name: str) -> Iterator[str]:
@@ -197,7 +232,7 @@ def _table(rows: Sequence[Row]) -> str:
 
 
 def _figure(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10**_DIGITS else f"{value:,.{_DIGITS}g}"
+    return f"{value:,.0f}" if round(value) >= 10**_DIGITS else f"{value:,.{_DIGITS}g}"
 
 
 def _run(run: Row) -> str:

@@ -18,7 +18,7 @@ PEERS = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(set(ALWAYS) - {"growth"}))  # it fills vaults for minutes
+@pytest.mark.parametrize("name", sorted(ALWAYS))
 def test_a_bench_compares_its_subjects_with_their_peers(name: str) -> None:
     """Every metric has a value on both sides. The benches themselves count the rows of each run."""
     results = list(BENCHES[name](TINY))
