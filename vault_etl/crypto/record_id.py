@@ -18,6 +18,7 @@ import uuid
 from typing import Final
 
 from vault_etl.crypto.digest import PrefixedSha256
+from vault_etl.crypto.uuids import uuid_of
 
 MAX_MILLISECONDS: Final = 2**48 - 1
 
@@ -71,4 +72,4 @@ def _record_id(milliseconds: int, digest: bytes) -> uuid.UUID:
         message = "the time of a record id does not fit 48 bits"
         raise ValueError(message)
     made = milliseconds << 80 | int.from_bytes(digest[:10], "big")
-    return uuid.UUID(int=made & _RANDOM | _VERSION_AND_VARIANT)
+    return uuid_of(made & _RANDOM | _VERSION_AND_VARIANT)

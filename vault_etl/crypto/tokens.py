@@ -32,6 +32,7 @@ from vault_etl.base.pii import Pii
 from vault_etl.crypto.digest import hmac_sha256, lp, sha256
 from vault_etl.crypto.fields import FieldName
 from vault_etl.crypto.keys import TokenKey
+from vault_etl.crypto.uuids import uuid_of
 
 TOKEN_BYTES: Final = 16
 
@@ -148,7 +149,7 @@ def _mac(key: TokenKey, name: str) -> HMAC:
 def _keyed(keyed: HMAC, form: bytes) -> uuid.UUID:
     mac = keyed.copy()
     mac.update(form)
-    return uuid.UUID(int=int.from_bytes(mac.finalize()[:TOKEN_BYTES], "big"))
+    return uuid_of(int.from_bytes(mac.finalize()[:TOKEN_BYTES], "big"))
 
 
 class Tokenizer:

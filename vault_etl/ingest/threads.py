@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from types import TracebackType
 
@@ -36,6 +37,17 @@ class EngineLock:
         self._clock = clock
         self._lock = threading.RLock()
         self._woken = {role: threading.Condition(self._lock) for role in Role}
+        self._waiting = dict.fromkeys(Role, 0)
+        """The number of threads of each role that wait."""
+        self._work: Mapping[Role, Callable[[float], int]] = {
+            Role.RECEIVE: lambda _: _calls(engine.room),
+            Role.WRITE: engine.has_batch,
+            Role.DELETE: lambda now: _calls(engine.to_delete(now)),
+            Role.GIVE_BACK: lambda _: engine.may_give_back,
+            Role.REVIEW: lambda _: engine.looks_empty,
+            Role.END: lambda _: engine.is_finished or (engine.stopping and not engine.held),
+        }
+        """The number of threads of a role that have work now."""
 
     def __enter__(self) -> None:
         self._lock.acquire()
@@ -50,17 +62,9 @@ class EngineLock:
 
     def changed(self) -> None:
         """Wake as many threads of each role as have work now. The caller has the lock."""
-        engine, now = self._engine, self._clock.monotonic()
-        work = (
-            (Role.RECEIVE, _calls(engine.room)),
-            (Role.WRITE, engine.has_batch(now)),
-            (Role.DELETE, _calls(engine.to_delete(now))),
-            (Role.GIVE_BACK, engine.may_give_back),
-            (Role.REVIEW, engine.looks_empty),
-            (Role.END, engine.is_finished or (engine.stopping and not engine.held)),
-        )
-        for role, threads in work:
-            if threads:
+        now = self._clock.monotonic()
+        for role, work in self._work.items():
+            if self._waiting[role] and (threads := work(now)):
                 self._woken[role].notify(threads)
 
     def wake(self, role: Role) -> None:
@@ -76,7 +80,11 @@ class EngineLock:
         with self._lock:
             if role is Role.WRITE and self._engine.has_batch(self._clock.monotonic()):
                 return
-            self._woken[role].wait(seconds)
+            self._waiting[role] += 1
+            try:
+                self._woken[role].wait(seconds)
+            finally:
+                self._waiting[role] -= 1
 
 
 def _calls(messages: int) -> int:

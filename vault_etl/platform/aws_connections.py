@@ -107,11 +107,13 @@ class Connections:
     def _kept(self) -> _Connection | None:
         """Return the connection that was used last, if its server has kept it too."""
         while self._idle:
-            with contextlib.suppress(IndexError):  # another thread took the last one
+            try:
                 connection = self._idle.pop()
-                if not connection.is_closed_by_server():
-                    return connection
-                connection.close()
+            except IndexError:  # another thread took the last one
+                break
+            if not connection.is_closed_by_server():
+                return connection
+            connection.close()
         return None
 
     def _connect(self) -> _Connection:
@@ -194,11 +196,13 @@ class _Connection:
         while True:
             if not self._is_decrypted():
                 self._wait(self._readable)
-            with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
+            try:
                 came = self._socket.recv(_BUFFER)
-                more = self._deadline + len(came) / LEAST_RATE
-                self._deadline = min(more, self._last_deadline)
-                return came
+            except (BlockingIOError, ssl.SSLWantReadError):
+                continue
+            more = self._deadline + len(came) / LEAST_RATE
+            self._deadline = min(more, self._last_deadline)
+            return came
 
     def _wait(self, ready: select.poll) -> None:
         left = self._deadline - time.monotonic()

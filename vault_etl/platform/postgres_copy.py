@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import itertools
 import struct
 import uuid
@@ -52,13 +53,9 @@ def _encoded(column: Sequence[object]) -> list[bytes]:
     encode = _ENCODERS[kinds.pop()]
     distinct = set(column) if encode in _REPEATED else ()
     if 0 < len(distinct) <= len(column) // 2:
-        found = {value: _NULL if value is None else _field(encode(value)) for value in distinct}
+        found = {value: _NULL if value is None else encode(value) for value in distinct}
         return [found[value] for value in column]
-    pack = _LENGTH.pack
-    return [
-        _NULL if value is None else pack(len(content := encode(value))) + content
-        for value in column
-    ]
+    return [_NULL if value is None else encode(value) for value in column]
 
 
 def _field(content: bytes) -> bytes:
@@ -93,18 +90,21 @@ _DIGITS: Final = 4
 """Decimal digits of a digit of `numeric`."""
 _NEGATIVE: Final = 0x4000
 
+_UUID_BYTES: Final = 16
+_UUID_LENGTH: Final = _LENGTH.pack(_UUID_BYTES)
+
 _ENCODERS: Final[Mapping[type, Callable[[Any], bytes]]] = {
-    uuid.UUID: lambda value: value.int.to_bytes(16, "big"),
-    str: str.encode,
-    bytes: bytes,
-    int: struct.Struct(">h").pack,
-    BigInt: struct.Struct(">q").pack,
-    Decimal: _numeric,
-    bool: lambda value: b"\x01" if value else b"\x00",
-    dt.date: lambda value: struct.pack(">i", value.toordinal() - _EPOCH),
-    dt.datetime: lambda value: struct.pack(">q", (value - _FIRST_MOMENT) // _MICROSECOND),
+    uuid.UUID: lambda value: _UUID_LENGTH + value.int.to_bytes(_UUID_BYTES, "big"),
+    str: lambda value: _field(value.encode()),
+    bytes: _field,
+    int: functools.partial(struct.Struct(">ih").pack, 2),
+    BigInt: functools.partial(struct.Struct(">iq").pack, 8),
+    Decimal: lambda value: _field(_numeric(value)),
+    bool: functools.partial(struct.Struct(">i?").pack, 1),
+    dt.date: lambda value: struct.pack(">ii", 4, value.toordinal() - _EPOCH),
+    dt.datetime: lambda value: struct.pack(">iq", 8, (value - _FIRST_MOMENT) // _MICROSECOND),
 }
-"""Encoders by the exact type: a subclass is refused."""
+"""Encoders of a value behind its length, by the exact type: a subclass is refused."""
 
 _REPEATED: Final = [_ENCODERS[kind] for kind in (str, int, bool, dt.date)]
 """The encoders of types whose values are often equal in the rows of one event."""

@@ -6,7 +6,7 @@ import collections
 import datetime as dt
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import ValuePlace
@@ -124,5 +124,9 @@ def seal_rejection(
     )
 
 
+_FIRST_DAY: Final = dt.date(1970, 1, 1).toordinal()
+_DAY_MS: Final = 86_400_000
+
+
 def _day_sent(sent_ms: int) -> dt.date:
-    return dt.datetime.fromtimestamp(sent_ms / 1000, dt.UTC).date()
+    return dt.date.fromordinal(_FIRST_DAY + sent_ms // _DAY_MS)
