@@ -34,7 +34,8 @@ HELD = {
     "idle": f"BEGIN; SELECT {ENTRY}",
     "savepoint": f"BEGIN; SAVEPOINT a; SELECT {ENTRY}; RELEASE SAVEPOINT a",
     "one statement": f"SELECT {ENTRY}, pg_sleep(60)",
-    "long work": f"SELECT {ENTRY}, sha256(convert_to(repeat('x', 1000000000), 'UTF8'))",
+    # random(): the planner must not do the work before the statement runs.
+    "long work": f"SELECT {ENTRY}, sha256(convert_to(repeat('x', 1000000000 + (random() * 0)::integer), 'UTF8'))",
     "log records": f"BEGIN; SELECT {ENTRY}; SELECT pg_logical_emit_message(false, 'x', 'y')",
     "cursor": f"BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT {ENTRY}; FETCH c",
     "block": f"DO $$ BEGIN COMMIT; PERFORM {ENTRY}; PERFORM pg_sleep(60); END $$",
