@@ -36,9 +36,11 @@ def test_passes(number, folder):
 """
 FAILING = """
 import os
+import time
 
 def test_fails(folder):
-    os.system("echo printed by a process")
+    os.system(f"echo printed in {__name__}")
+    time.sleep(0.5)
     assert 1 == 2, folder.name
 
 def test_is_run_after_it(folder, capfd):
@@ -95,20 +97,23 @@ def pytest_of(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
 def test_every_test_is_run_once_and_reported(tmp_path: Path) -> None:
     """Passes and failures, what a failure printed, and the end of a fork; each fork has fixtures of its own."""
     (tmp_path / "conftest.py").write_text(FIXTURE)
-    for name, text in {"a": DYING, "b": PASSING, "c": FAILING, "d": PASSING, "e": PASSING}.items():
+    for name, text in {"a": DYING, "b": FAILING, "c": FAILING, "d": PASSING, "e": PASSING}.items():
         (tmp_path / f"test_{name}.py").write_text(text)
     done = pytest_of(tmp_path, "--forks=3")
     assert done.returncode == 1, done.stdout
-    assert re.search(r"2 failed, 62 passed in", done.stdout)
+    assert re.search(r"3 failed, 43 passed in", done.stdout)
     assert "assert 1 == 2" in done.stdout
-    assert "printed by a process" in done.stdout
+    for name in ("test_b", "test_c"):
+        captured = rf"Captured stdout call -+\nprinted in {name}\n[_=]"
+        assert re.search(captured, done.stdout), done.stdout
     assert "its process ended (exit code 3)" in done.stdout
     assert "test_a.py::test_ends_its_process" in done.stdout
     ran = [line.split() for line in (tmp_path / "ran").read_text().splitlines()]
-    assert len({(name, number) for _, name, number in ran}) == len(ran) == 60
+    assert len({(name, number) for _, name, number in ran}) == len(ran) == 40
     folders = [line.split() for line in (tmp_path / "folders").read_text().splitlines()]
     assert {pid for pid, _, _ in ran} <= {pid for pid, _ in folders}
     assert len({folder for _, folder in folders}) == len(folders)
+    assert len({Path(folder).parents[1] for _, folder in folders}) == 1
 
 
 def test_the_first_failure_ends_all_forks(tmp_path: Path) -> None:
