@@ -55,7 +55,7 @@ from tests.kit.vault import Result, Vault
         ),
         (("reveal", f"+{UNKNOWN[1:]}", "--reason", "x"), "argument 1 is not a record id"),
         (("quarantine", "show", f"_{UNKNOWN[1:]}", "--reason", "x"), "ID takes an id such as"),
-        (("keys", "destroy", "x"), "KEY_ID takes a whole number from 1 to 4,294,967,295"),
+        (("keys", "destroy", "x"), "KEY_ID takes a whole number from 1 to 4294967295"),
         (("quarantine", "show", "4711", "--reason", "x"), "ID takes an id such as 01a1fc29-"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -144,8 +144,8 @@ CASES: Final[dict[str, tuple[str, str]]] = {
         changed('day = "day"', 'day = "date" #!'),
         "the day date is not",
     ),
-    "text that is too long": (with_lines("os = {type = 'text', max = 8193} #!"), "from 1 to 8,192"),
-    "text of no length": (with_lines("os = {type = 'text', max = 0} #!"), "from 1 to 8,192"),
+    "text that is too long": (with_lines("os = {type = 'text', max = 8193} #!"), "from 1 to 8192"),
+    "text of no length": (with_lines("os = {type = 'text', max = 0} #!"), "from 1 to 8192"),
     "an unknown type": (with_lines("os = {type = 'string', max = 1} #!"), "string is not a type"),
     "unknown numbers": (
         with_lines("os = {type = 'text', max = 1, numbers = 'all'} #!"),

@@ -216,6 +216,39 @@ def test_an_error_that_a_restart_cannot_fix_ends_all_workers(
     assert parent.summary().stored == 3
 
 
+NO_PROCESS = IncompleteError("a worker could not be started", hint="allow more")
+
+
+def unread(_: IngestObserver) -> None:
+    """Fail as a worker fails whose reports no thread can read."""
+    raise NO_PROCESS
+
+
+def test_a_worker_that_cannot_be_started_ends_no_other_worker(
+    clock: FakeClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The start is tried again, after longer and longer, even if the worker before lived for long."""
+    old, mute, new = FakeWorker(lives=90, code=KILLED), FakeWorker(reports=unread), FakeWorker()
+    starter = FakeStarter(clock, [old, NO_PROCESS, NO_PROCESS, mute, new], [FakeWorker()])
+    summary = supervisor(clock, starter, FOLLOW).run(StopAt(clock, at=100))
+    assert [worker.killed_at is None for worker in starter.started[0]] == [True, False, True]
+    pauses = [worker.started_at - 90 for worker in starter.started[0][1:]]
+    assert pauses == pytest.approx([3.5, 7.5], abs=6 * TICK_S)
+    (other,) = starter.started[1]
+    assert (other.killed_at, len(other.stops)) == (None, 1)
+    assert summary.received == 0
+    assert capsys.readouterr().err.count("no worker was started") == 3
+
+
+def test_a_drain_gives_up_if_a_worker_cannot_be_started(clock: FakeClock) -> None:
+    """The other workers finish what they began."""
+    starter = FakeStarter(clock, [NO_PROCESS] * DRAIN_CRASHES, [FakeWorker(stops_in=2)])
+    with pytest.raises(IncompleteError, match="could not be started"):
+        supervisor(clock, starter).run(StopAt(clock))
+    (other,) = starter.started[1]
+    assert (other.killed_at, len(other.stops)) == (None, 1)
+
+
 def test_a_signal_lets_all_workers_finish(clock: FakeClock) -> None:
     """Each worker is asked once, and no worker is started any more, not even in place of a crashed one."""
     starter = FakeStarter(clock, [FakeWorker(stops_in=3)], [*crashing(5), FakeWorker()])

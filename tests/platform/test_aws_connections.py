@@ -280,14 +280,6 @@ def test_a_proxy_that_drips_is_given_up(authority: Authority, pieces: list[bytes
     assert time.monotonic() - began < 3
 
 
-def test_a_proxy_that_says_more_than_its_answer_is_refused(authority: Authority) -> None:
-    """The server behind it would speak after the handshake began."""
-    with dripping(b"HTTP/1.1 200 OK\r\n\r\nmore") as port:
-        made = connections("https://localhost:9", authority.bundle, f"http://127.0.0.1:{port}")
-        with pytest.raises(raised.ProxyConnectionError):
-            made.exchange(REQUEST, SECONDS)
-
-
 def test_some_ways_are_not_passable() -> None:
     """A proxy with TLS of its own, and a proxy for an endpoint without TLS."""
     secure, plain = "https://sqs.example", "http://sqs.example"

@@ -118,7 +118,7 @@ def parse_policy(text: str, known: Sequence[FieldName]) -> str:
     quotas = {name: policy.get(name, DEFAULT_POLICY[name]) for name in QUOTAS}
     for name, quota in quotas.items():
         if type(quota) is not int or not 0 <= quota <= MAX_AN_HOUR:
-            raise _wrong(f"{name} is a whole number from 0 to {MAX_AN_HOUR:,}")
+            raise _wrong(f"{name} is a whole number from 0 to {MAX_AN_HOUR}")
     purposes = policy.get("purposes", {})
     if not isinstance(purposes, dict) or len(purposes) > MAX_PURPOSES:
         raise _wrong(f"purposes is an object of at most {MAX_PURPOSES}")

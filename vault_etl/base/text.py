@@ -70,10 +70,10 @@ def uuid_of(text: str) -> uuid.UUID:
 def number(
     kind: type, *, at_least: float | None, at_most: float | None, above: float | None = None
 ) -> str:
-    """Name a number of this kind (int or float) and its bounds."""
+    """Name a number of this kind (int or float) and its bounds, as they are typed."""
     what = "a whole number" if kind is int else "a number"
-    low = None if at_least is None else f"{at_least:,}" if kind is int else f"{at_least:g}"
-    high = None if at_most is None else f"{at_most:,}" if kind is int else f"{at_most:g}"
+    low = None if at_least is None else str(at_least) if kind is int else f"{at_least:g}"
+    high = None if at_most is None else str(at_most) if kind is int else f"{at_most:g}"
     if above is not None:
         low = f"above {above:g}"
         return f"{what} {low}" if high is None else f"{what} {low}, {high} at most"

@@ -120,7 +120,7 @@ def _plain(name: str, table: TableReader) -> PlainColumn | None:
     if type_ is PlainType.TEXT:
         longest = table.need("max", int, "the most characters of the text: max = 64")
         if longest is not None and not 1 <= longest <= MAX_PLAIN:
-            table.fault("max", f"max must be from 1 to {MAX_PLAIN:,}")
+            table.fault("max", f"max must be from 1 to {MAX_PLAIN}")
         numbers = _word(table, "numbers", Numbers)
     if type_ is PlainType.DAY:
         moment = table.get("moment", str)

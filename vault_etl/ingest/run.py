@@ -16,7 +16,7 @@ from vault_etl.ingest.crew_reviews import CrewReviews
 from vault_etl.ingest.engine.limits import Tally
 from vault_etl.ingest.queue import QueueDepth
 from vault_etl.ingest.steps import IngestSteps
-from vault_etl.ingest.threads import Role
+from vault_etl.ingest.threads import MORE_THREADS_HINT, Role
 from vault_etl.platform.clock import Clock
 
 HEARTBEATS: Final = 2
@@ -184,8 +184,8 @@ class Ingest:
                 self._start(name, role, step)
             self._start_crews()
         except RuntimeError:
-            hint = "allow more: by the pids limit of the container, or by `ulimit -u`"
-            raise IncompleteError("the system allows too few threads", hint=hint) from None
+            message = "the system allows too few threads"
+            raise IncompleteError(message, hint=MORE_THREADS_HINT) from None
 
     def _grow(self) -> None:
         """Start what the crews lack. If the system allows no more threads, they stay as they are."""

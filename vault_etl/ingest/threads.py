@@ -6,10 +6,15 @@ import threading
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from types import TracebackType
+from typing import Final
 
 from vault_etl.ingest.engine.engine import IngestEngine
 from vault_etl.ingest.engine.limits import MAX_CALL
 from vault_etl.platform.clock import Clock
+
+MORE_THREADS_HINT: Final = (
+    "allow more: by the pids limit of the container, or by `ulimit -u` and `ulimit -n`"
+)
 
 
 class Role(Enum):

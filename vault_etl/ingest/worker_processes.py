@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
-from vault_etl.base.errors import VaultEtlError, error_of_code
+from vault_etl.base.errors import IncompleteError, VaultEtlError, error_of_code
 from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement
-from vault_etl.ingest.workers import Worker, WorkerStarter
+from vault_etl.ingest.threads import MORE_THREADS_HINT
+from vault_etl.ingest.worker_slot import Worker
+from vault_etl.ingest.workers import WorkerStarter
 
 if TYPE_CHECKING:
     from vault_etl.ingest.metrics.workers import WorkerMetrics
@@ -51,24 +53,32 @@ class WorkerProcesses(WorkerStarter):
     def start(self, slot: int, max_messages: int | None) -> Worker:
         bound = [] if max_messages is None else ["--max-messages", str(max_messages)]
         metrics = self._metrics.started(slot) if self._metrics else {}
-        process = subprocess.Popen(
-            [
-                *(sys.executable, *(f"-W{option}" for option in sys.warnoptions)),
-                *("-P", "-m", "vault_etl", *self._arguments, *bound),
-                *(LIFELINE_OPTION, str(self._lifeline)),
-            ],
-            env={**self._environment, **metrics},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            pass_fds=[self._lifeline],
-            start_new_session=True,
-        )
+        try:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, *(f"-W{option}" for option in sys.warnoptions)),
+                    *("-P", "-m", "vault_etl", *self._arguments, *bound),
+                    *(LIFELINE_OPTION, str(self._lifeline)),
+                ],
+                env={**self._environment, **metrics},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                pass_fds=[self._lifeline],
+                start_new_session=True,
+            )
+        except OSError as error:
+            self.ended(slot)
+            raise _not_started(error.strerror or type(error).__name__) from None
         return _WorkerProcess(process)
 
     @override
     def ended(self, slot: int) -> None:
         if self._metrics is not None:
             self._metrics.ended(slot)
+
+
+def _not_started(reason: str) -> IncompleteError:
+    return IncompleteError(f"a worker could not be started: {reason}", hint=MORE_THREADS_HINT)
 
 
 class _WorkerProcess(Worker):
@@ -82,8 +92,14 @@ class _WorkerProcess(Worker):
 
     @override
     def watch(self, observer: IngestObserver) -> None:
-        self._reader = threading.Thread(target=self._read, args=(observer,), daemon=True)
-        self._reader.start()
+        reader = threading.Thread(target=self._read, args=(observer,), daemon=True)
+        try:
+            reader.start()
+        except RuntimeError:
+            if self._process.stdout is not None:
+                self._process.stdout.close()
+            raise _not_started("no thread can read its reports") from None
+        self._reader = reader
 
     @override
     def exit_code(self) -> int | None:

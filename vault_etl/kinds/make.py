@@ -75,7 +75,7 @@ def _whole(options: Mapping[str, object], name: str, default: int, most: int) ->
     """Return the option as a whole number from 1 to `most`."""
     value = options.get(name, default)
     if type(value) is not int or not 1 <= value <= most:  # True is an int
-        message = f"the option {name!r} must be a whole number from 1 to {most:,}"
+        message = f"the option {name!r} must be a whole number from 1 to {most}"
         raise ValueError(message)
     return value
 

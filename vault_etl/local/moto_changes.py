@@ -11,7 +11,7 @@ from typing import Any
 import flask
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.sqs import models as sqs_models
-from moto.sqs.models import Message, SQSBackend
+from moto.sqs.models import Message, Queue, SQSBackend
 
 _POLL_SECONDS = 0.05
 
@@ -19,6 +19,7 @@ _POLL_SECONDS = 0.05
 def change_moto() -> None:
     """Change moto in this process, before its server starts."""
     _receive_one_at_a_time()
+    delete_one_at_a_time()
     _remember_backends()
     _ask_the_clock_alone()
 
@@ -40,17 +41,32 @@ def _receive_one_at_a_time() -> None:
         **kwargs: Any,  # noqa: ANN401 - passed on
     ) -> list[Message]:
         ends = time.monotonic() + wait_seconds_timeout
-        while not _has_hung_up():
+        while True:
             with lock:
+                if _has_hung_up():  # perhaps while it waited for the lock
+                    return []
                 messages: list[Message] = receive_now(
                     backend, queue_name, count, 0, *args, **kwargs
                 )
             if messages or time.monotonic() >= ends:
                 return messages
             time.sleep(_POLL_SECONDS)
-        return []
 
     SQSBackend.receive_message = receive  # type: ignore[assignment,method-assign]
+
+
+def delete_one_at_a_time() -> None:
+    """Make deletions exclusive, with sends: moto replaces the list of messages by a copy without the deleted one.
+
+    Of two at once, the copy that comes last would bring a deleted message back, and lose what was sent meanwhile.
+    """
+    delete_now = Queue.delete_message
+
+    def delete(queue: Queue, receipt_handle: str) -> None:  # the names are moto's
+        with queue._messages_lock:  # noqa: SLF001 - the lock of a send
+            delete_now(queue, receipt_handle)
+
+    Queue.delete_message = delete  # type: ignore[assignment,method-assign]
 
 
 def _has_hung_up() -> bool:

@@ -179,7 +179,7 @@ class _Connection:
         request = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{lines}\r\n"
         self._send(request.encode("latin-1"), timeout)
         _, status, _ = read_head(self._incoming)
-        if status != _OK or self.has_surplus():
+        if status != _OK:
             raise OSError("no tunnel")
 
     def _send(self, request: bytes, timeout: float) -> None:

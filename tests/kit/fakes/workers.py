@@ -11,7 +11,8 @@ from tests.kit.fakes.clock import FakeClock
 from tests.kit.fakes.ingest_observer import FakeIngestObserver
 from vault_etl.base.errors import VaultEtlError
 from vault_etl.ingest.observer import IngestObserver, WorkersObserver
-from vault_etl.ingest.workers import Worker, WorkerStarter
+from vault_etl.ingest.worker_slot import Worker
+from vault_etl.ingest.workers import WorkerStarter
 
 KILLED = -9
 
@@ -59,9 +60,12 @@ class FakeWorker(Worker):
 
 
 class FakeStarter(WorkerStarter, WorkersObserver):
-    """`WorkerStarter` and `WorkersObserver`. `scripts` are the workers of each slot, in order."""
+    """`WorkerStarter` and `WorkersObserver`. `scripts` are the workers of each slot, in order.
 
-    def __init__(self, clock: FakeClock, *scripts: Sequence[FakeWorker]) -> None:
+    An error in the place of a worker is raised.
+    """
+
+    def __init__(self, clock: FakeClock, *scripts: Sequence[FakeWorker | VaultEtlError]) -> None:
         self.started: list[list[FakeWorker]] = [[] for _ in scripts]
         self.ends: list[int] = []
         """The slots whose workers ended, in order."""
@@ -74,6 +78,8 @@ class FakeStarter(WorkerStarter, WorkersObserver):
     @override
     def start(self, slot: int, max_messages: int | None) -> Worker:
         worker = next(self._scripts[slot])
+        if isinstance(worker, VaultEtlError):
+            raise worker
         worker.pid = 100 * (slot + 1) + len(self.started[slot])
         worker.clock, worker.started_at = self._clock, self._clock.monotonic()
         worker.max_messages = max_messages
