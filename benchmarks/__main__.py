@@ -1,6 +1,6 @@
 """Run benchmarks, and print their results. With --record they also replace the earlier ones of the same benches.
 
-.venv/bin/python -m benchmarks [--size full|quick|tiny] [--record] [NAME …]
+.venv/bin/python -m benchmarks [--size full|huge|quick|tiny] [--record] [NAME …]
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ BENCHES: Final[Mapping[str, Callable[[Size], Iterator[Result]]]] = {
     "indexes": indexes.run,
 }
 ALWAYS: Final = ("start", "ingest", "loading", "rotation")
-"""The benches that run if none is named. Growth takes an hour; the others are about one decision each."""
+"""The benches that run if none is named. Growth takes an hour if it is huge; the others are about one decision each."""
 
 
 def main() -> None:

@@ -63,7 +63,7 @@ def run(size: Size) -> Iterator[Result]:
             with empty(server) as database:
                 with database.database("admin") as opened:
                     PostgresMigrations(opened, folder).apply()
-                database.sql(_AS_REPLICA + _FILL, 0, size.growth[1])
+                database.sql(_AS_REPLICA + _FILL, 0, size.growth[-1])
                 database.sql("VACUUM ANALYZE")
                 (folder / f"{_NAME}.sql").write_text(_INDEX, encoding="utf-8")
                 for what, build in (

@@ -30,9 +30,10 @@ class Size:
         sys.stderr.flush()
 
 
-FULL: Final = Size(
-    "full", 5, 48_000, 25_000, (100_000, 1_000_000, 10_000_000), (10_000, 100_000, 1_000_000)
+FULL: Final = Size("full", 5, 48_000, 25_000, (100_000, 1_000_000), (10_000, 1_000_000))
+HUGE: Final = Size(
+    "huge", 1, 80_000, 1_000_000, (100_000, 1_000_000, 10_000_000), (10_000, 100_000, 1_000_000)
 )
 QUICK: Final = Size("quick", 1, 20_000, 20_000, (10_000, 100_000), (10_000, 100_000))
 TINY: Final = Size("tiny", 1, 200, 1_000, (1_000, 2_000), (100, 200), (0,))
-SIZES: Final = {size.name: size for size in (FULL, QUICK, TINY)}
+SIZES: Final = {size.name: size for size in (FULL, HUGE, QUICK, TINY)}

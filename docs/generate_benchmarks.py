@@ -78,10 +78,10 @@ of an equal copy. The time is that of the whole command; the CPU is of the comma
 """,
     "growth": """## Growth
 
-`python -m benchmarks growth --record` measures each command on vaults of more and more rows, which took {minutes}
-minutes. A vault has 24 months, a data key for a thousand rows, and a tenth as many entries of the audit log. Pages are
-the 8 KiB pages that the server read; they do not depend on the machine. CPU is of the command and of the server's
-sessions, and memory is the command's.
+`python -m benchmarks growth --size huge --record` measures each command on vaults of more and more rows, which took
+{minutes} minutes. A vault has 24 months, a data key for a thousand rows, and a tenth as many entries of the audit log.
+Pages are the 8 KiB pages that the server read; they do not depend on the machine. CPU is of the command and of the
+server's sessions, and memory is the command's.
 
 `duplicates` groups all rows, `audit verify` checks all entries, and `keys list` lists all keys. An ingest writes into
 indexes that are deeper in a larger vault. `find` and `erase` cost the same in any vault. Memory grows with a list of
