@@ -41,15 +41,15 @@ def headers_of(request: bytes) -> Message:
     return email.parser.BytesHeaderParser().parsebytes(request.partition(b"\r\n")[2])
 
 
-def test_a_receive_is_signed_for_its_second_and_credentials(
+def test_a_receive_is_signed_for_its_second(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Receives of one second are equal. The next second has another signature, and so have other credentials."""
+    """Receives of one second are equal. The next second has another signature, by the credentials of then."""
     keys = [ReadOnlyCredentials(f"AKIA{name}", "secret", None) for name in ("OLD", "NEW")]
-    seconds = [time.gmtime(number) for number in (0, 1)]
+    seconds = [time.gmtime(number) for number in range(3)]
     with ScriptedServer([ok()] * 4) as server, aws_clients(server.url) as clients:
         made = queue(clients, server.url, "lean")
-        for moment, held in ((0, 0), (0, 0), (1, 0), (1, 1)):
+        for moment, held in ((0, 0), (0, 0), (1, 0), (2, 1)):
             monkeypatch.setattr(time, "gmtime", lambda moment=moment: seconds[moment])
             monkeypatch.setattr(
                 clients.credentials, "get_frozen_credentials", lambda held=held: keys[held]
@@ -58,7 +58,7 @@ def test_a_receive_is_signed_for_its_second_and_credentials(
         first, second, later, renewed = server.requests
     assert first == second
     dates = [headers_of(each)["x-amz-date"] for each in (first, later, renewed)]
-    assert dates == ["19700101T000000Z", "19700101T000001Z", "19700101T000001Z"]
+    assert dates == ["19700101T000000Z", "19700101T000001Z", "19700101T000002Z"]
     signatures = {headers_of(each)["authorization"] for each in (first, later, renewed)}
     assert len(signatures) == 3
     assert "AKIANEW" in headers_of(renewed)["authorization"]

@@ -50,7 +50,7 @@ def test_a_published_request_has_its_published_signature(name: str) -> None:
     """The service is `service`, in us-east-1."""
     headers, body, signature = VECTORS[name]
     signed = {**VECTOR_HEADERS, **headers}
-    found = RequestSigner("service", "us-east-1").authorization(VECTOR_CREDENTIALS, signed, body)
+    found = RequestSigner("service", "us-east-1").signing(VECTOR_CREDENTIALS, signed)(body)
     assert found == (
         "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request,"
         f" SignedHeaders={';'.join(sorted(signed))}, Signature={signature}"
@@ -89,5 +89,5 @@ def test_any_request_is_signed_as_botocore_signs_it(
         with patch("botocore.auth.get_current_datetime", return_value=moment):
             theirs.add_auth(request)
         signed = {**headers, "x-amz-date": moment.strftime(SIGV4_TIMESTAMP)}
-        found = ours.authorization(ReadOnlyCredentials(*keys, token), signed, body)
+        found = ours.signing(ReadOnlyCredentials(*keys, token), signed)(body)
         assert found == request.headers["Authorization"]

@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 from urllib.parse import urlsplit
 
@@ -30,7 +31,6 @@ from vault_etl.platform.aws_signing import RequestSigner
 from vault_etl.platform.http_answers import Answer
 
 if TYPE_CHECKING:
-    from botocore.credentials import ReadOnlyCredentials
     from types_boto3_sqs.type_defs import (
         DeleteMessageBatchResultTypeDef,
         ReceiveMessageResultTypeDef,
@@ -62,10 +62,7 @@ class LeanSqs:
         self._clients = clients
         self._connections = Connections(route, CONNECT_TIMEOUT_S)
         self._receive_timeout = longest_wait + RECEIVE_MARGIN_S
-        self._signed_receive = functools.lru_cache(maxsize=4)(
-            functools.partial(self._signed, RECEIVE)
-        )
-        """Receives within a second are equal, and so are their signatures."""
+        self._requests = functools.lru_cache(maxsize=4)(self._requests_of)
 
     @classmethod
     def of(cls, clients: AwsClients, longest_wait: float) -> Self | None:
@@ -121,15 +118,12 @@ class LeanSqs:
 
     def _request(self, operation: str, body: bytes) -> bytes:
         """Return a signed request."""
-        credentials = self._clients.credentials.get_frozen_credentials()
         moment = time.strftime(SIGV4_TIMESTAMP, time.gmtime())
-        if operation == RECEIVE:
-            return self._signed_receive(credentials, moment, body)
-        return self._signed(operation, credentials, moment, body)
+        return self._requests(operation, moment)(body)
 
-    def _signed(
-        self, operation: str, credentials: ReadOnlyCredentials, moment: str, body: bytes
-    ) -> bytes:
+    def _requests_of(self, operation: str, moment: str) -> Callable[[bytes], bytes]:
+        """Return the function from a body to its request, for all requests of a second. Receives are equal then."""
+        credentials = self._clients.credentials.get_frozen_credentials()
         headers = {
             "content-type": "application/x-amz-json-1.0",
             "host": self._host,
@@ -139,13 +133,18 @@ class LeanSqs:
         }
         if credentials.token:
             headers["x-amz-security-token"] = credentials.token
-        headers["authorization"] = self._signer.authorization(credentials, headers, body)
+        sign = self._signer.signing(credentials, headers)
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         head = (
             f"POST {self._path} HTTP/1.1\r\n{lines}user-agent: vault-etl/{__version__}\r\n"
-            f"accept-encoding: identity\r\ncontent-length: {len(body)}\r\n\r\n"
+            "accept-encoding: identity\r\n"
         )
-        return head.encode("ascii") + body
+
+        def request(body: bytes) -> bytes:
+            rest = f"authorization: {sign(body)}\r\ncontent-length: {len(body)}\r\n\r\n"
+            return f"{head}{rest}".encode("ascii") + body
+
+        return functools.lru_cache(maxsize=4)(request) if operation == RECEIVE else request
 
     def _delay(self, operation: str, error: Exception, attempt: int, attempts: int) -> float | None:
         """Return the seconds until the next try, by botocore's standard mode; None: there is none."""

@@ -1,14 +1,14 @@
 """Signature Version 4 of AWS, for POST requests to one path of one service.
 
 The general signer of botocore normalises the URL, the query and the headers of each request, and derives the signing
-key again: most of its time. Here the path is fixed, there is no query, and the key is kept for its day.
+key again: most of its time. Here the path is fixed, there is no query, and what equal headers share is made once.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -29,36 +29,33 @@ class RequestSigner:
         self._service = service
         self._region = region
         self._path = quote(normalize_url_path(path), safe="/~")
-        self._key = ("", "", b"")
-        """The secret access key, the day, and the signing key that both give."""
 
-    def authorization(
-        self, credentials: ReadOnlyCredentials, headers: Mapping[str, str], body: bytes
-    ) -> str:
-        """Return the header Authorization. All `headers` are signed.
+    def signing(
+        self, credentials: ReadOnlyCredentials, headers: Mapping[str, str]
+    ) -> Callable[[bytes], str]:
+        """Return the function from a body to the header Authorization, for requests with equal headers.
 
-        Their names are in lower case, and `host` and `x-amz-date` (YYYYMMDDTHHMMSSZ) are among them. Their values have
-        no space at their ends and no two in a row: SigV4 would remove these.
+        All `headers` are signed. Their names are in lower case, and `host` and `x-amz-date` (YYYYMMDDTHHMMSSZ) are
+        among them. Their values have no space at their ends and no two in a row: SigV4 would remove these.
         """
         moment = headers["x-amz-date"]
-        scope = f"{moment[:DAY]}/{self._region}/{self._service}/aws4_request"
+        day = moment[:DAY]
+        scope = f"{day}/{self._region}/{self._service}/aws4_request"
         names = sorted(headers)
         signed = ";".join(names)
         lines = "".join([f"{name}:{headers[name]}\n" for name in names])
-        request = f"POST\n{self._path}\n\n{lines}\n{signed}\n{sha256(body).hexdigest()}"
-        text = f"{ALGORITHM}\n{moment}\n{scope}\n{sha256(request.encode()).hexdigest()}"
-        key = self._signing_key(credentials.secret_key or "", moment[:DAY])
-        signature = hmac.digest(key, text.encode(), "sha256").hex()
-        return (
+        request = f"POST\n{self._path}\n\n{lines}\n{signed}\n"
+        text = f"{ALGORITHM}\n{moment}\n{scope}\n"
+        authorization = (
             f"{ALGORITHM} Credential={credentials.access_key}/{scope},"
-            f" SignedHeaders={signed}, Signature={signature}"
+            f" SignedHeaders={signed}, Signature="
         )
+        key = f"AWS4{credentials.secret_key or ''}".encode()
+        for part in (day, self._region, self._service, "aws4_request"):
+            key = hmac.digest(key, part.encode(), "sha256")
 
-    def _signing_key(self, secret: str, day: str) -> bytes:
-        of_secret, of_day, key = self._key
-        if (of_secret, of_day) != (secret, day):
-            key = f"AWS4{secret}".encode()
-            for part in (day, self._region, self._service, "aws4_request"):
-                key = hmac.digest(key, part.encode(), "sha256")
-            self._key = (secret, day, key)
-        return key
+        def sign(body: bytes) -> str:
+            hashed = sha256(f"{request}{sha256(body).hexdigest()}".encode()).hexdigest()
+            return authorization + hmac.digest(key, f"{text}{hashed}".encode(), "sha256").hex()
+
+        return sign
