@@ -135,34 +135,22 @@ def _next_tokens(row: TokenRow, values: Sequence[_Value]) -> Mapping[FieldName, 
     record_id, user_id = row.record_id.bytes, lp(row.user_id)
     made = dict[FieldName, uuid.UUID]()
     for value in values:
-        names = value.token_names
-        stored = [row.tokens.get(name) for name, _ in names]
-        sealed = row.ciphertexts.get(value.name)
-        if sealed is None and not any(stored):
+        sealed, generation = row.ciphertexts.get(value.name), value.old.get(row.generation)
+        if sealed is None and not any(name in row.tokens for name, _ in value.token_names):
             continue
-        generation = value.old.get(row.generation)
-        if generation is None or sealed is None:
+        if sealed is None or generation is None:
             raise IntegrityError
-        old = generation.field(value.field)
-        opened = value.opener.open(sealed, record_id, user_id)
+        opened, old = value.opener.open(sealed, record_id, user_id), generation.field(value.field)
         form = old.form(opened)
-        if _tokens(old, opened, form, names) != stored:
-            raise IntegrityError
-        new = _tokens(value.new, opened, form, names)
-        made.update((name, token) for (name, _), token in zip(names, new, strict=True))
+        for name, derived in value.token_names:
+            if row.tokens.get(name) != _token(old, opened, form, derived):
+                raise IntegrityError
+            made[name] = _token(value.new, opened, form, derived)
     return made
 
 
-def _tokens(
-    tokenizer: FieldTokenizer,
-    value: Pii,
-    form: Pii,
-    names: Sequence[tuple[FieldName, str | None]],
-) -> list[uuid.UUID]:
-    return [
-        tokenizer.token_of_form(form),
-        *(tokenizer.token(value, derived) for _, derived in names[1:]),
-    ]
+def _token(tokenizer: FieldTokenizer, value: Pii, form: Pii, derived: str | None) -> uuid.UUID:
+    return tokenizer.token_of_form(form) if derived is None else tokenizer.token(value, derived)
 
 
 class RotationTokenMaker(NextTokenMaker):
