@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from benchmarks import ingest, prices
 from benchmarks.programs import TWO, VAULT
-from vault_etl.crypto.keys import MAX_LEASE
+from vault_etl.crypto.limits import MAX_LEASE
 
 SECONDS_A_MONTH: Final = 30 * 24 * 3600
 LOOK_UPS_OF_A_START: Final = 2

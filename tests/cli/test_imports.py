@@ -35,7 +35,7 @@ RENDERS_NOTHING = NEVER | {"jinja2", "vault_etl.declaration.sql_render"}
 @pytest.mark.parametrize(
     ("role", "words", "absent"),
     [
-        ("analyst", ("config",), ASKS_NOTHING),
+        ("analyst", ("config",), ASKS_NOTHING | {"cryptography", "vault_etl.declaration.model"}),
         ("analyst", ("schema", "show"), ASKS_NOTHING),
         ("analyst", ("duplicates", "--field", "ip"), OPENS_NOTHING),
         ("reveal", ("find", "--user-id", "4711", "--reason", "x"), RENDERS_NOTHING),

@@ -16,14 +16,13 @@ from hypothesis import strategies as st
 from tests.kit.declared import DEVICE_ID, IP
 from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.crypto.keys import (
-    MAX_LEASE,
-    MAX_SEALS,
     DataKey,
     KeyMaterial,
     KeyState,
     encryption_context,
     fingerprint,
 )
+from vault_etl.crypto.limits import MAX_LEASE, MAX_SEALS
 from vault_etl.platform.postgres_copy import copy_binary
 
 RAW = b"thirty-two bytes of key, exactly"

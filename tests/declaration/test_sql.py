@@ -7,8 +7,9 @@ import pytest
 
 from tests.kit.declarations import DEFAULT, TWO_EVENTS
 from tests.kit.scratch import Scratch
+from vault_etl.declaration.names import KEYWORDS
 from vault_etl.declaration.sql import rendered, sql_blocks
-from vault_etl.declaration.sql_names import KEYWORDS, SqlEvent, SqlName, literal
+from vault_etl.declaration.sql_names import SqlEvent, SqlName, literal
 from vault_etl.platform.resources import blocks
 
 TEMPLATE = """\

@@ -18,13 +18,6 @@ FINGERPRINT_BYTES: Final = 8
 MAX_KEY_ID: Final = 2**32 - 1
 """A key id is a uint32 other than 0."""
 
-MAX_SEALS: Final = 2**28
-"""Seals under one data key. GCM with random 96-bit nonces is safe to 2^32 (NIST SP 800-38D, 8.3):
-2^28 keeps the chance of one repeated nonce below 2^-41."""
-
-MAX_LEASE: Final = dt.timedelta(hours=24)
-"""The longest time for which one process may seal under a data key."""
-
 _FINGERPRINT_LABEL: Final = b"vault-etl/1/fingerprint"
 
 

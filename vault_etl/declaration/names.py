@@ -14,6 +14,24 @@ NAME_WORDS: Final = "a lower-case letter, then up to 30 lower-case letters, digi
 MAX_NAME_BYTES: Final = 63
 """The longest name of a relation in Postgres: NAMEDATALEN - 1."""
 
+KEYWORDS: Final = frozenset(
+    """
+    all analyse analyze and any array as asc asymmetric authorization between bigint binary bit boolean both case cast
+    char character check coalesce collate collation column concurrently constraint create cross current_catalog
+    current_date current_role current_schema current_time current_timestamp current_user dec decimal default deferrable
+    desc distinct do else end except exists extract false fetch float for foreign freeze from full grant greatest group
+    grouping having ilike in initially inner inout int integer intersect interval into is isnull join json json_array
+    json_arrayagg json_exists json_object json_objectagg json_query json_scalar json_serialize json_table json_value
+    lateral leading least left like limit localtime localtimestamp merge_action national natural nchar none normalize
+    not notnull null nullif numeric offset on only or order out outer overlaps overlay placing position precision
+    primary real references returning right row select session_user setof similar smallint some substring symmetric
+    system_user table tablesample then time timestamp to trailing treat trim true union unique user using values
+    varchar variadic verbose when where window with xmlattributes xmlconcat xmlelement xmlexists xmlforest
+    xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable
+    """.split()  # noqa: SIM905 - 160 words
+)
+"""The key words that PostgreSQL does not take as every name: those of 18, and a test compares the server's."""
+
 _FIELDS: Final = frozenset({"quarantine", "source", "token", "next_token"})
 """Fields of the vault's own keys, the bodies of quarantined messages and loaded files, and of its own counts."""
 

@@ -11,13 +11,12 @@ from typing import Final, Protocol
 from vault_etl.base.errors import IncompleteError
 from vault_etl.crypto.fields import FieldName, KeyPurpose
 from vault_etl.crypto.keys import (
-    MAX_LEASE,
-    MAX_SEALS,
     DataKey,
     KeyMaterial,
     WrappedKey,
     fingerprint,
 )
+from vault_etl.crypto.limits import MAX_LEASE, MAX_SEALS
 from vault_etl.keys.unwrap import KeyUnwrapper
 from vault_etl.platform.clock import Clock
 

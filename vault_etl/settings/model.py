@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.crypto.fields import KeyPurpose
-from vault_etl.crypto.keys import MAX_LEASE, MAX_SEALS
-from vault_etl.declaration.sql_names import KEYWORDS
-from vault_etl.keys.age import Ages
+from vault_etl.crypto.limits import MAX_LEASE, MAX_SEALS
+from vault_etl.declaration.names import KEYWORDS
 from vault_etl.platform.names import ROLE_PREFIX, ROLES, SCHEMA, Names
 from vault_etl.settings.fields import Secret, setting, specs_of
+
+if TYPE_CHECKING:
+    from vault_etl.keys.age import Ages
 
 PREFIX: Final = "VAULT_ETL_"
 

@@ -34,7 +34,8 @@ from tests.kit.parsed import parser_of
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.crypto.fields import FieldName
-from vault_etl.crypto.keys import MAX_LEASE, KeyState
+from vault_etl.crypto.keys import KeyState
+from vault_etl.crypto.limits import MAX_LEASE
 from vault_etl.crypto.record_id import record_id_of_message
 from vault_etl.declaration.model import Declaration
 from vault_etl.ingest.engine.engine import IngestEngine
