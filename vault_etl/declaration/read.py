@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from vault_etl.base.errors import DeniedError, NotFoundError, UsageError
 from vault_etl.declaration.model import Declaration
 from vault_etl.declaration.parse import MAX_BYTES, parse_declaration
+from vault_etl.platform.resources import text_of
 
 DEFAULT_NAME = "default.toml"
 
@@ -18,8 +17,8 @@ def read_declaration(path: str | None) -> Declaration:
     that this user may not read.
     """
     if path is None:
-        file = Path(__file__).with_name(DEFAULT_NAME)
-        return parse_declaration(file.read_bytes(), DEFAULT_NAME)
+        content = text_of(f"declaration/{DEFAULT_NAME}").encode()
+        return parse_declaration(content, DEFAULT_NAME)
     try:
         with open(path, "rb") as opened:  # noqa: PTH123 - this slice is pure but for this file
             return parse_declaration(opened.read(MAX_BYTES + 1), path)

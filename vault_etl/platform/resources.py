@@ -36,7 +36,7 @@ def blocks(file: str) -> Mapping[str, str]:
 
 
 def text_of(file: str) -> str:
-    """Return the SQL of a file, by its path in the package."""
+    """Return the text of a file, by its path in the package."""
     return (_PACKAGE / file).read_text(encoding="utf-8")
 
 
