@@ -34,12 +34,7 @@ if TYPE_CHECKING:
 
 LONGEST = 64 * 1024
 """Bytes of a request."""
-NOT_OF_COMMANDS = (
-    "vault_etl.__main__",
-    "vault_etl.aws_lambda",
-    "vault_etl.ingest.metrics.",
-    "vault_etl.local.",
-)
+NOT_OF_COMMANDS = ("vault_etl.__main__", "vault_etl.aws_lambda", "vault_etl.local.")
 OF_OTHERS = (
     "cachetools.func",
     "cryptography.hazmat.backends.openssl",
@@ -71,10 +66,7 @@ def main() -> None:
 
 
 def _import_parts() -> None:
-    """A command imports what it needs when it runs: here once, for all of them.
-
-    The metrics are left out: a worker's settings decide what prometheus_client is when it is imported.
-    """
+    """A command imports what it needs when it runs: here once, for all of them."""
     import vault_etl  # noqa: PLC0415
 
     for module in pkgutil.walk_packages(vault_etl.__path__, "vault_etl."):
