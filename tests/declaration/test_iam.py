@@ -43,7 +43,7 @@ def test_cfn_lint_accepts_the_templates(tmp_path: Path) -> None:
     paths[0].write_text(iam_template(DEFAULT), encoding="utf-8")
     paths[1].write_text(iam_template(LARGEST, role_per_field=True), encoding="utf-8")
     program = Path(sys.executable).parent / "cfn-lint"
-    command = [program, "--include-checks", "I", "--", *paths]
+    command = [str(program), "--include-checks", "I", "--", *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
