@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Final
 import psycopg2.errors
 import psycopg2.extensions
 
+from vault_etl.crypto.fields import FieldName
 from vault_etl.declaration.model import Declaration, DeclaredEvent, PlainType
 from vault_etl.declaration.sql import sql_blocks
 from vault_etl.declaration.sql_names import SqlEvent
@@ -97,16 +99,14 @@ def columns_of(
     event: DeclaredEvent, records: Collection[SealedRecord]
 ) -> Sequence[Sequence[object]]:
     """Return the values of rows of an event by column, in the order of the columns of its table."""
-    names = SqlEvent.of(event)
-    tokens = [name for value in event.personal for name, _ in value.token_names]
-    types = {column.name: column.type for column in event.plain}
+    required, tokens, optional, numbers = _names_of(event)
     plain = [record.plain for record in records]
     made = [record.tokens for record in records]
     next_made = [record.next_tokens or {} for record in records]
     ciphertexts = [record.ciphertexts for record in records]
 
     def of_plain(name: str) -> list[object]:
-        number = _NUMBERS.get(types[name]) if name in types else None
+        number = numbers.get(name)
         column: list[object] = [values.get(name) for values in plain]
         if number is None:
             return column
@@ -114,14 +114,28 @@ def columns_of(
 
     return [
         [record.record_id for record in records],
-        *(of_plain(name.raw) for name in names.required_plain),
+        *map(of_plain, required),
         *([values.get(name) for values in made] for name in tokens),
         *([values.get(name) for values in next_made] for name in tokens),
         *([values.get(value.name) for values in ciphertexts] for value in event.personal),
         [record.token_generation for record in records],
         [record.next_token_generation for record in records],
-        *(of_plain(name.raw) for name in names.optional_plain),
+        *map(of_plain, optional),
     ]
+
+
+@functools.cache
+def _names_of(
+    event: DeclaredEvent,
+) -> tuple[list[str], list[FieldName], list[str], Mapping[str, Callable[[str], object]]]:
+    """Return the required plain columns, those of tokens, the optional plain ones, and the converters of numbers."""
+    names = SqlEvent.of(event)
+    return (
+        [name.raw for name in names.required_plain],
+        [name for value in event.personal for name, _ in value.token_names],
+        [name.raw for name in names.optional_plain],
+        {c.name: _NUMBERS[c.type] for c in event.plain if c.type in _NUMBERS},
+    )
 
 
 _NUMBERS: Final[Mapping[PlainType, Callable[[str], object]]] = {
