@@ -31,7 +31,7 @@ LEAST_RATE: Final = 512 * 1024
 """Bytes a second at which an answer has to come after its timeout. Ten messages of 1 MiB have 20 s more."""
 
 UNUSED_S: Final = 30.0
-"""Seconds after which a connection that no request used is closed: servers and firewalls leave them open for longer."""
+"""Seconds after which a connection that no request used is not used again: servers and firewalls keep it for longer."""
 
 _PORTS: Final = {"http": 80, "https": 443}
 _OK: Final = 200
@@ -77,6 +77,7 @@ class Connections:
         A kept connection that its server has closed is replaced before anything is sent. Nothing is sent twice.
         Raises the exceptions of botocore for a connection that is not made, or ends, or is silent.
         """
+        self._close_unused()
         connection = self._kept() or self._connect()
         keeps = False
         try:
@@ -94,11 +95,10 @@ class Connections:
                 self._idle.append(connection)
             else:
                 connection.close()
-            self._close_unused()
         return answer
 
     def _close_unused(self) -> None:
-        """Close the connections that were needed once, when more calls were made at the same time."""
+        """Close the connections that were needed long ago: for more calls at the same time, or before a pause."""
         since = time.monotonic() - UNUSED_S
         with contextlib.suppress(IndexError):  # there is none, or another thread took the last one
             while self._idle[0].used_at < since:
