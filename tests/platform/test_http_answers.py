@@ -56,7 +56,7 @@ def answers(draw: st.DrawFn) -> bytes:
         body = b"".join(b"%x;ext\r\n%b\r\n" % (len(part), part) for part in parts)
         body += b"0\r\nTrailer: x\r\n\r\n"
     if draw(st.booleans()):
-        headers["Connection"] = draw(st.sampled_from(["close", "Close", "keep-alive"]))
+        headers["Connection"] = draw(st.sampled_from(["close", "Close", "keep-alive", "x, close"]))
     status = draw(st.integers(200, 599).filter(lambda each: each not in {204, 304}))
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     interim = b"HTTP/1.1 100 Continue\r\n\r\n" if draw(st.booleans()) else b""

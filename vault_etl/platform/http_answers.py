@@ -82,7 +82,7 @@ def read_answer(incoming: Incoming) -> Answer:
     ValueError for a length that is not a number or a body above `MAX_BODY`, and OSError.
     """
     version, status, headers = read_head(incoming)
-    keeps = version != "HTTP/1.0" and headers.get("connection", "").lower() != "close"
+    keeps = version != "HTTP/1.0" and "close" not in headers.get("connection", "").lower()
     if status in _WITHOUT_BODY:
         body = b""
     elif headers.get("transfer-encoding", "").lower() == "chunked":
