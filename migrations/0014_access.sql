@@ -217,5 +217,4 @@ REVOKE ALL ON FUNCTION vault_etl.audit_find_user(bigint, bytea, text) FROM PUBLI
 GRANT EXECUTE ON FUNCTION vault_etl.audit_find_user(bigint, bytea, text) TO vault_etl_reveal;
 COMMENT ON FUNCTION vault_etl.audit_find_user(bigint, bytea, text) IS
     'Returns the records of one user in plain columns, the newest 100,000, and how many there are in all; once. '
-    'The intent is to find, with no field, and another, committed transaction bound it to this user. Reads the '
-    'whole table: 0.4 s for each million rows.';
+    'The intent is to find, with no field, and another, committed transaction bound it to this user.';

@@ -481,7 +481,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.audit_find_user(intent_seq bigint, nonce bytea, user_id text) IS 'Returns the records of one user in plain columns, the newest 100,000, and how many there are in all; once. The intent is to find, with no field, and another, committed transaction bound it to this user. Reads the whole table: 0.4 s for each million rows.';
+COMMENT ON FUNCTION vault_etl.audit_find_user(intent_seq bigint, nonce bytea, user_id text) IS 'Returns the records of one user in plain columns, the newest 100,000, and how many there are in all; once. The intent is to find, with no field, and another, committed transaction bound it to this user.';
 
 CREATE FUNCTION vault_etl.audit_hash(entry vault_etl.audit_log) RETURNS bytea
     LANGUAGE sql STABLE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,7 +12,13 @@ import pytest
 
 from tests.kit.declarations import DEFAULT, IN_FORCE
 from tests.kit.declared import FIELDS, IP
-from tests.kit.scratch import Scratch, ciphertext, sealed_record, sealed_rejection
+from tests.kit.scratch import (
+    Scratch,
+    ciphertext,
+    new_record_id,
+    sealed_record,
+    sealed_rejection,
+)
 from tests.kit.swaps import outside, swaps
 from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
@@ -61,6 +68,24 @@ def test_a_load_counts_its_values(counted: Scratch, keys: WriteKeys) -> None:
         ("quarantine", quarantine): 1,
         ("token", 1): RECORDS,
     }
+    assert miscounted(counted) == []
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_batch_of_two_months_counts_for_both(
+    counted: Scratch, keys: WriteKeys, first: int
+) -> None:
+    """The last millisecond of a month and the first of the next are told apart, whichever row comes first."""
+    midnight = dt.datetime.now(dt.UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    edges = [midnight, midnight - dt.timedelta(milliseconds=1)]
+    ids = [new_record_id(moment) for moment in (edges[first], edges[1 - first])]
+    with counted.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO vault_etl.user_logins (record_id, user_id, device_type, ip_ciphertext, create_date)"
+            " SELECT id, 'u', 'ios', %s, now() FROM unnest(%s) AS id",
+            (ciphertext(keys.data_keys[0].key_id), ids),
+        )
+        connection.commit()
     assert miscounted(counted) == []
 
 

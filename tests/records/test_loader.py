@@ -137,6 +137,18 @@ def test_a_record_that_is_stored_already_stays_as_it_is(shared: Scratch, keys: W
     assert _stored(shared)[record.record_id] == _row_of(record)
 
 
+def test_a_message_that_was_received_before_is_found_before_the_copy(
+    shared: Scratch, keys: WriteKeys
+) -> None:
+    """No row is written and rolled back: the places of the new rows follow that of the stored one."""
+    *new, stored = sorted((sealed_record(keys) for _ in range(4)), key=lambda r: r.record_id)
+    with shared.loader() as loader:
+        loader.load([stored], [], keys)
+        loader.load([*new, stored._replace(receive_count=2)], [], keys)
+    places = shared.sql("SELECT ctid::text FROM user_logins ORDER BY ctid")
+    assert places == [("(0,1)",), ("(0,2)",), ("(0,3)",), ("(0,4)",)]
+
+
 def test_rows_are_inserted_in_the_order_of_their_ids(shared: Scratch, keys: WriteKeys) -> None:
     """Two processes with the same messages therefore wait for each other without a deadlock."""
     low, high = sorted((sealed_record(keys) for _ in range(2)), key=lambda r: r.record_id)
