@@ -2,13 +2,13 @@
 
 Each kind is an equal copy of a migrated database, whose indexes are made again before SQL fills it in batches of 1,000
 rows. Addresses repeat by Zipf's law: one row in twenty has the most frequent one. One device has a tenth of the rows,
-but no more than 100,000. Ten million rows are loaded with two kinds alone.
+but no more than 100,000. From five million rows on, a narrow table has one index at a time.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
@@ -67,20 +67,61 @@ def run(size: Size) -> Iterator[Result]:
     rows = size.growth[-1]
     samples: dict[str, list[Mapping[str, float]]] = {}
     with embedded_stack() as stack:
-        stack.sql("postgres", "ALTER SYSTEM SET autovacuum = off")
+        stack.sql("postgres", "ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()")
+        if rows >= _LARGE:
+            yield from narrow(stack, rows, size.say)
+            return
         layout.prepare(stack, rows, VALUES)
         stack.sql("vault_etl", SQL["procedures"])
-        for name in KINDS if rows < _LARGE else (BTREE, ALL):
+        for name in KINDS:
             database = f"indexes_{name}"
             stack.sql(
                 "postgres", f'CREATE DATABASE "{database}" TEMPLATE vault_etl STRATEGY file_copy'
             )
             samples[name] = [measured(stack, database, KINDS[name], rows)]
             stack.sql("postgres", f'DROP DATABASE "{database}"', "CHECKPOINT")
-            size.say(f"{name} is done")
+            size.say(f"{name}: {samples[name]}")
     yield from median_results(
         "indexes", samples, [(name, BTREE) for name in samples if name != BTREE]
     )
+
+
+NARROW: Final = {
+    "no index": None,
+    "btree of tokens": "btree (token)",
+    "hash of tokens": "hash (token)",
+    "btree of users": "btree (user_id)",
+    "hash of users": "hash (user_id)",
+    "btree of days": "btree (day)",
+    "BRIN of days": "brin (day)",
+}
+_MORE: Final = {"": 100, ", one value": 5}
+"""Batches of 1,000 rows that are added to a narrow table: of all values, and of the most frequent token."""
+
+
+def narrow(stack: Stack, rows: int, say: Callable[[str], None]) -> Iterator[Result]:
+    """Add rows to a table with one index at a time, or none."""
+    samples: dict[str, list[Mapping[str, float]]] = {}
+    with opened(stack, "vault_etl") as session:
+        executed(session, layout.of_rows(SQL["narrow"], rows, VALUES))
+        for name, index in NARROW.items():
+            took: dict[str, float] = {}
+            if index:
+                built = executed(session, f"CREATE INDEX one ON bench.narrow USING {index}")
+                took["build, CPU µs a row"] = built / rows * 1e6
+            for what, batches in _MORE.items():
+                cpu = executed(session, f"CALL bench.more({batches}, {bool(what)})")
+                took[f"load{what}, CPU µs a row"] = cpu / batches * 1e3
+            if index:
+                with session.cursor() as cursor:
+                    cursor.execute("SELECT pg_relation_size('bench.one')")
+                    ((index_bytes,),) = cursor.fetchall()
+                took["bytes a row"] = index_bytes / rows
+                executed(session, "DROP INDEX bench.one")
+            samples[name] = [took]
+            say(f"{name}: {took}")
+    pairs = [(name, name.replace("hash", BTREE).replace("BRIN", BTREE)) for name in samples]
+    yield from median_results("indexes", samples, [pair for pair in pairs if pair[0] != pair[1]])
 
 
 def measured(stack: Stack, database: str, kind: tuple[str, ...], rows: int) -> Mapping[str, float]:
@@ -159,6 +200,6 @@ def opened(stack: Stack, database: str) -> Iterator[connection]:
         session.autocommit = True
         cursor.execute(
             "SET session_replication_role = replica; SET synchronous_commit = off;"
-            " SET max_parallel_workers_per_gather = 0; SET work_mem = '256MB'"
+            " SET max_parallel_workers_per_gather = 0; SET max_parallel_maintenance_workers = 0; SET work_mem = '256MB'"
         )
         yield session

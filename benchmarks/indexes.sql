@@ -93,3 +93,21 @@ WHERE r.create_date = (SELECT m.create_date FROM bench.made AS m WHERE m.n = 17)
 -- name: days_of_a_month
 -- As a detached month is asked.
 SELECT min(r.create_date), max(r.create_date) FROM vault_etl.user_logins AS r
+
+-- name: narrow
+-- Indexed columns alone, and one index at a time, which is built on all rows: a whole table of ten million rows takes an hour.
+CREATE SCHEMA bench;
+CREATE UNLOGGED TABLE bench.narrow AS
+SELECT md5('device' || :device)::uuid AS token, md5('user' || :user)::uuid::text AS user_id,
+    date '2026-01-01' + (i * 60::bigint / :rows)::integer AS day
+FROM generate_series(0, :rows - 1) AS i;
+CREATE PROCEDURE bench.more(batches integer, hot boolean) LANGUAGE plpgsql AS $$
+BEGIN
+    FOR batch IN 1 .. batches LOOP
+        INSERT INTO bench.narrow
+        SELECT md5('device' || CASE WHEN hot THEN 0 ELSE :device END)::uuid, md5('user' || :user)::uuid::text, date '2026-03-01'
+        FROM generate_series((batch - 1) * 1000 + 1, batch * 1000) AS i;
+        COMMIT;
+    END LOOP;
+END
+$$

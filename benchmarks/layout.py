@@ -200,14 +200,19 @@ def run(size: Size) -> Iterator[Result]:
     yield from median_results("layout", samples, [(name, LAYOUTS[0]) for name in LAYOUTS[1:]])
 
 
+def of_rows(text: str, rows: int, values: Mapping[str, str]) -> str:
+    """Put the numbers of the values and the number of rows into a statement."""
+    for name, number in (*values.items(), ("rows", str(rows))):
+        text = text.replace(f":{name}", f"({number})")
+    return text
+
+
 def prepare(stack: Stack, rows: int, values: Mapping[str, str] = EVEN) -> None:
     """The rows that all copies are filled from, and a server that makes no checkpoint of its own.
 
     `values` has the number of the user, the address and the device of row `i` of `:rows`, as SQL.
     """
-    made = SQL["made"]
-    for name, number in (*values.items(), ("rows", str(rows))):
-        made = made.replace(f":{name}", f"({number})")
+    made = of_rows(SQL["made"], rows, values)
     stack.sql(
         "postgres",
         "ALTER SYSTEM SET checkpoint_timeout = '1d'",
