@@ -9,8 +9,10 @@ The Makefile takes pytest-xdist on macOS, whose libraries may not survive a fork
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import multiprocessing
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +26,9 @@ from _pytest.tmpdir import TempPathFactory
 
 NO_FILE: Final = 1_000_000
 """The number of a file that does not exist. A fork that finds it ends after the test that it runs."""
+
+PR_SET_PDEATHSIG: Final = 1
+"""Of `linux/prctl.h`."""
 
 _forking = multiprocessing.get_context("fork")
 
@@ -128,6 +133,7 @@ class Crew:
 
     def _run(self, temporary: Path, running: Any, sending: Connection) -> None:  # noqa: ANN401 - as in Fork
         """Run tests in a fork, until no file is left."""
+        _end_with_parent()
         _become_worker(self._config, temporary)
         self._config.pluginmanager.register(Sender(self._config, sending))
         todo = self._todo()
@@ -170,6 +176,11 @@ class Sender:
         """Send the reports of a test."""
         self._sending.send(self._reports)
         self._reports = []
+
+
+def _end_with_parent() -> None:
+    """Let Linux interrupt this fork when its parent ends, however the parent ends: fixtures are torn down."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 def _become_worker(config: pytest.Config, temporary: Path) -> None:

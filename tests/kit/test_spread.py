@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
+
+from tests.kit.processes import still_running
+from tests.kit.waiting import until
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -16,11 +20,14 @@ pytestmark = pytest.mark.command
 
 FIXTURE = """
 import os
+from pathlib import Path
+
 import pytest
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("made")
+    Path(f"started-{os.getpid()}").touch()
     yield made
     with open("folders", "a") as folders:
         print(os.getpid(), made, file=folders)
@@ -65,33 +72,29 @@ import time
 
 import pytest
 
-@pytest.mark.parametrize("number", range(50))
+@pytest.mark.parametrize("number", range(300))
 def test_takes_a_moment(number):
     time.sleep(0.1)
 """
 
 
-def pytest_of(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    """Run pytest in a folder of tests, without the settings of this project."""
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-p",
-            "tests.kit.spread",
-            "-c",
-            os.devnull,
-            f"--rootdir={folder}",
-            *args,
-            ".",
-        ],
+def start_pytest(folder: Path, *args: str) -> subprocess.Popen[str]:
+    """Start pytest in a folder of tests, without the settings of this project."""
+    plain = ("-p", "tests.kit.spread", "-c", os.devnull, f"--rootdir={folder}")
+    return subprocess.Popen(
+        [sys.executable, "-m", "pytest", *plain, *args, "."],
         cwd=folder,
         env={"PATH": os.defpath, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
-        check=False,
     )
+
+
+def pytest_of(folder: Path, *args: str) -> tuple[int, str]:
+    """The exit code of pytest in a folder of tests, and what it printed."""
+    with start_pytest(folder, *args) as process:
+        printed, _ = process.communicate()
+    return process.returncode, printed
 
 
 def test_every_test_is_run_once_and_reported(tmp_path: Path) -> None:
@@ -99,15 +102,15 @@ def test_every_test_is_run_once_and_reported(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(FIXTURE)
     for name, text in {"a": DYING, "b": FAILING, "c": FAILING, "d": PASSING, "e": PASSING}.items():
         (tmp_path / f"test_{name}.py").write_text(text)
-    done = pytest_of(tmp_path, "--forks=3")
-    assert done.returncode == 1, done.stdout
-    assert re.search(r"3 failed, 43 passed in", done.stdout)
-    assert "assert 1 == 2" in done.stdout
+    code, printed = pytest_of(tmp_path, "--forks=3")
+    assert code == 1, printed
+    assert re.search(r"3 failed, 43 passed in", printed)
+    assert "assert 1 == 2" in printed
     for name in ("test_b", "test_c"):
         captured = rf"Captured stdout call -+\nprinted in {name}\n[_=]"
-        assert re.search(captured, done.stdout), done.stdout
-    assert "its process ended (exit code 3)" in done.stdout
-    assert "test_a.py::test_ends_its_process" in done.stdout
+        assert re.search(captured, printed), printed
+    assert "its process ended (exit code 3)" in printed
+    assert "test_a.py::test_ends_its_process" in printed
     ran = [line.split() for line in (tmp_path / "ran").read_text().splitlines()]
     assert len({(name, number) for _, name, number in ran}) == len(ran) == 40
     folders = [line.split() for line in (tmp_path / "folders").read_text().splitlines()]
@@ -120,7 +123,23 @@ def test_the_first_failure_ends_all_forks(tmp_path: Path) -> None:
     """With `-x`, a fork ends after the test that it runs."""
     (tmp_path / "test_a.py").write_text("def test_fails():\n    assert False\n")
     (tmp_path / "test_b.py").write_text(SLOW)
-    done = pytest_of(tmp_path, "--forks=2", "-x")
-    assert done.returncode == 1, done.stdout
-    assert "stopping after 1 failures" in done.stdout
-    assert re.search(r"1 failed(, [1-9] passed)? in", done.stdout), done.stdout
+    code, printed = pytest_of(tmp_path, "--forks=2", "-x")
+    assert code == 1, printed
+    assert "stopping after 1 failures" in printed
+    assert re.search(r"1 failed(, [1-9] passed)? in", printed), printed
+
+
+def test_forks_end_with_their_parent(tmp_path: Path) -> None:
+    """A parent that is killed leaves no fork behind, and each fork tears its fixtures down."""
+    (tmp_path / "conftest.py").write_text(FIXTURE)
+    for name in ("a", "b"):
+        (tmp_path / f"test_{name}.py").write_text(SLOW.replace("(number)", "(number, folder)"))
+    process = start_pytest(tmp_path, "--forks=2")
+    with process:
+        parent = psutil.Process(process.pid)
+        until(lambda: len(parent.children()) == 2)
+        forks = parent.children()
+        until(lambda: len(list(tmp_path.glob("started-*"))) == 2)
+        process.kill()
+    assert still_running(forks, 20) == []
+    assert len((tmp_path / "folders").read_text().splitlines()) == 2
