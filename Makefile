@@ -36,7 +36,7 @@ SBOM := $(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproje
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help bench bench-quick demo docs endurance test test-on-moto test-the-main-job test-fast test-localstack check check-types check-the-rest test-all chaos fuzz format lock audit dist clean policy-evaluator pgbouncer
+.PHONY: help bench bench-quick demo docs endurance test test-on-moto test-the-main-job test-fast test-localstack check check-types check-the-rest test-all chaos fuzz format lock audit dist clean policy-evaluator pgbouncer podman
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,7 +84,7 @@ endurance: $(VENV)/.dev-installed ## outages, signals, killed workers, a year in
 
 # Endurance waits, and the evaluator of policies computes in one process for minutes: so they run together, in one process more.
 test-all: PYTEST_WORKERS = 5
-test-all: test policy-evaluator pgbouncer ## `make test`, endurance, all of LocalStack, and what needs Node and PgBouncer (installs them, as root)
+test-all: test policy-evaluator pgbouncer podman ## `make test`, endurance, all of LocalStack, and what needs Node, PgBouncer and Podman (installs them, as root)
 	$(PYTEST) $(SPREAD) -m "endurance or declared or system" $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory test-localstack
 
@@ -162,21 +162,35 @@ $(VENV)/.made:
 	echo 'hint: Fedora: dnf install python3; macOS: brew install python@3.13' >&2; \
 	exit 1
 
+# What the system tests need beside Python, from Debian's packages: $(call installed,TEST,PACKAGES).
+# Debian would start servers of its own: RUNLEVEL=1 keeps them off.
+define installed
+	@if ! { $(1); } >/dev/null 2>&1; then \
+		if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+			echo 'error: the system tests need $(2)' >&2; \
+			echo 'hint: as root on Debian or Ubuntu: apt-get install $(2)' >&2; \
+			exit 1; \
+		fi; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+			apt-get install -qq -y --no-install-recommends $(2) >/dev/null; \
+	fi
+endef
+
 # The evaluator of IAM policies that tests/attacks/iam runs, from npm, locked by hash. Stamped like the rest.
 policy-evaluator: tests/attacks/iam/node_modules/.installed
 
 tests/attacks/iam/node_modules/.installed: tests/attacks/iam/package-lock.json
-	@if ! command -v node >/dev/null || ! command -v npm >/dev/null; then \
-		if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
-			echo 'error: the system tests need Node and npm' >&2; \
-			echo 'hint: as root on Debian or Ubuntu: apt-get install nodejs npm' >&2; \
-			exit 1; \
-		fi; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-			apt-get install -qq -y --no-install-recommends nodejs npm >/dev/null; \
-	fi
+	$(call installed,command -v node && command -v npm,nodejs npm)
 	@cd tests/attacks/iam && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
+
+# The pooler that tests/platform/test_pgbouncer.py goes through.
+pgbouncer:
+	$(call installed,test -x /usr/sbin/pgbouncer,pgbouncer)
+
+# What tests/containers builds images and starts services with.
+podman:
+	$(call installed,command -v podman && command -v runc && command -v mmdebstrap && command -v iptables,podman runc netavark aardvark-dns iptables mmdebstrap)
 
 # The peer on Node of benchmarks/, from npm, locked by hash. Without Node the benchmarks leave it out, and say so.
 .PHONY: bench-peers
@@ -187,15 +201,3 @@ bench-peers: $(VENV)/.dev-installed
 benchmarks/peers/consumer/node_modules/.installed: benchmarks/peers/consumer/package-lock.json
 	@cd $(@D)/.. && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
-
-# The pooler that tests/platform/test_pgbouncer.py goes through. Debian's package would start one of its own: that one is not started.
-pgbouncer:
-	@if [ ! -x /usr/sbin/pgbouncer ]; then \
-		if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
-			echo 'error: the system tests need /usr/sbin/pgbouncer' >&2; \
-			echo 'hint: as root on Debian or Ubuntu: apt-get install pgbouncer' >&2; \
-			exit 1; \
-		fi; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-			apt-get install -qq -y --no-install-recommends pgbouncer >/dev/null; \
-	fi

@@ -2,8 +2,9 @@
 r"""Make the template's keys, aliases and queues in an AWS emulator. Safe to repeat.
 
     AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
-        python keys/provision_emulator.py
+        python keys/provision_emulator.py [--keep-keys FOLDER]
 
+With `--keep-keys` a LocalStack that starts empty gets the keys that it had before: their material is in the folder.
 For docker-compose.yml and the like: `vault-etl local start` does this by itself, and AWS takes the
 template directly. Needs the package with its extra `local`. Prints one JSON object; exit codes as
 everywhere.
@@ -11,9 +12,11 @@ everywhere.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
+from pathlib import Path
 
 from vault_etl.base.errors import ConfigurationError, VaultEtlError
 from vault_etl.local.provision import Credentials, EmulatorSession, provision_resources
@@ -21,12 +24,15 @@ from vault_etl.local.provision import Credentials, EmulatorSession, provision_re
 
 def main() -> int:
     """The exit code."""
+    parser = argparse.ArgumentParser(prog="provision_emulator.py")
+    parser.add_argument("--keep-keys", metavar="FOLDER", type=Path)
+    kept_keys = parser.parse_args().keep_keys
     try:
         session = EmulatorSession(
             _setting("AWS_ENDPOINT_URL"),
             Credentials(_setting("AWS_ACCESS_KEY_ID"), _setting("AWS_SECRET_ACCESS_KEY")),
         )
-        made = provision_resources(session)
+        made = provision_resources(session, kept_keys=kept_keys)
     except VaultEtlError as error:
         sys.stderr.write(f"provision_emulator: error: {error}\n")
         if error.hint:

@@ -90,6 +90,7 @@ ENDURANCE = {
 }
 """Folders and files of `make endurance`, and what takes their time. `make test` leaves them to `make test-all`."""
 FIRST = (
+    "containers/",
     "attacks/iam/",
     "benchmarks/test_benches.py",
     "endurance/outages/test_long_outages.py",

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
@@ -23,6 +24,7 @@ from vault_etl.base.errors import UnavailableError
 from vault_etl.declaration.model import Declaration
 from vault_etl.declaration.read import read_declaration
 from vault_etl.local.emulator import REGION
+from vault_etl.local.kept_keys import kept_key_tags
 from vault_etl.local.policies import BOUNDARY_SUFFIX, ROLES, boundary, identity_policy
 from vault_etl.local.template import (
     ARCHIVE_BUCKET,
@@ -149,18 +151,25 @@ def provision(endpoint: str, declaration: Declaration, *, authenticate: bool = T
 
 
 def provision_resources(
-    session: EmulatorSession, declaration: Declaration | None = None
+    session: EmulatorSession,
+    declaration: Declaration | None = None,
+    *,
+    kept_keys: Path | None = None,
 ) -> Resources:
     """Make the missing keys and aliases, and the queues of a declaration: of the default, if none is given.
 
-    Safe to repeat. Raises UnavailableError if the emulator does not answer, or refuses.
+    A LocalStack that starts again gets the same keys from the folder `kept_keys`. Safe to repeat. Raises
+    UnavailableError if the emulator does not answer, or refuses.
     """
     template = Template.load(declaration or read_declaration(None))
     with _setting_up():
         account = session.client("sts").get_caller_identity()["Account"]
         names = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": account}
         kms = session.client("kms")
-        arns = {purpose: _provision_key(kms, template, name) for purpose, name in KEYS.items()}
+        arns = {
+            purpose: _provision_key(kms, template, name, kept_keys)
+            for purpose, name in KEYS.items()
+        }
         names |= {f"{KEYS[purpose]}.Arn": arn for purpose, arn in arns.items()}
         sqs = session.client("sqs")
         urls = {}
@@ -213,17 +222,19 @@ def _setting_up() -> Iterator[None]:
         raise UnavailableError(message, hint=hint) from None
 
 
-def _provision_key(kms: KMSClient, template: Template, name: str) -> str:
+def _provision_key(kms: KMSClient, template: Template, name: str, kept_keys: Path | None) -> str:
     alias = template.alias(name)
     try:
         return kms.describe_key(KeyId=alias)["KeyMetadata"]["Arn"]
     except kms.exceptions.NotFoundException:
         pass
     properties = template.properties(name)
+    spec = properties["KeySpec"]
     key = kms.create_key(
-        KeySpec=properties["KeySpec"],
+        KeySpec=spec,
         KeyUsage=properties["KeyUsage"],
         Description=properties["Description"],
+        Tags=kept_key_tags(kept_keys, name, spec) if kept_keys else [],
     )["KeyMetadata"]
     if properties.get("EnableKeyRotation"):
         kms.enable_key_rotation(KeyId=key["KeyId"])

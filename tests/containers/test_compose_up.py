@@ -1,0 +1,99 @@
+"""docker-compose.yml, started: the samples are loaded, a second start changes nothing, and `down` loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kit.podman import LOCALSTACK, POSTGRES, Compose, Podman
+from tests.kit.waiting import until
+from vault_etl.local.processes import free_port
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
+
+ORDER = ("passwords", "postgres", "localstack", "setup", "worker")
+ENDS = ("passwords", "setup")
+STORED = 99
+DRAIN_SECONDS = 35
+
+
+@pytest.fixture(scope="module")
+def compose(podman: Podman) -> Iterator[Compose]:
+    """The services, which have run once."""
+    ports = {"POSTGRES_PORT": str(free_port()), "LOCALSTACK_PORT": str(free_port())}
+    images = {"POSTGRES_IMAGE": POSTGRES, "LOCALSTACK_IMAGE": LOCALSTACK}
+    project = Compose(podman, f"vault-etl-test-{os.getpid()}", {**ports, **images})
+    try:
+        project.up(ORDER, ENDS)
+        yield project
+    finally:
+        project.down("--volumes", "--timeout", "0")
+
+
+def sql(compose: Compose, statement: str) -> str:
+    """Return the answer of the superuser's session inside the container."""
+    session = ("psql", "--host=/var/run/postgresql", "--username=postgres", "--dbname=vault_etl")
+    return compose.exec("postgres", *session, "-Atc", statement).strip()
+
+
+def operator(compose: Compose, *arguments: str) -> str:
+    """Run a command beside the services, as the superuser, who set them up."""
+    options = ("--rm", "--no-deps", "-T", "--entrypoint", "vault-etl", "setup")
+    return compose.run("run", *options, *arguments).stdout
+
+
+def stored(compose: Compose) -> int:
+    """Count the records."""
+    return int(sql(compose, "SELECT count(*) FROM vault_etl.user_logins"))
+
+
+def test_the_story_of_the_services(compose: Compose) -> None:
+    """One story, since each step needs the one before: load, start again, stop, remove, come back, reveal."""
+    until(lambda: stored(compose) == STORED, told=lambda: compose.logs("worker"))
+    assert sql(compose, "SELECT count(*) FROM vault_etl.quarantine") == "1"
+    before = sql(compose, "SELECT max(seq) FROM vault_etl.audit_log")
+
+    compose.up(["setup"], ENDS)
+    assert '{"sent": 100}' not in compose.logs("setup").rpartition('{"applied": []}')[2]
+    assert (stored(compose), sql(compose, "SELECT max(seq) FROM vault_etl.audit_log")) == (
+        STORED,
+        before,
+    )
+
+    probe = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9464/readyz').status)"
+    until(lambda: compose.is_healthy("worker"))
+    assert compose.exec("worker", "python", "-c", probe).strip() == "200"
+
+    worker = compose.container("worker")
+    compose.podman.run("stop", "--time", str(DRAIN_SECONDS), worker)
+    assert compose.podman.inspect("container", worker)["State"]["ExitCode"] == 0
+    assert json.loads(compose.logs("worker").strip().splitlines()[-1])["level"] == "info"
+
+    compose.down()
+    compose.up(ORDER, ENDS)
+    assert stored(compose) == STORED
+    record = sql(compose, "SELECT record_id FROM vault_etl.user_logins LIMIT 1")
+    revealed = json.loads(operator(compose, "reveal", record, "--reason", "drill"))
+    assert set(revealed["fields"]) == {"ip", "device_id"}
+    operator(compose, "audit", "verify")
+
+
+def test_no_service_has_more_rights_than_it_needs(compose: Compose) -> None:
+    """Ours and Postgres cannot write outside their volumes; none but Postgres has a capability."""
+    for service in ("postgres", "worker"):
+        host = compose.podman.inspect("container", compose.container(service))["HostConfig"]
+        assert host["ReadonlyRootfs"]
+        assert "no-new-privileges" in json.dumps(host["SecurityOpt"])
+    assert compose.exec("worker", "id", "-u").strip() == "10001"
+    status = compose.exec("worker", "cat", "/proc/self/status")
+    (line,) = [each for each in status.splitlines() if each.startswith("CapEff:")]
+    assert int(line.split()[1], 16) == 0
+
+
+def test_the_files_of_a_service_are_its_own(compose: Compose) -> None:
+    """The worker sees its own password, and neither that of the superuser nor the keys."""
+    seen = compose.exec("worker", "find", "/var/lib/vault-etl", "-type", "f").split()
+    assert seen == ["/var/lib/vault-etl/worker/password"]
