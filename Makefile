@@ -190,7 +190,7 @@ pgbouncer:
 
 # What tests/containers builds images and starts services with.
 podman:
-	$(call installed,command -v podman && command -v runc && command -v mmdebstrap && command -v iptables,podman runc netavark aardvark-dns iptables mmdebstrap)
+	$(call installed,command -v podman && command -v runc && command -v mmdebstrap && command -v iptables,podman runc netavark aardvark-dns iptables mmdebstrap debian-archive-keyring)
 
 # The peer on Node of benchmarks/, from npm, locked by hash. Without Node the benchmarks leave it out, and say so.
 .PHONY: bench-peers

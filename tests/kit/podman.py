@@ -34,6 +34,7 @@ DEMO: Final = "localhost/vault-etl-demo"
 PRODUCTION: Final = "localhost/vault-etl"
 
 _DEBIAN_IMAGE: Final = "localhost/vault-etl-debian"
+_SOURCES: Final = Path("/etc/apt/sources.list.d/debian.sources")
 _OF_THE_MACHINE: Final = (
     "/etc/pip.conf",
     str(Path.home() / ".config" / "pip" / "pip.conf"),
@@ -114,11 +115,12 @@ class Podman:
 
     def _import_debian(self) -> None:
         with tempfile.TemporaryDirectory() as directory:
-            sources, archive = Path(directory, "debian.sources"), Path(directory, "debian.tar")
-            sources.write_text(_sources_of(DEBIAN), encoding="ascii")
+            archive, sources = Path(directory, "debian.tar"), Path(directory, "debian.sources")
+            if _SOURCES.exists():  # the mirror of this machine; elsewhere Debian's own
+                sources.write_text(_sources_of(DEBIAN), encoding="ascii")
             self.run(
-                *("--variant=minbase", f"--include={PACKAGES}", "--quiet"),
-                *(DEBIAN, str(archive), str(sources)),
+                *("--variant=minbase", f"--include={PACKAGES}", "--quiet", DEBIAN, str(archive)),
+                *([str(sources)] if sources.exists() else []),
                 program=("mmdebstrap",),
             )
             self.run("import", "--quiet", str(archive), _DEBIAN_IMAGE)
@@ -128,8 +130,7 @@ def _sources_of(release: str) -> str:
     """Return this machine's sources of packages, for one release of Debian."""
     with Path("/etc/os-release").open(encoding="ascii") as file:
         own = next(line for line in file if line.startswith("VERSION_CODENAME=")).strip()
-    text = Path("/etc/apt/sources.list.d/debian.sources").read_text(encoding="ascii")
-    return text.replace(own.partition("=")[2], release)
+    return _SOURCES.read_text(encoding="ascii").replace(own.partition("=")[2], release)
 
 
 @dataclass(frozen=True, slots=True)
