@@ -13,6 +13,7 @@ import ctypes
 import itertools
 import multiprocessing
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from _pytest.tmpdir import TempPathFactory
 
 NO_FILE: Final = 1_000_000
 """The number of a file that does not exist. A fork that finds it ends after the test that it runs."""
+
+ALL_RUN: Final = 77
+"""The exit code of a fork that ran all that it had taken. Any other is a failure: a test may end its process with 0."""
 
 PR_SET_PDEATHSIG: Final = 1
 """Of `linux/prctl.h`."""
@@ -110,7 +114,7 @@ class Crew:
     def _report_end(self, fork: Fork) -> None:
         """Report a fork that did not end by itself as the failure of the test that it ran."""
         fork.process.join()
-        if not fork.process.exitcode:
+        if fork.process.exitcode == ALL_RUN:
             return
         item = self._session.items[fork.running.value]
         report = pytest.TestReport(
@@ -138,6 +142,7 @@ class Crew:
         self._config.pluginmanager.register(Sender(self._config, sending))
         todo = self._todo()
         item = next(todo, None)
+        are_all_run = False
         with suppress(KeyboardInterrupt):
             while item and self._taken.value < NO_FILE:
                 running.value = item[0]
@@ -146,7 +151,10 @@ class Crew:
                     item=item[1], nextitem=following and following[1]
                 )
                 item = following
+            are_all_run = True
         self._config.hook.pytest_sessionfinish(session=self._session, exitstatus=0)
+        if are_all_run:
+            sys.exit(ALL_RUN)
 
     def _todo(self) -> Iterator[tuple[int, pytest.Item]]:
         """Take a file when the one before is used up: each test, and its index."""

@@ -61,11 +61,18 @@ def test_passes_first():
     pass
 
 def test_ends_its_process():
-    os._exit(3)
+    {}
 
 def test_is_not_run():
-    pass
+    assert False
 """
+ENDS = {
+    "os._exit(3)": "exit code 3",
+    "os._exit(0)": "exit code 0",
+    "raise KeyboardInterrupt": "exit code 0",
+    "os.kill(os.getpid(), 9)": "exit code -9",
+}
+"""What ends the process of a test, and how that is reported."""
 
 SLOW = """
 import time
@@ -100,17 +107,20 @@ def pytest_of(folder: Path, *args: str) -> tuple[int, str]:
 def test_every_test_is_run_once_and_reported(tmp_path: Path) -> None:
     """Passes and failures, what a failure printed, and the end of a fork; each fork has fixtures of its own."""
     (tmp_path / "conftest.py").write_text(FIXTURE)
-    for name, text in {"a": DYING, "b": FAILING, "c": FAILING, "d": PASSING, "e": PASSING}.items():
+    for number, end in enumerate(ENDS):
+        (tmp_path / f"test_{number}.py").write_text(DYING.format(end))
+    for name, text in {"b": FAILING, "c": FAILING, "d": PASSING, "e": PASSING}.items():
         (tmp_path / f"test_{name}.py").write_text(text)
-    code, printed = pytest_of(tmp_path, "--forks=3")
+    code, printed = pytest_of(tmp_path, f"--forks={len(ENDS) + 2}")
     assert code == 1, printed
-    assert re.search(r"3 failed, 43 passed in", printed)
+    assert re.search(r"6 failed, 46 passed in", printed)
     assert "assert 1 == 2" in printed
     for name in ("test_b", "test_c"):
         captured = rf"Captured stdout call -+\nprinted in {name}\n[_=]"
         assert re.search(captured, printed), printed
-    assert "its process ended (exit code 3)" in printed
-    assert "test_a.py::test_ends_its_process" in printed
+    for number, told in enumerate(ENDS.values()):
+        failed = rf"FAILED test_{number}.py::test_ends_its_process - its process ended \({told}\)"
+        assert re.search(failed, printed), printed
     ran = [line.split() for line in (tmp_path / "ran").read_text().splitlines()]
     assert len({(name, number) for _, name, number in ran}) == len(ran) == 40
     folders = [line.split() for line in (tmp_path / "folders").read_text().splitlines()]
