@@ -13,6 +13,7 @@ from tests.kit.fakes.vault import FakeVault
 from vault_etl.ingest.crew_reviews import REVIEW_SECONDS, CrewReviews
 from vault_etl.ingest.engine.crew import (
     BUSY_CORE,
+    FAILED_PAUSE_S,
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
     SLOW_S,
@@ -121,13 +122,13 @@ def test_a_crew_grows_again_if_the_delay_alone_became_longer() -> None:
 
 
 def test_a_failed_call_leads_back_to_the_least_crew_for_a_while() -> None:
-    """The others' answers of the same moment change nothing, and failures during the pause do not lengthen it."""
+    """The others' answers of the same moment change nothing. The pause counts from the last failure."""
     line = Line(NEAR)
     crews = grown(line)
     crews.receivers.failed()
-    sizes = list(receivers(crews, line, FIRST_PAUSE_S / 2))
+    sizes = list(receivers(crews, line, FAILED_PAUSE_S / 2))
     crews.receivers.failed()
-    sizes += receivers(crews, line, FIRST_PAUSE_S - 2 * REVIEW_SECONDS)
+    sizes += receivers(crews, line, FAILED_PAUSE_S - 2 * REVIEW_SECONDS)
     assert set(sizes) == {4}
     assert crews.held_back == 1
     assert list(receivers(crews, line, 1))[-1] == 16

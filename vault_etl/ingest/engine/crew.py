@@ -22,9 +22,14 @@ SLOW: Final = 2.0
 SLOW_S: Final = 0.5
 """An average call is slow if it takes so many times what it takes with the least crew, and so many seconds."""
 
-FIRST_PAUSE_S: Final = 5.0
+FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 300.0
-"""Seconds without growth after a crew grew too large: twice as many each time, until a growth brings more."""
+"""Seconds without growth after a crew grew too large: twice as many each time, until a growth brings more. The first
+ones are short: on a busy machine a growth that helps may not show at once.
+"""
+
+FAILED_PAUSE_S: Final = 5.0
+"""Seconds without growth after a call failed."""
 
 
 @dataclass(slots=True)
@@ -93,7 +98,7 @@ class Crew:
         self._pause = max(0.0, self._pause - seconds)
         if self._has_failed:
             self._has_failed = False
-            self._pause = max(self._pause, FIRST_PAUSE_S)
+            self._pause = max(self._pause, FAILED_PAUSE_S)
             self.rest(self._least)
         elif not is_wanted:
             self._begin()
