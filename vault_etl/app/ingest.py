@@ -124,7 +124,7 @@ def ingest(parts: Parts, observer: IngestObserver, source: Source, bounds: Bound
     if visibility < 1:
         message = "the queue shows messages to others while they are held"
         raise ConfigurationError(message, hint="set its VisibilityTimeout: 60 s is a good one")
-    if wait + RECEIVE_MARGIN_S >= visibility:  # an answer must not come when it is stale
+    if wait + RECEIVE_MARGIN_S >= visibility:  # no answer must begin when it is stale
         wait = max(0, visibility - RECEIVE_MARGIN_S - 1)
         queue = _source(parts, source, wait)
     receivers = 1 if source.file else settings.receivers

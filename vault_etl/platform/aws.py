@@ -37,7 +37,7 @@ ATTEMPTS: Final = 3
 OBJECT_TIMEOUT_S: Final = 60
 
 RECEIVE_MARGIN_S: Final = 5
-"""Seconds after its wait when a receive gives up: well before the visibility timeout ends."""
+"""Seconds after its wait when a receive without an answer gives up: well before the visibility timeout ends."""
 
 
 def config(*, attempts: int = ATTEMPTS, read_timeout: float = READ_TIMEOUT_S) -> Config:
