@@ -35,6 +35,16 @@ def test_the_message_that_is_visible_first_is_extended_first() -> None:
     assert list(held.due(32, 10)) == [first, second, third]
 
 
+def test_a_message_that_comes_again_delays_no_other() -> None:
+    """It is visible later than those that came after it, so it goes to the end of the order."""
+    held = HeldMessages(VISIBILITY_S)
+    again, other = new_message(), new_message()
+    held.add(again, 0)
+    held.add(other, 1)
+    assert held.add(again, 10) is None
+    assert list(held.due(17, 10)) == [other.receipt_handle]
+
+
 def test_a_message_being_extended_is_not_returned_twice() -> None:
     """Several heartbeats get different messages; after a failure, a message is still due."""
     held, (first, second) = holding(0, 0)

@@ -80,6 +80,7 @@ class HeldMessages:
         older = self._by_handle.get(message.receipt_handle)
         if older is not None:
             older.visible_until = now + self._visibility
+            self._by_handle.move_to_end(older.handle)
             return None
         size = len(message.body.expose())
         held = Held(message.receipt_handle, message, size, now, now + self._visibility)
