@@ -101,11 +101,17 @@ def test_only_the_adapter_of_the_audit_log_mints_receipts() -> None:
 
 
 def test_no_file_makes_receipts_around_their_constructor() -> None:
-    """The words `AuditReceipt(` and `__new__` are in no other file."""
-    makers = {
-        str(path.relative_to(PACKAGE))
+    """The words `AuditReceipt(` and `__new__` are in no other file, but for a UUID's."""
+    texts = {
+        str(path.relative_to(PACKAGE)): path.read_text(encoding="utf-8").replace(
+            "uuid.UUID.__new__(uuid.UUID)", ""
+        )
         for path in PACKAGE.rglob("*.py")
-        if any(call in path.read_text(encoding="utf-8") for call in ("AuditReceipt(", "__new__("))
+    }
+    makers = {
+        name
+        for name, text in texts.items()
+        if any(call in text for call in ("AuditReceipt(", "__new__("))
     }
     assert makers == {"audit/entries.py"}
 
