@@ -60,16 +60,15 @@ def site(shared: Scratch) -> Site:
     keys: dict[str, int] = {field: shared.add_data_key(field).key_id for field in FIELDS}
     keys["another login's"] = shared.add_data_key(IP, role="re-encrypt").key_id
     keys["another login's body"] = shared.add_data_key(QUARANTINE, role="re-encrypt").key_id
-    for state in ("decrypt_only", "expired"):
-        keys[state] = shared.add_data_key(IP).key_id
-    shared.sql(
-        "UPDATE data_keys SET state = 'decrypt_only' WHERE key_id = %s", keys["decrypt_only"]
-    )
-    shared.sql(
-        "BEGIN; SET LOCAL session_replication_role = replica;"
-        "UPDATE data_keys SET expires_at = now() - interval '1 s' WHERE key_id = %s; COMMIT",
-        keys["expired"],
-    )
+    for whose, role in (("", "ingest"), ("another login's ", "re-encrypt")):
+        retired, expired = (shared.add_data_key(IP, role=role).key_id for _ in range(2))
+        keys |= {f"{whose}decrypt_only": retired, f"{whose}expired": expired}
+        shared.sql("UPDATE data_keys SET state = 'decrypt_only' WHERE key_id = %s", retired)
+        shared.sql(
+            "BEGIN; SET LOCAL session_replication_role = replica;"
+            "UPDATE data_keys SET expires_at = now() - interval '1 s' WHERE key_id = %s; COMMIT",
+            expired,
+        )
     keys["token"] = shared.value(
         "SELECT key_id FROM data_keys WHERE purpose = 'token' AND field = 'ip'"
     )

@@ -155,7 +155,7 @@ def test_an_old_snapshot_is_no_way_around(site: Site) -> None:
 
 
 def test_a_role_that_may_update_changes_no_more_than_a_rotation(site: Site) -> None:
-    """A ciphertext gives way to one under an own key, never from or to NULL; a next token has a pending generation."""
+    """A value is replaced under an own key in force, never from or to NULL; a next token has a pending generation."""
     record_id = site.insert(site.good())
     erased = site.insert(site.good())
     body = site.quarantine(ciphertext(site.keys["quarantine"]))
@@ -166,7 +166,10 @@ def test_a_role_that_may_update_changes_no_more_than_a_rotation(site: Site) -> N
     update = "UPDATE user_logins SET {} = %s WHERE record_id = %s"
     refused: list[tuple[str, str, object, uuid.UUID]] = [
         ("re-encrypt", "ip_ciphertext", None, record_id),
-        ("re-encrypt", "ip_ciphertext", ciphertext(site.keys["ip"]), record_id),
+        *(
+            ("re-encrypt", "ip_ciphertext", ciphertext(site.keys[key]), record_id)
+            for key in ("ip", "another login's decrypt_only", "another login's expired")
+        ),
         ("re-encrypt", "device_id_ciphertext", own, record_id),
         ("re-encrypt", "ip_ciphertext", own, erased),
         ("re-encrypt", "next_masked_ip", uuid.uuid4(), record_id),
