@@ -60,8 +60,12 @@ def site(shared: Scratch) -> Site:
     keys: dict[str, int] = {field: shared.add_data_key(field).key_id for field in FIELDS}
     keys["another login's"] = shared.add_data_key(IP, role="re-encrypt").key_id
     keys["another login's body"] = shared.add_data_key(QUARANTINE, role="re-encrypt").key_id
-    for whose, role in (("", "ingest"), ("another login's ", "re-encrypt")):
-        retired, expired = (shared.add_data_key(IP, role=role).key_id for _ in range(2))
+    for whose, role, field in (
+        ("", "ingest", IP),
+        ("another login's ", "re-encrypt", IP),
+        ("another login's body ", "re-encrypt", QUARANTINE),
+    ):
+        retired, expired = (shared.add_data_key(field, role=role).key_id for _ in range(2))
         keys |= {f"{whose}decrypt_only": retired, f"{whose}expired": expired}
         shared.sql("UPDATE data_keys SET state = 'decrypt_only' WHERE key_id = %s", retired)
         shared.sql(

@@ -183,9 +183,13 @@ def test_a_role_that_may_update_changes_no_more_than_a_rotation(site: Site) -> N
             site.scratch.sql(update.format(column), value, row, role=role)
     assert site.scratch.sql("SELECT user_logins::text FROM user_logins ORDER BY 1") == before
     change = "UPDATE quarantine SET body_ciphertext = %s WHERE record_id = %s"
-    for value in (None, ciphertext(site.keys["quarantine"]), own):
+    emptied = site.quarantine(ciphertext(site.keys["quarantine"]))
+    site.scratch.sql(change, None, emptied)
+    not_in_force = ("another login's body decrypt_only", "another login's body expired")
+    others = [ciphertext(site.keys[key]) for key in ("quarantine", *not_in_force)]
+    for value, row in [(own_body, emptied), *((value, body) for value in (None, own, *others))]:
         with pytest.raises(Denied):
-            site.scratch.sql(change, value, body, role="re-encrypt")
+            site.scratch.sql(change, value, row, role="re-encrypt")
     site.scratch.sql(update.format("ip_ciphertext"), own, record_id, role="re-encrypt")
     site.scratch.sql(change, own_body, body, role="re-encrypt")
 
