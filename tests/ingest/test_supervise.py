@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from types import SimpleNamespace
@@ -11,6 +10,7 @@ import pytest
 from typing_extensions import override
 
 from tests.kit.fakes.clock import FakeClock
+from tests.kit.fakes.worker_reports import batch, told
 from tests.kit.fakes.workers import KILLED, FakeStarter, FakeWorker
 from vault_etl.base.errors import (
     ConfigurationError,
@@ -21,8 +21,7 @@ from vault_etl.base.errors import (
     UsageError,
     VaultEtlError,
 )
-from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement
-from vault_etl.ingest.queue import QueueDepth
+from vault_etl.ingest.observer import IngestObserver, Movement
 from vault_etl.ingest.run import StopFlag
 from vault_etl.ingest.steps import Bounds
 from vault_etl.ingest.workers import DRAIN_CRASHES, KILL_AFTER_S, TICK_S, Supervisor
@@ -68,46 +67,6 @@ def supervisor(clock: FakeClock, starter: FakeStarter, bounds: Bounds = Bounds()
 def crashing(times: int, code: int = KILLED, says: VaultEtlError | None = None) -> list[FakeWorker]:
     """Return workers that each end at once, with this exit code."""
     return [FakeWorker(lives=0, code=code, says=says) for _ in range(times)]
-
-
-def told(
-    received: int, stored: int, given_back: int = 0, visible: int | None = None
-) -> Callable[[IngestObserver], None]:
-    """Return the reports of a worker, all at once."""
-
-    def report(observer: IngestObserver) -> None:
-        observer.moved(Movement.RECEIVED, received)
-        observer.moved(Movement.GIVEN_BACK, given_back)
-        observer.batch(batch(stored))
-        depth = None if visible is None else QueueDepth(visible, in_flight=visible, delayed=0)
-        observer.state(
-            IngestState(
-                ready=True,
-                unavailable=None,
-                stuck=None,
-                **dict.fromkeys(("receivers", "deleters", "held_back", "held", "held_bytes"), 0),
-                depth=depth,
-                seals_left={},
-            )
-        )
-
-    return report
-
-
-def batch(messages: int, outcome: Outcome = Outcome.STORED) -> BatchReport:
-    """Return the report of a batch of `count` messages with one outcome."""
-    return BatchReport(
-        outcomes={outcome: messages},
-        stored={},
-        reasons={},
-        extra_fields={"email": messages},
-        bytes=0,
-        seconds=0,
-        newest_age=0,
-        oldest_age=0,
-        max_receive_count=1,
-        cause=None,
-    )
 
 
 def test_all_workers_are_counted_together(clock: FakeClock) -> None:
