@@ -170,6 +170,21 @@ def test_an_erasure_wins(site: Site) -> None:
     assert left == {(None, None), (filled_token(rows[1].tokens[IP]), 2)}
 
 
+def test_a_row_that_is_not_what_was_read_is_left_alone(site: Site) -> None:
+    """Each old token and ciphertext is compared."""
+    claim, rows = site.claim_with_rows()
+    before = site.stored()
+    for name in PERSONAL_FIELDS:
+        for row in rows:
+            for read in (
+                row._replace(tokens={**row.tokens, name: uuid.uuid4()}),
+                row._replace(ciphertexts={**row.ciphertexts, name: b"another one"}),
+            ):
+                assert site.fill(claim, [read]) == 0
+    assert site.stored() == before
+    assert site.fill(claim, rows) == len(rows)
+
+
 def test_the_active_generation_alone_is_written(site: Site) -> None:
     """The generation at the commit counts: a cut-over in between ends the run; READ COMMITTED sees it."""
     claim, rows = site.claim_with_rows()
