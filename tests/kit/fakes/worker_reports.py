@@ -1,4 +1,4 @@
-"""What a worker reports to its parent."""
+"""The reports of a worker to its parent."""
 
 from __future__ import annotations
 
