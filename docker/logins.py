@@ -13,32 +13,17 @@ from contextlib import closing
 from pathlib import Path
 
 import psycopg2
-from psycopg2 import sql
+
+from vault_etl.local.database import give_login
 
 
 def main(password_file: str, login: str, role: str) -> None:
     """Change the login in one transaction."""
     owner = Path(os.environ["VAULT_ETL_DATABASE_PASSWORD"].removeprefix("file:"))
     password = Path(password_file).read_text(encoding="utf-8")
-    with (
-        closing(
-            psycopg2.connect(
-                os.environ["VAULT_ETL_DATABASE_URL"], password=owner.read_text("utf-8")
-            )
-        ) as connection,
-        connection,
-        connection.cursor() as cursor,
-    ):
-        cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (login,))
-        if cursor.fetchone() is None:
-            cursor.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(login)))
-            cursor.execute(
-                sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), sql.Identifier(login))
-            )
-        hashed = psycopg2.extensions.encrypt_password(password, login, connection, "scram-sha-256")
-        cursor.execute(
-            sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(login), sql.Literal(hashed))
-        )
+    url, owners = os.environ["VAULT_ETL_DATABASE_URL"], owner.read_text(encoding="utf-8")
+    with closing(psycopg2.connect(url, password=owners)) as connection, connection:
+        give_login(connection, login, password, [role])
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ group roles, which cannot log in.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 
 import psycopg2
@@ -30,33 +31,34 @@ def create_logins(postgres: RunningPostgres) -> None:
         with closing(admin_connection(postgres)) as connection:
             for role in ROLES:
                 if role != ADMIN:
-                    _create_login(connection, postgres, role)
+                    login = login_of(role)
+                    groups = [f"vault_etl_{part.replace('-', '_')}" for part in _rights_of(role)]
+                    give_login(connection, login, postgres.passwords.of(login), groups)
             connection.commit()
     except psycopg2.Error as error:
         message = f"the database logins could not be made (SQLSTATE {error.pgcode})"
         raise UnavailableError(message, hint="start afresh: vault-etl local reset") from None
 
 
-def _create_login(
-    connection: psycopg2.extensions.connection, postgres: RunningPostgres, role: str
+def give_login(
+    connection: psycopg2.extensions.connection, login: str, password: str, groups: Sequence[str]
 ) -> None:
-    login = login_of(role)
+    """Give a login its password and the rights of these group roles. It is made if it does not exist.
+
+    The password is hashed here, as the server would keep it, so that no log of statements has it.
+    """
+    hashed = psycopg2.extensions.encrypt_password(password, login, connection, "scram-sha-256")
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = %s", (login,))
         verb = "ALTER" if cursor.fetchone() else "CREATE"
         cursor.execute(
             sql.SQL("{verb} ROLE {login} LOGIN INHERIT PASSWORD {password}").format(
-                verb=sql.SQL(verb),
-                login=sql.Identifier(login),
-                password=sql.Literal(postgres.passwords.of(login)),
+                verb=sql.SQL(verb), login=sql.Identifier(login), password=sql.Literal(hashed)
             )
         )
-        groups = [
-            sql.Identifier(f"vault_etl_{part.replace('-', '_')}") for part in _rights_of(role)
-        ]
         cursor.execute(
             sql.SQL("GRANT {groups} TO {login}").format(
-                groups=sql.SQL(", ").join(groups), login=sql.Identifier(login)
+                groups=sql.SQL(", ").join(map(sql.Identifier, groups)), login=sql.Identifier(login)
             )
         )
 

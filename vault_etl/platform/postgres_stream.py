@@ -72,7 +72,7 @@ def _rows(kept: IO[bytes]) -> Iterator[tuple[Any, ...]]:
 
 
 PAGE_BYTES: Final = 4 * 2**20
-"""Bytes of ciphertexts in one page, unless the first row alone has more. """
+"""Bytes of ciphertexts in one page, unless the first row alone has more."""
 
 
 def page(
