@@ -15,7 +15,7 @@ ROWS = 200_000
 NUMBERS = "SELECT n, repeat('x', 100) FROM generate_series(1, %(rows)s) AS n ORDER BY n"
 IN_TRANSACTION = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    " AND (xact_start IS NOT NULL OR backend_xmin IS NOT NULL)"
+    " AND backend_type = 'client backend' AND (xact_start IS NOT NULL OR backend_xmin IS NOT NULL)"
 )
 
 

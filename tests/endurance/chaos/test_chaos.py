@@ -23,6 +23,7 @@ from tests.endurance.chaos.supervised import MIB, Supervised, Watched
 from tests.endurance.chaos.traffic import Traffic
 from tests.kit.declarations import SHOP_TOML
 from tests.kit.tcp_proxy import Fault
+from tests.kit.waiting import until
 
 SEED_VARIABLE = "CHAOS_SEED"
 WORKERS = 3
@@ -136,7 +137,7 @@ def nothing_is_kept(site: Site, watched: Watched) -> None:
     assert watched.parent_descriptors[-1] <= watched.parent_descriptors[0]
     assert watched.parent_threads[-1] <= watched.parent_threads[0]
     query = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'test_ingest'"
-    assert site.vault.sql(query) == [(0,)]
+    until(lambda: site.vault.sql(query) == [(0,)])
 
 
 def report(count: Count, watched: Watched) -> dict[str, object]:
