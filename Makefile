@@ -36,7 +36,7 @@ SBOM := $(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproje
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help bench bench-quick demo docs endurance test test-on-moto test-the-main-job test-fast test-localstack check check-types check-the-rest test-all chaos fuzz format lock audit dist clean policy-evaluator pgbouncer podman
+.PHONY: help bench bench-quick demo docs endurance test test-on-moto test-the-main-job test-fast test-localstack check check-types check-the-rest test-all chaos fuzz format lock audit dist clean policy-evaluator programs
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,7 +84,7 @@ endurance: $(VENV)/.dev-installed ## outages, signals, killed workers, a year in
 
 # Endurance waits, and the evaluator of policies computes in one process for minutes: so they run together, in one process more.
 test-all: PYTEST_WORKERS = 5
-test-all: test policy-evaluator pgbouncer podman ## `make test`, endurance, all of LocalStack, and what needs Node, PgBouncer and Podman (installs them, as root)
+test-all: test programs policy-evaluator ## `make test`, endurance, all of LocalStack, and what needs Node, PgBouncer, Prometheus and Podman (installs them, as root)
 	$(PYTEST) $(SPREAD) -m "endurance or declared or system" $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory test-localstack
 
@@ -176,6 +176,9 @@ define installed
 	fi
 endef
 
+# Each of these programs is there: $(call present,NAMES).
+present = (for name in $(1); do command -v "$$name" || exit 1; done)
+
 # The evaluator of IAM policies that tests/attacks/iam runs, from npm, locked by hash. Stamped like the rest.
 policy-evaluator: tests/attacks/iam/node_modules/.installed
 
@@ -184,13 +187,9 @@ tests/attacks/iam/node_modules/.installed: tests/attacks/iam/package-lock.json
 	@cd tests/attacks/iam && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
 
-# The pooler that tests/platform/test_pgbouncer.py goes through.
-pgbouncer:
-	$(call installed,test -x /usr/sbin/pgbouncer,pgbouncer)
-
-# What tests/containers builds images and starts services with.
-podman:
-	$(call installed,command -v podman && command -v runc && command -v mmdebstrap && command -v iptables,podman runc netavark aardvark-dns iptables mmdebstrap debian-archive-keyring)
+# What the system tests run beside Node, in one call: PgBouncer, Prometheus with Alertmanager, and Podman with what it needs.
+programs:
+	$(call installed,test -x /usr/sbin/pgbouncer && $(call present,promtool prometheus-alertmanager podman runc mmdebstrap iptables),pgbouncer prometheus prometheus-alertmanager podman runc netavark aardvark-dns iptables mmdebstrap debian-archive-keyring)
 
 # The peer on Node of benchmarks/, from npm, locked by hash. Without Node the benchmarks leave it out, and say so.
 .PHONY: bench-peers

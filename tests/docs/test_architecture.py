@@ -25,7 +25,7 @@ VENDORS: Final = {
     "boto3": r"(?:platform|local)/.*|(?:.*/)?(?:\w+_)?(?:kms|sqs|sts|s3|aws)\w*\.py",
     "botocore": r"(?:platform|local)/.*|(?:.*/)?(?:\w+_)?(?:kms|sqs|sts|s3|aws)\w*\.py",
     "pyarrow": r"(?:.*/)?parquet\w*\.py",
-    "prometheus_client": r"ingest/metrics/.*",
+    "prometheus_client": r"ingest/metrics/.*|(?:.*/)?prometheus\.py",
 }
 """A package, and the files of vault_etl that may import it."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from vault_etl.app.audit import public_key
 from vault_etl.app.doctor import acts_as, check_age
@@ -17,10 +18,20 @@ from vault_etl.doctor.diagnose import Check, Finding, Verdict, diagnose
 from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.ingest.sources.sqs import SqsQueue, dead_letter_queue_url
 
+if TYPE_CHECKING:
+    from vault_etl.doctor.prometheus import ServedStatus
+
 
 def status(parts: Parts) -> Iterator[Finding]:
     """Run `status`: the findings, one for each section."""
     return diagnose([*_queue_sections(parts), *_database_sections(parts)])
+
+
+def served(parts: Parts, address: str) -> ServedStatus:
+    """Serve the sections (`status --metrics-address`): `show` takes the findings of each read."""
+    from vault_etl.doctor.prometheus import ServedStatus  # noqa: PLC0415 - 45 ms
+
+    return ServedStatus(address, parts.clock.now)
 
 
 def _queue_sections(parts: Parts) -> Iterable[Check]:
