@@ -29,6 +29,7 @@ OURS = ("AWS_", "VAULT_ETL_")
 ONCE = {
     "erase/": "only Postgres erases; a search opens values as a reveal does",
     "fuzz/": "the parsers alone",
+    "drills/": "about Postgres, and what a disabled KMS key stops",
     "endurance/outages/": "about us, and mostly waits",
     "rotation/": "about rows, locks and kills; what KMS is asked is in rotation/test_rotation_command.py",
     "vectors/": "bytes alone",

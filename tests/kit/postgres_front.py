@@ -9,7 +9,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -31,17 +31,23 @@ class Authority:
         directory.mkdir()
         self._directory = directory
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, directory.name)])
-        self._certificate = self._certify(self._name, self._key, None)
+        self._name = _named(directory.name)
+        self._certificate = self._certify(self._name, self._key)
         self.file = directory / "root.crt"
         self.file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
     def server(self, name: str, *, days: int = 1) -> ssl.SSLContext:
         """The TLS of a server that has this name, or address. Of less than no days: it has run out."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certified("server", name, days=days))
+        return context
+
+    def certified(self, subject: str, *names: str, days: int = 1) -> Path:
+        """A file with a new key, and a certificate of it: for this subject, and a server's names or addresses."""
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
-        certificate = self._certify(subject, key, name, days)
-        chain = self._directory / "server.pem"
+        certificate = self._certify(_named(subject), key, names, days)
+        chain = self._directory / f"{subject}.pem"
+        chain.touch(0o600)
         chain.write_bytes(
             certificate.public_bytes(serialization.Encoding.PEM)
             + key.private_bytes(
@@ -50,12 +56,14 @@ class Authority:
                 serialization.NoEncryption(),
             )
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(chain)
-        return context
+        return chain
 
     def _certify(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, name: str | None, days: int = 1
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        names: Sequence[str] = (),
+        days: int = 1,
     ) -> x509.Certificate:
         now = dt.datetime.now(dt.UTC)
         builder = (
@@ -66,13 +74,20 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - dt.timedelta(days=3))
             .not_valid_after(now + dt.timedelta(days=days))
-            .add_extension(x509.BasicConstraints(ca=name is None, path_length=None), critical=True)
+            .add_extension(
+                x509.BasicConstraints(ca=subject == self._name, path_length=None), critical=True
+            )
         )
-        if name is not None:
+        if names:
             builder = builder.add_extension(
-                x509.SubjectAlternativeName([_general_name(name)]), critical=False
+                x509.SubjectAlternativeName([_general_name(name) for name in names]),
+                critical=False,
             )
         return builder.sign(self._key, hashes.SHA256())
+
+
+def _named(subject: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
 
 
 def _general_name(name: str) -> x509.GeneralName:

@@ -103,7 +103,7 @@ def test_a_restored_vault_is_the_vault_that_was_dumped(
     """The commands of the page succeed and bring back every row, owner, guard and grant."""
     make_database(dumped, "restored")
     restored = Scratch(dumped.server, "restored")
-    _, restore, _ = documented("operations/backups.md", "sh")
+    _, restore, *_ = documented("operations/backups.md", "sh")
     done = shell(programs(major).bin, restored.url("deployer"), restore, folder)
     assert done.returncode == 0, done.stderr
     assert differences(restored, "ingest") == []
@@ -122,7 +122,7 @@ def test_a_restore_that_lost_the_owners_is_reported(
     """Every object, functions too, belongs to the login that restored it: `migrate --check` exits 78 and names them."""
     make_database(dumped, "owned")
     owned = Scratch(dumped.server, "owned")
-    _, restore, _ = documented("operations/backups.md", "sh")
+    _, restore, *_ = documented("operations/backups.md", "sh")
     steps = restore.replace("pg_restore ", "pg_restore --no-owner ")
     done = shell(programs(major).bin, owned.url("deployer"), steps, folder)
     assert done.returncode == 78

@@ -40,7 +40,7 @@ REFUSALS: Final[Sequence[ConnectionFailure]] = (
     ConnectionFailure(
         DeniedError,
         "Postgres at {server} refuses this login: the password is wrong, or there is no such login",
-        "check login and password in {setting}",
+        "check login and password in {setting}, and the name in its client certificate (sslcert), if it has one",
         states=("28P01",),
         option="password",
     ),
@@ -48,7 +48,7 @@ REFUSALS: Final[Sequence[ConnectionFailure]] = (
         DeniedError,
         "Postgres at {server} refuses this login: it may not log in, or not from here",
         "may the login in {setting} log in, and does pg_hba.conf there let it in from this address, with or"
-        " without TLS?",
+        " without TLS? Does it demand a client certificate (sslcert) in the login's name?",
         states=("28",),
         option="user",
     ),
