@@ -107,9 +107,10 @@ format: $(VENV)/.dev-installed ## format the code, and mend what ruff can mend
 	$(BIN)/ruff format .
 
 lock: $(VENV)/.dev-installed ## write requirements/*.txt again from pyproject.toml
-	$(COMPILE) --extra archive --extra local --group build --group dev -o requirements/dev.txt >/dev/null
+	$(COMPILE) --extra archive --extra local --extra traces --group build --group dev -o requirements/dev.txt >/dev/null
 	$(COMPILE) --extra local --group build -c requirements/dev.txt -o requirements/demo.txt >/dev/null
 	$(COMPILE) --extra archive -c requirements/dev.txt -o requirements/archive.txt >/dev/null
+	$(COMPILE) --extra traces -c requirements/dev.txt -o requirements/traces.txt >/dev/null
 	$(COMPILE) -c requirements/dev.txt -o requirements/runtime.txt >/dev/null
 	@! grep -nE '://|^ *--(index|extra-index|find-links)' requirements/*.txt \
 		|| { echo 'error: a lock file holds an address' >&2; exit 1; }
@@ -120,7 +121,7 @@ audit: $(VENV)/.dev-installed ## ask for known vulnerabilities of what productio
 dist: $(VENV)/.dev-installed ## what a release carries: the wheel, production's locks, its SBOM, and their sums
 	rm -rf dist
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
-	cp requirements/runtime.txt requirements/archive.txt dist/
+	cp requirements/runtime.txt requirements/archive.txt requirements/traces.txt dist/
 	$(SBOM) --output-file "$$(echo dist/*.whl | sed 's/-py3.*/.cdx.json/')" requirements/runtime.txt
 	cd dist && sha256sum * > SHA256SUMS
 

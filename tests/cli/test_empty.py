@@ -102,7 +102,8 @@ def test_no_configuration_file_is_named_by_nothing(
 
 
 def test_empty_variables_of_others_are_forgotten() -> None:
-    """AWS's and libpq's programs would use some as values, as AWS_REGION, AWS_PROFILE and PGSSLMODE."""
+    """The libraries would use some as values, as AWS_REGION, AWS_PROFILE and PGSSLMODE."""
     environ = {"AWS_PROFILE": "", "AWS_REGION": " ", "PGSSLMODE": "", "PGHOST": "h", "TERM": ""}
+    environ["OTEL_TRACES_EXPORTER"] = ""
     forget_empty(environ)
     assert environ == {"PGHOST": "h", "TERM": ""}

@@ -26,6 +26,7 @@ VENDORS: Final = {
     "botocore": r"(?:platform|local)/.*|(?:.*/)?(?:\w+_)?(?:kms|sqs|sts|s3|aws)\w*\.py",
     "pyarrow": r"(?:.*/)?parquet\w*\.py",
     "prometheus_client": r"ingest/metrics/.*|(?:.*/)?prometheus\.py",
+    "opentelemetry": r"platform/traces\.py",
 }
 """A package, and the files of vault_etl that may import it."""
 

@@ -108,7 +108,9 @@ def test_the_wheel_holds_one_package_only(wheel: Path) -> None:
         fields = email.parser.Parser().parsestr(archive.read(metadata).decode())
     assert {name.split("/")[0].split("-")[0] for name in names} == {"vault_etl"}
     always = [line for line in fields.get_all("Requires-Dist", []) if "extra ==" not in line]
-    assert not [line for line in always if re.match(r"moto|flask|pixeltable|pyarrow", line)]
+    assert not [
+        line for line in always if re.match(r"moto|flask|pixeltable|pyarrow|opentelemetry", line)
+    ]
 
 
 def test_the_runtime_lock_is_what_dev_was_tested_with() -> None:
@@ -121,6 +123,7 @@ def test_the_runtime_lock_is_what_dev_was_tested_with() -> None:
     assert pins["runtime"] <= pins["archive"] <= pins["dev"]
     (added,) = pins["archive"] - pins["runtime"]
     assert added.startswith("pyarrow==")
+    assert pins["runtime"] <= pins["traces"] <= pins["dev"]
 
 
 def test_no_lock_names_an_address() -> None:

@@ -30,6 +30,7 @@ from vault_etl.ingest.sources.open_lines import LineOpener
 from vault_etl.ingest.sources.postgres import PostgresFileSources
 from vault_etl.ingest.sources.sqs import SqsQueue, dead_letter_queue_url, queue_name
 from vault_etl.ingest.steps import Bounds, IngestSteps
+from vault_etl.ingest.traced import TracedWriter
 from vault_etl.ingest.worker_processes import WorkerProcesses
 from vault_etl.ingest.workers import Supervisor
 from vault_etl.keys.age import KeyAgeWatch
@@ -140,8 +141,9 @@ def ingest(parts: Parts, observer: IngestObserver, source: Source, bounds: Bound
         max_messages=bounds.max_messages,
     )
     patience = FOLLOWING if bounds.follow else Patience(settings.outage_wait, denied=0)
+    written_by = TracedWriter(writer, parts.traces) if parts.traces else writer
     steps = IngestSteps(
-        IngestEngine(limits), queue, queue, writer, parts.clock, observer, patience, bounds
+        IngestEngine(limits), queue, queue, written_by, parts.clock, observer, patience, bounds
     )
     options = IngestOptions(wait=wait, receivers=receivers, stop_within=settings.stop_within)
     watch = _key_age_watch(parts)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vault_etl.platform.postgres import Database
     from vault_etl.platform.postgres_connect import Password
     from vault_etl.platform.postgres_replica import PostgresReplica
+    from vault_etl.platform.traces import Traces
 
 
 class Parts:
@@ -37,7 +38,7 @@ class Parts:
 
     `name` tells Postgres which command has a session, and which worker. With `reads_replica`, and if
     VAULT_ETL_READ_URL is set, `reads` is the replica. `calls` and `key_ages` are told of calls to AWS and
-    Postgres and of the ages of keys: set them before the part that they observe is built.
+    Postgres and of the ages of keys, and `traces` makes spans: set them before the part that they observe is built.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Parts:
         self.clock = SystemClock()
         self.calls: CallObserver | None = None
         self.key_ages: KeyAgeObserver | None = None
+        self.traces: Traces | None = None
         self.source: Replica | None = None
         """The server that `reads` chose; None if that is the primary, or is not chosen yet."""
         self.names = settings.names

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-_LOUD: Final = ("botocore", "urllib3")
+_LOUD: Final = ("botocore", "opentelemetry", "urllib3")
 _SILENT: Final = logging.CRITICAL + 1
 
 Line = Mapping[str, object]

@@ -155,7 +155,9 @@ def _ingest(
     _check(origin, bounds, workers, dry_run=dry_run)
     if dry_run:
         return _dry_run(origin, output, quiet=quiet, verbose=verbose)
-    parts, settings = start(quiet=quiet, verbose=verbose, is_worker=lifeline is not None)
+    parts, settings = start(
+        quiet=quiet, verbose=verbose, is_worker=lifeline is not None, is_traced=workers == 1
+    )
     if lifeline is not None:
         return _work(parts, origin, bounds, Lifeline(lifeline))
     stop = StopOnSignal()

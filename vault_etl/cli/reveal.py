@@ -126,7 +126,7 @@ def _reveal(
     record_ids = _record_ids(words) if user_id is None else []
     user = None if user_id is None else known_user(user_id)
     kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
-    parts, _ = start(quiet=quiet, verbose=verbose)
+    parts, _ = start(quiet=quiet, verbose=verbose, is_traced=True)
     declared = parts.declaration.field_names
     fields = named_fields(field or (), declared) or declared
     request = audit_request(

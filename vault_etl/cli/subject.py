@@ -85,7 +85,7 @@ def _export(
     asked = reason_for("an export", reason)
     kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
     Bundle.must_be_new(to)
-    parts, _ = start(quiet=quiet, verbose=verbose)
+    parts, _ = start(quiet=quiet, verbose=verbose, is_traced=True)
     request = audit_request(parts.identity, Action.FIND, asked, purpose=kind, ticket=reference)
     audit.check_role(parts, *NEEDED_ROLES["subject export"], requests=lambda: [request])
     with (

@@ -16,10 +16,10 @@ from vault_etl.ingest.engine.engine import IngestEngine
 from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement, whole_kib
 from vault_etl.ingest.queue import Queue, QueueDepth, QueueGauge
 from vault_etl.ingest.threads import EngineLock
+from vault_etl.ingest.writer import Writer
 from vault_etl.platform.clock import Clock
 from vault_etl.platform.waiting import Outage, Patience
 from vault_etl.records.messages import Outcome
-from vault_etl.records.write_batch import BatchWriter
 from vault_etl.records.written import Written
 
 GIVE_BACK_SECONDS: Final = (5, 30)
@@ -57,7 +57,7 @@ class IngestSteps:
         engine: IngestEngine,
         queue: Queue,
         gauge: QueueGauge,
-        writer: BatchWriter,
+        writer: Writer,
         clock: Clock,
         observer: IngestObserver,
         patience: Patience,

@@ -11,7 +11,7 @@ import functools
 import os
 import traceback
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -27,11 +27,14 @@ from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import IntegrityError, KeyDeniedError, UnusableKeyError, VaultEtlError
 from vault_etl.crypto.fields import FieldName
-from vault_etl.reveal.reveal import Reveal
+from vault_etl.reveal.reveal import Revealed
 
 ALICE: Final = "alice"
 CANARIES: Final = ("198.51.100.77", "198.51.100.78", "198.51.100.79", "canary-device-")
 """Of every value in the vault: found in nothing that a failure leaves behind."""
+
+Reveal = Callable[[AuditRequest], Revealed]
+"""The service of `vault-etl reveal`."""
 
 _TABLES: Final = ("user_logins", "quarantine", "data_keys")
 _CODES: Final = {IntegrityError: "integrity", UnusableKeyError: "key_unavailable"}
