@@ -1,0 +1,63 @@
+"""deploy/kubernetes: its objects as `kubectl kustomize` renders them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+ROOT: Final = Path(__file__).parents[2]
+EXAMPLE: Final = ROOT / "deploy" / "kubernetes" / "overlays" / "example"
+
+Manifest = dict[str, Any]
+
+
+def rendered(overlay: Path) -> list[Manifest]:
+    """The objects of an overlay. The kubectl of this environment renders it, or that of the PATH."""
+    kubectl = shutil.which("kubectl", path=sysconfig.get_path("scripts")) or shutil.which("kubectl")
+    assert kubectl, "kubectl is neither in this environment nor on the PATH"
+    done = subprocess.run([kubectl, "kustomize", str(overlay)], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return list(yaml.load_all(done.stdout, Loader=yaml.CSafeLoader))
+
+
+def of_kind(manifests: list[Manifest], kind: str) -> dict[str, Manifest]:
+    """The objects of a kind, by name."""
+    return {each["metadata"]["name"]: each for each in manifests if each["kind"] == kind}
+
+
+def pod_templates(manifests: list[Manifest]) -> dict[str, Manifest]:
+    """The template of the pods of each Deployment and CronJob, by the name of its object."""
+    deployments = of_kind(manifests, "Deployment").items()
+    cron_jobs = of_kind(manifests, "CronJob").items()
+    return {
+        **{name: each["spec"]["template"] for name, each in deployments},
+        **{name: each["spec"]["jobTemplate"]["spec"]["template"] for name, each in cron_jobs},
+    }
+
+
+def container_of(template: Manifest) -> Manifest:
+    """The one container of a pod."""
+    (container,) = template["spec"]["containers"]
+    return dict(container)
+
+
+def environment_of(template: Manifest, manifests: list[Manifest]) -> Mapping[str, str]:
+    """The variables of a pod's container, with those of its ConfigMaps."""
+    return dict(_variables(container_of(template), of_kind(manifests, "ConfigMap")))
+
+
+def _variables(container: Manifest, maps: Mapping[str, Manifest]) -> Iterator[tuple[str, str]]:
+    for each in container["envFrom"]:
+        yield from maps[each["configMapRef"]["name"]]["data"].items()
+    for each in container["env"]:
+        if "value" in each:
+            yield each["name"], each["value"]
+        else:
+            source = each["valueFrom"]["configMapKeyRef"]
+            yield each["name"], maps[source["name"]]["data"][source["key"]]
