@@ -118,9 +118,9 @@ lock: $(VENV)/.dev-installed ## write requirements/*.txt again from pyproject.to
 audit: $(VENV)/.dev-installed ## ask for known vulnerabilities of what production installs; says so when offline
 	$(BIN)/python .ci/advisories.py requirements/runtime.txt $(AUDIT_ARGS)
 
-dist: $(VENV)/.dev-installed ## what a release carries: the wheel, production's locks, its SBOM, and their sums
+dist: $(VENV)/.dev-installed ## what a release carries: the wheel, made from its sources; production's locks, their SBOM, and the sums
 	rm -rf dist
-	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+	$(BIN)/python -m build --no-isolation --outdir dist .
 	cp requirements/runtime.txt requirements/archive.txt requirements/traces.txt dist/
 	$(SBOM) --output-file "$$(echo dist/*.whl | sed 's/-py3.*/.cdx.json/')" requirements/runtime.txt
 	cd dist && sha256sum * > SHA256SUMS

@@ -25,6 +25,7 @@ def test_the_production_image_runs_confined(podman: Podman) -> None:
     """It needs no right, no writable folder and no network to start, and it is not root."""
     assert confined(podman, PRODUCTION, "--version").strip() == f"vault-etl {vault_etl.__version__}"
     assert confined(podman, PRODUCTION, "-u", entrypoint="id").strip() == UID
+    assert "--dead-letters" in confined(podman, PRODUCTION, "ingest", "--help")
 
 
 def test_the_production_image_has_no_tools_to_build_with_and_nothing_of_the_stack(

@@ -71,6 +71,27 @@ def test_a_workflow_takes_nothing_unchecked(workflow: Path) -> None:
         assert risk not in text
 
 
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_the_scripts_of_a_workflow_are_bash(workflow: Path) -> None:
+    """Every `run:` parses. No runner of GitHub is here to run it."""
+    for job in _jobs(workflow).values():
+        for script in (step["run"] for step in job["steps"] if "run" in step):
+            subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+def test_a_release_has_an_image_for_each_architecture() -> None:
+    """Each is built by a job that may only read, and the job that publishes waits for all of them."""
+    jobs = _jobs(REPOSITORY / ".github" / "workflows" / "release.yml")
+    built = {each["architecture"] for each in jobs["image"]["strategy"]["matrix"]["include"]}
+    published = {
+        step["with"]["name"].removeprefix("image-")
+        for step in jobs["publish"]["steps"]
+        if step.get("with", {}).get("name", "").startswith("image-")
+    }
+    assert built == published == {"amd64", "arm64"}
+    assert set(jobs["publish"]["needs"]) == {"build", "image"}
+
+
 def test_images_are_pinned_by_digest() -> None:
     """Every base image is a tag for people and a digest for the build; the rest are stages of the file."""
     (python,) = re.findall(r"^ARG PYTHON=(\S+)$", DOCKERFILE, flags=re.MULTILINE)

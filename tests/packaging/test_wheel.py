@@ -1,6 +1,7 @@
-"""The built wheel, in an empty environment, is all that a production machine needs."""
+"""The released wheel, in an empty environment, is all that a production machine needs."""
 
 import email.parser
+import filecmp
 import json
 import re
 import subprocess
@@ -15,19 +16,29 @@ import vault_etl
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RUNTIME_LOCK = REPOSITORY / "requirements" / "runtime.txt"
+SAMPLES = REPOSITORY / "tests" / "data" / "login-events.jsonl"
 
 # Building, and installing 30 locked packages, takes about 20 s on two busy cores.
 pytestmark = [pytest.mark.command, pytest.mark.timeout(600)]
 
 
+def _built(folder: Path, *options: str) -> Path:
+    """Build with the locked build tools, and return the wheel."""
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), *options]
+    subprocess.run([*build, str(REPOSITORY)], check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the working tree with the locked build tools."""
-    folder = tmp_path_factory.mktemp("dist")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)]
-    subprocess.run([*build, str(REPOSITORY)], check=True, capture_output=True)
-    (built,) = folder.glob("*.whl")
-    return built
+    """The wheel as `make dist` builds it: from the sources that are released."""
+    return _built(tmp_path_factory.mktemp("dist"))
+
+
+def test_the_released_sources_make_the_wheel_of_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    """Byte for byte: a wheel that a user builds from the sources is the one that was tested."""
+    assert filecmp.cmp(wheel, _built(tmp_path, "--wheel"), shallow=False)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +89,14 @@ def test_the_default_declaration_is_inside_the_package(installed: Path, tmp_path
     assert shown["document"]["events"].keys() == {"user_logins"}
     template = _run(installed / "vault-etl", "schema", "iam", "--role-per-field", cwd=tmp_path)
     assert "RoleName: vault-etl-reveal-device-id" in template
+
+
+def test_a_file_is_counted_without_a_database(installed: Path, tmp_path: Path) -> None:
+    """The dry run of the samples parses every event, outside the checkout and without an environment."""
+    dry_run = ("ingest", "--file", str(SAMPLES), "--dry-run", "--quiet")
+    counted = json.loads(_run(installed / "vault-etl", *dry_run, cwd=tmp_path))
+    assert (counted["records"], counted["events"], counted["quarantined"]) == (100, 99, 1)
+    assert [each["reason_code"] for each in counted["reasons"]] == ["field_missing"]
 
 
 def test_resources_are_inside_the_package(installed: Path, tmp_path: Path) -> None:
