@@ -46,11 +46,10 @@ def test_a_receive_is_signed_for_its_second(
 ) -> None:
     """Receives of one second are equal. The next second has another signature, by the credentials of then."""
     keys = [ReadOnlyCredentials(f"AKIA{name}", "secret", None) for name in ("OLD", "NEW")]
-    seconds = [time.gmtime(number) for number in range(3)]
     with ScriptedServer([ok()] * 4) as server, aws_clients(server.url) as clients:
         made = queue(clients, server.url, "lean")
         for moment, held in ((0, 0), (0, 0), (1, 0), (2, 1)):
-            monkeypatch.setattr(time, "gmtime", lambda moment=moment: seconds[moment])
+            monkeypatch.setattr(time, "time", lambda moment=moment: moment + 0.5)
             monkeypatch.setattr(
                 clients.credentials, "get_frozen_credentials", lambda held=held: keys[held]
             )
@@ -80,6 +79,19 @@ def test_both_send_the_same_request(monkeypatch: pytest.MonkeyPatch) -> None:
         scope, signed, _ = headers["authorization"].split(", ")
         assert scope.endswith("/us-east-1/sqs/aws4_request")
         assert set(signed.partition("=")[2].split(";")) >= SIGNED_BY_BOTH
+
+
+@pytest.mark.parametrize(
+    "handle", ["AQEB+/=~", 'a "quote"', "back\\slash", "line\nend", "\x7f", "\xfc", "\ud800"]
+)
+def test_both_delete_the_same_handles(handle: str) -> None:
+    """Text that JSON writes in another way among plain ones, too."""
+    with ScriptedServer([ok()] * 2) as server, aws_clients(server.url) as clients:
+        for client in SQS_CLIENTS:
+            queue(clients, server.url, client).delete(["plain", handle])
+        bodies = [json.loads(each.partition(b"\r\n\r\n")[2]) for each in server.requests]
+    assert bodies[0] == bodies[1]
+    assert [entry["ReceiptHandle"] for entry in bodies[1]["Entries"]] == ["plain", handle]
 
 
 def test_the_path_of_an_endpoint_is_kept(client: str, monkeypatch: pytest.MonkeyPatch) -> None:

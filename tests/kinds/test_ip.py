@@ -136,6 +136,19 @@ def test_the_canonical_address_is_the_packed_one(
     assert canonical_ip(str(address)) == packed
 
 
+@given(st.from_regex(r"[0-9]{1,4}(\.[0-9]{0,4}){2,4}", fullmatch=True))
+def test_an_ipv4_address_is_four_numbers_without_leading_zeros(text: str) -> None:
+    """Of all texts of digits and dots, those of four numbers up to 255 are addresses, each in one spelling."""
+    parts = text.split(".")
+    octets = [int(part) for part in parts if part and str(int(part)) == part]
+    if len(parts) == len(octets) == 4 and max(octets) <= 255:
+        assert canonical_ip(text) == bytes(10) + b"\xff\xff" + bytes(octets)
+    else:
+        with pytest.raises(ValueError, match="not the text of one address") as raised:
+            canonical_ip(text)
+        assert raised.value.__context__ is None  # it would have the value
+
+
 @given(st.binary(min_size=16, max_size=16))
 def test_the_canonical_address_is_idempotent(packed: bytes) -> None:
     """The text of a canonical form has the same canonical form."""

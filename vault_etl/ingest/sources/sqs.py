@@ -82,27 +82,38 @@ class SqsQueue(Queue, QueueGauge):
 
     @override
     def receive(self, wait_seconds: int, limit: int = MAX_CALL) -> Sequence[Message]:
-        with self._call():
+        try:
             received = self._receiver.receive_message(
                 QueueUrl=self._url,
                 MaxNumberOfMessages=limit,
                 WaitTimeSeconds=wait_seconds,
                 MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
             )
-            with _values_as_in_the_model():
-                messages = received.get("Messages", [])
-                whole = [made for each in messages if (made := _message(each)) is not None]
-            if len(whole) < len(messages):
-                self._left(len(messages) - len(whole))
-                if not whole:
-                    raise botocore.exceptions.ChecksumError(
-                        checksum_type="MD5", expected_checksum="", actual_checksum=""
-                    )
+            return self._whole(received.get("Messages", []))
+        except Exception:  # to enter the context of each call would take a tenth of its time
+            with self._call():
+                raise
+
+    def _whole(self, messages: Sequence[MessageTypeDef]) -> Sequence[Message]:
+        """Return the messages whose bodies arrived whole. Raises ChecksumError if there are none of them."""
+        try:
+            whole = [made for each in messages if (made := _message(each)) is not None]
+        except ValueError:
+            raise ResponseParserError(SERVICE) from None
+        if len(whole) < len(messages):
+            self._left(len(messages) - len(whole))
+            if not whole:
+                raise botocore.exceptions.ChecksumError(
+                    checksum_type="MD5", expected_checksum="", actual_checksum=""
+                )
         return whole
 
     @contextlib.contextmanager
     def _call(self) -> Iterator[None]:
-        """Translate the errors of a call, and of reading its answer: what is not in SQS's model raises Python's."""
+        """Translate the errors of a call, and of reading its answer: what is not in SQS's model raises Python's.
+
+        A ValueError is botocore's for wrong settings. One that a value of an answer raises is a ResponseParserError.
+        """
         with translated(SERVICE, self._subject):
             try:
                 yield
@@ -118,7 +129,7 @@ class SqsQueue(Queue, QueueGauge):
 
     @override
     def delete(self, receipt_handles: Sequence[str]) -> Sequence[str]:
-        with self._call():
+        try:
             answer = self._deleter.delete_message_batch(
                 QueueUrl=self._url,
                 Entries=[
@@ -127,6 +138,9 @@ class SqsQueue(Queue, QueueGauge):
                 ],
             )
             return list(_not_done(answer, receipt_handles))
+        except Exception:  # as in `receive`
+            with self._call():
+                raise
 
     @override
     def extend(self, seconds_by_handle: Mapping[str, int]) -> Sequence[str]:
@@ -163,8 +177,10 @@ class SqsQueue(Queue, QueueGauge):
         """Return these attributes of the queue."""
         with self._call():
             answer = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)
-            with _values_as_in_the_model():
+            try:
                 return [int(answer["Attributes"][name]) for name in names]
+            except ValueError:
+                raise ResponseParserError(SERVICE) from None
 
 
 def queue_name(queue_url: str) -> str:
@@ -175,15 +191,6 @@ def queue_name(queue_url: str) -> str:
 def queue_subject(queue_url: str) -> Subject:
     """Return the name of a queue, for errors."""
     return Subject(queue_name(queue_url), "VAULT_ETL_QUEUE_URL")
-
-
-@contextlib.contextmanager
-def _values_as_in_the_model() -> Iterator[None]:
-    """Read values of an answer: within a call, other ValueErrors are botocore's for wrong settings."""
-    try:
-        yield
-    except ValueError:
-        raise ResponseParserError(SERVICE) from None
 
 
 def _not_done(
