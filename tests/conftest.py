@@ -29,6 +29,7 @@ OURS = ("AWS_", "VAULT_ETL_")
 ONCE = {
     "erase/": "only Postgres erases; a search opens values as a reveal does",
     "fuzz/": "the parsers alone",
+    "docs/test_runbooks.py": "each command has its tests of what AWS is asked, and one symptom needs policies",
     "drills/": "about Postgres, and what a disabled KMS key stops",
     "endurance/outages/": "about us, and mostly waits",
     "rotation/": "about rows, locks and kills; what KMS is asked is in rotation/test_rotation_command.py",
@@ -71,6 +72,7 @@ ENDURANCE = {
     "audit/test_million_entries.py": "a log of half a million entries",
     "audit/test_owner_noise.py": "a log with the owner's junk, verified again and again",
     "docs/test_add_a_field.py": "a page beside a running ingest",
+    "docs/test_runbooks.py": "a page of eighty commands",
     "docs/test_your_own_events.py": "a page of thirty commands",
     "kit/test_faulty_queue.py": "what the tests of outages are made with",
     "kit/test_forked.py": "commands that are started twice, to be compared",
