@@ -190,7 +190,7 @@ tests/attacks/iam/node_modules/.installed: tests/attacks/iam/package-lock.json
 
 # What the system tests run beside Node, in one call: PgBouncer, Prometheus with Alertmanager, and Podman with what it needs.
 programs:
-	$(call installed,test -x /usr/sbin/pgbouncer && $(call present,promtool prometheus-alertmanager podman runc mmdebstrap iptables),pgbouncer prometheus prometheus-alertmanager podman runc netavark aardvark-dns iptables mmdebstrap debian-archive-keyring)
+	$(call installed,test -x /usr/sbin/pgbouncer && $(call present,promtool prometheus-alertmanager podman runc catatonit mmdebstrap iptables),pgbouncer prometheus prometheus-alertmanager podman runc catatonit netavark aardvark-dns iptables mmdebstrap debian-archive-keyring)
 
 # The peer on Node of benchmarks/, from npm, locked by hash. Without Node the benchmarks leave it out, and say so.
 .PHONY: bench-peers

@@ -111,7 +111,8 @@ class Podman:
         dockerfile = ROOT / "docker" / "Dockerfile"
         base = ("--build-arg", f"PYTHON={PYTHON}")
         self.build(DEMO, dockerfile, *base, "--target", "demo")
-        self.build(PRODUCTION, dockerfile, *base)
+        revision = self.inspect("image", DEMO)["Id"]
+        self.build(PRODUCTION, dockerfile, *base, "--build-arg", f"REVISION={revision}")
 
     def _import_debian(self) -> None:
         with tempfile.TemporaryDirectory() as directory:

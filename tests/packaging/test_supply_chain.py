@@ -116,8 +116,8 @@ def test_production_is_built_from_the_runtime_lock() -> None:
     ]
     assert re.findall(r"^ARG (.*)", stage, flags=re.MULTILINE) == [
         "LOCK=runtime",
-        "VERSION=unreleased",
         "REVISION=unknown",
+        "VERSION=unreleased",
     ]
     assert re.search(r"^USER [1-9]\d*$", stage, flags=re.MULTILINE)
 
