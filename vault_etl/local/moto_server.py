@@ -40,6 +40,14 @@ if TYPE_CHECKING:
 _ACCOUNT = "123456789012"  # moto's only account
 _JSON_SERVICES = {"kms", "sqs"}
 _DENIED = "AccessDeniedException"
+_USES = {
+    f"kms:{call}"
+    for call in (
+        *("Decrypt", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext"),
+        *("GetPublicKey", "ReEncryptFrom", "ReEncryptTo", "Sign", "Verify"),
+    )
+}
+"""The actions that need a key that is enabled."""
 _JSON_NAMES = {
     "AccessDenied": _DENIED,
     "InvalidClientTokenId": "UnrecognizedClientException",
@@ -95,7 +103,7 @@ class PermissionsBoundary:
 def _judge(
     user: _User, *, service: str, region: str, environ: WSGIEnvironment
 ) -> tuple[str, str] | None:
-    """Return AWS's own text and name of a refusal, or None if the call is allowed and no dry run."""
+    """Return AWS's text and name of a refusal, or None if the call is allowed with an enabled key, and no dry run."""
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
     call = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
@@ -115,6 +123,8 @@ def _judge(
                     f"because no permissions boundary allows the {needed.action} action"
                 )
                 return text, _DENIED
+            if service == "kms" and (unusable := _unusable(needed, kms_backends[_ACCOUNT][region])):
+                return unusable
         if service == "kms" and request.get("DryRun"):  # moto does the call instead
             return "The request would have succeeded", "DryRunOperationException"
     except (AttributeError, KeyError, TypeError, ValueError, NotImplementedError):
@@ -151,6 +161,16 @@ def needed_of_kms(call: str, request: dict[str, Any], kms: KmsBackend) -> list[N
         keys = {f"kms:{name}": request[name] for name in sent if name in request}
         return [NeededPermission("kms:Sign", key, keys=keys)]
     return [NeededPermission(f"kms:{call}", key, request.get("EncryptionContext", {}))]
+
+
+def _unusable(needed: NeededPermission, kms: KmsBackend) -> tuple[str, str] | None:
+    """Return AWS's text and name of a refusal if a call uses a key that is not enabled: moto would do the call."""
+    key = kms.keys.get(needed.resource.rpartition("/")[2])
+    if key is None or key.key_state == "Enabled" or needed.action not in _USES:
+        return None
+    if key.key_state == "Disabled":
+        return f"{needed.resource} is disabled.", "DisabledException"
+    return f"{needed.resource} is pending deletion.", "KMSInvalidStateException"
 
 
 def _needed_of_sqs(call: str, request: dict[str, Any], region: str) -> NeededPermission:
