@@ -120,13 +120,14 @@ class Runs:
         """
         stack, tls = self._stack, self._stack.directory if setting.tls else None
         with (
-            stack.copy(program.database) as database,
             served_queue(self._bodies, events, delay_ms=setting.delay_ms, tls=tls) as queue,
+            stack.copy(program.database) as database,
             FaultProxy(stack.on(database)["AWS_ENDPOINT_URL"]) as kms,
         ):
             settings = {**stack.on(database, program.role), "AWS_ENDPOINT_URL_KMS": kms.url}
+            environment = program.environment(settings, setting, queue, tls)
             before = stack.served(database)
-            used = used_by(program.arguments, program.environment(settings, setting, queue, tls))
+            used = used_by(program.arguments, environment)
             served = stack.served(database) - before
             self._must_have(database, program.table, events)
         return used, served, queue, len(kms.calls)

@@ -36,7 +36,8 @@ SECTIONS: Final = {
     "ingest": """## Ingest
 
 The queue is a process that speaks SQS's JSON protocol. Its receipt handles, digests and headers have real sizes, and
-it delays each answer by 0, 5, 10 or 20 ms. Postgres keeps what it acknowledges. Each program shares the machine with
+it delays each answer by 0, 5, 10 or 20 ms. Once all is deleted, it answers polls at once: no program waits for its
+end. Postgres keeps what it acknowledges. Each program shares the machine with
 both. Each run begins with a full queue and an empty table, and its rows are counted at the end.
 
 - A program is measured while it is warm: imports, first connections and what Node compiles are not in it.

@@ -65,6 +65,11 @@ class Actions:
         """True if a receive would get no message now."""
         return not self._queue.visible
 
+    @property
+    def is_over(self) -> bool:
+        """True if messages were deleted, and none is left: a client that polls for more need not wait."""
+        return bool(self.statistics.deleted) and self.is_empty and not self._queue.in_flight
+
     def answer(self, name: str, body: bytes) -> Answer:
         """Answer one request, at once."""
         self.statistics.calls[name] = self.statistics.calls.get(name, 0) + 1

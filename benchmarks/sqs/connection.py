@@ -35,8 +35,8 @@ class Waiting:
         self._receivers.remove(connection)
 
     def wake(self, actions: Actions) -> None:
-        """Answer receivers while there are messages."""
-        while self._receivers and not actions.is_empty:
+        """Answer receivers while there are messages, or because no more will come."""
+        while self._receivers and (not actions.is_empty or actions.is_over):
             self._receivers[0].end_wait()
 
 
@@ -116,7 +116,7 @@ class Connection(asyncio.Protocol):
         return name, body
 
     def _handle(self, name: str, body: bytes) -> None:
-        if name == "ReceiveMessage" and self._actions.is_empty:
+        if name == "ReceiveMessage" and self._actions.is_empty and not self._actions.is_over:
             seconds = json.loads(body).get("WaitTimeSeconds", 0)
             if seconds and self._transport is not None:
                 self._held = body, self._loop.call_later(seconds, self.end_wait)

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 
-@dataclass(slots=True)
 class ServedQueue:
-    """The addresses of a queue, and its statistics once it has ended."""
+    """The addresses of a queue, for which a caller waits until it is filled, and its statistics once it has ended."""
 
-    endpoint: str
-    queue_url: str
-    statistics: dict[str, Any] = field(default_factory=dict)
+    def __init__(self, lines: IO[str]) -> None:
+        self._lines = lines
+        self.statistics: dict[str, Any] = {}
+
+    @property
+    def endpoint(self) -> str:
+        """The URL of the server."""
+        return self._addresses["endpoint"]
+
+    @property
+    def queue_url(self) -> str:
+        """The URL of the queue."""
+        return self._addresses["queue_url"]
+
+    def end(self) -> None:
+        """Read the statistics."""
+        _ = self._addresses
+        self.statistics = json.loads(self._lines.readline())
+
+    @functools.cached_property
+    def _addresses(self) -> dict[str, str]:
+        addresses: dict[str, str] = json.loads(self._lines.readline())
+        return addresses
 
 
 @contextmanager
@@ -32,6 +51,8 @@ def served_queue(
     redelivered: int = 0,
 ) -> Iterator[ServedQueue]:
     """Serve so many messages: the lines of a file, again and again. `tls` is the folder for the certificate, ca.pem.
+
+    The process fills its queue while the caller does something else.
 
     `capacity` is the number of requests a second that the queue can do, one after the other; None: any number.
     """
@@ -51,9 +72,9 @@ def served_queue(
     )
     with process:
         assert process.stdin and process.stdout  # noqa: S101, PT018 - both are pipes
-        queue = ServedQueue(**json.loads(process.stdout.readline()))
+        queue = ServedQueue(process.stdout)
         try:
             yield queue
         finally:
             process.stdin.close()
-            queue.statistics = json.loads(process.stdout.readline())
+            queue.end()

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ import pytest
 from benchmarks.sqs.actions import Actions
 from benchmarks.sqs.messages import RECEIPT_BYTES, REDELIVERED_AFTER, MessageQueue
 from benchmarks.sqs.process import ServedQueue, served_queue
+from tests.kit.aws_clients import aws_clients
+from vault_etl.ingest.sources.sqs import SqsQueue
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
@@ -104,6 +107,20 @@ def test_a_receive_waits_for_a_message(queue: ServedQueue, sqs: SQSClient) -> No
     send.join()
     assert [message["Body"] for message in messages] == ["late"]
     assert not sqs.receive_message(QueueUrl=url, WaitTimeSeconds=0).get("Messages")
+
+
+def test_a_receive_does_not_wait_once_all_is_deleted(bodies: Path) -> None:
+    """Long polls of a queue whose messages were all deleted are answered at once: nothing will come."""
+    with served_queue(bodies, 1) as served, aws_clients(served.endpoint) as clients:
+        queue = SqsQueue.of(clients, served.queue_url, 20, lean=True)
+        (message,) = queue.receive(20)
+        with ThreadPoolExecutor() as pool:
+            waits = pool.submit(queue.receive, 20)
+            queue.delete([message.receipt_handle])
+            assert list(waits.result(timeout=5)) == []
+        began = time.monotonic()
+        assert list(queue.receive(20)) == []
+        assert time.monotonic() - began < 5
 
 
 def test_a_queue_tells_its_statistics_at_its_end(bodies: Path) -> None:
