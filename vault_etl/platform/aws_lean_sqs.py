@@ -179,7 +179,7 @@ def endpoint_url(clients: AwsClients) -> str:
 
 
 def _deletion(QueueUrl: str, Entries: Sequence[Mapping[str, str]]) -> bytes:  # noqa: N803 - botocore's
-    """Return the body of a delete. `json` looks at each character of the handles twice: most of its time."""
+    """Return the body of a delete. `json` reads each character of the handles twice: most of its time."""
     texts = "".join([entry["ReceiptHandle"] for entry in Entries])
     if not texts.isascii() or texts.encode().translate(None, _PLAIN):
         return json.dumps({"QueueUrl": QueueUrl, "Entries": Entries}).encode()
