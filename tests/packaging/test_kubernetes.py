@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
+import shutil
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
@@ -241,6 +245,40 @@ def test_everything_that_is_named_exists(manifests: list[Manifest]) -> None:
     assert age["dimensionValue"] == shared["VAULT_ETL_QUEUE_URL"].rpartition("/")[2]
     assert age["metricName"] == "ApproximateAgeOfOldestMessage"
     assert {length["awsRegion"], age["awsRegion"]} == {shared["AWS_REGION"]}
+
+
+def of_components(directory: Path, *components: str) -> list[Manifest]:
+    """The objects of a copy of the example with other components."""
+    overlay = directory / "overlay"
+    shutil.copytree(EXAMPLE, overlay)
+    file = overlay / "kustomization.yaml"
+    kustomization = yaml.safe_load(file.read_text(encoding="utf-8"))
+    shared = os.path.relpath(EXAMPLE.parents[1], overlay)
+    kustomization["resources"] = ["namespace.yaml", f"{shared}/base"]
+    kustomization["components"] = [f"{shared}/components/{each}" for each in components]
+    file.write_text(yaml.safe_dump(kustomization), encoding="utf-8")
+    return rendered(overlay)
+
+
+def test_components_can_be_left_out(tmp_path: Path) -> None:
+    """The rest of the example renders without them, and has nothing of theirs."""
+    kinds = {each["kind"] for each in of_components(tmp_path)}
+    assert {"Deployment", "CronJob", "NetworkPolicy", "PodDisruptionBudget"} < kinds
+    assert not kinds & {"ScaledObject", "TriggerAuthentication", "PodMonitor"}
+    assert not kinds & {"ExternalSecret", "SecretStore"}
+
+
+def test_with_tokens_of_iam_no_pod_has_a_password(tmp_path: Path) -> None:
+    """The component removes the volume of the password, and lets the owner's pods ask STS."""
+    manifests = of_components(tmp_path, "rds-iam")
+    pods = pod_templates(manifests)
+    for template in pods.values():
+        loaded, _ = settings.load(environment_of(template, manifests))
+        assert loaded.database_password == "rds-iam"
+        mounts = {each["name"] for each in container_of(template)["volumeMounts"]}
+        assert mounts == {"files", "tmp"} == {each["name"] for each in template["spec"]["volumes"]}
+    policy = of_kind(manifests, "NetworkPolicy")["vault-etl-aws"]
+    assert selected(policy["spec"]["podSelector"], pods) == set(WORKLOADS)
 
 
 def test_nothing_is_a_secret(manifests: list[Manifest]) -> None:
