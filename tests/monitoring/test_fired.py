@@ -18,7 +18,7 @@ import pytest
 
 from deploy.monitoring.generate_dashboard import DASHBOARD
 from tests.kit.events import event
-from tests.kit.monitoring import rules
+from tests.kit.monitoring import documented_lines, rules
 from tests.kit.processes import start_with
 from tests.kit.prometheus import Monitoring, monitoring
 from tests.kit.vault import Vault
@@ -96,7 +96,7 @@ def test_a_sick_vault_is_seen_from_outside(
             until(lambda: seen.has_scraped("vault-etl-ingest"))
             until(lambda: seen.has_scraped("vault-etl-status"))
             vault.sql(DROP_THE_NEXT_MONTH)
-            vault.send([*(event() for _ in range(20)), "not json", event(region="a new field")])
+            vault.send([*["not json"] * 20, event(region="a new field")])
             arrives(seen, SICK)
 
             own_postgres.stop()
@@ -108,6 +108,18 @@ def test_a_sick_vault_is_seen_from_outside(
             until(lambda: not OUTAGE & seen.alerts().keys())
         arrives(seen, GONE)
         told(seen)
+    logged = [
+        json.loads(line) for line in (tmp_path / "ingest.log").read_text("utf-8").splitlines()
+    ]
+    lines = documented_lines()
+    assert {line["event"] for line in logged} >= lines.keys() - {"stopping", "worker ended"}
+    for line in logged:
+        level, fields = lines[line["event"]]
+        assert line["level"] == level
+        named = {name for name in line if not name.startswith("reason_")} | {"reason_code"} & {
+            *line
+        }
+        assert named <= {*fields, "event", "level", "timestamp"}
 
 
 def poison(vault: Vault) -> None:
