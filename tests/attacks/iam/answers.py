@@ -47,7 +47,7 @@ ATTACHED: Final = {
 """IAM role → its policies. Fields may have roles of their own besides."""
 
 NETWORK: Final = "NetworkPolicy"
-OF_WORKLOADS: Final = frozenset({"IngestRole", "RotateRole", "AuditRole"})
+OF_WORKLOADS: Final = frozenset({"IngestRole", "RotateRole", "EraseRole", "AuditRole"})
 """The roles that have that policy too, once the workloads' network is named."""
 
 
