@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import json
 import struct
 import uuid
@@ -81,7 +82,7 @@ def messages(draw: st.DrawFn, event: DeclaredEvent) -> Given:
             continue
         if isinstance(value, PersonalValue):
             kind = value.field.kind
-            text = draw(VALUES[kind.name].filter(lambda text: len(text) <= 36))
+            text = draw(_short(kind.name))
             text = draw(st.sampled_from([text, OTHERWISE[kind.name](text), *kind.placeholders[:2]]))
             personal[value.name] = text
             _put(message, value.path.names, text)
@@ -97,6 +98,13 @@ def messages(draw: st.DrawFn, event: DeclaredEvent) -> Given:
     )
 
 
+@functools.cache
+def _short(kind: str) -> st.SearchStrategy[str]:
+    """Texts of a kind of at most 36 characters. Hypothesis takes longer to make a strategy than to draw from it."""
+    return VALUES[kind].filter(lambda text: len(text) <= 36)
+
+
+@functools.cache
 def _plain(column: PlainColumn) -> st.SearchStrategy[tuple[object, dict[str, object]]]:
     """A value for JSON, and the columns that it fills. A number is a text between marks, which are cut out later."""
     name = column.name
