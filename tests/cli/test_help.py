@@ -57,6 +57,7 @@ def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
     assert all(text.endswith(".") for text in COMMANDS.values())
 
 
+@pytest.mark.command
 def test_help_imports_no_command_and_nothing_large() -> None:
     """Modules that import slowly are imported where they are used, so that the help prints at once."""
     code = (
@@ -73,6 +74,7 @@ def test_help_imports_no_command_and_nothing_large() -> None:
     assert {m for m in modules if m.startswith("vault_etl.")} <= LIGHT
 
 
+@pytest.mark.command
 def test_a_commands_help_imports_no_client_of_a_service() -> None:
     """A command imports clients when it runs. Four commands need some of them for their options."""
     words = [each for each in commands() if each[0] not in {"config", "demo", "ingest", "local"}]

@@ -31,6 +31,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.command
 def test_the_site_asks_no_other_host_for_anything(site: Path) -> None:
     """Scripts, styles, fonts and pictures come from the site itself."""
     loaded = re.compile(r"<(?:script|img|iframe|source)[^>]* src=\"?([^\" >]+)|<link[^>]*>")
@@ -39,6 +40,7 @@ def test_the_site_asks_no_other_host_for_anything(site: Path) -> None:
             assert "//" not in found[0], (page.name, found[0])
 
 
+@pytest.mark.command
 def test_the_site_has_the_pages_of_the_whole_repository(site: Path) -> None:
     """A page beside docs/ is a page of the site, and a link to a source file became its name."""
     assert (site / "repository" / "keys.html").is_file()

@@ -208,6 +208,7 @@ print(total, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@pytest.mark.command
 @pytest.mark.parametrize(("name", "compress"), COMPRESSED)
 def test_decompressing_takes_bounded_memory(
     tmp_path: Path, name: str, compress: Callable[[bytes], bytes]
