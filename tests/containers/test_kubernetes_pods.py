@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.declarations import DEFAULT_TOML
 from tests.kit.kube_play import KubePlay
 from tests.kit.manifests import container_of, pod_templates, rendered
 from tests.kit.podman import LOCALSTACK, POSTGRES, Compose, Podman
@@ -37,7 +38,7 @@ def pods(podman: Podman, tmp_path_factory: pytest.TempPathFactory) -> Iterator[K
     for role, password in passwords.items():
         (directory / role).mkdir()
         (directory / role / "password").write_text(password, encoding="ascii")
-    played = KubePlay(compose, rendered(OVERLAY), folders, directory)
+    played = KubePlay(compose, rendered(overlay_in(directory)), folders, directory)
     try:
         compose.up(["passwords", "postgres", "localstack"], ["passwords"])
         beside(compose, "python", "keys/provision_emulator.py")
@@ -58,6 +59,23 @@ def pods(podman: Podman, tmp_path_factory: pytest.TempPathFactory) -> Iterator[K
     finally:
         played.remove()
         compose.down("--volumes", "--timeout", "0")
+
+
+def overlay_in(directory: Path) -> Path:
+    """A copy of the overlay, with a declaration that adds a field to the default."""
+    overlay = directory / "overlay"
+    overlay.mkdir()
+    text = (OVERLAY / "kustomization.yaml").read_text(encoding="utf-8")
+    deploy = os.path.relpath(OVERLAY.parents[2] / "deploy", overlay)
+    (overlay / "kustomization.yaml").write_text(
+        text.replace("../../../deploy", deploy), encoding="utf-8"
+    )
+    values = "[events.user_logins.personal]"
+    declaration = DEFAULT_TOML + '\n[fields.email]\nkind = "email"\n'
+    (overlay / "vault-etl.schema.toml").write_text(
+        declaration.replace(values, f"{values}\nemail = {{}}"), encoding="utf-8"
+    )
+    return overlay
 
 
 def sql(compose: Compose, statement: str) -> str:
@@ -100,6 +118,8 @@ def test_the_story_of_the_pods(pods: KubePlay) -> None:
         )
 
     pods.run(*JOBS)
+    pods.run("vault-etl-schema-apply")
+    assert sql(compose, "SELECT count(email_ciphertext) FROM vault_etl.user_logins") == "0"
 
     grace = pod_templates(pods.manifests)[worker]["spec"]["terminationGracePeriodSeconds"]
     pods.podman.run("stop", "--time", str(grace), pods.container(worker))
