@@ -6,6 +6,7 @@ kept=/var/lib/vault-etl/keys # the emulated keys of KMS, which an emulator that 
 python keys/provision_emulator.py --keep-keys "$kept"
 vault-etl migrate
 python docker/logins.py /var/lib/vault-etl/worker/password worker vault_etl_ingest
+python docker/logins.py /var/lib/vault-etl/auditor/password auditor vault_etl_audit
 vault-etl audit checkpoint
 vault-etl keys init
 if [ ! -e "$kept/seeded" ]; then

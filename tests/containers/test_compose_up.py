@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from tests.kit.podman import LOCALSTACK, POSTGRES, Compose, Podman
+from tests.kit.podman import ALERTMANAGER, LOCALSTACK, POSTGRES, PROMETHEUS, Compose, Podman
 from tests.kit.waiting import until
 from vault_etl.local.processes import free_port
 
@@ -16,6 +18,8 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
 
 ORDER = ("passwords", "postgres", "localstack", "setup", "worker")
 ENDS = ("passwords", "setup")
+MONITORING = ("status", "alertmanager", "prometheus")
+"""Without Grafana, which no test can get."""
 STORED = 99
 DRAIN_SECONDS = 35
 
@@ -23,8 +27,13 @@ DRAIN_SECONDS = 35
 @pytest.fixture(scope="module")
 def compose(podman: Podman) -> Iterator[Compose]:
     """The services, which have run once."""
-    ports = {"POSTGRES_PORT": str(free_port()), "LOCALSTACK_PORT": str(free_port())}
-    images = {"POSTGRES_IMAGE": POSTGRES, "LOCALSTACK_IMAGE": LOCALSTACK}
+    images = {
+        "POSTGRES_IMAGE": POSTGRES,
+        "LOCALSTACK_IMAGE": LOCALSTACK,
+        "PROMETHEUS_IMAGE": PROMETHEUS,
+        "ALERTMANAGER_IMAGE": ALERTMANAGER,
+    }
+    ports = {name.replace("IMAGE", "PORT"): str(free_port()) for name in images}
     project = Compose(podman, f"vault-etl-test-{os.getpid()}", {**ports, **images})
     try:
         project.up(ORDER, ENDS)
@@ -85,9 +94,30 @@ def test_the_story_of_the_services(compose: Compose) -> None:
         assert not [check for check in checks if check["ok"] is False]
 
 
+def test_the_profile_monitoring_sees_the_others(compose: Compose) -> None:
+    """Prometheus reads the files of deploy/monitoring, scrapes both processes, and finds Alertmanager."""
+
+    def asked(expression: str) -> list[Any]:
+        query = ("promtool", "query", "instant", "--format=json", "http://127.0.0.1:9090")
+        found: list[Any] = json.loads(compose.exec("prometheus", *query, expression))
+        return found
+
+    compose.up(MONITORING, ())
+    until(lambda: len(asked('up{job=~"vault-etl-(ingest|status)"} == 1')) == 2, pause=1)
+    seen = {series["metric"]["section"] for series in asked("vault_etl_status_ok")}
+    assert {"queue", "postgres", "audit_log", "partitions"} <= seen
+    port = compose.environment["PROMETHEUS_PORT"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/rules") as answer:
+        groups = json.load(answer)["data"]["groups"]
+    assert [group["name"] for group in groups] == ["vault-etl-ingest", "vault-etl-status"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/alertmanagers") as answer:
+        (found,) = json.load(answer)["data"]["activeAlertmanagers"]
+    assert found["url"] == "http://alertmanager:9093/api/v2/alerts"
+
+
 def test_no_service_has_more_rights_than_it_needs(compose: Compose) -> None:
     """Ours and Postgres cannot write outside their volumes, and the worker can gain no capability."""
-    for service in ("postgres", "worker"):
+    for service in ("postgres", "worker", *MONITORING):
         host = compose.podman.inspect("container", compose.container(service))["HostConfig"]
         assert host["ReadonlyRootfs"]
         assert "no-new-privileges" in json.dumps(host["SecurityOpt"])

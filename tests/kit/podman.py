@@ -30,11 +30,16 @@ PACKAGES: Final = "python3,python3-venv,ca-certificates,curl"
 PYTHON: Final = "localhost/vault-etl-python"
 POSTGRES: Final = "localhost/vault-etl-postgres"
 LOCALSTACK: Final = "localhost/vault-etl-localstack"
+PROMETHEUS: Final = "localhost/vault-etl-prometheus"
+ALERTMANAGER: Final = "localhost/vault-etl-alertmanager"
 DEMO: Final = "localhost/vault-etl-demo"
 PRODUCTION: Final = "localhost/vault-etl"
 
 _DEBIAN_IMAGE: Final = "localhost/vault-etl-debian"
 _SOURCES: Final = Path("/etc/apt/sources.list.d/debian.sources")
+_OF_PROMETHEUS: Final = ("/usr/bin", "/usr/share/prometheus")
+"""Folders with what Debian's packages of Prometheus and Alertmanager need."""
+
 _OF_THE_MACHINE: Final = (
     "/etc/pip.conf",
     str(Path.home() / ".config" / "pip" / "pip.conf"),
@@ -108,6 +113,10 @@ class Podman:
         self.build(PYTHON, STAND_INS / "python.Dockerfile")
         self.build(POSTGRES, STAND_INS / "postgres.Dockerfile")
         self.build(LOCALSTACK, STAND_INS / "localstack.Dockerfile")
+        programs = [f"--volume={place}:/mnt{place}:ro" for place in _OF_PROMETHEUS]
+        for name, target in ((PROMETHEUS, "prometheus"), (ALERTMANAGER, "alertmanager")):
+            file = STAND_INS / "prometheus.Dockerfile"
+            self.build(name, file, "--target", target, *programs)
         dockerfile = ROOT / "docker" / "Dockerfile"
         base = ("--build-arg", f"PYTHON={PYTHON}")
         self.build(DEMO, dockerfile, *base, "--target", "demo")
@@ -144,7 +153,8 @@ class Compose:
 
     def run(self, *arguments: str, may_fail: bool = False) -> subprocess.CompletedProcess[str]:
         """Run `podman-compose ARGUMENTS`."""
-        program = (sys.executable, "-m", "podman_compose", "--project-name", self.project)
+        options = ("--project-name", self.project, "--profile", "monitoring")
+        program = (sys.executable, "-m", "podman_compose", *options)
         return self.podman.run(
             *arguments, program=program, extra=self.environment, may_fail=may_fail
         )

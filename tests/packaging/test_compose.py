@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.kit.monitoring import FOLDER
 from vault_etl.platform.aws import SHORTEST_ACCESS_KEY_ID
 from vault_etl.settings.model import Settings
 
@@ -19,19 +20,21 @@ pytestmark = pytest.mark.command
 
 ROOT = Path(__file__).parents[2]
 SERVERS = ("postgres", "localstack")
-OURS = ("passwords", "setup", "worker")
-PINNED = re.compile(r"^[a-z/]+:[0-9][0-9.]*@sha256:[0-9a-f]{64}$")
+WATCHERS = ("prometheus", "alertmanager", "grafana")
+OURS = ("passwords", "setup", "worker", "status")
+MONITORING = ("status", *WATCHERS)
+PINNED = re.compile(r"^[a-z/]+:v?[0-9][0-9.]*@sha256:[0-9a-f]{64}$")
 
 
 @pytest.fixture(scope="module")
 def compose(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The file as podman-compose resolves it. It asks for podman's version first, and for no more."""
+    """The file with all profiles, as podman-compose resolves it. It asks podman for its version, and for no more."""
     programs = tmp_path_factory.mktemp("bin")
     podman = programs / "podman"
     podman.write_text("#!/bin/sh\necho podman version 5.0.0\n", encoding="utf-8")
     podman.chmod(0o755)
     done = subprocess.run(
-        [sys.executable, "-m", "podman_compose", "config"],
+        [sys.executable, "-m", "podman_compose", "--profile", "monitoring", "config"],
         cwd=ROOT,
         env={"PATH": f"{programs}:{os.defpath}", "HOME": str(programs)},
         capture_output=True,
@@ -43,23 +46,28 @@ def compose(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_a_real_compose_implementation_takes_the_file(compose: dict[str, Any]) -> None:
-    """podman-compose resolves it to the five services, and to no other."""
-    assert set(compose["services"]) == {*SERVERS, *OURS}
+    """podman-compose resolves it to these services, and to no other; those that watch wait for their profile."""
+    services = compose["services"]
+    assert set(services) == {*SERVERS, *WATCHERS, *OURS}
+    assert {name for name, it in services.items() if it.get("profiles") == ["monitoring"]} == {
+        *MONITORING
+    }
 
 
 def test_only_loopback_is_published(compose: dict[str, Any]) -> None:
     """Every published port is bound to 127.0.0.1."""
     ports = [p for service in compose["services"].values() for p in service.get("ports", [])]
-    assert len(ports) == 2
+    assert len(ports) == 5
     assert all(_published(port).startswith("127.0.0.1") for port in ports)
 
 
 def test_images_are_pinned_and_watched(compose: dict[str, Any]) -> None:
-    """Each image has a version and its digest, and each server a health check that others wait for."""
+    """Each image has a version and its digest, and each server a health check, for which others wait."""
     services = compose["services"]
-    for name in SERVERS:
+    for name in (*SERVERS, *WATCHERS):
         assert PINNED.match(services[name]["image"])
         assert services[name]["healthcheck"]["test"]
+    for name in SERVERS:
         assert services["setup"]["depends_on"][name]["condition"] == "service_healthy"
     waits = services["worker"]["depends_on"]["setup"]["condition"]
     assert waits == "service_completed_successfully"
@@ -96,10 +104,25 @@ def test_the_worker_has_the_time_that_its_drain_takes(compose: dict[str, Any]) -
 
 def test_what_doctor_says_of_the_endpoint_is_a_warning(compose: dict[str, Any]) -> None:
     """The endpoint is plain text to another container, with an access key that AWS cannot have issued."""
-    for name in ("setup", "worker"):
+    for name in ("setup", "worker", "status"):
         environment = compose["services"][name]["environment"]
         assert environment["AWS_ENDPOINT_URL"].startswith("http://localstack:")
         assert len(environment["AWS_ACCESS_KEY_ID"]) < SHORTEST_ACCESS_KEY_ID
+
+
+def test_the_services_are_scraped_and_asked_at_their_addresses(compose: dict[str, Any]) -> None:
+    """prometheus.yml names the services with their ports, and Grafana's source names Prometheus."""
+    configuration = yaml.safe_load((FOLDER / "prometheus.yml").read_text("utf-8"))
+    jobs = {
+        job["job_name"]: job["static_configs"][0]["targets"]
+        for job in configuration["scrape_configs"]
+    }
+    services = compose["services"]
+    for job, service in (("vault-etl-ingest", "worker"), ("vault-etl-status", "status")):
+        address = services[service]["environment"]["VAULT_ETL_METRICS_ADDRESS"]
+        assert jobs.pop(job) == [f"{service}:{address.rpartition(':')[2]}"]
+    assert not jobs
+    assert "grafana/dashboards:/etc/grafana/dashboards" in str(services["grafana"]["volumes"])
 
 
 def _published(port: object) -> str:
