@@ -25,6 +25,19 @@ const { DiscoveryContextKeyConstraints } = await import(
   `${engine}/context_keys/discoveryContextKeyConstraints.js`
 )
 
+const { ConditionOperationImpl } = await import(
+  './node_modules/@cloud-copilot/iam-policy/dist/esm/conditions/conditionOperation.js'
+)
+
+// The package parses the name of an operator again for each request, which took two thirds of the time.
+for (const part of ['setOperator', 'isIfExists', 'baseOperator']) {
+  const read = ConditionOperationImpl.prototype[part]
+  const known = new Map()
+  ConditionOperationImpl.prototype[part] = function () {
+    return remembered(known, this.op, () => read.call(this))
+  }
+}
+
 const VALIDATORS = {
   identity: validateIdentityPolicy,
   resource: validateResourcePolicy,
@@ -51,6 +64,12 @@ const requests = input.requests.map((request) => ({
   )
 }))
 const decisions = requests.map((request) => decide(request, (name) => policies.get(name)))
+const usersOf = new Map([...policies.keys()].map((name) => [name, []]))
+for (const [index, { identity, guard }] of requests.entries()) {
+  for (const name of new Set([...identity, ...(guard === null ? [] : [guard])])) {
+    usersOf.get(name).push(index)
+  }
+}
 const flips = input.mutants.map(flip)
 process.stdout.write(JSON.stringify({ decisions, flips }))
 
@@ -78,9 +97,9 @@ function flip({ of, document }) {
   const loosened = load(of, { kind: input.policies[of].kind, document })
   const policyOf = (name) => (name === of ? loosened : policies.get(name))
   const touched = touchedActions(input.policies[of].document, document)
-  for (const [index, request] of requests.entries()) {
-    const uses = request.guard === of || request.identity.includes(of)
-    if (uses && touched(request.action) && decide(request, policyOf) !== decisions[index]) {
+  for (const index of usersOf.get(of)) {
+    const request = requests[index]
+    if (touched(request.action) && decide(request, policyOf) !== decisions[index]) {
       return index
     }
   }
@@ -101,13 +120,15 @@ function touchedActions(before, after) {
 
 // An action that AWS does not know, or a condition key that it does not send with it, proves nothing.
 async function checkNames(all) {
-  const known = new Map()
+  const asked = new Map()
   for (const { action, context } of all) {
-    if (!known.has(action)) {
-      known.set(action, await keysOf(action))
-    }
-    for (const key of Object.keys(context)) {
-      if (!known.get(action).some((pattern) => fits(key.toLowerCase(), pattern))) {
+    const keys = remembered(asked, action, () => new Set())
+    Object.keys(context).forEach((key) => keys.add(key))
+  }
+  for (const [action, keys] of asked) {
+    const patterns = await keysOf(action)
+    for (const key of keys) {
+      if (!patterns.some((pattern) => fits(key.toLowerCase(), pattern))) {
         throw new Error(`${action} has no condition key ${key}`)
       }
     }
@@ -125,4 +146,11 @@ async function keysOf(action) {
 function fits(key, pattern) {
   const [prefix] = pattern.split(/(?<=\/)|\$\{/)
   return prefix === pattern ? key === pattern : key.startsWith(prefix)
+}
+
+function remembered(known, name, make) {
+  if (!known.has(name)) {
+    known.set(name, make())
+  }
+  return known.get(name)
 }
