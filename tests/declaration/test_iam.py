@@ -38,10 +38,11 @@ Each event has a queue of its own, with the longest name that SQS takes.
 
 @pytest.mark.command
 def test_cfn_lint_accepts_the_templates(tmp_path: Path) -> None:
-    """CloudFormation's own linter has no finding, not even an information, about the smallest and the largest."""
-    paths = [tmp_path / "default.yaml", tmp_path / "largest.yaml"]
+    """CloudFormation's own linter has no finding, not even an information, about the templates' extremes."""
+    paths = [tmp_path / f"{name}.yaml" for name in ("default", "largest", "regions")]
     paths[0].write_text(iam_template(DEFAULT), encoding="utf-8")
     paths[1].write_text(iam_template(LARGEST, role_per_field=True), encoding="utf-8")
+    paths[2].write_text(iam_template(DEFAULT, multi_region=True), encoding="utf-8")
     program = Path(sys.executable).parent / "cfn-lint"
     command = [str(program), "--include-checks", "I", "--", *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -52,6 +53,29 @@ def test_roles_of_fields_are_an_option() -> None:
     """Without it, there is no role of a field, and no key's policy names one."""
     assert "reveal-ip" in iam_template(DEFAULT, role_per_field=True)
     assert not re.search("reveal-(ip|device)", iam_template(DEFAULT))
+
+
+def test_roles_may_use_the_replicas_of_multi_region_keys() -> None:
+    """The option changes the keys, who may replicate them, and the region of each key in a role's policy, alone."""
+    one, many = (
+        yaml.safe_load(iam_template(DEFAULT, role_per_field=True, multi_region=on))
+        for on in (False, True)
+    )
+    arn = "arn:${AWS::Partition}:kms:*:${AWS::AccountId}:key/${%s}"
+    for key in ("DataKey", "TokenKey", "AuditKey", "ArchiveKey"):
+        made = many["Resources"][key]["Properties"]
+        assert made.pop("MultiRegion") is True
+        of_sid = {each["Sid"]: each for each in made["KeyPolicy"]["Statement"]}
+        for sid in ("AccountAdministers", "BreakGlassAlone"):
+            for action in ("kms:ReplicateKey", "kms:UpdatePrimaryRegion"):
+                of_sid[sid]["Action"].remove(action)
+        named = json.dumps({"Fn::GetAtt": [key, "Arn"]})
+        replicas = json.dumps({"Fn::Sub": arn % key})
+        resources = json.dumps(many["Resources"])
+        assert named not in resources
+        assert replicas in resources
+        many["Resources"] = json.loads(resources.replace(replicas, named))
+    assert many == one
 
 
 def test_names_of_the_template_are_of_one_field() -> None:

@@ -20,13 +20,21 @@ def iam(
             help="Add a role for each field, which may reveal that field and no other.",
         ),
     ] = False,
+    multi_region: Annotated[
+        bool,
+        typer.Option(
+            "--multi-region",
+            help="Make multi-Region KMS keys, which can be replicated to another region.",
+        ),
+    ] = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Print the CloudFormation template of the declaration: KMS keys, queues, IAM roles and policies.
 
     The policies of the roles and the keys list the declared fields. Deploy the template again after a
-    field was added, before its first key is made. CloudFormation takes 51,200 bytes in a call, and a
+    field was added, before its first key is made. Decide about --multi-region before the first
+    deployment: a KMS key cannot become one later. CloudFormation takes 51,200 bytes in a call, and a
     larger template by way of a bucket: a warning says so.
 
     \b
@@ -37,7 +45,7 @@ def iam(
     from vault_etl.declaration.iam import MAX_INLINE, iam_template
 
     parts, _ = start(quiet=quiet, verbose=verbose)
-    text = iam_template(parts.declaration, role_per_field=role_per_field)
+    text = iam_template(parts.declaration, role_per_field=role_per_field, multi_region=multi_region)
     sys.stdout.write(text)
     size = len(text.encode())
     if size > MAX_INLINE and not quiet:

@@ -21,6 +21,15 @@ MAX_INLINE: Final = 51_200
 """Bytes of a template in a call of CloudFormation. A template of up to 1 MB is deployed by way of a bucket of S3."""
 
 
+_KEYS: Final = {
+    "data_key": "DataKey",
+    "token_key": "TokenKey",
+    "audit_key": "AuditKey",
+    "archive_key": "ArchiveKey",
+}
+"""The names of KMS keys in the source, and in the template."""
+
+
 @dataclass(frozen=True, slots=True)
 class OwnRole:
     """A field that has a role of its own: `vault-etl-reveal-` and `dashed`."""
@@ -42,13 +51,16 @@ class OwnRole:
         return found[0].upper() + found[1:]
 
 
-def iam_template(declaration: Declaration, *, role_per_field: bool = False) -> str:
+def iam_template(
+    declaration: Declaration, *, role_per_field: bool = False, multi_region: bool = False
+) -> str:
     """Return the template, in YAML, for the fields of a declaration, and the queues of its events.
 
     Retired fields are stored, and revealed too.
 
-    With `role_per_field`, each field has a role that may reveal it and no other field. Raises ConfigurationError if
-    this installation does not have the source.
+    With `role_per_field`, each field has a role that may reveal it and no other field. With `multi_region`, the keys
+    are multi-Region keys, and the roles may use their replicas. Raises ConfigurationError if this installation does
+    not have the source.
     """
     names = declaration.field_names
     queues = queues_of(declaration)
@@ -63,5 +75,14 @@ def iam_template(declaration: Declaration, *, role_per_field: bool = False) -> s
             queues=queues,
             queue_arns=", ".join(f"{{Fn::GetAtt: [{each}, Arn]}}" for each in ids),
             own_roles=[OwnRole(name) for name in names] if role_per_field else [],
+            multi_region=multi_region,
+            **{name: _arn(key, multi_region=multi_region) for name, key in _KEYS.items()},
         )
     )
+
+
+def _arn(key: str, *, multi_region: bool) -> str:
+    """Return the resource of a policy that names a KMS key, or each replica of a multi-Region key: all have its id."""
+    if multi_region:
+        return f'{{Fn::Sub: "arn:${{AWS::Partition}}:kms:*:${{AWS::AccountId}}:key/${{{key}}}"}}'
+    return f"{{Fn::GetAtt: [{key}, Arn]}}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
@@ -39,6 +40,10 @@ _SETTING: Final = {
     KeyPurpose.SOURCE: "VAULT_ETL_TOKEN_KEY",
 }
 
+_MULTI_REGION: Final = re.compile(
+    r"^(arn:[a-z-]+:kms:)[a-z0-9-]+(:[0-9]{12}:key/mrk-[0-9a-f]{32})$"
+)
+
 
 class TrustedKeys:
     """The KMS keys that this installation trusts: an explicit list, or else the targets of its aliases."""
@@ -52,8 +57,16 @@ class TrustedKeys:
         self._resolved: dict[KeyPurpose, str] = {}
 
     def trusts(self, purpose: KeyPurpose, arn: str) -> bool:
-        """Say whether the KMS key `arn` may wrap keys of this purpose."""
-        return arn in (self._listed or {self.in_use(purpose)})
+        """Say whether the KMS key `arn` may wrap keys of this purpose. Replicas of a multi-Region key are one key."""
+        trusted = self._listed or {self.in_use(purpose)}
+        return self.in_region(arn) in map(self.in_region, trusted)
+
+    def in_region(self, arn: str) -> str:
+        """Return the ARN of a KMS key in the client's region: of a multi-Region key that of its replica there.
+
+        Replicas have one id, which begins with `mrk-`, and one material; their ARNs differ in the region alone.
+        """
+        return _MULTI_REGION.sub(rf"\g<1>{self._kms.meta.region_name}\g<2>", arn)
 
     def in_use(self, purpose: KeyPurpose) -> str:
         """Return the ARN of the KMS key that wraps new keys of this purpose. The alias is looked up once."""
@@ -118,13 +131,14 @@ class KmsKeyUnwrapper(KeyUnwrapper):
         """
         wrapped = wrapped_bytes(key)
         must_be_trusted(self._trusted, key, key.kms_key_arn)
+        arn = self._trusted.in_region(key.kms_key_arn)
         with asked_about(key):
             opened = self._kms.decrypt(
-                KeyId=key.kms_key_arn,
+                KeyId=arn,
                 CiphertextBlob=wrapped,
                 EncryptionContext=encryption_context(key.purpose, key.field, key.key_id),
             )
-        if opened["KeyId"] != key.kms_key_arn or len(opened["Plaintext"]) != KEY_BYTES:
+        if opened["KeyId"] != arn or len(opened["Plaintext"]) != KEY_BYTES:
             message = (
                 f"key {key.key_id} is not of the KMS key that its row names, or not of 32 bytes"
             )
@@ -187,15 +201,16 @@ class KmsKeyRewrapper(KeyRewrapper):
         for arn in (key.kms_key_arn, kms_key_arn):
             must_be_trusted(self._trusted, key, arn)
         context = encryption_context(key.purpose, key.field, key.key_id)
+        source, target = map(self._trusted.in_region, (key.kms_key_arn, kms_key_arn))
         with asked_about(key):
             made = self._kms.re_encrypt(
                 CiphertextBlob=wrapped,
-                SourceKeyId=key.kms_key_arn,
+                SourceKeyId=source,
                 SourceEncryptionContext=context,
-                DestinationKeyId=kms_key_arn,
+                DestinationKeyId=target,
                 DestinationEncryptionContext=context,
             )
-        if made["SourceKeyId"] != key.kms_key_arn or made["KeyId"] != kms_key_arn:
+        if made["SourceKeyId"] != source or made["KeyId"] != target:
             message = f"KMS rewrapped key {key.key_id} with other KMS keys than it was told"
             raise UnusableKeyError(message)
         return made["CiphertextBlob"]

@@ -9,6 +9,9 @@ import time
 from typing import Any
 
 import flask
+from moto.kms import models as kms_models
+from moto.kms import utils as kms_utils
+from moto.kms.models import Key, KmsBackend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.sqs import models as sqs_models
 from moto.sqs.models import Message, Queue, SQSBackend
@@ -22,6 +25,7 @@ def change_moto() -> None:
     delete_one_at_a_time()
     _remember_backends()
     _ask_the_clock_alone()
+    _repair_replicas()
 
 
 def _receive_one_at_a_time() -> None:
@@ -92,3 +96,21 @@ def _ask_the_clock_alone() -> None:
     """Take the time from the clock: moto makes two dates of it, for each message of a queue at each call."""
     vars(sqs_models)["unix_time"] = time.time
     vars(sqs_models)["unix_time_millis"] = lambda: time.time() * 1000
+
+
+def _repair_replicas() -> None:
+    """Give multi-Region keys ids of AWS's form, `mrk-` and 32 hex digits: moto's are too long for its ciphertexts.
+
+    Replicate a key that is named by its ARN, as other calls do: moto does not take such an id by itself.
+    """
+    make, replicate = kms_utils.generate_key_id, KmsBackend.replicate_key
+
+    def made(multi_region: bool = False) -> str:  # noqa: FBT001, FBT002 - moto's own signature
+        found: str = make()
+        return f"mrk-{found.replace('-', '')}" if multi_region else found
+
+    def replicated(backend: KmsBackend, key_id: str, replica_region: str) -> Key:
+        return replicate(backend, backend.any_id_to_key_id(key_id), replica_region)
+
+    kms_models.generate_key_id = made  # type: ignore[attr-defined]
+    KmsBackend.replicate_key = replicated  # type: ignore[assignment,method-assign]
