@@ -88,7 +88,7 @@ def _of_allow(
     if principal and not set(_as_list(statement["Action"])) <= kept:
         yield "any principal", statement | {"Principal": "*"}
         if "Service" in principal:
-            services = {"Service": [principal["Service"], "lambda.amazonaws.com"]}
+            services = {"Service": [*_as_list(principal["Service"]), "lambda.amazonaws.com"]}
             yield "another service too", statement | {"Principal": services}
         else:
             accounts = {"AWS": [principal["AWS"], f"arn:aws:iam::{FOREIGN_ACCOUNT}:root"]}
