@@ -116,7 +116,8 @@ lock: $(VENV)/.dev-installed ## write requirements/*.txt again from pyproject.to
 		|| { echo 'error: a lock file holds an address' >&2; exit 1; }
 
 audit: $(VENV)/.dev-installed ## ask for known vulnerabilities of what production installs; says so when offline
-	$(BIN)/python .ci/advisories.py requirements/runtime.txt $(AUDIT_ARGS)
+	@for lock in runtime archive traces; do \
+		$(BIN)/python .ci/advisories.py requirements/$$lock.txt $(AUDIT_ARGS) || exit; done
 
 dist: $(VENV)/.dev-installed ## what a release carries: the wheel, made from its sources; production's locks, their SBOM, and the sums
 	rm -rf dist
