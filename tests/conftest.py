@@ -49,6 +49,7 @@ ONCE = {
     "app/test_passwords.py": "Postgres is asked; of AWS it is IAM that matters, and LocalStack's free edition has none",
     "quarantine/test_quarantine_command.py": "what is listed and shown; what KMS opens is in test_retry_command.py",
     "app/test_settings.py": "ends before AWS is asked",
+    "app/test_traces.py": "what a receiver of traces is sent, which is not AWS",
     "cli/test_signals.py": "about us, and mostly waits",
     "cli/test_usage.py": "ends before AWS is asked",
     "reveal/test_find_enumeration.py": "what SQL says to a reader, without KMS",

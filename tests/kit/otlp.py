@@ -28,7 +28,7 @@ class ReceivedSpan:
 
 @dataclass(slots=True)
 class Collector:
-    """The spans of all requests. While `lets_go` is not set, no request is answered."""
+    """The spans of all requests. While `lets_go` is not set, no request is answered; then all get `status`."""
 
     url: str = ""
     spans: list[ReceivedSpan] = field(default_factory=list)
@@ -37,6 +37,7 @@ class Collector:
     raw: bytes = b""
     """The bodies and the headers of all requests."""
     lets_go: threading.Event = field(default_factory=threading.Event)
+    status: int = 200
 
     @property
     def environment(self) -> dict[str, str]:
@@ -62,7 +63,7 @@ def collector() -> Iterator[Collector]:
             received.raw += str(self.headers).encode() + body
             if self.path == "/v1/traces":
                 received.spans += _spans(body)
-            self.send_response(200)
+            self.send_response(received.status)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
