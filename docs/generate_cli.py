@@ -44,17 +44,18 @@ role of that name ([design.md](design.md#roles)).
 _SETTINGS: Final = """\
 ## Settings
 
-Settings are read once at start: from the environment, then from `vault-etl.toml` in the working directory, or from the
-file that `VAULT_ETL_CONFIG` names. In the file, names are in lower case and have no prefix: `batch_size = 500`. A list
-is a TOML list in the file, and has commas in the environment. An empty variable counts as not set, and so do
-empty variables of AWS, libpq and OpenTelemetry (`AWS_…`, `PG…`, `OTEL_…`). An empty value in the file, an empty word of a list and an empty
-argument of any command are errors. Newlines at the end of a value are left out; other white space around it is an
-error. A number, in an option too, has the digits 0 to 9, a sign, and unless it is whole a point and an exponent: `0.5`,
-`1e3`. An unknown setting is an error that names it, except the variables that Kubernetes injects for a service of this
-name (`VAULT_ETL_SERVICE_HOST`, `VAULT_ETL_PORT…`).
+Settings are read once at start: from the environment, then from `vault-etl.toml` in the working directory, or from
+the file that `VAULT_ETL_CONFIG` names. In the file, names are in lower case and have no prefix: `batch_size = 500`.
+A list is a TOML list in the file, and has commas in the environment. An empty variable counts as not set, and so do
+empty variables of AWS, libpq and OpenTelemetry (`AWS_…`, `PG…`, `OTEL_…`). An empty value in the file, an empty
+word of a list and an empty argument of any command are errors. Newlines at the end of a value are left out; other
+white space around it is an error. A number, in an option too, has the digits 0 to 9, a sign, and unless it is whole
+a point and an exponent: `0.5`, `1e3`. An unknown setting is an error that names it, except the variables that
+Kubernetes injects for a service of this name (`VAULT_ETL_SERVICE_HOST`, `VAULT_ETL_PORT…`).
 
 AWS has its own settings: `AWS_REGION`, `AWS_PROFILE`, `AWS_ENDPOINT_URL` and so on. Settings of libpq are in the URL of
-the database: `?sslmode=verify-full&sslrootcert=/etc/ssl/rds.pem`. [Traces](operations/watch.md#traces) have those of OpenTelemetry.
+the database: `?sslmode=verify-full&sslrootcert=/etc/ssl/rds.pem`.
+[Traces](operations/watch.md#traces) have those of OpenTelemetry.
 
 | setting | meaning | default | allowed |
 |---|---|---|---|
