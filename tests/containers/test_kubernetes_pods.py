@@ -109,7 +109,7 @@ def test_the_story_of_the_pods(pods: KubePlay) -> None:
 
     pods.start(worker, "vault-etl-status")
     count = "SELECT count(*) FROM vault_etl.user_logins"
-    until(lambda: sql(compose, count) == str(STORED), told=lambda: pods.logs(worker))
+    until(lambda: sql(compose, count) == str(STORED), told=lambda: pods.logs(worker), pause=0.5)
     for workload in (worker, "vault-etl-status"):
         until(
             partial(answers_its_probes, pods, workload),
