@@ -16,6 +16,22 @@ EXAMPLE: Final = ROOT / "deploy" / "kubernetes" / "overlays" / "example"
 
 Manifest = dict[str, Any]
 
+WORKLOADS: Final = {
+    "vault-etl-ingest": "ingest",
+    "vault-etl-status": "audit",
+    "vault-etl-migrate": "owner",
+    "vault-etl-schema-apply": "owner",
+    "vault-etl-partitions": "owner",
+    "vault-etl-rotate": "rotate",
+    "vault-etl-retention": "erase",
+    "vault-etl-checkpoint": "audit",
+}
+"""The role of each workload."""
+MEASURED: Final = {"vault-etl-ingest", "vault-etl-status"}
+"""They serve metrics."""
+BY_A_PERSON: Final = {"vault-etl-migrate", "vault-etl-schema-apply"}
+"""No timer runs these."""
+
 
 def rendered(overlay: Path) -> list[Manifest]:
     """The objects of an overlay. The kubectl of this environment renders it, or that of the PATH."""
@@ -61,3 +77,16 @@ def _variables(container: Manifest, maps: Mapping[str, Manifest]) -> Iterator[tu
         else:
             source = each["valueFrom"]["configMapKeyRef"]
             yield each["name"], maps[source["name"]]["data"][source["key"]]
+
+
+def selected(selector: Manifest, pods: dict[str, Manifest]) -> set[str]:
+    """The workloads whose pods have the labels of a selector."""
+    return {
+        name
+        for name, template in pods.items()
+        if selector["matchLabels"].items() <= template["metadata"]["labels"].items()
+        and all(
+            template["metadata"]["labels"][each["key"]] in each["values"]
+            for each in selector.get("matchExpressions", ())
+        )
+    }
