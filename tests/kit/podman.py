@@ -159,10 +159,14 @@ class Compose:
             *arguments, program=program, extra=self.environment, may_fail=may_fail
         )
 
+    def start(self, *services: str) -> None:
+        """Start services, without waiting for them."""
+        self.run("up", "--detach", "--no-deps", "--no-build", *services)
+
     def up(self, order: Sequence[str], ends: Sequence[str]) -> None:
         """Start services one after the other: one of `ends` must end with 0, another must become healthy."""
         for service in order:
-            self.run("up", "--detach", "--no-deps", "--no-build", service)
+            self.start(service)
             if service in ends:
                 assert self.podman.run("wait", self.container(service)).stdout.strip() == "0", (
                     self.logs(service)
