@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +41,27 @@ def rendered(overlay: Path) -> list[Manifest]:
     done = subprocess.run([kubectl, "kustomize", str(overlay)], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return list(yaml.load_all(done.stdout, Loader=yaml.CSafeLoader))
+
+
+def of_components(
+    directory: Path,
+    *components: str,
+    files: Mapping[str, str] | None = None,
+    patches: Sequence[Manifest] = (),
+) -> list[Manifest]:
+    """The objects of a copy of the example with other components, more files of objects and more patches."""
+    overlay = directory / "overlay"
+    shutil.copytree(EXAMPLE, overlay)
+    file = overlay / "kustomization.yaml"
+    kustomization = yaml.safe_load(file.read_text(encoding="utf-8"))
+    shared = os.path.relpath(EXAMPLE.parents[1], overlay)
+    kustomization["resources"] = ["namespace.yaml", f"{shared}/base", *(files or ())]
+    kustomization["components"] = [f"{shared}/components/{each}" for each in components]
+    kustomization["patches"].extend(patches)
+    for name, text in (files or {}).items():
+        (overlay / name).write_text(text, encoding="utf-8")
+    file.write_text(yaml.safe_dump(kustomization), encoding="utf-8")
+    return rendered(overlay)
 
 
 def of_kind(manifests: list[Manifest], kind: str) -> dict[str, Manifest]:

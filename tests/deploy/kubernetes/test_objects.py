@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import importlib
-import os
 import re
-import shutil
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import yaml
 from pydantic import ValidationError
 
 from tests.kit.declarations import DEFAULT
 from tests.kit.manifests import (
-    EXAMPLE,
     MEASURED,
     WORKLOADS,
     Manifest,
     container_of,
     environment_of,
+    of_components,
     of_kind,
     pod_templates,
-    rendered,
     selected,
 )
 from vault_etl import settings
@@ -116,19 +112,6 @@ def test_everything_that_is_named_exists(manifests: list[Manifest]) -> None:
     assert age["dimensionValue"] == shared["VAULT_ETL_QUEUE_URL"].rpartition("/")[2]
     assert age["metricName"] == "ApproximateAgeOfOldestMessage"
     assert {length["awsRegion"], age["awsRegion"]} == {shared["AWS_REGION"]}
-
-
-def of_components(directory: Path, *components: str) -> list[Manifest]:
-    """The objects of a copy of the example with other components."""
-    overlay = directory / "overlay"
-    shutil.copytree(EXAMPLE, overlay)
-    file = overlay / "kustomization.yaml"
-    kustomization = yaml.safe_load(file.read_text(encoding="utf-8"))
-    shared = os.path.relpath(EXAMPLE.parents[1], overlay)
-    kustomization["resources"] = ["namespace.yaml", f"{shared}/base"]
-    kustomization["components"] = [f"{shared}/components/{each}" for each in components]
-    file.write_text(yaml.safe_dump(kustomization), encoding="utf-8")
-    return rendered(overlay)
 
 
 def test_components_can_be_left_out(tmp_path: Path) -> None:

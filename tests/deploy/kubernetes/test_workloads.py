@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 from tests.kit.manifests import (
     BY_A_PERSON,
     MEASURED,
-    ROOT,
     WORKLOADS,
     Manifest,
     container_of,
@@ -114,13 +113,3 @@ def test_probes_ask_the_port_of_the_metrics(pods: dict[str, Manifest], name: str
         asked = container[probe]["httpGet"]
         assert asked == {"path": paths[probe], "port": port["name"]}
     assert {"livenessProbe", "readinessProbe"} <= container.keys()
-
-
-@pytest.mark.parametrize("name", WORKLOADS)
-def test_the_page_says_what_a_workload_runs(pods: dict[str, Manifest], name: str) -> None:
-    """Its row has the beginning of the command line, and the role."""
-    page = (ROOT / "docs" / "how-to" / "kubernetes.md").read_text(encoding="utf-8")
-    (row,) = re.findall(rf"^\| `{name}` \|.*", page, flags=re.MULTILINE)
-    command, role = re.findall(r"`([^`]+)`", row)[1], row.rstrip("| ").rpartition(" ")[2]
-    assert " ".join(container_of(pods[name])["args"]).startswith(command)
-    assert role == WORKLOADS[name]
