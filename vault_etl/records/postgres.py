@@ -14,6 +14,7 @@ from typing_extensions import override
 from vault_etl.base.errors import UnavailableError, of_service
 from vault_etl.crypto.fields import EventName
 from vault_etl.crypto.keys import DataKey
+from vault_etl.crypto.uuids import uuid_of
 from vault_etl.declaration.model import Declaration
 from vault_etl.declaration.writer import WriterDeclaration
 from vault_etl.event.rejection import Reason
@@ -89,7 +90,7 @@ class PostgresRecordLoader(RecordLoader):
                 stored = insert_records(
                     cursor, records, self._declaration, checks_first=self._checks_first
                 )
-                self._checks_first = any(
+                self._checks_first = len(stored) < len(records) and any(
                     record.receive_count == 1 and record.record_id not in stored
                     for record in records
                 )
@@ -181,8 +182,11 @@ def _count(
     cursor: psycopg2.extensions.cursor, rows: Sequence[SealedRecord | SealedRejection]
 ) -> None:
     """Count the commit, for `vault-etl status`. The statement is the last one, so its time is that of the commit."""
-    newest = max((row.record_id for row in rows), default=None)
+    newest = max((row.record_id.int for row in rows), default=None)
     cursor.execute(
         _SQL["committed"],
-        {"messages": len(rows), "newest_sent": None if newest is None else sent_at(newest)},
+        {
+            "messages": len(rows),
+            "newest_sent": None if newest is None else sent_at(uuid_of(newest)),
+        },
     )

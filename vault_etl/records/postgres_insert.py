@@ -44,7 +44,7 @@ def insert_records(
         for other in declaration.events:
             if other is not event:
                 rows = _not_stored(cursor, sql, other, rows, list(rows))
-        stored |= _insert(cursor, sql, event, rows, checks_first=checks_first).keys()
+        stored.update(_insert(cursor, sql, event, rows, checks_first=checks_first))
     return frozenset(stored)
 
 
