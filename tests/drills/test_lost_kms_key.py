@@ -29,6 +29,8 @@ def test_a_data_key_of_kms_is_lost(filled: Vault) -> None:
         assert sum(filled.depth()) == 1
         fails(_reveal(filled, old), 77, "KMS does not use this key (DisabledException): key")
         assert _found(filled) == 1
+        filled.ok("reveal", "tokens", "--field", "ip", *REASON, stdin=ADDRESS)
+        filled.ok("erase", "erase", old, *REASON, "--dry-run")
     assert _reveal(filled, old).code == 0
 
     with _disabled(filled, "data"):
@@ -57,11 +59,14 @@ def test_a_token_key_of_kms_is_lost(filled: Vault) -> None:
             filled.run("ingest", "ingest"),
             _reveal(filled, old),
             filled.run("reveal", "find", "--field", "ip", *REASON, stdin=ADDRESS),
+            filled.run("reveal", "tokens", "--field", "ip", *REASON, stdin=ADDRESS),
             filled.run("re-encrypt", "keys", "rotate", "--tokens", "--yes"),
         ):
             fails(lost, 77, "KMS does not use this key (DisabledException): key")
         filled.ok("re-encrypt", "keys", "rotate", "--yes")
         filled.ok("analyst", "duplicates", "--field", "device_id")
+        filled.ok("erase", "erase", old, *REASON, "--dry-run")
+        filled.ok("audit", "audit", "verify")
     del filled.overrides["VAULT_ETL_TOKEN_KEY"]
     assert filled.ok("ingest", "ingest").json["stored"] == 1
     assert _reveal(filled, old).code == 0

@@ -116,6 +116,8 @@ def refused(vault: Vault, role: str, url: str, hint: str) -> None:
 def test_a_vault_goes_back_to_a_moment(drilled: Vault) -> None:
     """What was committed before the moment is there, opens and is proven; what is missing after it is known."""
     _, _, check, backup, restore = documented("operations/backups.md", "sh")
+    (login,) = documented("operations/backups.md", "sql")
+    drilled.sql(login.replace("…", drilled.server.passwords.of("backup")))
     _run(drilled, backup)
     record_id = _ingest(drilled, BEFORE)
     before = _checkpoint(drilled, record_id, "before.txt")
@@ -211,7 +213,7 @@ def _run(vault: Vault, block: str) -> None:
     assert isinstance(server, TlsPostgres)
     path = os.pathsep.join([str(server.binaries.bin), os.defpath])
     steps = block.replace("/backup", f"{server.place}/backup")
-    url = server.url("admin", "postgres")
+    url = server.url("backup", "postgres")
     done = run_unprivileged(
         ["/usr/bin/env", f"PATH={path}", f"BACKUP_URL={url}", "/bin/sh", "-euc", steps],
         home=server.place,
