@@ -60,6 +60,7 @@ test-fast: PYTEST_WORKERS = 2
 test-fast: $(VENV)/.dev-installed ## run the unit tests, with the vectors and most of the docs, in about a minute
 	$(PYTEST) $(SPREAD) -m "unit and not endurance and not declared" $(PYTEST_ARGS)
 
+test-localstack: PYTEST_WORKERS = 6
 test-localstack: $(VENV)/.dev-installed ## run every test that needs an emulator on a real LocalStack
 	$(PYTEST) $(SPREAD) --emulator localstack $(PYTEST_ARGS)
 
@@ -82,8 +83,8 @@ check-the-rest: $(VENV)/.dev-installed
 endurance: $(VENV)/.dev-installed ## outages, signals, killed workers, a year in fast motion; long suites on a second declaration
 	$(PYTEST) $(SPREAD) -m "endurance or declared" $(PYTEST_ARGS)
 
-# Endurance waits, and the evaluator of policies computes in one process for minutes: so they run together, in one process more.
-test-all: PYTEST_WORKERS = 5
+# Endurance waits, while the evaluator of policies and the builds of images compute: so they run together.
+test-all: PYTEST_WORKERS = 6
 test-all: test programs policy-evaluator ## `make test`, endurance, all of LocalStack, and what needs Node, PgBouncer, Prometheus and Podman (installs them, as root)
 	$(PYTEST) $(SPREAD) -m "endurance or declared or system" $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory test-localstack
