@@ -106,6 +106,13 @@ def test_moments_beside_the_day_are_moments() -> None:
     assert {each.name: each.type for each in event.plain}["until"] == PlainType.MOMENT
 
 
+def test_the_name_of_a_day_leaves_room_for_its_moment() -> None:
+    """Both are names of at most 31 characters."""
+    samples = events_of(quarantine={"quarantine": {"email": "2026-01-31T10:00:00Z"}})
+    event = proposed(samples)
+    assert event.day.columns == ("email", "email_time")
+
+
 def test_a_doubt_keeps_a_value_personal() -> None:
     """A path with some e-mail addresses is personal text, and a comment asks for a decision."""
     events = events_of(contact=("by letter", "by phone", "person@example.org"))

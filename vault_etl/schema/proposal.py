@@ -50,18 +50,22 @@ class GivenNames:
     longest: int
     taken: set[str] = field(default_factory=set)
 
-    def give(self, path: JsonPath, *, ends: Sequence[str] = ("",)) -> str:
-        """Return a name like that of the path, whose columns are free, and take it."""
+    def give(self, path: JsonPath, *, ends: Sequence[str] = ("",), room: int = 0) -> str:
+        """Return a name like that of the path, whose columns are free, and take it.
+
+        The name leaves `room` for so many more characters.
+        """
+        longest = self.longest - room
         name = "_".join(filter(None, map(snake, path.names))) or "value"
-        if len(name) > self.longest:
+        if len(name) > longest:
             name = "_".join(filter(None, map(snake, path.names[-1:]))) or "value"
         if not name[0].isalpha() or is_reserved_field(name) or is_reserved_column(name):
             name = f"the_{name}"
-        name, number = name[: self.longest].rstrip("_"), 2
+        name, number = name[:longest].rstrip("_"), 2
         base = name
         while not self._is_free(name, ends):
             suffix = f"_{number}"
-            name, number = base[: self.longest - len(suffix)] + suffix, number + 1
+            name, number = base[: longest - len(suffix)] + suffix, number + 1
         self.taken |= {name, *(end.format(name) for end in ends if end)}
         return name
 
@@ -161,7 +165,7 @@ class _Proposal:
             return name
         if not found.moments:
             return self._add_plain(found, PlainGuess("All are days", type=PlainType.DAY))
-        name = self._names.give(found.path, ends=("{}_time",))
+        name = self._names.give(found.path, ends=("{}_time",), room=len("_time"))
         words = {"type": "day", "moment": f"{name}_time"}
         self._plain += [
             f"# {self._said(found)}. All are days or moments.",
