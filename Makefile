@@ -58,7 +58,7 @@ test-the-main-job: $(VENV)/.dev-installed
 # Two processes: these tests compute. `-m` replaces that of pyproject.toml, so it leaves out what `make test` leaves out.
 test-fast: PYTEST_WORKERS = 2
 test-fast: $(VENV)/.dev-installed ## run the unit tests, with the vectors and most of the docs, in about a minute
-	$(PYTEST) $(SPREAD) -m "unit and not endurance and not declared" $(PYTEST_ARGS)
+	$(PYTEST) $(SPREAD) -m "unit and not endurance and not declared" --hypothesis-profile fast $(PYTEST_ARGS)
 
 test-localstack: PYTEST_WORKERS = 6
 test-localstack: $(VENV)/.dev-installed ## run every test that needs an emulator on a real LocalStack

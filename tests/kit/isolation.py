@@ -17,6 +17,8 @@ settings.register_profile(
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
+# `make test-fast` draws fewer examples, where a test does not say how many; `make test` draws 100.
+settings.register_profile("fast", settings.get_profile("vault-etl"), max_examples=25)
 settings.load_profile("vault-etl")
 
 
