@@ -107,3 +107,12 @@ class Root:
             "Fn::Not": lambda: not self._decide(argument[0]),
         }
         return functions[function]()
+
+
+def jobs() -> dict[str, Any]:
+    """The parameters of each scheduled command, unresolved."""
+    return {
+        name: stack["Properties"]["Parameters"]
+        for name, stack in read("stack.yaml")["Resources"].items()
+        if stack["Properties"]["TemplateURL"] == "job.yaml"
+    }

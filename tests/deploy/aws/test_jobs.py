@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.aws.test_templates import jobs
+from tests.deploy.aws.templates import jobs
 from tests.kit.vault import Vault
 
 PAGE = Path(__file__).parents[3] / "docs" / "deploy-aws.md"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.aws.templates import FOLDER, KEYS, Root, laid_out, read
+from tests.deploy.aws.templates import FOLDER, KEYS, Root, jobs, laid_out, read
 from vault_etl.settings.model import Settings
 
 
@@ -98,15 +98,6 @@ def test_each_job_has_a_role_that_ecs_may_assume() -> None:
         assert {"Ref": "WorkloadServices"} in [
             statement["Principal"].get("Service") for statement in roles[role]
         ]
-
-
-def jobs() -> dict[str, Any]:
-    """The parameters of each scheduled command, unresolved."""
-    return {
-        name: stack["Properties"]["Parameters"]
-        for name, stack in read("stack.yaml")["Resources"].items()
-        if stack["Properties"]["TemplateURL"] == "job.yaml"
-    }
 
 
 def test_the_function_answers_for_each_message_and_its_queue_waits_long_enough() -> None:
