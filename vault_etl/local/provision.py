@@ -259,8 +259,10 @@ def _provision_queue(
 
 
 def _attribute_text(value: object) -> str:
-    if isinstance(value, dict):
-        return json.dumps(value)
+    if isinstance(value, dict):  # a number that is a parameter of the template is text
+        return json.dumps(
+            {name: int(each) if each.isdigit() else each for name, each in value.items()}
+        )
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
