@@ -61,7 +61,7 @@ def test_localstack_has_the_queues(deep: EmbeddedStack) -> None:
     sqs.send_message(QueueUrl=url, MessageBody="x")
     assert sqs.receive_message(QueueUrl=url)["Messages"][0]["Body"] == "x"
     attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-    assert json.loads(attributes["RedrivePolicy"])["maxReceiveCount"] == 5
+    assert int(json.loads(attributes["RedrivePolicy"])["maxReceiveCount"]) == 5
 
 
 def test_localstack_checks_the_encryption_context(deep: EmbeddedStack) -> None:

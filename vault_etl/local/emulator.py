@@ -174,6 +174,7 @@ def install_localstack(directory: Path, notify: Callable[[str], None] = lambda _
     install = [
         "install",
         "--disable-pip-version-check",
+        "--no-compile",  # LocalStack imports a part of it, and keeps the bytecode of that part itself
         "--require-hashes",
         "-r",
         str(_LOCALSTACK_REQUIREMENTS),
