@@ -103,9 +103,10 @@ def test_images_are_pinned_by_digest() -> None:
 
 
 def test_production_is_built_from_the_runtime_lock() -> None:
-    """The last stage, which is the default, installs that lock by hash, the wheel, and nothing else."""
-    stage = DOCKERFILE.rpartition("FROM ")[2]
-    assert stage.startswith("base AS production\n")
+    """The last stage, which is the default, and its base install that lock by hash, the wheel, and nothing else."""
+    stages = {each.partition("\n")[0]: each for each in DOCKERFILE.split("FROM ")}
+    assert list(stages)[-1] == "locked AS production"
+    stage = stages["base AS locked"] + stages["locked AS production"]
     installs = re.findall(r"pip install (.*)", stage)
     assert installs == [
         "--no-cache-dir --require-hashes -r /tmp/lock.txt",
