@@ -24,7 +24,7 @@ ON_ALL: Final = {
     "ssmmessages:OpenDataChannel",
 }
 """Actions that AWS allows on all resources or on none."""
-START: Final[dict[str, Any]] = {
+START: Final = {
     "ecr:BatchCheckLayerAvailability": {"Ref": "RepositoryArn"},
     "ecr:BatchGetImage": {"Ref": "RepositoryArn"},
     "ecr:GetAuthorizationToken": "*",
@@ -76,7 +76,7 @@ def test_a_role_is_assumed_by_one_service_for_this_account() -> None:
 
 def test_a_role_may_do_what_its_service_does_and_no_more() -> None:
     """Only the start of a job reads a secret: that of its own login."""
-    log = {"Fn::GetAtt": ["Log", "Arn"]}
+    log: dict[str, Any] = {"Fn::GetAtt": ["Log", "Arn"]}
     assert allowed("service.yaml StartRole") == {
         **START,
         "logs:CreateLogStream": log,

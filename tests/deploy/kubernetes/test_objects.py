@@ -86,6 +86,34 @@ def test_selectors_select(manifests: list[Manifest], pods: dict[str, Manifest]) 
     }
 
 
+def test_network_policies_let_through_what_is_listed(manifests: list[Manifest]) -> None:
+    """One denies both directions and has no exception; each other names its peers and its ports."""
+    policies = {
+        name.removeprefix("vault-etl-"): each["spec"]
+        for name, each in of_kind(manifests, "NetworkPolicy").items()
+    }
+    nothing = policies.pop("nothing")
+    assert nothing.keys() == {"podSelector", "policyTypes"}
+    assert nothing["policyTypes"] == ["Ingress", "Egress"]
+    found = {}
+    for name, spec in policies.items():
+        ((direction, rules),) = (it for it in spec.items() if it[0] in {"ingress", "egress"})
+        assert spec["policyTypes"] == [direction.capitalize()]
+        for rule in rules:
+            peers = rule["from" if direction == "ingress" else "to"]
+            named = tuple("+".join(sorted(peer)) for peer in peers)
+            found[name, named] = {
+                tuple(each[key] for key in sorted(each, reverse=True)) for each in rule["ports"]
+            }
+    assert found == {
+        ("names", ("namespaceSelector+podSelector",)): {("UDP", 53), ("TCP", 53)},
+        ("postgres", ("ipBlock",)): {("TCP", 5432)},
+        ("aws", ("ipBlock",)): {("TCP", 443)},
+        ("aws", ("ipBlock", "ipBlock")): {("TCP", 80)},
+        ("metrics", ("namespaceSelector",)): {("TCP", "metrics")},
+    }
+
+
 def test_everything_that_is_named_exists(manifests: list[Manifest]) -> None:
     """Accounts, IAM roles, the target of KEDA, and a source for each secret; and KEDA asks about our queue."""
     accounts = of_kind(manifests, "ServiceAccount")
