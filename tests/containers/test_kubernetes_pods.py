@@ -116,6 +116,8 @@ def test_the_story_of_the_pods(pods: KubePlay) -> None:
             told=partial(pods.logs, workload),
             pause=0.5,
         )
+    on_call = ("vault-etl", "status")
+    pods.podman.run("exec", pods.container("vault-etl-status"), *on_call)
 
     pods.run(*JOBS)
     pods.run("vault-etl-schema-apply")
