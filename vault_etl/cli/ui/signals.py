@@ -79,12 +79,17 @@ class Lifeline:
 
 
 def end_when_told() -> None:
-    """Let SIGTERM end this process at once, with exit code 0: for a service that changes nothing."""
-    signal.signal(signal.SIGTERM, _end)
+    """Let SIGTERM end this process at once, with exit code 0: for a service that changes nothing.
+
+    Also while a call of libpq waits, which keeps Python's own handlers waiting. Call it before any thread is started.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_end, daemon=True).start()
 
 
-def _end(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(0)
+def _end() -> NoReturn:
+    signal.sigwait({signal.SIGTERM})
+    os._exit(0)
 
 
 @contextlib.contextmanager
