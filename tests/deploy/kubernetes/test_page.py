@@ -40,11 +40,12 @@ def test_the_row_of_a_workload(pods: dict[str, Manifest], name: str) -> None:
 
 
 def test_trust_is_for_one_account_of_one_namespace(manifests: list[Manifest]) -> None:
-    """Each statement names the namespace and a service account of the example."""
+    """Each statement names the cluster, the namespace and a service account of the example."""
     (namespace,) = of_kind(manifests, "Namespace")
     web, agent = (pairs for block in shown("Sid: Pod") for pairs in conditions_of(block))
     subject = next(value for key, value in web.items() if key.endswith(":sub"))
     assert next(value for key, value in web.items() if key.endswith(":aud")) == "sts.amazonaws.com"
+    assert ":cluster/" in agent["aws:RequestTag/eks-cluster-arn"]
     assert agent["aws:RequestTag/kubernetes-namespace"] == namespace
     account = agent["aws:RequestTag/kubernetes-service-account"]
     assert account in of_kind(manifests, "ServiceAccount")
