@@ -160,6 +160,10 @@ RESTARTED: Final = (
         ),
     ),
     (
+        "VaultEtlWorkersCrash",
+        Case(4, 15, {RECEIVED: "0 50 " * 45}, {RECEIVED: "0 50 0 50x90"}),
+    ),
+    (
         "VaultEtlKeyOverdue",
         Case(
             25 * 60,
@@ -170,7 +174,7 @@ RESTARTED: Final = (
         ),
     ),
 )  # fmt: skip
-"""What a worker that starts again must not hide: it is never ready, and its gauges pause.
+"""What a worker that starts again must not hide: it is never ready, its gauges pause, or its counters begin again.
 
 The series of an error code begins with its first error, which `increase` does not see.
 """
