@@ -96,7 +96,10 @@ def test_the_story_of_the_services(compose: Compose) -> None:
 
 
 def test_the_profile_monitoring_sees_the_others(compose: Compose) -> None:
-    """Prometheus reads the files of deploy/monitoring, scrapes both processes, and finds Alertmanager."""
+    """Prometheus reads the files of deploy/monitoring, scrapes both processes, and finds Alertmanager.
+
+    It does not find Postgres and LocalStack.
+    """
 
     def asked(expression: str) -> list[Any]:
         query = ("promtool", "query", "instant", "--format=json", "http://127.0.0.1:9090")
@@ -114,6 +117,10 @@ def test_the_profile_monitoring_sees_the_others(compose: Compose) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/alertmanagers") as answer:
         (found,) = json.load(answer)["data"]["activeAlertmanagers"]
     assert found["url"] == "http://alertmanager:9093/api/v2/alerts"
+    others = ("worker", "status", "postgres", "localstack")
+    asking = "for name; do getent hosts $name > /dev/null && echo $name; done; true"
+    names = compose.exec("prometheus", "sh", "-c", asking, "-", *others).split()
+    assert names == ["worker", "status"]
 
 
 def test_no_service_has_more_rights_than_it_needs(compose: Compose) -> None:

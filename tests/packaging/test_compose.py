@@ -61,6 +61,17 @@ def test_only_loopback_is_published(compose: dict[str, Any]) -> None:
     assert all(_published(port).startswith("127.0.0.1") for port in ports)
 
 
+def test_what_watches_reaches_the_metrics_alone(compose: dict[str, Any]) -> None:
+    """Postgres, and LocalStack, whose KMS asks for no permission, are on another network."""
+    on = {name: set(it.get("networks", ["default"])) for name, it in compose["services"].items()}
+    assert {name for name, networks in on.items() if "monitoring" in networks} == {
+        *WATCHERS,
+        "worker",
+        "status",
+    }
+    assert {name for name, networks in on.items() if "default" not in networks} == {*WATCHERS}
+
+
 def test_images_are_pinned_and_watched(compose: dict[str, Any]) -> None:
     """Each image has a version and its digest, and each server a health check, for which others wait."""
     services = compose["services"]
