@@ -98,7 +98,7 @@ def test_the_story_of_the_services(compose: Compose) -> None:
 def test_the_profile_monitoring_sees_the_others(compose: Compose) -> None:
     """Prometheus reads the files of deploy/monitoring, scrapes both processes, and finds Alertmanager.
 
-    It does not find Postgres and LocalStack.
+    It does not find Postgres and LocalStack. SIGTERM ends status, which is the first process of its container.
     """
 
     def asked(expression: str) -> list[Any]:
@@ -121,6 +121,10 @@ def test_the_profile_monitoring_sees_the_others(compose: Compose) -> None:
     asking = "for name; do getent hosts $name > /dev/null && echo $name; done; true"
     names = compose.exec("prometheus", "sh", "-c", asking, "-", *others).split()
     assert names == ["worker", "status"]
+
+    status = compose.container("status")
+    compose.podman.run("stop", "--time", str(DRAIN_SECONDS), status)
+    assert compose.podman.inspect("container", status)["State"]["ExitCode"] == 0
 
 
 def test_no_service_has_more_rights_than_it_needs(compose: Compose) -> None:
