@@ -22,7 +22,7 @@ PLACES: Final = (
     "docker/*.*",
     "docs/*.py",
     "docs/**/*.md",
-    "keys/*.*",
+    "keys/**/*.*",
     "tests/*.py",
     "tests/app/**/*.py",
     "tests/attacks/**/*.py",
@@ -139,8 +139,9 @@ def test_a_docstring_starts_with_a_verb_or_a_noun() -> None:
 
 def test_no_source_has_over_300_lines() -> None:
     """A file has one job, and fits into 300 lines."""
+    sources = [*SOURCES, *(REPOSITORY / "keys").rglob("*.jinja")]
     assert not [
-        file for file in SOURCES if len(file.read_text(encoding="utf-8").splitlines()) > 300
+        file for file in sources if len(file.read_text(encoding="utf-8").splitlines()) > 300
     ]
 
 

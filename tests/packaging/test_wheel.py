@@ -115,6 +115,7 @@ print(json.dumps([
     migrations, templates, inside = json.loads(printed)
     assert migrations == sorted(path.name for path in (REPOSITORY / "migrations").rglob("*.*"))
     assert migrations
+    assert templates == sorted(path.name for path in (REPOSITORY / "keys").rglob("*.jinja"))
     assert "vault-etl.template.yaml.jinja" in templates
     assert inside
 

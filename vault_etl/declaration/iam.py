@@ -1,7 +1,8 @@
 """The CloudFormation template by declaration: keys, queues, and the roles that may open the declared fields.
 
-`keys/vault-etl.template.yaml.jinja` is the only source of it. A role's policy lists the fields, so that no number of
-fields exceeds the policies that a role may have. docs/adr/0054-iam-by-declaration.md says why.
+`keys/vault-etl.template.yaml.jinja` and the parts that it includes are the only source of it. A role's policy lists the
+fields, so that no number of fields exceeds the policies that a role may have.
+docs/adr/0054-iam-by-declaration.md says why.
 """
 
 from __future__ import annotations
@@ -65,10 +66,9 @@ def iam_template(
     names = declaration.field_names
     queues = queues_of(declaration)
     ids = (each for queue in queues for each in (queue.id, queue.dead_id))
-    source = (resource_dir("keys") / SOURCE).read_text(encoding="utf-8")
     return (
-        environment("#%")
-        .from_string(source)
+        environment("#%", _source)
+        .get_template(SOURCE)
         .render(
             # In quotes: YAML reads a bare `no` as false.
             fields=", ".join(f'"{name}"' for name in names),
@@ -79,6 +79,11 @@ def iam_template(
             **{name: _arn(key, multi_region=multi_region) for name, key in _KEYS.items()},
         )
     )
+
+
+def _source(name: str) -> str:
+    """Return the text of a template by its path in `keys/`."""
+    return (resource_dir("keys") / name).read_text(encoding="utf-8")
 
 
 def _arn(key: str, *, multi_region: bool) -> str:
