@@ -26,7 +26,7 @@ COMMENT ON COLUMN vault_etl.quarantine.body_ciphertext IS
 COMMENT ON COLUMN vault_etl.quarantine.receive_count IS
     'How often the queue had handed the message out. With many times, the message was not the only cause.';
 COMMENT ON COLUMN vault_etl.quarantine.source_id IS
-    'The file of the line, of which the record id is made (0022_ingest.sql). NULL: a message of the queue.';
+    'The file of the line, of which the record id is made (0025_ingest.sql). NULL: a message of the queue.';
 COMMENT ON CONSTRAINT body_is_sealed ON vault_etl.quarantine IS
     'As in a table of records. A message of the queue, or a line of a file, has 1 MiB at most.';
 COMMENT ON COLUMN vault_etl.quarantine.queue IS

@@ -274,4 +274,4 @@ COMMENT ON FUNCTION vault_etl.fold_value_counts() IS
     'Returns how many rows it took. One session folds at a time, and no other session writes the rows of one '
     'that has ended, so no session waits for it. For that it reads the sessions of this moment, not a list that '
     'its transaction has kept. A new server process may have the number of one that has ended: it waits no '
-    'longer than this takes, because no client holds these rows (0023_commits.sql).';
+    'longer than this takes, because no client holds these rows (0026_commits.sql).';

@@ -200,7 +200,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION vault_etl.audit_is_append_only() FROM PUBLIC;
 COMMENT ON FUNCTION vault_etl.audit_is_append_only() IS
-    'Refuses a change of the audit log. 0013_segments.sql says which entries may be deleted, and when.';
+    'Refuses a change of the audit log. 0014_segments.sql says which entries may be deleted, and when.';
 CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON vault_etl.audit_log
     FOR EACH ROW EXECUTE FUNCTION vault_etl.audit_is_append_only();
 CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON vault_etl.audit_log

@@ -32,7 +32,7 @@ REVOKE ALL ON FUNCTION vault_etl.ensure_short_transaction() FROM PUBLIC;
 COMMENT ON FUNCTION vault_etl.ensure_short_transaction() IS
     'Makes sure that this transaction is short, and that no client can lengthen it. Raises unless a procedure '
     'commit_… of the vault called this in a transaction that it has begun: the procedure commits as soon as its '
-    'function is done (0023_commits.sql). The owner is exempt, who may lock everything. Also sets, for the rest '
+    'function is done (0026_commits.sql). The owner is exempt, who may lock everything. Also sets, for the rest '
     'of the transaction and whatever the session has: a commit waits for disks and not for the queries of a '
     'standby; a client that reads nothing is sent no messages, and if an error must be sent it loses its '
     'connection, because a session that cannot send its error keeps its locks and cannot be ended; plans use '

@@ -570,7 +570,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.audit_is_append_only() IS 'Refuses a change of the audit log. 0013_segments.sql says which entries may be deleted, and when.';
+COMMENT ON FUNCTION vault_etl.audit_is_append_only() IS 'Refuses a change of the audit log. 0014_segments.sql says which entries may be deleted, and when.';
 
 CREATE FUNCTION vault_etl.audit_is_in_a_segment() RETURNS trigger
     LANGUAGE plpgsql
@@ -1716,7 +1716,7 @@ BEGIN
 END
 $_$;
 
-COMMENT ON FUNCTION vault_etl.ensure_short_transaction() IS 'Makes sure that this transaction is short, and that no client can lengthen it. Raises unless a procedure commit_… of the vault called this in a transaction that it has begun: the procedure commits as soon as its function is done (0023_commits.sql). The owner is exempt, who may lock everything. Also sets, for the rest of the transaction and whatever the session has: a commit waits for disks and not for the queries of a standby; a client that reads nothing is sent no messages, and if an error must be sent it loses its connection, because a session that cannot send its error keeps its locks and cannot be ended; plans use indexes and are not compiled.';
+COMMENT ON FUNCTION vault_etl.ensure_short_transaction() IS 'Makes sure that this transaction is short, and that no client can lengthen it. Raises unless a procedure commit_… of the vault called this in a transaction that it has begun: the procedure commits as soon as its function is done (0026_commits.sql). The owner is exempt, who may lock everything. Also sets, for the rest of the transaction and whatever the session has: a commit waits for disks and not for the queries of a standby; a client that reads nothing is sent no messages, and if an error must be sent it loses its connection, because a session that cannot send its error keeps its locks and cannot be ended; plans use indexes and are not compiled.';
 
 CREATE FUNCTION vault_etl.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text, declaration bytea) RETURNS TABLE(records bigint, bodies bigint, archives jsonb, erased_at timestamp with time zone, seq bigint, hash bytea)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1987,7 +1987,7 @@ BEGIN
 END
 $_$;
 
-COMMENT ON FUNCTION vault_etl.file_source(known_by bytea, OUT source_id uuid, OUT points bigint[]) IS 'Finds a source, or adds it. A login that holds the source key can ask whether a guessed content was loaded: one question at a time, and ten a second, from all sessions together. No client holds the lock, because procedures call this (0023_commits.sql).';
+COMMENT ON FUNCTION vault_etl.file_source(known_by bytea, OUT source_id uuid, OUT points bigint[]) IS 'Finds a source, or adds it. A login that holds the source key can ask whether a guessed content was loaded: one question at a time, and ten a second, from all sessions together. No client holds the lock, because procedures call this (0026_commits.sql).';
 
 CREATE FUNCTION vault_etl.first_record_id(moment timestamp with time zone) RETURNS uuid
     LANGUAGE sql IMMUTABLE STRICT
@@ -2027,7 +2027,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.fold_value_counts() IS 'Adds the counts of sessions that have ended into one row a key and month, of writer 0, and deletes those that come to 0. Otherwise each connection, which lives for half an hour, leaves a few rows for good. Returns how many rows it took. One session folds at a time, and no other session writes the rows of one that has ended, so no session waits for it. For that it reads the sessions of this moment, not a list that its transaction has kept. A new server process may have the number of one that has ended: it waits no longer than this takes, because no client holds these rows (0023_commits.sql).';
+COMMENT ON FUNCTION vault_etl.fold_value_counts() IS 'Adds the counts of sessions that have ended into one row a key and month, of writer 0, and deletes those that come to 0. Otherwise each connection, which lives for half an hour, leaves a few rows for good. Returns how many rows it took. One session folds at a time, and no other session writes the rows of one that has ended, so no session waits for it. For that it reads the sessions of this moment, not a list that its transaction has kept. A new server process may have the number of one that has ended: it waits no longer than this takes, because no client holds these rows (0026_commits.sql).';
 
 CREATE FUNCTION vault_etl.in_closed_months(record_ids uuid[]) RETURNS SETOF uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -4473,7 +4473,7 @@ COMMENT ON COLUMN vault_etl.quarantine.body_ciphertext IS 'The whole message, se
 
 COMMENT ON COLUMN vault_etl.quarantine.receive_count IS 'How often the queue had handed the message out. With many times, the message was not the only cause.';
 
-COMMENT ON COLUMN vault_etl.quarantine.source_id IS 'The file of the line, of which the record id is made (0022_ingest.sql). NULL: a message of the queue.';
+COMMENT ON COLUMN vault_etl.quarantine.source_id IS 'The file of the line, of which the record id is made (0025_ingest.sql). NULL: a message of the queue.';
 
 COMMENT ON COLUMN vault_etl.quarantine.queue IS 'The queue that the message came from: a retry takes the events of this queue. Of a line that was loaded as an event, the queue of the event. NULL: its content alone says of which event it is.';
 

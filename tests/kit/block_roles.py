@@ -215,18 +215,13 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
                 "blamed",
                 "left_out",
                 *("unequal_user_logins/masked_ip", "unequal_user_logins/masked_device_id"),
-                "count",
-            ),
-            *(
-                "cut_over",
-                "lock_holders",
-                "dependents",
-                "publications",
-                "partitions",
-                "count_named",
+                *("count", "count_named"),
             ),
         ),
         RE_ENCRYPT,
+    ),
+    "rotation/cut_over.sql": dict.fromkeys(
+        ("cut_over", "lock_holders", "dependents", "publications", "partitions"), RE_ENCRYPT
     ),
     "records/insert.sql": dict.fromkeys(
         ("copy_user_logins", "stored_user_logins", "savepoint", "rollback_to_savepoint"),

@@ -252,8 +252,8 @@ def test_a_view_that_an_owner_narrowed_is_not_widened(scratch: Scratch) -> None:
 
 def test_pending_migrations_come_first(scratch: Scratch) -> None:
     """Functions would be made as a version has them whose tables are not there: the command names the file."""
-    scratch.sql("DELETE FROM vault_etl.migrations WHERE name = '0022_ingest'")
-    with pytest.raises(ConfigurationError, match="0022_ingest") as refused:
+    scratch.sql("DELETE FROM vault_etl.migrations WHERE name = '0025_ingest'")
+    with pytest.raises(ConfigurationError, match="0025_ingest") as refused:
         put_in_force(scratch, WITH_EMAIL)
     assert "migrate" in str(refused.value.hint)
 

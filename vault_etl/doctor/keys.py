@@ -152,7 +152,7 @@ def token_generations(found: TokenGenerations, *, every_row: bool) -> Verdict:
     if found.held != found.active:
         return Verdict.bad(
             f"the table's constraint tokens_of_one_generation does not say generation {found.active}",
-            "make the constraint again as the owner, as migrations/0018_token_generations.sql does"
+            "make the constraint again as the owner, as migrations/0021_cut_over.sql does"
             " (docs/operations/doctor.md, Guards that were changed)",
         )
     return Verdict.good(f"{rows} have tokens of generation {found.active} or none")

@@ -22,7 +22,7 @@ _TRIES: Final = 3
 
 
 class PostgresEraser(Eraser):
-    """The eraser of the functions in migrations/0015_erase.sql."""
+    """The eraser of the functions in migrations/0016_erase.sql."""
 
     def __init__(self, database: Database, declaration: Declaration) -> None:
         self._database = database

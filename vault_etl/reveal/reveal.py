@@ -48,7 +48,7 @@ class Reveal:
     """Reveals a record: intent, disclosure, KMS, outcome. Nothing is returned before the outcome is committed.
 
     The database decides about the intent, by role, policy and quota: `audit_denial` and `audit_intent`
-    (migrations/0009_policy.sql, 0014_access.sql).
+    (migrations/0009_policy.sql, 0015_access.sql).
     """
 
     def __init__(

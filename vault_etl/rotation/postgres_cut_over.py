@@ -25,7 +25,7 @@ class PostgresTokenCutOver(TokenCutOver):
         self, database: Database, declaration: Declaration, *, allow_publication: bool = False
     ) -> None:
         self._database = database
-        self._sql = sql_blocks("rotation/tokens.sql", declaration)
+        self._sql = sql_blocks("rotation/cut_over.sql", declaration)
         self._allow_publication = allow_publication
 
     def check_publications(self) -> None:

@@ -101,6 +101,7 @@ class PostgresTokenComparer(TokenComparer, NamedCounter):
         self._database = database
         self._declaration = declaration
         self._sql = sql_blocks("rotation/tokens.sql", declaration)
+        self._cut_over = sql_blocks("rotation/cut_over.sql", declaration)
 
     @override
     def compare(self, generations: Generations) -> TokenComparison:
@@ -112,7 +113,7 @@ class PostgresTokenComparer(TokenComparer, NamedCounter):
         }
         with self._database.transaction(long=True) as cursor:
             cursor.execute(self._sql["freeze"])
-            cursor.execute(self._sql["partitions"])
+            cursor.execute(self._cut_over["partitions"])
             partitions = tuple(relation for relation, _ in cursor.fetchall())
             cursor.execute(self._sql["missing"], values)
             missing = cursor.fetchall()

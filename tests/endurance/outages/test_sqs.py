@@ -94,7 +94,7 @@ def clock_ahead_for_a_drain(vault: Vault) -> None:
         following(vault, follow=False, VAULT_ETL_OUTAGE_WAIT="3") as run,
         run.sqs.broken(receiving(CLOCK_AHEAD)),
     ):
-        run.until(lambda: run.calls("ReceiveMessage"))
+        run.until(lambda: run.calls("ReceiveMessage") > 0)
         refused_at = time.monotonic()
         run.ends(69)
         assert time.monotonic() - refused_at > 1  # of the 3 s, from the first refusal on

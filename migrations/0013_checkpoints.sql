@@ -34,7 +34,7 @@ COMMENT ON TABLE vault_etl.audit_checkpoints IS
     'Signed heads of the log. A checkpoint is made of seq, hash and signature, and nothing else fits in '
     '(docs/formats.md, Checkpoint).';
 CREATE INDEX audit_checkpoints_seq ON vault_etl.audit_checkpoints (seq);
--- 0013_segments.sql says which of them may be deleted.
+-- 0014_segments.sql says which of them may be deleted.
 CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON vault_etl.audit_checkpoints
     FOR EACH ROW EXECUTE FUNCTION vault_etl.audit_is_append_only();
 CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON vault_etl.audit_checkpoints
