@@ -64,7 +64,7 @@ test-localstack: PYTEST_WORKERS = 6
 test-localstack: $(VENV)/.dev-installed ## run every test that needs an emulator on a real LocalStack
 	$(PYTEST) $(SPREAD) --emulator localstack $(PYTEST_ARGS)
 
-check: $(VENV)/.dev-installed ## formatting, lint, types, the direction of imports, workflows
+check: $(VENV)/.dev-installed ## formatting, lint, types, the direction of imports, workflows, objects of Kubernetes
 	@$(MAKE) --no-print-directory -j 2 check-types check-the-rest
 
 check-types: $(VENV)/.dev-installed
@@ -77,6 +77,7 @@ check-the-rest: $(VENV)/.dev-installed
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
+	$(PYTEST) --quiet tests/deploy/kubernetes/test_objects.py
 	@if [ -x $(BIN)/zizmor ]; then $(BIN)/zizmor --offline --quiet --persona pedantic .github; \
 		else echo 'zizmor has no wheel here: the workflows are not audited'; fi
 
