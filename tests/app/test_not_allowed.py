@@ -6,7 +6,6 @@ import uuid
 
 import pytest
 
-from tests.kit.denials import access_key
 from tests.kit.events import events
 from tests.kit.processes import fails
 from tests.kit.samples import UNKNOWN, a_record
@@ -78,7 +77,7 @@ def test_the_right_login_with_a_wrong_access_key_is_not_allowed(
     loaded: Vault, role: str, of: str, command: tuple[str, ...]
 ) -> None:
     """KMS says no to the wrong role's access key, whatever the database login may do."""
-    result = loaded.run(role, *command, extra=access_key(loaded, of))
+    result = loaded.run(role, *command, extra=loaded.access_key(of))
     fails(result, 77, "KMS denies this (AccessDeniedException)")
 
 
@@ -89,7 +88,7 @@ def test_a_rotation_that_kms_denies_changes_no_row(quick: Vault) -> None:
     quick.ok("ingest", "ingest")
     ciphertexts = "SELECT array_agg(ip_ciphertext::text ORDER BY record_id) FROM user_logins"
     before = quick.sql(ciphertexts)
-    result = quick.run("re-encrypt", "keys", "rotate", "--yes", extra=access_key(quick, "rotate"))
+    result = quick.run("re-encrypt", "keys", "rotate", "--yes", extra=quick.access_key("rotate"))
     fails(result, 77, "KMS denies this (AccessDeniedException)")
     assert quick.sql(ciphertexts) == before
     assert quick.ok("re-encrypt", "keys", "rotate", "--yes").json["values_remaining"] == 0
@@ -100,7 +99,7 @@ def test_ingest_cannot_open_what_is_sealed(loaded: Vault) -> None:
     """KMS denies a reveal with reveal's database login and ingest's access key, and the log has the denial."""
     record_id, user_id = a_record(loaded)
     asked = ("reveal", record_id, "--reason", "a stolen worker")
-    result = loaded.run("reveal", *asked, extra=access_key(loaded, "ingest"))
+    result = loaded.run("reveal", *asked, extra=loaded.access_key("ingest"))
     fails(result, 77, "KMS denies this (AccessDeniedException)")
     outcome = loaded.ok("audit", "audit", "list", "--record", record_id).lines[-1]
     assert (outcome["decision"], outcome["error_code"]) == ("failed", "key_unavailable")

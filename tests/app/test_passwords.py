@@ -68,11 +68,7 @@ def test_a_password_is_in_one_place(loaded: Vault) -> None:
 @pytest.fixture
 def aws(loaded: Vault) -> dict[str, str]:
     """The access key of a caller who may read secrets, and may make them here."""
-    key = loaded.provisioned.credentials["admin"]
-    return {
-        "AWS_ACCESS_KEY_ID": key.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
-    }
+    return loaded.access_key("admin")
 
 
 def test_a_secret_holds_the_password(loaded: Vault, aws: dict[str, str]) -> None:

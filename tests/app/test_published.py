@@ -12,7 +12,8 @@ import pytest
 
 from tests.kit.databases import admin, database_copy
 from tests.kit.events import event
-from tests.kit.own_cluster import NEWEST, documented, own_cluster
+from tests.kit.own_cluster import NEWEST, own_cluster
+from tests.kit.pages import documented
 from tests.kit.processes import fails
 from tests.kit.scratch import Scratch
 from tests.kit.vault import ROLES, Vault

@@ -6,7 +6,8 @@ import dataclasses
 from pathlib import Path
 
 from tests.kit.databases import empty
-from tests.kit.own_cluster import NEWEST, documented, programs, shell
+from tests.kit.own_cluster import NEWEST, programs, shell
+from tests.kit.pages import documented
 from tests.kit.vault import Vault, sample_events
 
 

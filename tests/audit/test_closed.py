@@ -11,7 +11,6 @@ from tests.audit.people import ADDRESSES, DEVICE
 from tests.kit.processes import fails
 from tests.kit.proxy import FaultProxy, Judge
 from tests.kit.vault import Result, Vault
-from vault_etl.local.provision import EmulatorSession
 
 RAISE = """
 CREATE FUNCTION vault_etl.injected() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
@@ -124,13 +123,11 @@ def test_a_head_that_kms_does_not_sign_shows_nothing(
 
 def test_a_head_that_another_key_signs_shows_nothing(site: Vault, record_id: str) -> None:
     """The signature must be of the registered key: a moved alias withholds what was opened."""
-    kms = EmulatorSession(site.endpoint, site.provisioned.credentials["admin"]).client("kms")
+    kms = site.emulator.client("kms")
     own = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
 
-    admin = site.provisioned.credentials["admin"]
     extra = {
-        "AWS_ACCESS_KEY_ID": admin.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": admin.secret_access_key,
+        **site.access_key("admin"),
         "VAULT_ETL_AUDIT_KEY": own,
     }
     result = site.run("reveal", "reveal", record_id, "--reason", "x", extra=extra)

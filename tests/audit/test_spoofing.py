@@ -55,10 +55,6 @@ def test_acting_as_a_role_does_not_change_the_login(site: Vault, record_id: str)
 
 def test_the_access_key_decides_the_actor(site: Vault, record_id: str) -> None:
     """With the key of a worker, the entry names the worker."""
-    key = site.provisioned.credentials["operator"]
-    extra = {
-        "AWS_ACCESS_KEY_ID": key.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
-    }
+    extra = site.access_key("operator")
     site.ok("reveal", "reveal", record_id, "--reason", "x", extra=extra)
     assert site.sql(LAST)[0][:2] == (site.actor("operator"), "test_reveal")

@@ -190,12 +190,10 @@ def test_the_first_checkpoint_registers_the_key(bare_vault: Vault) -> None:
         for name, value in bare_vault.environment("audit").items()
         if name == "VAULT_ETL_DATABASE_URL"
     }
-    admin = bare_vault.provisioned.credentials["admin"]
     extra = {
         **replaced,
         "VAULT_ETL_AUDIT_KEY": own,
-        "AWS_ACCESS_KEY_ID": admin.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": admin.secret_access_key,
+        **bare_vault.access_key("admin"),
     }
     refused = bare_vault.run("audit", "audit", "checkpoint", extra=extra)
     fails(refused, 78, "is not the registered one")

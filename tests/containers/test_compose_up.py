@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.kit import prometheus
 from tests.kit.podman import ALERTMANAGER, LOCALSTACK, POSTGRES, PROMETHEUS, Compose, Podman
 from tests.kit.waiting import until
 from vault_etl.local.processes import free_port
@@ -110,12 +110,10 @@ def test_the_profile_monitoring_sees_the_others(compose: Compose) -> None:
     until(lambda: len(asked('up{job=~"vault-etl-(ingest|status)"} == 1')) == 2, pause=1)
     seen = {series["metric"]["section"] for series in asked("vault_etl_status_ok")}
     assert {"queue", "postgres", "audit_log", "partitions"} <= seen
-    port = compose.environment["PROMETHEUS_PORT"]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/rules") as answer:
-        groups = json.load(answer)["data"]["groups"]
+    port = int(compose.environment["PROMETHEUS_PORT"])
+    groups = prometheus.get(port, "/api/v1/rules")["data"]["groups"]
     assert [group["name"] for group in groups] == ["vault-etl-ingest", "vault-etl-status"]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/alertmanagers") as answer:
-        (found,) = json.load(answer)["data"]["activeAlertmanagers"]
+    (found,) = prometheus.get(port, "/api/v1/alertmanagers")["data"]["activeAlertmanagers"]
     assert found["url"] == "http://alertmanager:9093/api/v2/alerts"
     others = ("worker", "status", "postgres", "localstack")
     asking = "for name; do getent hosts $name > /dev/null && echo $name; done; true"

@@ -11,6 +11,7 @@ from typing import Final
 from tests.kit.databases import database_copy
 from tests.kit.doctor import NOWHERE
 from tests.kit.events import event, events
+from tests.kit.kms_keys import disabled
 from tests.kit.processes import finish, start
 from tests.kit.vault import Vault
 from tests.kit.waiting import until
@@ -91,18 +92,6 @@ def _dead_letters(site: Vault) -> Iterator[Vault]:
 
 
 @contextmanager
-def _denied(site: Vault) -> Iterator[Vault]:
-    """The AWS role of another login."""
-    key = site.provisioned.credentials["audit"]
-    with _set(
-        site,
-        AWS_ACCESS_KEY_ID=key.access_key_id,
-        AWS_SECRET_ACCESS_KEY=key.secret_access_key,
-    ) as vault:
-        yield vault
-
-
-@contextmanager
 def _old_keys(site: Vault) -> Iterator[Vault]:
     """Keys that are older than both limits."""
     site.grow_older(dt.timedelta(days=400))
@@ -113,7 +102,7 @@ def _old_keys(site: Vault) -> Iterator[Vault]:
 @contextmanager
 def _unfinished(site: Vault) -> Iterator[Vault]:
     """A rotation of token keys that a disabled KMS key ended two days ago; later its old tokens are removed."""
-    with _disabled(site):
+    with disabled(site, "data"):
         assert site.run("re-encrypt", "keys", "rotate", "--tokens", "--yes").code == 77
     site.sql("UPDATE key_rotations SET began_at = began_at - interval '2 days'")
     yield site
@@ -166,14 +155,10 @@ def _lockable(site: Vault) -> Iterator[Vault]:
 
 
 @contextmanager
-def _disabled(site: Vault) -> Iterator[Vault]:
+def _without_data_key(site: Vault) -> Iterator[Vault]:
     """The KMS key of data keys is disabled."""
-    kms, key = site.emulator.client("kms"), site.provisioned.key_arns["data"].rpartition("/")[2]
-    kms.disable_key(KeyId=key)
-    try:
+    with disabled(site, "data"):
         yield site
-    finally:
-        kms.enable_key(KeyId=key)
 
 
 @contextmanager
@@ -194,7 +179,7 @@ SCENES: Final[Mapping[str, Scene]] = {
     "Messages near the dead-letter queue": _dead_letters,
     "Quarantine grows": _ingested("not json"),
     "Fields are dropped": _ingested(event(email="a@example.org"), VAULT_ETL_STRICT="true"),
-    "A call is denied": _denied,
+    "A call is denied": lambda site: _set(site, **site.access_key("audit")),
     "A key is overdue": _old_keys,
     "A rotation is unfinished": _unfinished,
     "Rotate a password of the database": _lockable,
@@ -202,7 +187,7 @@ SCENES: Final[Mapping[str, Scene]] = {
     "The log does not verify": _tampered,
     "A reveal credential leaked": _lockable,
     "A worker was compromised": _lockable,
-    "A KMS key is lost": _disabled,
+    "A KMS key is lost": _without_data_key,
     "A month has no partition": _without_a_month,
     "A month to the archive": _old_month,
 }

@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
-import sys
-from pathlib import Path
 
 from tests.kit.declarations import DEFAULT_TOML
 from tests.kit.events import events
 from tests.kit.iam_fields import deployed
+from tests.kit.pages import documented, shell
 from tests.kit.vault import Vault
 from vault_etl.declaration.read import read_declaration
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "add-a-field.md"
+PAGE = "how-to/add-a-field.md"
 BEHIND_PERSONAL = "\n[events.user_logins.plain]"
-
-
-def blocks(language: str) -> list[str]:
-    """The blocks of the page in this language, in order."""
-    page = PAGE.read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
 def test_the_steps_of_the_page_work(quick: Vault) -> None:
     """The address of an event that comes after the last step is stored."""
-    field, value = blocks("toml")
+    field, value = documented(PAGE, "toml")
     text = DEFAULT_TOML.replace(BEHIND_PERSONAL, value + BEHIND_PERSONAL) + field
     (quick.home / "new.toml").write_text(text, encoding="utf-8")
-    compare, iam, apply, key, ingest, doctor = blocks("sh")
+    compare, iam, apply, key, ingest, doctor = documented(PAGE, "sh")
     quick.send(json.dumps(json.loads(body) | {"email": "a@example.org"}) for body in events(2))
     for step in (compare, iam, apply):
         _ok(quick, step)
@@ -50,17 +42,5 @@ def _ok(vault: Vault, block: str) -> str:
 
 def _run(vault: Vault, block: str) -> subprocess.CompletedProcess[str]:
     roles = {"OWNER": "admin", "RE_ENCRYPT": "re-encrypt", "INGEST": "ingest"}
-    environment = vault.environment("admin")
-    return subprocess.run(
-        ["/bin/sh", "-eu"],
-        env={
-            **environment,
-            **{name: vault.database_url(role) for name, role in roles.items()},
-            "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",
-        },
-        cwd=vault.home,
-        input=block,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    urls = {name: vault.database_url(role) for name, role in roles.items()}
+    return shell(block, {**vault.environment("admin"), **urls}, vault.home)

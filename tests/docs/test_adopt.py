@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import re
 import subprocess
-import sys
 from pathlib import Path
 
 from tests.kit.databases import empty
+from tests.kit.pages import documented, shell
 from tests.kit.vault import Vault
 from vault_etl.local.postgres import RunningPostgres
-from vault_etl.local.postgres_server import find_postgres_binaries
 from vault_etl.local.provision import Provisioned
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "adopt.md"
-
-
-def blocks(language: str) -> list[str]:
-    """The blocks of the page in this language, in order."""
-    page = PAGE.read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+PAGE = "how-to/adopt.md"
 
 
 def test_the_steps_of_the_page_work(
@@ -29,13 +20,13 @@ def test_the_steps_of_the_page_work(
     """Hashes become records, and each step prints what the page shows."""
     with empty(postgres) as database:
         vault = Vault(postgres, database.name, *moto, tmp_path)
-        (table, view), (events,) = blocks("sql"), blocks("json")
+        (table, view), (events,) = documented(PAGE, "sql"), documented(PAGE, "json")
         vault.sql(f"SET search_path = public; {table}")
         vault.sql(
             "INSERT INTO public.user_logins VALUES ('u1', 'android', 'a', 'b', 'RU', 230, '2026-11-01')"
         )
         (tmp_path / "logins.jsonl").write_text(events, encoding="utf-8")
-        migrate, *others = blocks("sh")
+        migrate, *others = documented(PAGE, "sh")
         done = [_run(vault, migrate)]
         vault.sql(f"SET search_path = public; {view}")
         done += [_run(vault, block) for block in others]
@@ -57,17 +48,5 @@ def _run(vault: Vault, block: str) -> subprocess.CompletedProcess[str]:
         "INGEST": "ingest",
         "ANALYST": "analyst",
     }
-    path = [Path(sys.executable).parent, find_postgres_binaries().bin]
-    return subprocess.run(
-        ["/bin/sh", "-eu"],
-        env={
-            **vault.environment("admin"),
-            **{name: vault.database_url(role) for name, role in roles.items()},
-            "PATH": os.pathsep.join([*map(str, path), os.defpath]),
-        },
-        cwd=vault.home,
-        input=block,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    urls = {name: vault.database_url(role) for name, role in roles.items()}
+    return shell(block, {**vault.environment("admin"), **urls}, vault.home)

@@ -16,6 +16,7 @@ import pytest
 
 from tests.kit.declared import FIELDS
 from tests.kit.format_examples import EXAMPLES, PAGE, _bytes, _text, _uuid
+from tests.kit.pages import blocks
 from tests.kit.vault import Vault
 from vault_etl.audit.checkpoint import AuditKey, Checkpoint, Head, Registration
 from vault_etl.audit.entries import Action
@@ -84,7 +85,7 @@ def test_the_page_knows_every_action_and_denial() -> None:
 def test_the_policy_of_the_page_is_valid() -> None:
     """The code accepts the example unchanged, and the page has all of its names."""
     section = PAGE.split("## Reveal policy")[1]
-    (example,) = re.findall(r"^```json\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    (example,) = blocks(section, "json")
     policy = json.loads(parse_policy(example, FIELDS))
     assert policy["reveals_an_hour"] == 20
     (rule,) = policy["purposes"].values()

@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from tests.kit.pages import blocks
 from vault_etl.declaration import rules
 from vault_etl.declaration.changes import Effect
 from vault_etl.declaration.faults import FaultyDeclarationError
@@ -18,7 +19,7 @@ from vault_etl.declaration.parse_events import MAX_PLAIN
 from vault_etl.kinds.make import OPTIONS
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "declaration.md").read_text(encoding="utf-8")
-EXAMPLE: Final = re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[0]
+EXAMPLE: Final = blocks(PAGE, "toml")[0]
 
 
 def section(heading: str) -> str:

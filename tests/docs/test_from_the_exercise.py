@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 from tests.kit.databases import empty
-from tests.kit.vault import Vault, emulator_session, sample_events
+from tests.kit.pages import documented, shell
+from tests.kit.vault import Vault, sample_events
 from vault_etl.local.postgres import RunningPostgres
-from vault_etl.local.postgres_server import find_postgres_binaries
 from vault_etl.local.provision import Provisioned
 
-PAGE = Path(__file__).parents[2] / "docs" / "from-the-exercise.md"
 THEIR_TABLE = """
 CREATE TABLE public.user_logins (
     user_id varchar(128), device_type varchar(32), masked_ip varchar(256), masked_device_id varchar(256),
@@ -26,13 +22,10 @@ CREATE TABLE public.user_logins (
 
 def block_with(line: str) -> str:
     """The block of the page that has this line."""
-    page = PAGE.read_text(encoding="utf-8")
     (block,) = [
-        block
-        for block in re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-        if line in block.splitlines()
+        block for block in documented("from-the-exercise.md", "sh") if line in block.splitlines()
     ]
-    return str(block)
+    return block
 
 
 def test_their_messages_are_loaded_beside_their_table(
@@ -42,8 +35,7 @@ def test_their_messages_are_loaded_beside_their_table(
     with empty(postgres) as database:
         vault = Vault(postgres, database.name, *moto, tmp_path)
         vault.sql(THEIR_TABLE)
-        admin = vault.provisioned.credentials["admin"]
-        sqs = emulator_session(vault.endpoint, admin).client("sqs")
+        sqs = vault.emulator.client("sqs")
         queue = sqs.create_queue(QueueName="login-queue")["QueueUrl"]
         theirs = dataclasses.replace(
             vault, provisioned=dataclasses.replace(vault.provisioned, queue_url=queue)
@@ -52,8 +44,7 @@ def test_their_messages_are_loaded_beside_their_table(
         variables = {
             "AWS_ENDPOINT_URL": vault.endpoint,
             "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": admin.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": admin.secret_access_key,
+            **vault.access_key("admin"),
             "VAULT_ETL_QUEUE_URL": queue,
             "VAULT_ETL_DATABASE_URL": vault.database_url("admin"),
         }
@@ -61,16 +52,7 @@ def test_their_messages_are_loaded_beside_their_table(
             r"(\w+)=", block_with("export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test")
         )
         assert set(named) == variables.keys()
-        path = [Path(sys.executable).parent, find_postgres_binaries().bin]
-        done = subprocess.run(
-            ["/bin/sh", "-eu"],
-            env={**variables, "PATH": os.pathsep.join([*map(str, path), os.defpath])},
-            cwd=tmp_path,
-            input=block_with("vault-etl migrate"),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = shell(block_with("vault-etl migrate"), variables, tmp_path)
         assert done.returncode == 0, done.stderr
         assert '"stored": 99, "duplicates": 0, "quarantined": 1' in done.stdout
         assert vault.sql("SELECT count(*) FROM public.user_logins") == [(0,)]

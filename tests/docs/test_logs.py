@@ -10,6 +10,7 @@ import pytest
 
 from tests.ingest.metrics.reports import report, state
 from tests.kit.monitoring import LOGS, documented_lines
+from tests.kit.pages import blocks
 from vault_etl.base import logs
 from vault_etl.cli.ingest_view import IngestWarnings, LoggedIngest
 from vault_etl.event.rejection import Reason
@@ -56,14 +57,14 @@ def test_the_table_has_the_fields_of_each_line(written: dict[str, set[str]]) -> 
 
 def test_the_sample_line_has_the_fields_of_a_batch(written: dict[str, set[str]]) -> None:
     """A batch without a cause."""
-    (sample,) = re.findall(r"^```json\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    (sample,) = blocks(PAGE, "json")
     assert set(json.loads(sample)) == written["batch"] - {"cause"}
 
 
 def queries() -> list[str]:
     """Each query of the page, on one line."""
-    blocks = re.findall(r"^```text\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines() if line and line[0] != "#"]
+    texts = blocks(PAGE, "text")
+    lines = [line for text in texts for line in text.splitlines() if line and line[0] != "#"]
     kibana = re.findall(r"^\| [^|]+ \| (`vault_etl\..+) \|$", PAGE, re.MULTILINE)
     return lines + [row.replace("vault_etl.", "") for row in kibana]
 

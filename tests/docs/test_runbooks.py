@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Final
 
 import pytest
 
 from tests.docs.runbook_scenes import LOGINS, MONTH, SCENES, retired
 from tests.kit.events import events
+from tests.kit.pages import BLOCK, DOCS, shell
 from tests.kit.vault import Result, Vault
 from tests.kit.vaults import IMPATIENT, copied
-from vault_etl.local.postgres_server import find_postgres_binaries
 
-PAGE: Final = Path(__file__).parents[2] / "docs" / "operations" / "runbooks.md"
-BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGE: Final = DOCS / "operations" / "runbooks.md"
 SECTIONS: Final = re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
 UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 EXITS: Final = re.compile(r"\s+# exits (\d+).*")
@@ -89,15 +84,7 @@ def _done(vault: Vault, role: str, line: str) -> Result:
         text = text.replace(RETIRED, retired(vault))
     if text.startswith("vault-etl ") and not re.search(r"[|>]", text):
         return vault.run(role, *shlex.split(text)[1:])
-    path = [Path(sys.executable).parent, find_postgres_binaries().bin]
-    done = subprocess.run(
-        ["/bin/sh", "-euc", text],
-        env={**vault.environment(role), "PATH": os.pathsep.join([*map(str, path), os.defpath])},
-        cwd=vault.home,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = shell(text, vault.environment(role), vault.home)
     return Result(done.returncode, done.stdout, done.stderr)
 
 

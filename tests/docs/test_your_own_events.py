@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.pages import BLOCK
 from vault_etl.local.stack import EmbeddedStack
 
 pytestmark = pytest.mark.command
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "your-own-events.md"
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 

@@ -35,7 +35,6 @@ def test_an_endpoint_in_plain_text_is_a_fault(loaded: Vault, name: str) -> None:
 @pytest.mark.parametrize("purpose", ["data", "token", "audit", "archive"])
 def test_a_kms_key_is_there_enabled_and_of_its_kind(vault: Vault, purpose: str) -> None:
     """An alias that leads nowhere, a key that is disabled, one that is to end, one of another kind."""
-    admin = vault.provisioned.credentials["admin"]
     kms = vault.emulator.client("kms")
     signs = purpose in {"audit", "archive"}
     kind = (
@@ -56,8 +55,7 @@ def test_a_kms_key_is_there_enabled_and_of_its_kind(vault: Vault, purpose: str) 
     }.items():
         extra: Extra = {
             f"VAULT_ETL_{purpose.upper()}_KEY": name,
-            "AWS_ACCESS_KEY_ID": admin.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": admin.secret_access_key,
+            **vault.access_key("admin"),
             "VAULT_ETL_TRUSTED_KEY_ARNS": ",".join(vault.provisioned.key_arns.values()),
         }
         assert word in only(vault, "rotate", f"kms_{purpose}_key", extra)

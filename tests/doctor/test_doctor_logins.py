@@ -103,11 +103,7 @@ def test_a_login_without_its_aws_role_is_a_fault(
     loaded: Vault, role: str, expected: set[str]
 ) -> None:
     """A refusal of what the role must see is a fault; here the access key is an analyst's."""
-    key = loaded.provisioned.credentials["analyst"]
-    extra = {
-        "AWS_ACCESS_KEY_ID": key.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
-    }
+    extra = loaded.access_key("analyst")
     if not expected:
         lines(loaded, role, code=0, extra=extra)
         return
@@ -127,11 +123,7 @@ def test_the_archive_key_is_for_a_login_that_acts_as_the_owner(vault: Vault) -> 
 @pytest.mark.iam
 def test_a_role_that_must_open_token_keys_and_may_not_is_a_fault(loaded: Vault) -> None:
     """The login is of ingest, and the access key of rotate, which describes keys and opens none."""
-    key = loaded.provisioned.credentials["rotate"]
-    extra = {
-        "AWS_ACCESS_KEY_ID": key.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
-    }
+    extra = loaded.access_key("rotate")
     assert set(wrong(loaded, "ingest", extra)) == {"queue", "kms_contexts", "kms_permissions"}
 
 

@@ -8,14 +8,13 @@ import json
 import os
 import signal
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.ingest.metrics.reports import samples, value
+from tests.kit.http import get
 from tests.kit.processes import start_with
 from tests.kit.vault import Vault
 from tests.kit.waiting import until
@@ -25,16 +24,6 @@ from vault_etl.doctor.prometheus import SILENT_AFTER, ServedStatus
 pytestmark = pytest.mark.command
 
 BEGAN = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
-
-
-def get(address: str, path: str) -> tuple[int, bytes]:
-    """Return status and body."""
-    try:
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
 
 
 def read_at(address: str) -> float | None:

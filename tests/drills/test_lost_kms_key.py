@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from tests.kit.events import event
+from tests.kit.kms_keys import disabled, ending
 from tests.kit.processes import fails
 from tests.kit.vault import Result, Vault
 
@@ -17,9 +15,9 @@ REASON = ("--reason", "drill")
 def test_a_data_key_of_kms_is_lost(filled: Vault) -> None:
     """Nothing is opened or stored, and tokens find values; with a new KMS key all continues without the old values."""
     old = _record(filled)
-    with _ended(filled, "data"):
+    with ending(filled, "data"):
         fails(_reveal(filled, old), 77, "KMS does not use this key (KMSInvalidStateException)")
-    with _disabled(filled, "data"):
+    with disabled(filled, "data"):
         filled.send([event(ip=ADDRESS)])
         stopped = filled.run("ingest", "ingest")
         assert stopped.code == 77
@@ -33,7 +31,7 @@ def test_a_data_key_of_kms_is_lost(filled: Vault) -> None:
         filled.ok("erase", "erase", old, *REASON, "--dry-run")
     assert _reveal(filled, old).code == 0
 
-    with _disabled(filled, "data"):
+    with disabled(filled, "data"):
         _with_new_key(filled, "data")
         filled.renew_queue()
         filled.send([event(ip=ADDRESS)])
@@ -53,7 +51,7 @@ def test_a_token_key_of_kms_is_lost(filled: Vault) -> None:
     """No event is stored, nothing is revealed or found, and a rotation cannot replace the key; analysts go on."""
     old = _record(filled)
     filled.send([event(ip=ADDRESS)])
-    with _disabled(filled, "token"):
+    with disabled(filled, "token"):
         _with_new_key(filled, "token")
         for lost in (
             filled.run("ingest", "ingest"),
@@ -94,37 +92,9 @@ def _with_new_key(vault: Vault, purpose: str) -> None:
     """Let a new KMS key wrap new keys; the emulator's administrator alone may use it."""
     made = vault.emulator.client("kms").create_key()["KeyMetadata"]["Arn"]
     trusted = (vault.provisioned.key_arns["data"], vault.provisioned.key_arns["token"], made)
-    key = vault.provisioned.credentials["admin"]
     settings = {
         f"VAULT_ETL_{purpose.upper()}_KEY": made,
         "VAULT_ETL_TRUSTED_KEY_ARNS": ",".join(trusted),
-        "AWS_ACCESS_KEY_ID": key.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
+        **vault.access_key("admin"),
     }
     vault.overrides.update(settings)
-
-
-@contextmanager
-def _disabled(vault: Vault, purpose: str) -> Iterator[None]:
-    kms, key = vault.emulator.client("kms"), _id(vault, purpose)
-    kms.disable_key(KeyId=key)
-    try:
-        yield
-    finally:
-        kms.enable_key(KeyId=key)
-
-
-@contextmanager
-def _ended(vault: Vault, purpose: str) -> Iterator[None]:
-    """The key waits for its deletion, which is then cancelled: that leaves it disabled."""
-    kms, key = vault.emulator.client("kms"), _id(vault, purpose)
-    kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
-    try:
-        yield
-    finally:
-        kms.cancel_key_deletion(KeyId=key)
-        kms.enable_key(KeyId=key)
-
-
-def _id(vault: Vault, purpose: str) -> str:
-    return vault.provisioned.key_arns[purpose].rpartition("/")[2]

@@ -39,10 +39,9 @@ def test_the_replica_of_a_key_is_known_by_its_id(arn: str, there: str | None) ->
 def test_replicas_open_and_seal_in_another_region(bare_vault: Vault) -> None:
     """Values open there and new ones are stored, tokens stay the same, and the first region opens what came since."""
     trusted = [_replicated(bare_vault, purpose) for purpose in ("data", "token")]
-    kms = _client(bare_vault, "kms", AWAY)
+    kms = _away(bare_vault, "kms")
     signing = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]
     kms.create_alias(AliasName="alias/vault-etl-audit", TargetKeyId=signing["KeyId"])
-    admin = bare_vault.provisioned.credentials["admin"]
     home = dataclasses.replace(
         bare_vault,
         overrides={
@@ -50,15 +49,14 @@ def test_replicas_open_and_seal_in_another_region(bare_vault: Vault) -> None:
             "VAULT_ETL_TOKEN_KEY": "alias/replicated-token",
             "VAULT_ETL_TRUSTED_KEY_ARNS": ",".join(trusted),
             "VAULT_ETL_DRAIN_WAIT": "0",
-            "AWS_ACCESS_KEY_ID": admin.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": admin.secret_access_key,
+            **bare_vault.access_key("admin"),
         },
     )
     home.ok("re-encrypt", "keys", "init")
     home.send([event(ip=ADDRESS)])
     home.ok("ingest", "ingest")
 
-    sqs = _client(home, "sqs", AWAY)
+    sqs = _away(home, "sqs")
     queue = sqs.create_queue(QueueName="away")["QueueUrl"]
     away = dataclasses.replace(
         home, overrides={**home.overrides, "AWS_REGION": AWAY, "VAULT_ETL_QUEUE_URL": queue}
@@ -79,19 +77,19 @@ def test_replicas_open_and_seal_in_another_region(bare_vault: Vault) -> None:
 
 def _replicated(vault: Vault, purpose: str) -> str:
     """Make a multi-Region key with a replica, and an alias, which replicas share in moto; return its ARN."""
-    kms = _client(vault, "kms", HOME)
+    kms = vault.emulator.client("kms")
     arn = kms.create_key(MultiRegion=True)["KeyMetadata"]["Arn"]
     kms.replicate_key(KeyId=arn, ReplicaRegion=AWAY)
     kms.create_alias(AliasName=f"alias/replicated-{purpose}", TargetKeyId=arn)
     return str(arn)
 
 
-def _client(vault: Vault, service: Any, region: str) -> Any:  # noqa: ANN401 - of boto3
-    """A client of the emulator's administrator."""
+def _away(vault: Vault, service: Any) -> Any:  # noqa: ANN401 - of boto3
+    """A client of the emulator's administrator in the other region."""
     key = vault.provisioned.credentials["admin"]
     return boto3.client(
         service,
-        region_name=region,
+        region_name=AWAY,
         endpoint_url=vault.endpoint,
         aws_access_key_id=key.access_key_id,
         aws_secret_access_key=key.secret_access_key,

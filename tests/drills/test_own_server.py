@@ -11,14 +11,14 @@ from typing import Final
 
 import pytest
 
-from tests.kit.databases import admin, make_logins
-from tests.kit.own_cluster import documented
+from tests.kit.databases import admin
+from tests.kit.pages import documented
 from tests.kit.postgres_front import Authority
 from tests.kit.processes import fails
 from tests.kit.standby import until_yes
 from tests.kit.tls_cluster import TlsPostgres, tls_cluster
 from tests.kit.vault import Vault, sample_events
-from tests.kit.vaults import IMPATIENT
+from tests.kit.vaults import IMPATIENT, install
 from vault_etl.local.postgres import DATABASE, RunningPostgres
 from vault_etl.local.postgres_server import PostgresServer
 from vault_etl.local.processes import free_port, give_away, run_unprivileged
@@ -49,10 +49,8 @@ def drilled(
     """A vault on it, which each command reaches with `sslmode=verify-full`."""
     home = tmp_path_factory.mktemp("drilled")
     vault = Vault(tls_postgres, DATABASE, *moto, home, dict(IMPATIENT))
-    vault.ok("admin", "migrate")
-    make_logins(vault.server, vault.database)
+    install(vault)
     vault.register_audit_key()
-    vault.ok("re-encrypt", "keys", "init")
     vault.renew_queue()
     return vault
 

@@ -7,7 +7,6 @@ import json
 import pytest
 
 from tests.keys.wrapped_rows import changed, wrapped
-from tests.kit.denials import access_key
 from tests.kit.generations import reveal_all
 from tests.kit.processes import fails, terminal
 from tests.kit.vault import Result, Vault
@@ -24,12 +23,7 @@ def other_key(filled: Vault) -> str:
 
 def move(vault: Vault, to: str, *args: str, purpose: str = "data", glass: str = "admin") -> Result:
     """`keys rewrap --to`, with the access key of the emulator's administrator."""
-    extra = access_key(vault, "rotate")
-    key = vault.provisioned.credentials[glass]
-    extra |= {
-        "AWS_ACCESS_KEY_ID": key.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
-    }
+    extra = vault.access_key(glass)
     return vault.run(
         "re-encrypt", "keys", "rewrap", "--to", to, "--purpose", purpose, *args, extra=extra
     )
@@ -62,14 +56,10 @@ def test_a_moved_key_opens(filled: Vault, other_key: str) -> None:
     move(filled, other_key, "--yes")
     (record_id, fields), *_ = revealed.items()
     asked = ("reveal", record_id, "--reason", "a test")
-    admin = filled.provisioned.credentials["admin"]
     opened = filled.ok(
         "reveal",
         *asked,
-        extra={
-            "AWS_ACCESS_KEY_ID": admin.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": admin.secret_access_key,
-        },
+        extra=filled.access_key("admin"),
     )
     assert opened.json["fields"] == fields
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.keys.wrapped_rows import changed, wrapped
-from tests.kit.denials import access_key, denied
+from tests.kit.denials import denied
 from tests.kit.events import events
 from tests.kit.generations import reveal_all, send_and_wait
 from tests.kit.processes import fails, finish, on_terminal, start
@@ -239,7 +239,7 @@ def test_an_access_key_that_may_not_is_denied_once_a_field(filled: Vault) -> Non
     before = wrapped(filled)
     assert len(before) == KEYS + 2
     with FaultProxy(filled.endpoint) as kms:
-        extra = access_key(filled, "reveal") | {"AWS_ENDPOINT_URL_KMS": kms.url}
+        extra = filled.access_key("reveal") | {"AWS_ENDPOINT_URL_KMS": kms.url}
         result = filled.run("rotate", "keys", "rewrap", extra=extra)
         assert kms.operations().count("ReEncrypt") == KEYS
     assert result.code == 77

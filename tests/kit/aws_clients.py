@@ -30,6 +30,6 @@ def aws_clients(
     with pytest.MonkeyPatch.context() as settings:
         settings.setenv("AWS_ENDPOINT_URL", endpoint)
         settings.setenv("AWS_REGION", REGION)
-        settings.setenv("AWS_ACCESS_KEY_ID", credentials.access_key_id)
-        settings.setenv("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key)
+        for name, value in credentials.environment.items():
+            settings.setenv(name, value)
         yield AwsClients(observer)

@@ -15,15 +15,6 @@ REVOKE = f"REVOKE EXECUTE ON FUNCTION {APPEND} FROM vault_etl_reveal"
 MAY_APPEND = {"reveal", "rotate", "re-encrypt"}
 
 
-def access_key(vault: Vault, role: str) -> dict[str, str | None]:
-    """The access key of another role."""
-    return {
-        name: value
-        for name, value in vault.environment(role).items()
-        if name in {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
-    }
-
-
 def denied(vault: Vault, since: int) -> list[tuple[Any, ...]]:
     """Return the action and the error code of each intent denied since an entry."""
     return vault.sql(

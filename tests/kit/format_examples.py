@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import configparser
 import json
-import re
 import uuid
 from pathlib import Path
 from typing import Final
+
+from tests.kit.pages import blocks
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
 
@@ -30,7 +31,7 @@ def _examples() -> configparser.ConfigParser:
     """Every `ini` block of the page, as one."""
     parser = configparser.ConfigParser(interpolation=None)
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
-    for block in re.findall(r"^```ini\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL):
+    for block in blocks(PAGE, "ini"):
         parser.read_string(block)
     return parser
 

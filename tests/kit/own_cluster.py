@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.kit import pages
 from tests.kit.databases import admin
 from tests.kit.scratch import Scratch
 from vault_etl.local.postgres import RunningPostgres
@@ -26,7 +25,6 @@ from vault_etl.local.private_files import Passwords
 from vault_etl.local.processes import free_port, give_away, is_root
 
 OLDEST, NEWEST = 16, 18
-PAGES = Path(__file__).parents[2] / "docs"
 LOGINS = {
     "worker": "test_ingest",
     "alice_reveal": "test_reveal",
@@ -36,12 +34,6 @@ LOGINS = {
     "deployer": "test_deployer",
 }
 """Of a login of the page, what it is called in the tests."""
-
-
-def documented(page: str, language: str) -> list[str]:
-    """The blocks of a language on a page of the docs, in order."""
-    text = (PAGES / page).read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def as_documented(server: RunningPostgres, block: str, database: str) -> list[str]:
@@ -59,21 +51,9 @@ def as_documented(server: RunningPostgres, block: str, database: str) -> list[st
 
 def shell(binaries: Path, url: str, block: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a block of shell as who has this URL."""
-    path = [Path(sys.executable).parent, binaries]
     text = re.sub(r"(?<=VAULT_ETL_DATABASE_URL=)'postgresql://[^']*'", f"'{url}'", block)
-    return subprocess.run(
-        ["/bin/sh", "-eu"],
-        env={
-            "PATH": os.pathsep.join([*map(str, path), os.defpath]),
-            "HOME": str(folder),
-            "VAULT_ETL_DATABASE_URL": url,
-        },
-        cwd=folder,
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = {"HOME": str(folder), "VAULT_ETL_DATABASE_URL": url}
+    return pages.shell(text, environment, folder, binaries)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,6 @@ class Vault:
 
     def environment(self, role: str) -> dict[str, str]:
         """All that a command of this role gets to see."""
-        key = self.provisioned.credentials["operator" if role == "admin" else role]
         return {
             "PATH": os.defpath,
             "HOME": str(self.home),
@@ -98,10 +97,13 @@ class Vault:
             "VAULT_ETL_QUEUE_URL": self.provisioned.queue_url,
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": key.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
+            **self.access_key("operator" if role == "admin" else role),
             **self.overrides,
         }
+
+    def access_key(self, role: str) -> dict[str, str]:
+        """The variables with the access key of an AWS role. That of `admin` may do all that any role may."""
+        return self.provisioned.credentials[role].environment
 
     def command(self, *args: str) -> list[str]:
         """The command line of `vault-etl ARGS`, warnings being errors."""

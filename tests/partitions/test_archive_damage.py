@@ -170,11 +170,9 @@ def test_after_a_new_archive_key_the_old_one_is_named(kept: Kept) -> None:
     """A signature of the old key fails under the new key, and holds under the old key's ARN."""
     vault, args = kept.vault, ("partitions", "restore", kept.month, "--dry-run")
     new = vault.emulator.client("kms").create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
-    admin = vault.provisioned.credentials["admin"]
     extra = {
         "VAULT_ETL_ARCHIVE_KEY": new["KeyMetadata"]["Arn"],
-        "AWS_ACCESS_KEY_ID": admin.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": admin.secret_access_key,
+        **vault.access_key("admin"),
     }
     refused = vault.run("owner", *args, extra=extra)
     assert (refused.code, "name the ARN of the old key" in refused.stderr) == (65, True), (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.kit.denials import APPEND, MAY_APPEND, REVOKE, access_key
+from tests.kit.denials import APPEND, MAY_APPEND, REVOKE
 from tests.kit.events import event
 from tests.kit.processes import fails
 from tests.kit.proxy import Call, FaultProxy
@@ -88,7 +88,7 @@ def test_each_command_needs_its_role(held: Quarantine, role: str, command: tuple
 @pytest.mark.iam
 def test_a_wrong_access_key_opens_no_body(held: Quarantine) -> None:
     """Reveal's login with ingest's AWS role: KMS says no, and the log has it."""
-    stolen = access_key(held.vault, "ingest")
+    stolen = held.vault.access_key("ingest")
     result = held.vault.run("reveal", *held.show(held.text), extra=stolen)
     fails(result, 77, "KMS denies this (AccessDeniedException)")
     outcome = held.vault.ok("audit", "audit", "list", "--record", held.text).lines[-1]

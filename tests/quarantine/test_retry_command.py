@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from tests.kit.denials import MAY_APPEND, access_key
+from tests.kit.denials import MAY_APPEND
 from tests.kit.events import event
 from tests.kit.processes import fails, on_terminal, terminal
 from tests.kit.proxy import Call, FaultProxy
@@ -205,7 +205,7 @@ def test_a_retry_that_kms_denies_moves_nothing(quick: Vault) -> None:
     """With the access key of rotate, which may open nothing: exit 77, and the log has it."""
     quarantine(quick, good(1))
     before = quick.sql(EVERYTHING)
-    stolen = access_key(quick, "rotate")
+    stolen = quick.access_key("rotate")
     result = quick.run("re-encrypt", *RETRY, "--all", "--yes", extra=stolen)
     fails(result, 77, "KMS denies this (AccessDeniedException)")
     assert (quick.sql(EVERYTHING), quick.count("user_logins")) == (before, 0)

@@ -15,11 +15,11 @@ from tests.kit.own_cluster import (
     NEWEST,
     OLDEST,
     as_documented,
-    documented,
     own_cluster,
     programs,
     shell,
 )
+from tests.kit.pages import documented
 from tests.kit.schemas import differences, odd_members
 from tests.kit.scratch import Scratch, sealed_record, sealed_rejection
 from vault_etl.platform.resources import resource_dir

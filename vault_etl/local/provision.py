@@ -55,6 +55,14 @@ class Credentials:
     access_key_id: str
     secret_access_key: str = field(repr=False)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables with which a command signs its calls with this key."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+        }
+
 
 class EmulatorSession:
     """Makes clients of the emulator at `endpoint`, with these credentials and no other setting."""

