@@ -53,6 +53,14 @@ def test_the_first_use_of_localstack_is_announced(deep: EmbeddedStack, told: lis
     assert sum("once" in step for step in told) == 1
 
 
+def test_localstack_keeps_its_files_to_itself(
+    deep: EmbeddedStack, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Its TLS certificate too: two that share one read it half-written when they start together."""
+    assert deep.status().state == "running"
+    assert list(tmp_path_factory.getbasetemp().glob("deep*/**/fs/**/server.test.pem"))
+
+
 def test_localstack_has_the_queues(deep: EmbeddedStack) -> None:
     """The printed URL works without DNS, and the queue has its dead-letter queue."""
     url = deep.environment("admin")["VAULT_ETL_QUEUE_URL"]

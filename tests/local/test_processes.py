@@ -14,7 +14,7 @@ from tests.kit.waiting import until
 from vault_etl.base.errors import ConfigurationError, UnavailableError
 from vault_etl.local.emulator import wait_until_ready
 from vault_etl.local.private_files import make_private_directory, read_private_json
-from vault_etl.local.processes import BackgroundProcess, spawn, stop_recorded
+from vault_etl.local.processes import BackgroundProcess, free_port, spawn, stop_recorded
 
 pytestmark = pytest.mark.command
 
@@ -66,6 +66,11 @@ def test_a_second_start_replaces_the_first_process(tmp_path: Path) -> None:
     assert stop_recorded(tmp_path)
     assert not second.is_running()
     assert not stop_recorded(tmp_path)
+
+
+def test_a_free_port_is_none_of_an_outgoing_connection() -> None:
+    """A server that listens seconds later would find it taken."""
+    assert all(20_000 <= free_port() < 32_768 for _ in range(100))
 
 
 def test_an_emulator_that_ends_while_it_starts_is_unavailable(tmp_path: Path) -> None:

@@ -207,6 +207,9 @@ def _localstack_environment(directory: Path, port: int) -> dict[str, str]:
         # Send nothing to other hosts, and fetch nothing from them.
         "DISABLE_EVENTS": "1",
         "SKIP_SSL_CERT_DOWNLOAD": "1",
+        # Inside a container, LocalStack would keep its files in /var/lib/localstack: two that start together
+        # would read each other's half-written TLS certificate, and one would end.
+        "OVERRIDE_IN_DOCKER": "0",
         "LOCALSTACK_VOLUME_DIR": str(directory / "volume"),
         "FILESYSTEM_ROOT": str(directory / "fs"),
         # plux keeps its lists of plug-ins there; a shared cache would break other environments.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import secrets
 import signal
 import socket
 import subprocess
@@ -125,12 +126,16 @@ def has_argument(pid: int, argument: str) -> bool:
     return f" {argument} " in f" {shown.strip()} "
 
 
+# Below the ports that Linux (32768 and up), macOS and IANA (49152 and up) give to outgoing connections: one of
+# those could take the port before the server that it is for listens.
+_SERVER_PORTS = range(20_000, 32_768)
+
+
 def free_port() -> int:
     """Return a TCP port of 127.0.0.1 that is free now; another process may still take it first."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    while not is_port_free(port := secrets.choice(_SERVER_PORTS)):
+        pass
+    return port
 
 
 def is_port_free(port: int) -> bool:
