@@ -109,22 +109,22 @@ format: $(VENV)/.dev-installed ## format the code, and mend what ruff can mend
 	$(BIN)/ruff format .
 
 lock: $(VENV)/.dev-installed ## write requirements/*.txt again from pyproject.toml
-	$(COMPILE) --extra archive --extra local --extra traces --group build --group dev -o requirements/dev.txt >/dev/null
+	$(COMPILE) --extra arrow --extra local --extra traces --group build --group dev -o requirements/dev.txt >/dev/null
 	$(COMPILE) --extra local --group build -c requirements/dev.txt -o requirements/demo.txt >/dev/null
-	$(COMPILE) --extra archive -c requirements/dev.txt -o requirements/archive.txt >/dev/null
+	$(COMPILE) --extra arrow -c requirements/dev.txt -o requirements/arrow.txt >/dev/null
 	$(COMPILE) --extra traces -c requirements/dev.txt -o requirements/traces.txt >/dev/null
 	$(COMPILE) -c requirements/dev.txt -o requirements/runtime.txt >/dev/null
 	@! grep -nE '://|^ *--(index|extra-index|find-links)' requirements/*.txt \
 		|| { echo 'error: a lock file holds an address' >&2; exit 1; }
 
 audit: $(VENV)/.dev-installed ## ask for known vulnerabilities of what production installs; says so when offline
-	@for lock in runtime archive traces; do \
+	@for lock in runtime arrow traces; do \
 		$(BIN)/python .ci/advisories.py requirements/$$lock.txt $(AUDIT_ARGS) || exit; done
 
 dist: $(VENV)/.dev-installed ## what a release carries: the wheel, made from its sources; production's locks, their SBOM, and the sums
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation --outdir dist .
-	cp requirements/runtime.txt requirements/archive.txt requirements/traces.txt dist/
+	cp requirements/runtime.txt requirements/arrow.txt requirements/traces.txt dist/
 	$(SBOM) --output-file "$$(echo dist/*.whl | sed 's/-py3.*/.cdx.json/')" requirements/runtime.txt
 	cd dist && sha256sum * > SHA256SUMS
 

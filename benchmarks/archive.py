@@ -17,8 +17,8 @@ from typing import Final
 from benchmarks.results import Result, median_results
 from benchmarks.size import Size
 from tests.kit.sessions import connect
+from vault_etl.archives.parquet_rows import ParquetRowsReader, ParquetRowsWriter
 from vault_etl.local.postgres import EmbeddedPostgres
-from vault_etl.partitions.parquet_rows import ParquetRowsReader, ParquetRowsWriter
 from vault_etl.partitions.postgres_archive import columns_of_month, load_month, rows_of_month
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.resources import resource_dir

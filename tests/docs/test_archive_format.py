@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.kit.format_examples import EXAMPLES, PAGE, _bytes, _text, _uuid
+from vault_etl.archives.manifest import ArchiveManifest
+from vault_etl.archives.manifest_note import ManifestNote
+from vault_etl.archives.parquet_columns import _KINDS
 from vault_etl.audit.checkpoint import AuditKey
 from vault_etl.crypto.digest import sha256
-from vault_etl.partitions.manifest import ArchiveManifest
-from vault_etl.partitions.manifest_note import ManifestNote
-from vault_etl.partitions.parquet_columns import _KINDS
 from vault_etl.platform.postgres_copy import copy_binary
 
 READ: tuple[Callable[[Any], object], ...] = (

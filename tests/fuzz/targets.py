@@ -24,6 +24,8 @@ from tests.kit.fakes.receipts import any_receipt
 from tests.kit.login_kinds import KINDS
 from tests.kit.login_records import column
 from tests.kit.parsed import MAX_CODE_POINTS, NAMES, parse_event
+from vault_etl.archives.manifest import ArchiveManifest
+from vault_etl.archives.manifest_note import ManifestNote
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import DataError, IntegrityError
 from vault_etl.base.pii import Pii
@@ -37,8 +39,6 @@ from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Reason, RejectedError, Rejection
 from vault_etl.ingest.sources.content_splitter import ContentSplitter
 from vault_etl.kinds.blank import is_blank
-from vault_etl.partitions.manifest import ArchiveManifest
-from vault_etl.partitions.manifest_note import ManifestNote
 
 RECORD: Final = uuid.UUID("019b76da-a87b-73e6-8074-f1e73a6ddeb4")
 PLACE: Final = login_place(IP, RECORD, "u-1")

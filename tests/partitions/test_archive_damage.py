@@ -20,10 +20,10 @@ from tests.kit.messages import numbered
 from tests.kit.months import WHY, entries, months, partition_of_this_month, table, widest_event
 from tests.kit.vault import Vault
 from tests.kit.vaults import KeyedOf, filled_vault
+from vault_etl.archives.manifest import ArchiveManifest
+from vault_etl.archives.manifest_note import ManifestNote
 from vault_etl.audit.checkpoint import AuditKey
 from vault_etl.crypto.digest import sha256
-from vault_etl.partitions.manifest import ArchiveManifest
-from vault_etl.partitions.manifest_note import ManifestNote
 
 PART = "part-00001.parquet"
 ARCHIVE_KEY = "alias/vault-etl-archive"

@@ -10,13 +10,13 @@ import pytest
 
 from tests.kit.declarations import DEFAULT, TWO_EVENTS, WIDER
 from tests.kit.fakes.manifests import MANIFEST
+from vault_etl.archives.manifest import Column, KeyCount
+from vault_etl.archives.numeric_text import numeric_value
+from vault_etl.archives.parquet_rows import ParquetRowsReader, ParquetRowsWriter
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.crypto.fields import EventName
 from vault_etl.declaration.model import Declaration, DeclaredEvent
 from vault_etl.declaration.sql_names import SqlEvent
-from vault_etl.partitions.manifest import Column, KeyCount
-from vault_etl.partitions.numeric_text import numeric_value
-from vault_etl.partitions.parquet_rows import ParquetRowsReader, ParquetRowsWriter
 from vault_etl.partitions.restore import must_be_declared
 from vault_etl.platform.postgres_copy import tuples_from
 

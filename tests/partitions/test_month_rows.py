@@ -11,8 +11,8 @@ import pytest
 
 from tests.kit.fakes.manifests import COLUMNS
 from tests.kit.scratch import Scratch
-from vault_etl.partitions.manifest import Column
-from vault_etl.partitions.parquet_rows import ParquetRowsReader, ParquetRowsWriter
+from vault_etl.archives.manifest import Column
+from vault_etl.archives.parquet_rows import ParquetRowsReader, ParquetRowsWriter
 from vault_etl.partitions.postgres_archive import columns_of_month, load_month, rows_of_month
 
 MONTH = 'user_logins_2020_01"; odd'

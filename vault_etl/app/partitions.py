@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from vault_etl import __version__
 from vault_etl.app.parts import Parts
+from vault_etl.archives.manifest import Column
+from vault_etl.archives.manifest_note import ManifestNote
 from vault_etl.audit.aws import ARCHIVE_KEY, KmsHeadSigner, KmsPublicKey
 from vault_etl.audit.signing import SigningKey
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.partitions.archive import ArchiveMonth
-from vault_etl.partitions.manifest import Column
-from vault_etl.partitions.manifest_note import ManifestNote
 from vault_etl.partitions.postgres import PostgresPartitions
 from vault_etl.partitions.postgres_archive import PostgresArchives
 from vault_etl.partitions.restore import ReadArchive, RestoreMonth
@@ -32,7 +32,7 @@ from vault_etl.platform.store_s3 import S3Archive, bucket_archives
 from vault_etl.records.months import Partition
 
 if TYPE_CHECKING:
-    from vault_etl.partitions.parquet_rows import ParquetRowsReader, ParquetRowsWriter
+    from vault_etl.archives.parquet_rows import ParquetRowsReader, ParquetRowsWriter
 
 
 def partitions(parts: Parts, wait_s: float = 60.0) -> PostgresPartitions:
@@ -145,20 +145,20 @@ def archive_at(location: str, aws: Callable[[], AwsClients]) -> ArchiveStore:
 def need_parquet() -> None:
     """Raise ConfigurationError if pyarrow, which reads and writes archives, is not installed."""
     try:
-        import vault_etl.partitions.parquet_rows  # noqa: F401, PLC0415 - other commands do without
+        import vault_etl.archives.parquet_rows  # noqa: F401, PLC0415 - other commands do without
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] != "pyarrow":
             raise
         raise ConfigurationError(
             "archives need the package pyarrow, which is not installed",
-            hint='pip install "vault-etl[archive]", or from requirements/archive.txt',
+            hint='pip install "vault-etl[arrow]", or from requirements/arrow.txt',
         ) from None
 
 
 def rows_writer(columns: Sequence[Column], folder: Path, partition: str) -> ParquetRowsWriter:
     """A writer of the rows of a partition into files of `folder`. Raises ConfigurationError without pyarrow."""
     need_parquet()
-    from vault_etl.partitions.parquet_rows import ParquetRowsWriter  # noqa: PLC0415
+    from vault_etl.archives.parquet_rows import ParquetRowsWriter  # noqa: PLC0415
 
     return ParquetRowsWriter(columns, folder, partition)
 
@@ -166,6 +166,6 @@ def rows_writer(columns: Sequence[Column], folder: Path, partition: str) -> Parq
 def rows_reader(columns: Sequence[Column]) -> ParquetRowsReader:
     """A reader of the rows in an archive's parts. Raises ConfigurationError without pyarrow."""
     need_parquet()
-    from vault_etl.partitions.parquet_rows import ParquetRowsReader  # noqa: PLC0415
+    from vault_etl.archives.parquet_rows import ParquetRowsReader  # noqa: PLC0415
 
     return ParquetRowsReader(columns)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from vault_etl.archives.manifest import ArchiveManifest
 from vault_etl.audit.entries import Action, clean_reason
 from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import ConfigurationError, DataError, NotFoundError, UsageError
@@ -23,7 +24,6 @@ from vault_etl.cli.ui.options import DryRunOption, YesOption
 from vault_etl.cli.ui.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import ReasonOption, TicketOption, confirm, reason_for, word
-from vault_etl.partitions.manifest import ArchiveManifest
 from vault_etl.platform.store import ArchiveRoot, parse_location
 from vault_etl.records.months import Partition, PartitionState, choose
 

@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from vault_etl.audit.checkpoint import AuditKey
-from vault_etl.audit.entries import AuditRequest
-from vault_etl.base.errors import IncompleteError, VaultEtlError
-from vault_etl.crypto.digest import sha256
-from vault_etl.partitions.manifest import (
+from vault_etl.archives.manifest import (
     SIGNATURE,
     ArchiveManifest,
     Column,
     Contents,
     Part,
 )
-from vault_etl.partitions.manifest_members import MANIFEST
-from vault_etl.partitions.manifest_note import CheckedManifest, ManifestNote
+from vault_etl.archives.manifest_members import MANIFEST
+from vault_etl.archives.manifest_note import CheckedManifest, ManifestNote
+from vault_etl.audit.checkpoint import AuditKey
+from vault_etl.audit.entries import AuditRequest
+from vault_etl.base.errors import IncompleteError, VaultEtlError
+from vault_etl.crypto.digest import sha256
 from vault_etl.partitions.postgres_archive import NewArchive, PostgresArchives
 from vault_etl.partitions.restore import ReadArchive
 from vault_etl.platform.clock import Progress
@@ -30,7 +30,7 @@ from vault_etl.platform.store import ArchiveStore
 from vault_etl.records.months import Partition
 
 if TYPE_CHECKING:
-    from vault_etl.partitions.parquet_rows import ParquetRowsWriter, WrittenPart
+    from vault_etl.archives.parquet_rows import ParquetRowsWriter, WrittenPart
 
 OURS: Final = re.compile(r"part-[0-9]{5,}\.parquet|manifest\.(json|sig)")
 """The names of the files of an archive."""

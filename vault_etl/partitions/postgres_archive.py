@@ -17,12 +17,12 @@ import psycopg2.errors
 import psycopg2.extensions
 from psycopg2 import sql
 
+from vault_etl.archives.manifest import ArchiveManifest, Column
 from vault_etl.audit.entries import AuditRequest, Decision, Phase
 from vault_etl.audit.postgres_checkpoints import read_signer
 from vault_etl.audit.postgres_owner import as_owner, write
 from vault_etl.audit.signing import SigningKey
 from vault_etl.base.errors import ConfigurationError, DataError, IncompleteError, VaultEtlError
-from vault_etl.partitions.manifest import ArchiveManifest, Column
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_copy import HEADER, TRAILER, tuples_of
 from vault_etl.platform.postgres_statement_errors import retried_for_locks

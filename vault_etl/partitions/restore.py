@@ -8,26 +8,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from vault_etl.archives.manifest import (
+    SIGNATURE,
+    ArchiveManifest,
+    Column,
+)
+from vault_etl.archives.manifest_members import MANIFEST, MAX_MANIFEST_BYTES
+from vault_etl.archives.manifest_note import CheckedManifest, ManifestNote
 from vault_etl.audit.checkpoint import AuditKey
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError, DataError, NotFoundError, VaultEtlError
 from vault_etl.crypto.digest import sha256
 from vault_etl.declaration.model import Declaration
 from vault_etl.declaration.sql_names import SqlEvent
-from vault_etl.partitions.manifest import (
-    SIGNATURE,
-    ArchiveManifest,
-    Column,
-)
-from vault_etl.partitions.manifest_members import MANIFEST, MAX_MANIFEST_BYTES
-from vault_etl.partitions.manifest_note import CheckedManifest, ManifestNote
 from vault_etl.partitions.postgres_archive import NewArchive, PostgresArchives
 from vault_etl.platform.clock import Progress
 from vault_etl.platform.store import ArchiveReader
 from vault_etl.platform.store_folder import size_and_sha256
 
 if TYPE_CHECKING:
-    from vault_etl.partitions.parquet_rows import ParquetRowsReader
+    from vault_etl.archives.parquet_rows import ParquetRowsReader
 
 _HINT: Final = "nothing was changed; take the archive from a backup of it"
 

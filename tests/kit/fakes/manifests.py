@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 
 from tests.kit.declared import USER_LOGINS
-from vault_etl.partitions.manifest import (
+from vault_etl.archives.manifest import (
     ArchiveManifest,
     Column,
     Contents,

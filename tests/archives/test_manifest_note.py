@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from tests.kit.fakes.checkpoints import FakeHeadSigner
 from tests.kit.fakes.manifests import MANIFEST
+from vault_etl.archives.manifest_note import ManifestNote
 from vault_etl.audit.checkpoint import AuditKey, Checkpoint, Head, Registration, Signature
 from vault_etl.base.errors import DataError
-from vault_etl.partitions.manifest_note import ManifestNote
 
 CONTENT = MANIFEST.encode()
 VAULT = MANIFEST.vault_id

@@ -13,10 +13,10 @@ import uuid
 from dataclasses import dataclass
 from typing import Final
 
+from vault_etl.archives.manifest import ArchiveManifest, Contents
 from vault_etl.audit.checkpoint import MAX_NOTE_BYTES, AuditKey, Signature, decoded, parse_signature
 from vault_etl.base.errors import DataError
 from vault_etl.crypto.digest import sha256
-from vault_etl.partitions.manifest import ArchiveManifest, Contents
 
 ARCHIVE_ORIGIN: Final = "vault-etl/archive/"
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kit.fakes.manifests import MANIFEST
+from vault_etl.archives.manifest import ArchiveManifest, Column, KeyCount, Part
 from vault_etl.base.errors import DataError
-from vault_etl.partitions.manifest import ArchiveManifest, Column, KeyCount, Part
 
 ENCODED = MANIFEST.encode()
 JSON = st.recursive(

@@ -11,9 +11,9 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vault_etl.archives.manifest import Column
+from vault_etl.archives.numeric_text import numeric_text, numeric_value
 from vault_etl.base.errors import ConfigurationError, DataError
-from vault_etl.partitions.manifest import Column
-from vault_etl.partitions.numeric_text import numeric_text, numeric_value
 
 Values = Sequence[bytes | None]
 Arrow = Any

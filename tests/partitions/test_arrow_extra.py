@@ -1,4 +1,4 @@
-"""Without the extra `archive` of the package, months are not archived, and everything else goes on."""
+"""Without the extra `arrow` of the package, months are not archived, and everything else goes on."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ def test_what_is_missing_is_said_before_anything_is_written(vault: Vault, tmp_pa
     refused = vault.run("admin", "partitions", *to, extra=without)
     assert (refused.code, refused.stdout) == (78, ""), refused.stderr
     assert "archives need the package pyarrow, which is not installed" in refused.stderr
-    assert 'pip install "vault-etl[archive]"' in refused.stderr
+    assert 'pip install "vault-etl[arrow]"' in refused.stderr
     assert list(place.iterdir()) == []
     assert months(vault)[table(month)] == "detached"

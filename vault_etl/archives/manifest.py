@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from vault_etl.archives.manifest_members import malformed, read_members
 from vault_etl.crypto.fields import EventName
-from vault_etl.partitions.manifest_members import malformed, read_members
 
 FORMAT_VERSION: Final = 1
 SIGNATURE: Final = "manifest.sig"

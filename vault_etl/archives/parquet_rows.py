@@ -17,8 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
-from vault_etl.base.errors import DataError
-from vault_etl.partitions.manifest import (
+from vault_etl.archives.manifest import (
     FORMAT_VERSION,
     Column,
     Contents,
@@ -28,7 +27,8 @@ from vault_etl.partitions.manifest import (
     part_name,
     sealed_columns,
 )
-from vault_etl.partitions.parquet_columns import arrow_of, schema_of, values_of
+from vault_etl.archives.parquet_columns import arrow_of, schema_of, values_of
+from vault_etl.base.errors import DataError
 from vault_etl.platform.postgres_copy import HEADER, TRAILER, columns_of, tuples_from
 from vault_etl.platform.store_folder import size_and_sha256
 

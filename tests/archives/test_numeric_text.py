@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.kit.scratch import Scratch
-from vault_etl.partitions.numeric_text import numeric_text, numeric_value
+from vault_etl.archives.numeric_text import numeric_text, numeric_value
 
 NUMBERS = (
     *("0", "0.00", "1", "-1", "19.90", "-19.90", "9999", "10000", "10001", "100000000", "1234567"),

@@ -1,0 +1,1 @@
+"""Sealed Parquet: the manifest of a folder of parts, its signature, and the rows and columns of the parts."""
