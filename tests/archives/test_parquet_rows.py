@@ -20,7 +20,8 @@ from tests.kit.fakes.manifests import COLUMNS
 from vault_etl.archives.manifest import Column, GenerationCount, KeyCount
 from vault_etl.archives.numeric_text import numeric_value
 from vault_etl.archives.parquet_columns import arrow_of, schema_of, values_of
-from vault_etl.archives.parquet_rows import ParquetRowsReader, ParquetRowsWriter, WrittenPart
+from vault_etl.archives.parquet_parts import WrittenPart
+from vault_etl.archives.parquet_rows import ParquetRowsReader, ParquetRowsWriter
 from vault_etl.base.errors import ConfigurationError, DataError
 from vault_etl.platform.postgres_copy import (
     HEADER,

@@ -6,14 +6,11 @@ Rows enter and leave as tuples of COPY's binary format, without its header and t
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
@@ -21,33 +18,17 @@ from vault_etl.archives.manifest import (
     FORMAT_VERSION,
     Column,
     Contents,
-    GenerationCount,
-    KeyCount,
     Part,
     part_name,
-    sealed_columns,
 )
 from vault_etl.archives.parquet_columns import arrow_of, schema_of, values_of
+from vault_etl.archives.parquet_parts import ValueCounts, WrittenPart, part_writer
 from vault_etl.base.errors import DataError
 from vault_etl.platform.postgres_copy import HEADER, TRAILER, columns_of, tuples_from
 from vault_etl.platform.store_folder import size_and_sha256
 
 PART_BYTES: Final = 64 * 2**20
 """A part ends at this size: one request sends the part to S3, with its SHA-256 as the checksum."""
-
-_REPEATED: Final = frozenset({"text", "smallint", "date"})
-"""Types of columns whose values repeat: Parquet keeps a dictionary of these values."""
-_KEY_ID: Final = (1, 5)
-"""First and last+1 byte of the key id in a ciphertext; byte 0 is the format."""
-_GENERATIONS: Final = ("token_generation", "next_token_generation")
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenPart:
-    """A complete part, and its file. The caller deletes the file."""
-
-    part: Part
-    path: Path
 
 
 class ParquetRowsWriter:
@@ -70,7 +51,7 @@ class ParquetRowsWriter:
         }
         self._folder = folder
         self._part_bytes = part_bytes
-        self._tally = _Tally(columns)
+        self._tally = _Tally()
         self._number = 0
         self._part: _OpenPart | None = None
 
@@ -92,7 +73,7 @@ class ParquetRowsWriter:
         if self._part is None:
             self._number += 1
             path = self._folder / part_name(self._number)
-            self._part = _OpenPart(path, self._columns, self._schema, self._marks)
+            self._part = _OpenPart(path, self._schema, self._marks)
         self._part.write(rows)
         return self.end() if self._part.size >= self._part_bytes else []
 
@@ -121,7 +102,7 @@ class ParquetRowsReader:
         """Take the columns. Raises ConfigurationError for a column whose type has no place in Parquet."""
         self._columns = tuple(columns)
         self._schema = schema_of(columns)
-        self._tally = _Tally(columns)
+        self._tally = _Tally()
 
     def read(self, path: Path) -> Iterator[bytes]:
         """Yield the rows of a part, one row group at a time, as `ParquetRowsWriter.add` takes them.
@@ -152,7 +133,6 @@ class _OpenPart:
     def __init__(
         self,
         path: Path,
-        columns: Sequence[Column],
         schema: Any,  # noqa: ANN401 - of pyarrow
         marks: Mapping[str, str],
     ) -> None:
@@ -161,14 +141,7 @@ class _OpenPart:
         self._file: BinaryIO = os.fdopen(
             os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb"
         )
-        self._writer = pq.ParquetWriter(
-            self._file,
-            schema,
-            compression="zstd",
-            use_dictionary=[c.name for c in columns if c.type in _REPEATED],
-            write_statistics=[c.name for c in columns if c.type != "bytea"],
-            store_schema=False,  # Arrow's own schema, which other readers do not use
-        )
+        self._writer = part_writer(self._file, schema)
         self._writer.add_key_value_metadata(marks)
 
     @property
@@ -196,43 +169,22 @@ class _OpenPart:
 class _Tally:
     """Counts and hashes rows while they are written or read."""
 
-    def __init__(self, columns: Sequence[Column]) -> None:
-        self._sealed = sealed_columns(columns)
+    def __init__(self) -> None:
+        self._counts = ValueCounts()
         self._digest = Hash(SHA256())
         self._digest.update(HEADER)
-        self._rows = 0
-        self._keys: Counter[tuple[str, int]] = Counter()
-        self._generations: Counter[int] = Counter()
 
     def add(self, tuples: bytes, rows: Any) -> None:  # noqa: ANN401 - a batch of pyarrow
         """Add rows, given both as tuples and as a batch."""
         self._digest.update(tuples)
-        self._rows += len(rows)
-        for name, column in self._sealed.items():
-            for key_id, values in _counted(pc.binary_slice(rows[column.name], *_KEY_ID)):
-                self._keys[name, int.from_bytes(key_id, "big")] += values
-        for name in _GENERATIONS:
-            for generation, found in _counted(rows[name]):
-                self._generations[generation] += found
+        self._counts.add(rows)
 
     def contents(self) -> Contents:
         """Return the contents of the rows that were added so far."""
         digest = self._digest.copy()
         digest.update(TRAILER)
-        return Contents(
-            self._rows,
-            digest.finalize(),
-            tuple(KeyCount(*key, self._keys[key]) for key in sorted(self._keys)),
-            tuple(
-                GenerationCount(each, self._generations[each]) for each in sorted(self._generations)
-            ),
-        )
-
-
-def _counted(values: Any) -> list[tuple[Any, int]]:  # noqa: ANN401 - an array of pyarrow
-    """Return each value that is not null, and how often it occurs."""
-    counts = pc.value_counts(values.drop_null())
-    return list(zip(counts.field(0).to_pylist(), counts.field(1).to_pylist(), strict=True))
+        counts = self._counts
+        return Contents(counts.rows, digest.finalize(), counts.keys(), counts.generations())
 
 
 def _no_part(path: Path) -> DataError:

@@ -30,7 +30,8 @@ from vault_etl.platform.store import ArchiveStore
 from vault_etl.records.months import Partition
 
 if TYPE_CHECKING:
-    from vault_etl.archives.parquet_rows import ParquetRowsWriter, WrittenPart
+    from vault_etl.archives.parquet_parts import WrittenPart
+    from vault_etl.archives.parquet_rows import ParquetRowsWriter
 
 OURS: Final = re.compile(r"part-[0-9]{5,}\.parquet|manifest\.(json|sig)")
 """The names of the files of an archive."""

@@ -1,0 +1,1 @@
+"""Sets of Parquet files: seal, open, rotate, erase and verify them."""
