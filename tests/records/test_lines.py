@@ -58,7 +58,9 @@ def create_date(parsed: Parsed) -> dt.date:
     assert isinstance(parsed.content, ParsedEvent)
     sealer = Sealer(DataKey(1, field, KeyMaterial(bytes(32))) for field in FIELDS)
     tokenizer = Tokenizer((TokenKey(1, f, 1, KeyMaterial(bytes(32))) for f in KINDS), KINDS)
-    day = column(RecordSealer(sealer, tokenizer, None).seal(parsed, parsed.content), "create_date")
+    day = column(
+        RecordSealer(sealer, tokenizer, None).seal(parsed.record_id, parsed.content), "create_date"
+    )
     assert isinstance(day, dt.date)
     return day
 

@@ -62,7 +62,7 @@ def row(body: bytes, sent_ms: int = SENT_MS, pending: Tokenizer | None = None) -
     """The row of this body."""
     parsed = parse_message(LOGINS, message(body, sent_ms), RecordRanges(EVERYTHING))
     assert isinstance(parsed.content, ParsedEvent)
-    return RecordSealer(SEALER, tokenizer(1), pending).seal(parsed, parsed.content)
+    return RecordSealer(SEALER, tokenizer(1), pending).seal(parsed.record_id, parsed.content)
 
 
 def opened(stored: bytes, place: ValuePlace) -> bytes:

@@ -93,7 +93,9 @@ def sealed(keys: WriteKeys, **changes: object) -> SealedRecord:
     message = Message(uuid.uuid4().hex, "r", Pii(json.dumps(given).encode()), now)
     parsed = parse_message(EventParser(WIDER), message, RecordRanges(EVERYTHING))
     assert isinstance(parsed.content, ParsedEvent), parsed.content
-    return RecordSealer(Sealer(keys.data_keys), TOKENIZER, None).seal(parsed, parsed.content)
+    return RecordSealer(Sealer(keys.data_keys), TOKENIZER, None).seal(
+        parsed.record_id, parsed.content
+    )
 
 
 def load(wide: Scratch, keys: WriteKeys, *records: SealedRecord) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -55,6 +56,12 @@ class Searched:
     def held(self, value: Pii) -> Pii:
         """Return the value as records hold it. Raises ValueError, without the value, if none can."""
         return self.field.kind.held(value, self.form)
+
+    def held_or_none(self, value: Pii) -> Pii | None:
+        """Return the value as records hold it; None if no record can hold it in the field."""
+        with contextlib.suppress(ValueError):
+            return self.held(value)
+        return None
 
 
 def searched(declaration: Declaration) -> Mapping[FieldName, Searched]:

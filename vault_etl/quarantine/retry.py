@@ -33,7 +33,7 @@ from vault_etl.records.fenced_writes import (
     WriteKeys,
     by_halves,
 )
-from vault_etl.records.messages import EventMonth, Parsed, RecordRange, RecordRanges
+from vault_etl.records.messages import EventMonth, RecordRange, RecordRanges
 from vault_etl.records.months import is_undated, month_to_make
 from vault_etl.records.sealing import RecordSealer, seals_of
 from vault_etl.records.unattached_months import Months, UnattachedMonth
@@ -79,7 +79,6 @@ class _Passed:
     """A body that is a event by the current rules."""
 
     body: QuarantinedBody
-    parsed: Parsed
     event: ParsedEvent
 
     @property
@@ -196,7 +195,7 @@ class QuarantineRetry:
                 not_opened.append(body.record_id)
                 continue
             if isinstance(parsed.content, ParsedEvent):
-                events.append(_Passed(body, parsed, parsed.content))
+                events.append(_Passed(body, parsed.content))
         return events
 
     def _count(self, events: list[_Passed]) -> int:
@@ -266,7 +265,7 @@ class QuarantineRetry:
         active, pending = self._ring.tokenizers()
         records = RecordSealer(Sealer(keys), active, pending)
         return self._mover.move(
-            [RestoredMessage(p.body, records.seal(p.parsed, p.event)) for p in events],
+            [RestoredMessage(p.body, records.seal(p.body.record_id, p.event)) for p in events],
             WriteKeys((active.generation, pending.generation if pending else None), keys),
         )
 

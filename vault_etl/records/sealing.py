@@ -12,6 +12,7 @@ from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import ValuePlace
 from vault_etl.crypto.digest import lp
 from vault_etl.crypto.fields import EventName, FieldName
+from vault_etl.crypto.record_id import milliseconds_of
 from vault_etl.crypto.sealing import Sealer, new_nonces
 from vault_etl.crypto.tokens import FieldTokenizer, Tokenizer
 from vault_etl.declaration.model import DeclaredEvent
@@ -38,17 +39,22 @@ class RecordSealer:
         self._nonces = new_nonces()
         self._values: dict[EventName, dict[FieldName, _Value]] = {}
 
-    def seal(self, parsed: Parsed, event: ParsedEvent) -> SealedRecord:
-        """Seal one event. Raises KeyError without a data key of each of its fields."""
+    def seal(
+        self, record_id: uuid.UUID, event: ParsedEvent, receive_count: int = 1
+    ) -> SealedRecord:
+        """Seal one event. Its day is that of the record id, if the event names none.
+
+        Raises KeyError without a data key of each of its fields.
+        """
         declared, forms = event.event, event.forms
         values = self._values.get(declared.name) or self._values.setdefault(declared.name, {})
-        record_id, subject = parsed.record_id.bytes, lp(event.subject)
+        id_bytes, subject = record_id.bytes, lp(event.subject)
         tokens: dict[FieldName, uuid.UUID] = {}
         next_tokens: dict[FieldName, uuid.UUID] | None = {} if self._next_tokenizer else None
         ciphertexts: dict[FieldName, bytes] = {}
         for name, text in event.personal.items():
             value = values.get(name) or values.setdefault(name, self._value(declared, name))
-            ciphertexts[name] = value.seal(text, record_id, subject)
+            ciphertexts[name] = value.seal(text, id_bytes, subject)
             tokens[name] = value.tokenizer.token_of_form(forms[name])
             for derived_name, derived in value.derived:
                 tokens[derived_name] = value.tokenizer.token(text, derived)
@@ -58,10 +64,10 @@ class RecordSealer:
                     next_tokens[derived_name] = value.next_tokenizer.token(text, derived)
         plain = event.plain
         if event.day is None:
-            plain = {**plain, declared.day.name: _day_sent(parsed.message.sent_ms)}
+            plain = {**plain, declared.day.name: _day_of(record_id)}
         return SealedRecord(
             declared.name,
-            parsed.record_id,
+            record_id,
             event.subject,
             tokens,
             next_tokens,
@@ -69,7 +75,7 @@ class RecordSealer:
             self._generation,
             self._next_generation,
             plain,
-            parsed.message.receive_count,
+            receive_count,
         )
 
     def _value(self, event: DeclaredEvent, name: FieldName) -> _Value:
@@ -128,5 +134,5 @@ _FIRST_DAY: Final = dt.date(1970, 1, 1).toordinal()
 _DAY_MS: Final = 86_400_000
 
 
-def _day_sent(sent_ms: int) -> dt.date:
-    return dt.date.fromordinal(_FIRST_DAY + sent_ms // _DAY_MS)
+def _day_of(record_id: uuid.UUID) -> dt.date:
+    return dt.date.fromordinal(_FIRST_DAY + milliseconds_of(record_id) // _DAY_MS)

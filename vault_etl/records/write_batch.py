@@ -222,7 +222,7 @@ class BatchWriter:
         active, pending = self._ring.tokenizers()
         records = RecordSealer(sealer, active, pending)
         return self._loader.load(
-            [records.seal(p, event) for p, event in events],
+            [records.seal(p.record_id, event, p.message.receive_count) for p, event in events],
             [seal_rejection(p, rejection, sealer, queue) for p, rejection in rejections],
             WriteKeys((active.generation, pending.generation if pending else None), tuple(keys)),
         )

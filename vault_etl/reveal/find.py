@@ -157,19 +157,12 @@ class FindUser:
         return found, receipt
 
 
-def as_held(wanted: Searched, value: Pii) -> Pii | None:
-    """Return the value as records hold it; None if no record can hold it in the field."""
-    with contextlib.suppress(ValueError):
-        return wanted.held(value)
-    return None
-
-
 def must_be_held(wanted: Searched, values: Sequence[Pii]) -> Sequence[Pii]:
     """Return the values as records hold them. Raises UsageError if no record can hold one of them.
 
     Called before the intent, as this is no access.
     """
-    held = [as_held(wanted, value) for value in values]
+    held = [wanted.held_or_none(value) for value in values]
     wrong = [number for number, value in enumerate(held, start=1) if value is None]
     if not wrong:
         return [value for value in held if value is not None]

@@ -12,7 +12,6 @@ from vault_etl.base.pii import Pii
 from vault_etl.declaration.model import Declaration
 from vault_etl.declaration.searched import searched
 from vault_etl.keys.ring import KeyRing
-from vault_etl.reveal.find import as_held
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class MakeTokens:
         """
         (name,) = request.fields
         wanted = self._searched[name]
-        held = [as_held(wanted, value) for value in values]
+        held = [wanted.held_or_none(value) for value in values]
         with audited(self._audit, request) as receipt:
             maker, *others = self._ring.field_tokenizers(wanted.field.name)
             tokens = [
