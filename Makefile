@@ -114,6 +114,7 @@ lock: $(VENV)/.dev-installed ## write requirements/*.txt again from pyproject.to
 	$(COMPILE) --extra arrow -c requirements/dev.txt -o requirements/arrow.txt >/dev/null
 	$(COMPILE) --extra traces -c requirements/dev.txt -o requirements/traces.txt >/dev/null
 	$(COMPILE) -c requirements/dev.txt -o requirements/runtime.txt >/dev/null
+	$(COMPILE) --extra arrow --group integrations -c requirements/arrow.txt -o requirements/integrations.txt >/dev/null
 	@! grep -nE '://|^ *--(index|extra-index|find-links)' requirements/*.txt \
 		|| { echo 'error: a lock file holds an address' >&2; exit 1; }
 

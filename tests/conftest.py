@@ -24,6 +24,7 @@ pytest_plugins = (
     "tests.kit.benches",
     "tests.kit.holders",
     "tests.kit.many",
+    "tests.kit.integrations",
 )
 OURS = ("AWS_", "VAULT_ETL_")
 ONCE = {
@@ -41,6 +42,7 @@ ONCE = {
     "audit/test_policy.py": "the database decides, before KMS is asked",
     "audit/test_transcripts.py": "in what form entries are printed",
     "cli/test_bug.py": "the bugs are Postgres's",
+    "integrations/": "about other programs; what KMS is asked is in the tests of the library",
     "app/test_config.py": "nothing is asked",
     "app/test_published.py": "logical replication is Postgres's",
     "app/test_replica.py": "the standby is Postgres's; KMS is asked as by any access",
