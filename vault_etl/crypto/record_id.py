@@ -64,7 +64,7 @@ def first_millisecond(day: dt.date) -> int:
 
 def milliseconds_of(record_id: uuid.UUID) -> int:
     """Return the time in a record id, in milliseconds since 1970."""
-    return int.from_bytes(record_id.bytes[:6], "big")
+    return record_id.int >> 80
 
 
 def _record_id(milliseconds: int, digest: bytes) -> uuid.UUID:

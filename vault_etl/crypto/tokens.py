@@ -115,9 +115,13 @@ class FieldTokenizer:
 
     def token_of_form(self, form: Pii) -> uuid.UUID:
         """Return the token of the value that has this canonical form."""
+        return uuid_of(int.from_bytes(self.bytes_of_form(form), "big"))
+
+    def bytes_of_form(self, form: Pii) -> bytes:
+        """Return the 16 bytes of that token, for columns, which have no use for a UUID."""
         exposed = form.expose()
         public = self._public.get(exposed.lower())
-        return _keyed(self._mac, exposed) if public is None else public
+        return _keyed(self._mac, exposed) if public is None else public.bytes
 
 
 class DerivedTokenizer:
@@ -131,7 +135,8 @@ class DerivedTokenizer:
 
     def token(self, value: Pii) -> uuid.UUID:
         """Return the token of the derived form of `value`. Raises ValueError, without the value, as above."""
-        return _keyed(self._mac, _form(self._canonical, self._name, value))
+        mac = _keyed(self._mac, _form(self._canonical, self._name, value))
+        return uuid_of(int.from_bytes(mac, "big"))
 
 
 def _form(canonical: Callable[[str], bytes], name: str, value: Pii) -> bytes:
@@ -146,10 +151,10 @@ def _mac(key: TokenKey, name: str) -> HMAC:
     return HMAC(hmac_sha256(key.material.expose(), _LABEL, lp(name)), SHA256())
 
 
-def _keyed(keyed: HMAC, form: bytes) -> uuid.UUID:
+def _keyed(keyed: HMAC, form: bytes) -> bytes:
     mac = keyed.copy()
     mac.update(form)
-    return uuid_of(int.from_bytes(mac.finalize()[:TOKEN_BYTES], "big"))
+    return mac.finalize()[:TOKEN_BYTES]
 
 
 class Tokenizer:

@@ -6,24 +6,24 @@ The library, the commands of the lake and Spark call these. No function here rea
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vault_etl.archives.parquet_layout import GENERATION, columns_of_set, schema_of_set
+from vault_etl.archives.parquet_layout import GENERATION, schema_of_set
 from vault_etl.base.errors import UsageError
 from vault_etl.base.pii import Pii
+from vault_etl.crypto.digest import lp
 from vault_etl.crypto.fields import FieldName
-from vault_etl.crypto.sealing import Sealer
+from vault_etl.crypto.sealing import Sealer, new_nonces
 from vault_etl.crypto.tokens import FieldTokenizer, Tokenizer
-from vault_etl.declaration.model import DeclaredEvent, PlainType
+from vault_etl.declaration.model import DeclaredEvent, PersonalValue, PlainType
 from vault_etl.declaration.searched import Searched
-from vault_etl.event.parsed_event import ParsedEvent
-from vault_etl.records.messages import SealedRecord
-from vault_etl.records.sealing import RecordSealer
+from vault_etl.event.parsed_event import ParsedEvent, PlainValue
+from vault_etl.records.sealing import day_of
 
 Arrow = Any
 """An array, a batch or a type of pyarrow, which has no types of its own."""
@@ -34,30 +34,94 @@ GENERATIONS: Final = (GENERATION, "next_token_generation")
 class BatchSealer:
     """Seals events of one declared event into batches in the layout of a set, with the bytes that ingest writes.
 
-    Each batch draws nonces of its own. Two threads may call it at once.
+    Column by column: a row costs half of what it does as a `SealedRecord`. Each batch draws nonces of its own. Two
+    threads may call it at once.
     """
 
     def __init__(self, event: DeclaredEvent, sealer: Sealer, tokenizer: Tokenizer) -> None:
         self.schema: Arrow = schema_of_set(event)
-        self._event = event.name
+        self._event = event
         self._sealer = sealer
         self._tokenizer = tokenizer
-        makers = _makers(event)
-        self._makers = [makers[column.name] for column in columns_of_set(event)]
 
     def seal(self, rows: Sequence[tuple[uuid.UUID, ParsedEvent]]) -> Arrow:
         """Return the batch of these records, in their order.
 
         Raises KeyError without a data key of each of their fields, ValueError for a record of another event.
         """
-        if any(event.event.name != self._event for _, event in rows):
-            message = f"a record is not of the event {self._event}"
+        events = [event for _, event in rows]
+        if any(event.event.name != self._event.name for event in events):
+            message = f"a record is not of the event {self._event.name}"
             raise ValueError(message)
-        seal = RecordSealer(self._sealer, self._tokenizer, None).seal
-        records = [seal(record_id, event) for record_id, event in rows]
+        ids = [record_id.int.to_bytes(16, "big") for record_id, _ in rows]
+        columns = {
+            "record_id": uuids_of(ids),
+            GENERATION: pa.repeat(pa.scalar(self._tokenizer.generation, pa.int16()), len(rows)),
+            **self._plain_columns(rows),
+        }
+        places = [(each, lp(event.subject)) for each, event in zip(ids, events, strict=True)]
+        nonces = new_nonces()
+        for value in self._event.personal:
+            columns |= self._columns_of(value, events, places, nonces)
         return pa.RecordBatch.from_arrays(
-            [make(records) for make in self._makers], schema=self.schema
+            [columns[name] for name in self.schema.names], schema=self.schema
         )
+
+    def _plain_columns(self, rows: Sequence[tuple[uuid.UUID, ParsedEvent]]) -> dict[str, Arrow]:
+        """Return the plain columns. The day of an event without one is that of its record id."""
+        columns = {}
+        for plain in self._event.plain:
+            for name in plain.columns:
+                type_ = PlainType.MOMENT if name == plain.moment else plain.type
+                columns[name] = plain_array(type_, [event.plain.get(name) for _, event in rows])
+        columns[self._event.day.name] = plain_array(
+            PlainType.DAY, [event.day or day_of(record_id) for record_id, event in rows]
+        )
+        return columns
+
+    def _columns_of(
+        self,
+        value: PersonalValue,
+        events: Sequence[ParsedEvent],
+        places: Sequence[tuple[bytes, bytes]],
+        nonces: Iterator[bytes],
+    ) -> dict[str, Arrow]:
+        """Return the tokens and the ciphertexts of one value."""
+        name, field = value.name, value.field.name
+        held = [event.personal.get(name) for event in events]
+        if all(one is None for one in held):
+            names = (*value.tokens, value.ciphertext)
+            return {each: pa.nulls(len(held), self.schema.field(each).type) for each in names}
+        seal = self._sealer.of_value(self._event.name, name, field, nonces).seal
+        tokenizer = self._tokenizer.field(field)
+        forms = [event.forms.get(name) for event in events]
+        columns = {
+            value.ciphertext: pa.array(
+                [
+                    None if one is None else seal(one, *place)
+                    for one, place in zip(held, places, strict=True)
+                ],
+                pa.binary(),
+            )
+        }
+        for column, (_, derived) in zip(value.tokens, value.token_names, strict=True):
+            columns[column] = _tokens(tokenizer, derived, held, forms)
+        return columns
+
+
+def _tokens(
+    tokenizer: FieldTokenizer,
+    derived: str | None,
+    values: Iterable[Pii | None],
+    forms: Iterable[Pii | None],
+) -> Arrow:
+    """Return the tokens of values, or of a derived form of them; `forms` are their canonical forms."""
+    if derived is None:
+        make = tokenizer.bytes_of_form
+        return uuids_of([None if form is None else make(form) for form in forms])
+    return uuids_of(
+        [None if one is None else tokenizer.token(one, derived).bytes for one in values]
+    )
 
 
 class BatchTokens:
@@ -188,52 +252,12 @@ def _texts(values: Arrow) -> Arrow:
     return values.cast(pa.large_string()).dictionary_encode()
 
 
-_Make = Callable[[Sequence[SealedRecord]], Arrow]
-
-
-def _makers(event: DeclaredEvent) -> dict[str, _Make]:
-    """Return what makes each column of a set from records, by the name of the column."""
-    makers: dict[str, _Make] = {
-        "record_id": lambda records: _uuids([record.record_id for record in records]),
-        GENERATION: lambda records: pa.array(
-            [record.token_generation for record in records], pa.int16()
-        ),
-    }
-    for value in event.personal:
-        for column, (name, _) in zip(value.tokens, value.token_names, strict=True):
-            makers[column] = _tokens_maker(name)
-        makers[value.ciphertext] = _ciphertexts_maker(value.name)
-    for plain in event.plain:
-        makers[plain.name] = _plain_maker(plain.name, plain.type)
-        if plain.moment is not None:
-            makers[plain.moment] = _plain_maker(plain.moment, PlainType.MOMENT)
-    return makers
-
-
-def _tokens_maker(name: FieldName) -> _Make:
-    return lambda records: _uuids([record.tokens.get(name) for record in records])
-
-
-def _ciphertexts_maker(name: FieldName) -> _Make:
-    return lambda records: pa.array(
-        [record.ciphertexts.get(name) for record in records], pa.binary()
-    )
-
-
-def _plain_maker(name: str, type_: PlainType) -> _Make:
+def plain_array(type_: PlainType, values: Sequence[PlainValue | None]) -> Arrow:
+    """Return the array of parsed values of a plain column."""
     arrow, convert = _PLAIN[type_]
-
-    def make(records: Sequence[SealedRecord]) -> Arrow:
-        values: list[Any] = [record.plain.get(name) for record in records]
-        if convert is not None:
-            values = [None if value is None else convert(value) for value in values]
+    if convert is None:
         return pa.array(values, arrow)
-
-    return make
-
-
-def _uuids(values: Sequence[uuid.UUID | None]) -> Arrow:
-    return uuids_of([None if value is None else value.int.to_bytes(16, "big") for value in values])
+    return pa.array([None if value is None else convert(value) for value in values], arrow)
 
 
 def _numeric(text: str) -> str:
@@ -242,7 +266,7 @@ def _numeric(text: str) -> str:
     return f"{number or number.copy_abs():f}"
 
 
-_PLAIN: Final[dict[PlainType, tuple[Arrow, Callable[[str], object] | None]]] = {
+_PLAIN: Final[dict[PlainType, tuple[Arrow, Callable[[Any], object] | None]]] = {
     PlainType.TEXT: (pa.string(), None),
     PlainType.INTEGER: (pa.int64(), int),
     PlainType.DECIMAL: (pa.string(), _numeric),

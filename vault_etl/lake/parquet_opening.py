@@ -158,7 +158,7 @@ class _Opened(NamedTuple):
             if value is None or form is None or maker is None:
                 yield None
             elif derived is None:
-                yield maker.token_of_form(form).bytes
+                yield maker.bytes_of_form(form)
             else:
                 yield maker.token(value, derived).bytes
 

@@ -64,7 +64,7 @@ class RecordSealer:
                     next_tokens[derived_name] = value.next_tokenizer.token(text, derived)
         plain = event.plain
         if event.day is None:
-            plain = {**plain, declared.day.name: _day_of(record_id)}
+            plain = {**plain, declared.day.name: day_of(record_id)}
         return SealedRecord(
             declared.name,
             record_id,
@@ -134,5 +134,6 @@ _FIRST_DAY: Final = dt.date(1970, 1, 1).toordinal()
 _DAY_MS: Final = 86_400_000
 
 
-def _day_of(record_id: uuid.UUID) -> dt.date:
+def day_of(record_id: uuid.UUID) -> dt.date:
+    """Return the day of the time in a record id: that of an event that names none."""
     return dt.date.fromordinal(_FIRST_DAY + milliseconds_of(record_id) // _DAY_MS)
