@@ -221,20 +221,11 @@ def _dry_run(source: Source, output: OutputFormat | None, *, quiet: bool, verbos
     strict = source.strict or settings.strict
     declaration = parts.declaration
     judgement = Judgement(ingest.file_parser(declaration, source.event))
-    records = 0
     with progress("dry run", total=None, quiet=quiet) as bar:
         for piece in records_of(source, declaration):
             judgement.add(piece, source.sent, strict=strict)
-            records += len(piece)
             bar.advance(len(piece))
-    counts = {
-        "records": records,
-        "events": judgement.events,
-        "quarantined": judgement.quarantined,
-        "extra_fields": judgement.extra_fields.total,
-        "extra_field_names": judgement.extra_fields.most(),
-    }
-    print_listing(counts, "reasons", judgement.rows(), output, columns=_REASON_COLUMNS)
+    print_listing(judgement.summary(), "reasons", judgement.rows(), output, columns=_REASON_COLUMNS)
     return 0
 
 

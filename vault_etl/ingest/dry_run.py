@@ -74,6 +74,16 @@ class Judgement:
             if len(rejected.first) < FIRST_NUMBERS:
                 rejected.first.append(number)
 
+    def summary(self) -> dict[str, object]:
+        """Return the counts by name."""
+        return {
+            "records": self.events + self.quarantined,
+            "events": self.events,
+            "quarantined": self.quarantined,
+            "extra_fields": self.extra_fields.total,
+            "extra_field_names": self.extra_fields.most(),
+        }
+
     def rows(self) -> Sequence[dict[str, object]]:
         """Return one row for each reason and path, the most frequent first."""
         found = sorted(self.rejected.items(), key=lambda item: -item[1].count)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import json
-import os
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, Final
@@ -115,13 +114,6 @@ class PlainRows:
     def _damaged(self) -> DataError:
         message = f"{self._name} is not a Parquet file, or is damaged"
         return DataError(message, hint="fetch it again")
-
-
-def is_parquet(file: BinaryIO) -> bool:
-    """Tell whether the content begins as Parquet does. Leaves the file at its beginning."""
-    found = file.read(4)
-    file.seek(0, os.SEEK_SET)
-    return found == b"PAR1"
 
 
 def _is_spelled(kind: Arrow) -> bool:

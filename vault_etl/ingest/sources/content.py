@@ -15,7 +15,7 @@ import sys
 import weakref
 import zlib
 from collections.abc import Iterator
-from typing import Final, Protocol
+from typing import BinaryIO, Final, Protocol
 
 from typing_extensions import override
 
@@ -133,6 +133,16 @@ class FileContent(LineContent):
         with self._translated():
             self._file.seek(0)
         self._content = self._decompressed()
+
+    def begins_with(self, magic: bytes) -> bool:
+        """Tell whether these are the first bytes of the file itself, before anything is decompressed."""
+        with self._translated():
+            return os.pread(self._file.fileno(), len(magic), 0) == magic
+
+    def seekable(self) -> BinaryIO:
+        """Return the file itself, at its beginning, for the reader of a kind that seeks."""
+        self._file.seek(0)
+        return self._file
 
     @override
     def close(self) -> None:

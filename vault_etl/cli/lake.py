@@ -1,0 +1,15 @@
+"""`vault-etl lake`: sets of Parquet files."""
+
+from __future__ import annotations
+
+import typer
+
+from vault_etl.cli.lake_tokens import tokens
+
+app = typer.Typer(
+    help="Seal, open, rotate, erase and verify sets of Parquet files.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+app.command("tokens")(tokens)
