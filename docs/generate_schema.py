@@ -98,7 +98,7 @@ def rights(facts: Facts) -> str:
     return (
         f"{_rows('table or view', tables)}\n"
         "`✓`: may execute. `commit`: only by the procedure `commit_…` of the function, in a transaction of its own\n"
-        "(0026_commits). A function that is not listed is called by the owner and by other functions.\n\n"
+        "(0027_commits). A function that is not listed is called by the owner and by other functions.\n\n"
         f"{_rows('function', plain)}"
     )
 

@@ -95,19 +95,42 @@ COMMENT ON COLUMN vault_etl.closed_months.epoch IS
     'no value comes twice.';
 GRANT SELECT (event, first, until) ON vault_etl.closed_months TO vault_etl_ingest, vault_etl_re_encrypt;
 
-CREATE TABLE vault_etl.archived_erasures (
+CREATE TABLE vault_etl.lake_sets (
+    set_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     event text NOT NULL,
-    first uuid NOT NULL,
+    location text NOT NULL UNIQUE CHECK (location ~ '^(/|s3://)' AND char_length(location) <= 300),
+    manifest_sha256 bytea CHECK (octet_length(manifest_sha256) = 32),
+    version integer NOT NULL DEFAULT 1 CHECK (version > 0),
+    rows bigint NOT NULL DEFAULT 0 CHECK (rows >= 0),
+    made_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    recorded_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE vault_etl.lake_sets IS
+    'Sets: folders of Parquet files with sealed rows of an event, which were never in its table (docs/formats.md). '
+    'Archives of months are in closed_months.';
+COMMENT ON COLUMN vault_etl.lake_sets.location IS 'The place of the set: an absolute path or s3://bucket/prefix.';
+COMMENT ON COLUMN vault_etl.lake_sets.manifest_sha256 IS
+    'The SHA-256 of the manifest in force. NULL while the set is written for the first time.';
+COMMENT ON COLUMN vault_etl.lake_sets.recorded_at IS 'When rows or the manifest were recorded last.';
+
+CREATE TABLE vault_etl.archived_erasures (
+    erasure_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    event text NOT NULL,
+    first uuid,
+    set_id uuid REFERENCES vault_etl.lake_sets ON DELETE CASCADE,
     record_id uuid,
     user_id text,
     erased_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT of_a_month_or_of_a_set CHECK (num_nonnulls(first, set_id) = 1),
     CONSTRAINT of_a_record_or_of_a_user CHECK (num_nonnulls(record_id, user_id) = 1),
-    CONSTRAINT each_once UNIQUE NULLS NOT DISTINCT (event, first, record_id, user_id),
+    CONSTRAINT each_once UNIQUE NULLS NOT DISTINCT (event, first, set_id, record_id, user_id),
     FOREIGN KEY (event, first) REFERENCES vault_etl.closed_months ON DELETE CASCADE
 );
 COMMENT ON TABLE vault_etl.archived_erasures IS
-    'What an erasure could not take out of the archive of a closed month: one record, or all records of a user. '
-    'A restore applies it in the transaction that makes the table. A new archive of the month deletes it.';
+    'What an erasure could not take out of the archive of a closed month, or out of a set: one record, or all records '
+    'of a user. A restore applies it in the transaction that makes the table. `lake erase` and a new archive of the '
+    'month delete it.';
+CREATE INDEX archived_erasures_set_id ON vault_etl.archived_erasures (set_id);
 
 CREATE TABLE vault_etl.detached_changes (
     event text NOT NULL,

@@ -25,17 +25,20 @@ GRANT SELECT ON vault_etl.value_counts TO vault_etl_re_encrypt;
 
 CREATE TABLE vault_etl.detached_values (
     event text NOT NULL,
-    first uuid NOT NULL,
+    first uuid,
     field text NOT NULL,
     id bigint NOT NULL,
-    month date NOT NULL,
+    month date,
     held bigint NOT NULL,
-    PRIMARY KEY (event, first, field, id, month),
+    set_id uuid REFERENCES vault_etl.lake_sets ON DELETE CASCADE,
+    CONSTRAINT of_a_month_or_of_a_set CHECK (num_nonnulls(first, set_id) = 1 AND num_nonnulls(month, set_id) = 1),
+    CONSTRAINT each_count_once UNIQUE NULLS NOT DISTINCT (event, first, set_id, field, id, month),
     FOREIGN KEY (event, first) REFERENCES vault_etl.closed_months ON DELETE CASCADE
 );
 COMMENT ON TABLE vault_etl.detached_values IS
-    'The counts of months that are detached on the record: a rotation does not see these values, and their keys '
-    'are needed.';
+    'The counts of months that are detached on the record, and of sets: a rotation does not see these values, and '
+    'their keys are needed.';
+CREATE INDEX detached_values_set_id ON vault_etl.detached_values (set_id);
 COMMENT ON COLUMN vault_etl.detached_values.field IS
     'As in value_counts, and next_token for the generation beside the tokens in use: it comes back with the '
     'month, and its keys are not needed.';
@@ -274,4 +277,4 @@ COMMENT ON FUNCTION vault_etl.fold_value_counts() IS
     'Returns how many rows it took. One session folds at a time, and no other session writes the rows of one '
     'that has ended, so no session waits for it. For that it reads the sessions of this moment, not a list that '
     'its transaction has kept. A new server process may have the number of one that has ended: it waits no '
-    'longer than this takes, because no client holds these rows (0026_commits.sql).';
+    'longer than this takes, because no client holds these rows (0027_commits.sql).';

@@ -23,7 +23,7 @@ REVOKE ALL ON FUNCTION vault_etl.key_usage(boolean) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION vault_etl.key_usage(boolean) TO vault_etl_audit, vault_etl_rotate, vault_etl_re_encrypt;
 COMMENT ON FUNCTION vault_etl.key_usage(boolean) IS
     'Returns how many values need each key: by the counts that are kept, or `counted` from all rows. Values of '
-    'detached months count too.';
+    'detached months and of sets count too.';
 
 CREATE FUNCTION vault_etl.needs_of_data_key(key_id bigint)
 RETURNS TABLE (in_records bigint, bodies bigint, leases bigint)
@@ -142,5 +142,5 @@ REVOKE ALL ON FUNCTION vault_etl.needs_of_generation(smallint, boolean) FROM PUB
 GRANT EXECUTE ON FUNCTION vault_etl.needs_of_generation(smallint, boolean) TO vault_etl_rotate, vault_etl_re_encrypt;
 COMMENT ON FUNCTION vault_etl.needs_of_generation(smallint, boolean) IS
     'Returns how many rows have tokens of a generation, how many have them as their next ones, and how many '
-    'rows of closed months have them. The kept counts do not tell the first two apart; the constraint of each '
+    'rows of closed months and of sets have them. The kept counts do not tell the first two apart; the constraint of each '
     'table does. All rows are read if `counted`, or if a constraint lets rows have these tokens.';

@@ -44,6 +44,10 @@ INSERT INTO vault_etl.audit_actions (action, roles, is_access, a_minute) VALUES
     ('keys range', '{}', false, 6000),
     ('keys cut-over', '{}', false, 120),
     ('erase', '{}', false, 600),
+    ('lake open', '{vault_etl_reveal}', true, 120),
+    ('lake rotate', '{vault_etl_re_encrypt}', false, 120),
+    ('lake erase', '{}', false, 600),
+    ('lake drop', '{}', false, 120),
     ('partitions ensure', '{}', false, 120),
     ('partitions detach', '{}', false, 120),
     ('partitions attach', '{}', false, 120),
@@ -184,11 +188,11 @@ COMMENT ON COLUMN vault_etl.audit_disclosed.search IS
 
 CREATE TABLE vault_etl.audit_amounts (
     seq bigint PRIMARY KEY REFERENCES vault_etl.audit_log,
-    amount integer NOT NULL CHECK (amount BETWEEN 1 AND 65536)
+    amount integer NOT NULL CHECK (amount BETWEEN 1 AND 1000000)
 );
 COMMENT ON TABLE vault_etl.audit_amounts IS
-    'How many values an intent is about, where that is not one. The quota counts them; the reason of the entry '
-    'says so too.';
+    'How many values, or rows of a set, an intent is about, where that is not one. The quota counts them; the reason '
+    'of the entry says so too.';
 
 GRANT SELECT ON vault_etl.audit_log, vault_etl.audit_amounts, vault_etl.audit_head TO vault_etl_audit;
 

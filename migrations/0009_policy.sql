@@ -59,8 +59,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 REVOKE ALL ON FUNCTION vault_etl.audit_quota(boolean) FROM PUBLIC;
 COMMENT ON FUNCTION vault_etl.audit_quota(boolean) IS
-    'Returns what the policy in force allows a login in an hour: accesses, or values to make tokens of. Tokens '
-    'have a quota of their own, because they show nothing of a record.';
+    'Returns what the policy in force allows a login in an hour: accesses, of which each row of a set that is opened '
+    'is one, or values to make tokens of. Tokens have a quota of their own, because they show nothing of a record.';
 
 CREATE FUNCTION vault_etl.audit_used(of_tokens boolean)
 RETURNS TABLE (used bigint, oldest timestamptz, newest timestamptz)

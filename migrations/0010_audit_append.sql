@@ -32,7 +32,7 @@ REVOKE ALL ON FUNCTION vault_etl.ensure_short_transaction() FROM PUBLIC;
 COMMENT ON FUNCTION vault_etl.ensure_short_transaction() IS
     'Makes sure that this transaction is short, and that no client can lengthen it. Raises unless a procedure '
     'commit_… of the vault called this in a transaction that it has begun: the procedure commits as soon as its '
-    'function is done (0026_commits.sql). The owner is exempt, who may lock everything. Also sets, for the rest '
+    'function is done (0027_commits.sql). The owner is exempt, who may lock everything. Also sets, for the rest '
     'of the transaction and whatever the session has: a commit waits for disks and not for the queries of a '
     'standby; a client that reads nothing is sent no messages, and if an error must be sent it loses its '
     'connection, because a session that cannot send its error keeps its locks and cannot be ended; plans use '
@@ -217,11 +217,14 @@ BEGIN
         request_id, phase, actor, host, action, fields, purpose, ticket, reason, decision, error_code
     );
     -- A reason that itself begins like an amount gets the true amount in front: `audit verify` compares the first one.
-    IF amount IS NULL AND phase = 'intent' AND action IN ('find', 'tokens') AND reason ~ '^[0-9]+ values: ' THEN
+    IF amount IS NULL AND phase = 'intent' AND (
+        action = 'lake open' OR action IN ('find', 'tokens') AND reason ~ '^[0-9]+ values: '
+    ) THEN
         amount := 1;
     ELSIF amount IS NOT NULL AND (
-        amount NOT BETWEEN 1 AND 65536 OR phase <> 'intent' OR action NOT IN ('find', 'tokens')
-        OR cardinality(fields) <> 1
+        phase <> 'intent' OR action NOT IN ('find', 'tokens', 'lake open')
+        OR action = 'lake open' AND amount NOT BETWEEN 1 AND 1000000
+        OR action <> 'lake open' AND (amount NOT BETWEEN 1 AND 65536 OR cardinality(fields) <> 1)
     ) THEN
         RAISE EXCEPTION 'this is not a valid entry of the audit log: invalid amount'
             USING ERRCODE = 'invalid_parameter_value';
@@ -240,7 +243,7 @@ BEGIN
     END IF;
     entry := vault_etl.audit_write(
         request_id, phase, actor, host, action, record_id, fields, purpose, ticket,
-        rtrim(left(concat(amount || ' values: ', reason), 500)),
+        rtrim(left(concat(amount || CASE action WHEN 'lake open' THEN ' rows: ' ELSE ' values: ' END, reason), 500)),
         CASE WHEN denial IS NULL THEN decision ELSE 'denied' END, coalesce(denial, error_code)
     );
     IF amount IS NOT NULL AND entry.decision = 'allowed' THEN
@@ -262,4 +265,5 @@ COMMENT ON FUNCTION vault_etl.audit_append(
     'Appends an entry. This is the only way into the log for a client: commit_audit_append commits the entry '
     'before the client does what it is about. Returns what was decided, for which login and when: an intent '
     'that the policy denies, or whose action is not for a role of this login, is an entry too. `amount` is of '
-    'an intent to find, or to make tokens of, so many values, and is written in front of the reason.';
+    'an intent to find, or to make tokens of, so many values, or to open so many rows of a set, and is written in front '
+    'of the reason.';

@@ -98,7 +98,7 @@ REVOKE ALL ON FUNCTION vault_etl.keys_destroy(uuid, text, text, bigint[], bytea)
 GRANT EXECUTE ON FUNCTION vault_etl.keys_destroy(uuid, text, text, bigint[], bytea) TO vault_etl_rotate, vault_etl_re_encrypt;
 COMMENT ON FUNCTION vault_etl.keys_destroy(uuid, text, text, bigint[], bytea) IS
     'Deletes the bytes of retired keys, and returns the ids of those that had some. Leaves a pending key, which '
-    'an abort ends, and a key that a closed month needs, which may come back.';
+    'an abort ends, and a key that a set or a closed month needs, which may come back.';
 
 CREATE FUNCTION vault_etl.key_rewrap(
     request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text,

@@ -27,6 +27,29 @@ COMMENT ON FUNCTION vault_etl.audit_intent(bigint, text[]) IS
     'login, committed by another transaction, and at most 60 s old. Raises 42501 otherwise, with the same words '
     'for any other seq.';
 
+CREATE FUNCTION vault_etl.audit_resume(intent_seq bigint) RETURNS SETOF vault_etl.audit_log
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY
+        SELECT * FROM vault_etl.audit_log AS l
+        WHERE l.seq = intent_seq AND l.written_by <> pg_current_xact_id() AND l.phase = 'intent' AND l.decision = 'allowed'
+            AND l.action IN ('lake open', 'lake rotate') AND l.login = session_user
+            AND clock_timestamp() BETWEEN l.logged_at - interval '60 s' AND l.logged_at + interval '6 hours'
+            AND NOT EXISTS (
+                SELECT FROM vault_etl.audit_log AS o WHERE o.request_id = l.request_id AND o.phase = 'outcome'
+            );
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no committed intent of this login waits for its outcome' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION vault_etl.audit_resume(bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vault_etl.audit_resume(bigint) TO vault_etl_reveal, vault_etl_re_encrypt;
+COMMENT ON FUNCTION vault_etl.audit_resume(bigint) IS
+    'Returns the entry, if another process may go on with what it is about: an allowed intent to open or rotate a set, '
+    'of this login, committed by another transaction, at most 6 hours old, and without an outcome. Raises 42501 '
+    'otherwise, with the same words for any other seq.';
+
 CREATE FUNCTION vault_etl.audit_use(intent_seq bigint, search bytea) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

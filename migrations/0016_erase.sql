@@ -3,19 +3,23 @@
 SET LOCAL ROLE vault_etl_owner;
 
 CREATE FUNCTION vault_etl.erase_places(record_id uuid)
-RETURNS TABLE (event text, place regclass, first uuid, partition text, archive text)
+RETURNS TABLE (event text, place regclass, first uuid, partition text, archive text, set_id uuid)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT e.event, e.place, NULL::uuid, NULL::text, NULL::text FROM vault_etl.event_tables() AS e
+    SELECT e.event, e.place, NULL::uuid, NULL::text, NULL::text, NULL::uuid FROM vault_etl.event_tables() AS e
     UNION ALL
-    SELECT m.event, vault_etl.partition_table(m.partition), m.first, m.partition, m.archive FROM vault_etl.closed_months AS m
+    SELECT m.event, vault_etl.partition_table(m.partition), m.first, m.partition, m.archive, NULL
+    FROM vault_etl.closed_months AS m
     WHERE m.dropped_at IS NULL AND (m.archive IS NOT NULL OR vault_etl.partition_table(m.partition) IS NOT NULL)
         AND ($1 IS NULL OR $1 >= m.first AND $1 < m.until)
+    UNION ALL
+    SELECT s.event, NULL, NULL, s.set_id::text, s.location, s.set_id FROM vault_etl.lake_sets AS s WHERE $1 IS NULL
     ORDER BY 3 NULLS FIRST, 1
 $$;
 REVOKE ALL ON FUNCTION vault_etl.erase_places(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION vault_etl.erase_places(uuid) IS
     'Returns where rows of this record, or of any user (NULL), may have to be erased: the tables of records, the '
-    'tables of detached months with their archives, and archives of months without a table.';
+    'tables of detached months with their archives, archives of months without a table, and of a user each set, whose '
+    'id is in the place of the partition.';
 
 CREATE FUNCTION vault_etl.erase_count(event text, place regclass, month uuid, record_id uuid, user_id text)
 RETURNS TABLE (matching bigint, full_rows bigint, archived_rows bigint)
@@ -150,7 +154,8 @@ GRANT EXECUTE ON FUNCTION vault_etl.erase_preview(uuid, text) TO vault_etl_erase
 COMMENT ON FUNCTION vault_etl.erase_preview(uuid, text) IS
     'Returns what an erasure would take away now: of one record and the quarantined message of that id, or of '
     'all records of a user. `matching` counts what exists, erased already or not. `archives` are those, by '
-    'month, that hold values of it, or may hold some because their months have no table.';
+    'month, that hold values of it, or may hold some because their months have no table; of a user all sets too, by '
+    'their ids.';
 
 CREATE FUNCTION vault_etl.erase(
     request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text, declaration bytea
@@ -180,15 +185,16 @@ BEGIN
         WHERE q.record_id = erase.record_id AND q.body_ciphertext IS NOT NULL;
         GET DIAGNOSTICS erased_bodies = ROW_COUNT;
     END IF;
-    -- No month is detached, attached or archived until the commit. Otherwise both places could miss its rows.
-    LOCK TABLE vault_etl.closed_months IN SHARE MODE;
+    -- No month is detached, attached or archived until the commit. Otherwise both places could miss its rows. No set
+    -- is added or ends meanwhile.
+    LOCK TABLE vault_etl.closed_months, vault_etl.lake_sets IN SHARE MODE;
     SELECT * INTO STRICT there FROM vault_etl.erase_preview(record_id, user_id);
     IF erased_bodies + there.matching = 0 AND there.archives = '{}' THEN
         RETURN;
     END IF;
-    INSERT INTO vault_etl.archived_erasures AS e (event, first, record_id, user_id)
-    SELECT p.event, p.first, erase.record_id, erase.user_id FROM vault_etl.erase_places(erase.record_id) AS p
-    WHERE there.archives ? p.partition ORDER BY p.first, p.event
+    INSERT INTO vault_etl.archived_erasures AS e (event, first, set_id, record_id, user_id)
+    SELECT p.event, p.first, p.set_id, erase.record_id, erase.user_id FROM vault_etl.erase_places(erase.record_id) AS p
+    WHERE there.archives ? p.partition ORDER BY p.first, p.event, p.set_id
     ON CONFLICT ON CONSTRAINT each_once DO NOTHING;
     FOR found IN SELECT p.event, p.place, p.first FROM vault_etl.erase_places(record_id) AS p WHERE p.place IS NOT NULL LOOP
         erased_records := erased_records

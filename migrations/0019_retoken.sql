@@ -217,7 +217,7 @@ BEGIN
                 ('token', written.generation, -1), ('next_token', written.next_generation, -1), ('token', $1, 1)
             ) AS v (field, id, sign)
             WHERE v.id IS NOT NULL GROUP BY 3, 4, 5 ORDER BY 3, 4, 5
-            ON CONFLICT ON CONSTRAINT detached_values_pkey DO UPDATE SET held = d.held + EXCLUDED.held
+            ON CONFLICT ON CONSTRAINT each_count_once DO UPDATE SET held = d.held + EXCLUDED.held
         )
         SELECT count(*) FROM written
         $query$, place.partition

@@ -44,7 +44,7 @@ GRANT EXECUTE ON FUNCTION vault_etl.file_source(bytea) TO vault_etl_ingest;
 COMMENT ON FUNCTION vault_etl.file_source(bytea) IS
     'Finds a source, or adds it. A login that holds the source key can ask whether a guessed content was '
     'loaded: one question at a time, and ten a second, from all sessions together. No client holds the lock, '
-    'because procedures call this (0026_commits.sql).';
+    'because procedures call this (0027_commits.sql).';
 
 CREATE FUNCTION vault_etl.file_load_reached(load_id uuid, source_id uuid, lines bigint, digest bytea)
 RETURNS boolean

@@ -211,11 +211,14 @@ BEGIN
         request_id, phase, actor, host, action, fields, purpose, ticket, reason, decision, error_code
     );
     -- A reason that itself begins like an amount gets the true amount in front: `audit verify` compares the first one.
-    IF amount IS NULL AND phase = 'intent' AND action IN ('find', 'tokens') AND reason ~ '^[0-9]+ values: ' THEN
+    IF amount IS NULL AND phase = 'intent' AND (
+        action = 'lake open' OR action IN ('find', 'tokens') AND reason ~ '^[0-9]+ values: '
+    ) THEN
         amount := 1;
     ELSIF amount IS NOT NULL AND (
-        amount NOT BETWEEN 1 AND 65536 OR phase <> 'intent' OR action NOT IN ('find', 'tokens')
-        OR cardinality(fields) <> 1
+        phase <> 'intent' OR action NOT IN ('find', 'tokens', 'lake open')
+        OR action = 'lake open' AND amount NOT BETWEEN 1 AND 1000000
+        OR action <> 'lake open' AND (amount NOT BETWEEN 1 AND 65536 OR cardinality(fields) <> 1)
     ) THEN
         RAISE EXCEPTION 'this is not a valid entry of the audit log: invalid amount'
             USING ERRCODE = 'invalid_parameter_value';
@@ -234,7 +237,7 @@ BEGIN
     END IF;
     entry := vault_etl.audit_write(
         request_id, phase, actor, host, action, record_id, fields, purpose, ticket,
-        rtrim(left(concat(amount || ' values: ', reason), 500)),
+        rtrim(left(concat(amount || CASE action WHEN 'lake open' THEN ' rows: ' ELSE ' values: ' END, reason), 500)),
         CASE WHEN denial IS NULL THEN decision ELSE 'denied' END, coalesce(denial, error_code)
     );
     IF amount IS NOT NULL AND entry.decision = 'allowed' THEN
@@ -245,7 +248,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.audit_append(request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[], purpose text, ticket text, reason text, decision text, error_code text, amount integer) IS 'Appends an entry. This is the only way into the log for a client: commit_audit_append commits the entry before the client does what it is about. Returns what was decided, for which login and when: an intent that the policy denies, or whose action is not for a role of this login, is an entry too. `amount` is of an intent to find, or to make tokens of, so many values, and is written in front of the reason.';
+COMMENT ON FUNCTION vault_etl.audit_append(request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[], purpose text, ticket text, reason text, decision text, error_code text, amount integer) IS 'Appends an entry. This is the only way into the log for a client: commit_audit_append commits the entry before the client does what it is about. Returns what was decided, for which login and when: an intent that the policy denies, or whose action is not for a role of this login, is an entry too. `amount` is of an intent to find, or to make tokens of, so many values, or to open so many rows of a set, and is written in front of the reason.';
 
 CREATE FUNCTION vault_etl.audit_checkpoint(signed_seq bigint, signed_hash bytea, key_hash bytea, signature bytea) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -674,7 +677,7 @@ CREATE FUNCTION vault_etl.audit_quota(of_tokens boolean) RETURNS integer
     ), CASE WHEN of_tokens THEN 10000 ELSE 50 END)
 $$;
 
-COMMENT ON FUNCTION vault_etl.audit_quota(of_tokens boolean) IS 'Returns what the policy in force allows a login in an hour: accesses, or values to make tokens of. Tokens have a quota of their own, because they show nothing of a record.';
+COMMENT ON FUNCTION vault_etl.audit_quota(of_tokens boolean) IS 'Returns what the policy in force allows a login in an hour: accesses, of which each row of a set that is opened is one, or values to make tokens of. Tokens have a quota of their own, because they show nothing of a record.';
 
 CREATE FUNCTION vault_etl.audit_rate(kind text, cost interval) RETURNS void
     LANGUAGE plpgsql
@@ -750,6 +753,27 @@ END
 $_$;
 
 COMMENT ON FUNCTION vault_etl.audit_register_key(request_id uuid, actor text, host text, reason text, kms_key_arn text, public_key bytea, signed_seq bigint, signature bytea) IS 'Registers a key, on the record: signers take its signature from then on. The note is made here, of checked parts: an entry that exists, this vault, and a public key on P-256. A login registers twenty keys a day at most, because every signer reads all registrations.';
+
+CREATE FUNCTION vault_etl.audit_resume(intent_seq bigint) RETURNS SETOF vault_etl.audit_log
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN QUERY
+        SELECT * FROM vault_etl.audit_log AS l
+        WHERE l.seq = intent_seq AND l.written_by <> pg_current_xact_id() AND l.phase = 'intent' AND l.decision = 'allowed'
+            AND l.action IN ('lake open', 'lake rotate') AND l.login = session_user
+            AND clock_timestamp() BETWEEN l.logged_at - interval '60 s' AND l.logged_at + interval '6 hours'
+            AND NOT EXISTS (
+                SELECT FROM vault_etl.audit_log AS o WHERE o.request_id = l.request_id AND o.phase = 'outcome'
+            );
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no committed intent of this login waits for its outcome' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION vault_etl.audit_resume(intent_seq bigint) IS 'Returns the entry, if another process may go on with what it is about: an allowed intent to open or rotate a set, of this login, committed by another transaction, at most 6 hours old, and without an outcome. Raises 42501 otherwise, with the same words for any other seq.';
 
 CREATE FUNCTION vault_etl.audit_search(intent_seq bigint, digest bytea) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1104,9 +1128,12 @@ CREATE FUNCTION vault_etl.closed_archives() RETURNS TABLE(partition text, alone 
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT l.partition, l.state = 'archived', l.erasures FROM vault_etl.partition_list() AS l WHERE l.archive IS NOT NULL
+    UNION ALL
+    SELECT s.set_id::text, true, (SELECT count(*) FROM vault_etl.archived_erasures AS e WHERE e.set_id = s.set_id)
+    FROM vault_etl.lake_sets AS s
 $$;
 
-COMMENT ON FUNCTION vault_etl.closed_archives() IS 'Returns, for `doctor`, the months with an archive, whether their rows are there alone, and how many erasures the archive lacks.';
+COMMENT ON FUNCTION vault_etl.closed_archives() IS 'Returns, for `doctor`, the months with an archive and the sets, whether their rows are there alone, and how many erasures each lacks.';
 
 CREATE PROCEDURE vault_etl.commit_audit_append(IN request_id uuid, IN phase text, IN actor text, IN host text, IN action text, IN record_id uuid, IN fields text[], IN purpose text, IN ticket text, IN reason text, IN decision text, IN error_code text, IN amount integer, OUT seq bigint, OUT hash bytea, OUT decided text, OUT code text, OUT login text, OUT logged_at timestamp with time zone)
     LANGUAGE plpgsql
@@ -1311,6 +1338,74 @@ CREATE PROCEDURE vault_etl.commit_keys_init(IN request_id uuid, IN actor text, I
             $_$;
 
 COMMENT ON PROCEDURE vault_etl.commit_keys_init(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean) IS 'Calls the function keys_init in a transaction of its own, and commits.';
+
+CREATE PROCEDURE vault_etl.commit_lake_begin(IN event text, IN location text, IN declaration bytea, OUT answer uuid)
+    LANGUAGE plpgsql
+    AS $_$
+            BEGIN
+                COMMIT;
+                SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+                BEGIN
+                    answer := vault_etl.lake_begin($1, $2, $3);
+                EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
+                    RAISE;
+                END;
+                COMMIT;
+            END
+            $_$;
+
+COMMENT ON PROCEDURE vault_etl.commit_lake_begin(IN event text, IN location text, IN declaration bytea, OUT answer uuid) IS 'Calls the function lake_begin in a transaction of its own, and commits.';
+
+CREATE PROCEDURE vault_etl.commit_lake_erased(IN request_id uuid, IN actor text, IN host text, IN ticket text, IN reason text, IN set_id uuid, IN old_sha256 bytea, IN new_sha256 bytea, IN version integer, IN counts jsonb, IN erasures bigint[], IN rows bigint, OUT seq bigint, OUT hash bytea, OUT erased_at timestamp with time zone)
+    LANGUAGE plpgsql
+    AS $_$
+            BEGIN
+                COMMIT;
+                SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+                BEGIN
+                    SELECT * INTO seq, hash, erased_at FROM vault_etl.lake_erased($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+                EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
+                    RAISE;
+                END;
+                COMMIT;
+            END
+            $_$;
+
+COMMENT ON PROCEDURE vault_etl.commit_lake_erased(IN request_id uuid, IN actor text, IN host text, IN ticket text, IN reason text, IN set_id uuid, IN old_sha256 bytea, IN new_sha256 bytea, IN version integer, IN counts jsonb, IN erasures bigint[], IN rows bigint, OUT seq bigint, OUT hash bytea, OUT erased_at timestamp with time zone) IS 'Calls the function lake_erased in a transaction of its own, and commits.';
+
+CREATE PROCEDURE vault_etl.commit_lake_record(IN set_id uuid, IN manifest_sha256 bytea, IN rows bigint, IN counts jsonb, OUT answer boolean)
+    LANGUAGE plpgsql
+    AS $_$
+            BEGIN
+                COMMIT;
+                SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+                BEGIN
+                    answer := vault_etl.lake_record($1, $2, $3, $4);
+                EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
+                    RAISE;
+                END;
+                COMMIT;
+            END
+            $_$;
+
+COMMENT ON PROCEDURE vault_etl.commit_lake_record(IN set_id uuid, IN manifest_sha256 bytea, IN rows bigint, IN counts jsonb, OUT answer boolean) IS 'Calls the function lake_record in a transaction of its own, and commits.';
+
+CREATE PROCEDURE vault_etl.commit_lake_rotated(IN request_id uuid, IN actor text, IN host text, IN fields text[], IN purpose text, IN ticket text, IN set_id uuid, IN old_sha256 bytea, IN new_sha256 bytea, IN version integer, IN counts jsonb, OUT seq bigint, OUT hash bytea)
+    LANGUAGE plpgsql
+    AS $_$
+            BEGIN
+                COMMIT;
+                SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+                BEGIN
+                    SELECT * INTO seq, hash FROM vault_etl.lake_rotated($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+                EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
+                    RAISE;
+                END;
+                COMMIT;
+            END
+            $_$;
+
+COMMENT ON PROCEDURE vault_etl.commit_lake_rotated(IN request_id uuid, IN actor text, IN host text, IN fields text[], IN purpose text, IN ticket text, IN set_id uuid, IN old_sha256 bytea, IN new_sha256 bytea, IN version integer, IN counts jsonb, OUT seq bigint, OUT hash bytea) IS 'Calls the function lake_rotated in a transaction of its own, and commits.';
 
 CREATE PROCEDURE vault_etl.commit_quarantine_discard(IN request_id uuid, IN actor text, IN host text, IN ticket text, IN reason text, IN record_ids uuid[], IN reason_code text, IN since timestamp with time zone, IN until timestamp with time zone, IN source text, OUT messages bigint, OUT newest timestamp with time zone, OUT seq bigint, OUT hash bytea)
     LANGUAGE plpgsql
@@ -1716,7 +1811,7 @@ BEGIN
 END
 $_$;
 
-COMMENT ON FUNCTION vault_etl.ensure_short_transaction() IS 'Makes sure that this transaction is short, and that no client can lengthen it. Raises unless a procedure commit_… of the vault called this in a transaction that it has begun: the procedure commits as soon as its function is done (0026_commits.sql). The owner is exempt, who may lock everything. Also sets, for the rest of the transaction and whatever the session has: a commit waits for disks and not for the queries of a standby; a client that reads nothing is sent no messages, and if an error must be sent it loses its connection, because a session that cannot send its error keeps its locks and cannot be ended; plans use indexes and are not compiled.';
+COMMENT ON FUNCTION vault_etl.ensure_short_transaction() IS 'Makes sure that this transaction is short, and that no client can lengthen it. Raises unless a procedure commit_… of the vault called this in a transaction that it has begun: the procedure commits as soon as its function is done (0027_commits.sql). The owner is exempt, who may lock everything. Also sets, for the rest of the transaction and whatever the session has: a commit waits for disks and not for the queries of a standby; a client that reads nothing is sent no messages, and if an error must be sent it loses its connection, because a session that cannot send its error keeps its locks and cannot be ended; plans use indexes and are not compiled.';
 
 CREATE FUNCTION vault_etl.erase(request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text, declaration bytea) RETURNS TABLE(records bigint, bodies bigint, archives jsonb, erased_at timestamp with time zone, seq bigint, hash bytea)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1747,15 +1842,16 @@ BEGIN
         WHERE q.record_id = erase.record_id AND q.body_ciphertext IS NOT NULL;
         GET DIAGNOSTICS erased_bodies = ROW_COUNT;
     END IF;
-    -- No month is detached, attached or archived until the commit. Otherwise both places could miss its rows.
-    LOCK TABLE vault_etl.closed_months IN SHARE MODE;
+    -- No month is detached, attached or archived until the commit. Otherwise both places could miss its rows. No set
+    -- is added or ends meanwhile.
+    LOCK TABLE vault_etl.closed_months, vault_etl.lake_sets IN SHARE MODE;
     SELECT * INTO STRICT there FROM vault_etl.erase_preview(record_id, user_id);
     IF erased_bodies + there.matching = 0 AND there.archives = '{}' THEN
         RETURN;
     END IF;
-    INSERT INTO vault_etl.archived_erasures AS e (event, first, record_id, user_id)
-    SELECT p.event, p.first, erase.record_id, erase.user_id FROM vault_etl.erase_places(erase.record_id) AS p
-    WHERE there.archives ? p.partition ORDER BY p.first, p.event
+    INSERT INTO vault_etl.archived_erasures AS e (event, first, set_id, record_id, user_id)
+    SELECT p.event, p.first, p.set_id, erase.record_id, erase.user_id FROM vault_etl.erase_places(erase.record_id) AS p
+    WHERE there.archives ? p.partition ORDER BY p.first, p.event, p.set_id
     ON CONFLICT ON CONSTRAINT each_once DO NOTHING;
     FOR found IN SELECT p.event, p.place, p.first FROM vault_etl.erase_places(record_id) AS p WHERE p.place IS NOT NULL LOOP
         erased_records := erased_records
@@ -1818,19 +1914,22 @@ $$;
 
 COMMENT ON FUNCTION vault_etl.erase_in(event text, place regclass, month uuid, record_id uuid, user_id text) IS 'Erases one record or all records of a user in a place, as the function of its event does.';
 
-CREATE FUNCTION vault_etl.erase_places(record_id uuid) RETURNS TABLE(event text, place regclass, first uuid, partition text, archive text)
+CREATE FUNCTION vault_etl.erase_places(record_id uuid) RETURNS TABLE(event text, place regclass, first uuid, partition text, archive text, set_id uuid)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
-    SELECT e.event, e.place, NULL::uuid, NULL::text, NULL::text FROM vault_etl.event_tables() AS e
+    SELECT e.event, e.place, NULL::uuid, NULL::text, NULL::text, NULL::uuid FROM vault_etl.event_tables() AS e
     UNION ALL
-    SELECT m.event, vault_etl.partition_table(m.partition), m.first, m.partition, m.archive FROM vault_etl.closed_months AS m
+    SELECT m.event, vault_etl.partition_table(m.partition), m.first, m.partition, m.archive, NULL
+    FROM vault_etl.closed_months AS m
     WHERE m.dropped_at IS NULL AND (m.archive IS NOT NULL OR vault_etl.partition_table(m.partition) IS NOT NULL)
         AND ($1 IS NULL OR $1 >= m.first AND $1 < m.until)
+    UNION ALL
+    SELECT s.event, NULL, NULL, s.set_id::text, s.location, s.set_id FROM vault_etl.lake_sets AS s WHERE $1 IS NULL
     ORDER BY 3 NULLS FIRST, 1
 $_$;
 
-COMMENT ON FUNCTION vault_etl.erase_places(record_id uuid) IS 'Returns where rows of this record, or of any user (NULL), may have to be erased: the tables of records, the tables of detached months with their archives, and archives of months without a table.';
+COMMENT ON FUNCTION vault_etl.erase_places(record_id uuid) IS 'Returns where rows of this record, or of any user (NULL), may have to be erased: the tables of records, the tables of detached months with their archives, archives of months without a table, and of a user each set, whose id is in the place of the partition.';
 
 CREATE FUNCTION vault_etl.erase_preview(record_id uuid, user_id text) RETURNS TABLE(matching bigint, records bigint, bodies bigint, archives jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -1862,7 +1961,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.erase_preview(record_id uuid, user_id text) IS 'Returns what an erasure would take away now: of one record and the quarantined message of that id, or of all records of a user. `matching` counts what exists, erased already or not. `archives` are those, by month, that hold values of it, or may hold some because their months have no table.';
+COMMENT ON FUNCTION vault_etl.erase_preview(record_id uuid, user_id text) IS 'Returns what an erasure would take away now: of one record and the quarantined message of that id, or of all records of a user. `matching` counts what exists, erased already or not. `archives` are those, by month, that hold values of it, or may hold some because their months have no table; of a user all sets too, by their ids.';
 
 CREATE FUNCTION vault_etl.event_tables() RETURNS TABLE(event text, place regclass)
     LANGUAGE sql STABLE
@@ -1987,7 +2086,7 @@ BEGIN
 END
 $_$;
 
-COMMENT ON FUNCTION vault_etl.file_source(known_by bytea, OUT source_id uuid, OUT points bigint[]) IS 'Finds a source, or adds it. A login that holds the source key can ask whether a guessed content was loaded: one question at a time, and ten a second, from all sessions together. No client holds the lock, because procedures call this (0026_commits.sql).';
+COMMENT ON FUNCTION vault_etl.file_source(known_by bytea, OUT source_id uuid, OUT points bigint[]) IS 'Finds a source, or adds it. A login that holds the source key can ask whether a guessed content was loaded: one question at a time, and ten a second, from all sessions together. No client holds the lock, because procedures call this (0027_commits.sql).';
 
 CREATE FUNCTION vault_etl.first_record_id(moment timestamp with time zone) RETURNS uuid
     LANGUAGE sql IMMUTABLE STRICT
@@ -2027,7 +2126,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.fold_value_counts() IS 'Adds the counts of sessions that have ended into one row a key and month, of writer 0, and deletes those that come to 0. Otherwise each connection, which lives for half an hour, leaves a few rows for good. Returns how many rows it took. One session folds at a time, and no other session writes the rows of one that has ended, so no session waits for it. For that it reads the sessions of this moment, not a list that its transaction has kept. A new server process may have the number of one that has ended: it waits no longer than this takes, because no client holds these rows (0026_commits.sql).';
+COMMENT ON FUNCTION vault_etl.fold_value_counts() IS 'Adds the counts of sessions that have ended into one row a key and month, of writer 0, and deletes those that come to 0. Otherwise each connection, which lives for half an hour, leaves a few rows for good. Returns how many rows it took. One session folds at a time, and no other session writes the rows of one that has ended, so no session waits for it. For that it reads the sessions of this moment, not a list that its transaction has kept. A new server process may have the number of one that has ended: it waits no longer than this takes, because no client holds these rows (0027_commits.sql).';
 
 CREATE FUNCTION vault_etl.in_closed_months(record_ids uuid[]) RETURNS SETOF uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -2176,7 +2275,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.key_usage(counted boolean) IS 'Returns how many values need each key: by the counts that are kept, or `counted` from all rows. Values of detached months count too.';
+COMMENT ON FUNCTION vault_etl.key_usage(counted boolean) IS 'Returns how many values need each key: by the counts that are kept, or `counted` from all rows. Values of detached months and of sets count too.';
 
 CREATE FUNCTION vault_etl.keys_changed(request_id uuid, actor text, host text, what text, key_ids bigint[]) RETURNS void
     LANGUAGE plpgsql
@@ -2231,7 +2330,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION vault_etl.keys_destroy(request_id uuid, actor text, host text, key_ids bigint[], declaration bytea) IS 'Deletes the bytes of retired keys, and returns the ids of those that had some. Leaves a pending key, which an abort ends, and a key that a closed month needs, which may come back.';
+COMMENT ON FUNCTION vault_etl.keys_destroy(request_id uuid, actor text, host text, key_ids bigint[], declaration bytea) IS 'Deletes the bytes of retired keys, and returns the ids of those that had some. Leaves a pending key, which an abort ends, and a key that a set or a closed month needs, which may come back.';
 
 CREATE FUNCTION vault_etl.keys_init(request_id uuid, actor text, host text, keys jsonb) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2310,6 +2409,236 @@ $$;
 
 COMMENT ON FUNCTION vault_etl.keys_insert(keys jsonb, new_state text) IS 'Adds keys from a list of objects, with bytes in hex, and returns their ids. Raises for data keys, which the roles ingest and re-encrypt add.';
 
+CREATE FUNCTION vault_etl.lake_begin(event text, location text, declaration bytea) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '10s'
+    AS $$
+DECLARE
+    there vault_etl.lake_sets;
+BEGIN
+    PERFORM vault_etl.ensure_short_transaction();
+    PERFORM vault_etl.ensure_declared(declaration);
+    IF (location ~ '^(/|s3://)' AND char_length(location) <= 300) IS NOT TRUE
+        OR NOT EXISTS (SELECT FROM vault_etl.event_tables() AS e WHERE e.event = lake_begin.event)
+    THEN
+        RAISE EXCEPTION 'this is no place of a set of an event' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    INSERT INTO vault_etl.lake_sets AS s (event, location) VALUES (lake_begin.event, lake_begin.location)
+    ON CONFLICT ON CONSTRAINT lake_sets_location_key DO NOTHING;
+    SELECT s.* INTO STRICT there FROM vault_etl.lake_sets AS s WHERE s.location = lake_begin.location;
+    RETURN CASE WHEN there.manifest_sha256 IS NULL AND there.event = lake_begin.event THEN there.set_id END;
+END
+$$;
+
+COMMENT ON FUNCTION vault_etl.lake_begin(event text, location text, declaration bytea) IS 'Registers a set that is to be written at a place, and returns its id; of a set that is not finished the id that it has. Returns NULL if a finished set, or one of another event, is at this place.';
+
+CREATE FUNCTION vault_etl.lake_count(event text, first uuid, set_id uuid, counts jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+BEGIN
+    IF jsonb_array_length(counts) > 100000 THEN  -- each key is looked up while the end of a key waits
+        RAISE EXCEPTION 'too many counts at once' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF EXISTS (
+        SELECT FROM jsonb_to_recordset(counts) AS c (field text, id bigint, held bigint)
+        WHERE (c.held > 0 AND CASE
+            WHEN c.field <> 'token' THEN c.id IN (
+                SELECT d.id FROM vault_etl.detached_values AS d
+                WHERE (d.set_id = set_id OR d.event = event AND d.first = first) AND d.field NOT IN ('token', 'next_token')
+            ) OR EXISTS (
+                SELECT FROM vault_etl.data_keys AS k
+                WHERE k.key_id = c.id AND k.purpose = 'data' AND k.field = c.field AND k.state <> 'destroyed'
+            )
+            ELSE c.id IN (
+                SELECT d.id FROM vault_etl.detached_values AS d
+                WHERE (d.set_id = set_id OR d.event = event AND d.first = first) AND d.field IN ('token', 'next_token')
+                UNION ALL
+                SELECT k.generation FROM vault_etl.data_keys AS k WHERE k.purpose = 'token' AND k.state <> 'destroyed'
+            )
+        END) IS NOT TRUE
+    ) THEN
+        RAISE EXCEPTION 'a key of these values is destroyed or missing' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    DELETE FROM vault_etl.detached_values AS d WHERE d.set_id = set_id OR d.event = event AND d.first = first;
+    INSERT INTO vault_etl.detached_values (event, first, set_id, field, id, month, held)
+    SELECT event, first, set_id, c.field, c.id, vault_etl.month_of(first), sum(c.held)
+    FROM jsonb_to_recordset(counts) AS c (field text, id bigint, held bigint) GROUP BY c.field, c.id;
+END
+$$;
+
+COMMENT ON FUNCTION vault_etl.lake_count(event text, first uuid, set_id uuid, counts jsonb) IS 'Replaces the counts of a set, or of the archive of a month, by these objects with field, id and held: how many values need each data key, and how many rows each generation (`token`). Called behind the fence. Raises 55000 if a key that was not needed before is destroyed or missing.';
+
+CREATE FUNCTION vault_etl.lake_drop(set_id uuid) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '10s'
+    AS $$
+DECLARE
+    place text;
+BEGIN
+    DELETE FROM vault_etl.lake_sets AS s WHERE s.set_id = lake_drop.set_id RETURNING s.location INTO place;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such set is on the record' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    RETURN place;
+END
+$$;
+
+COMMENT ON FUNCTION vault_etl.lake_drop(set_id uuid) IS 'Takes a set, whose files were deleted, off the record, with its counts and erasures. Returns its place.';
+
+CREATE FUNCTION vault_etl.lake_erased(request_id uuid, actor text, host text, ticket text, reason text, set_id uuid, old_sha256 bytea, new_sha256 bytea, version integer, counts jsonb, erasures bigint[], rows bigint) RETURNS TABLE(seq bigint, hash bytea, erased_at timestamp with time zone)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '10s'
+    AS $$
+DECLARE
+    fields text[] := ARRAY['device_id', 'ip'];
+    place record;
+    ended bigint;
+    outcome vault_etl.audit_log;
+BEGIN
+    PERFORM vault_etl.ensure_short_transaction();
+    place := vault_etl.lake_replace(set_id, old_sha256, new_sha256, version, counts);
+    DELETE FROM vault_etl.archived_erasures AS e
+    WHERE e.erasure_id = ANY (erasures) AND CASE
+        WHEN place.first IS NULL THEN e.set_id = lake_erased.set_id
+        ELSE e.event = place.event AND e.first = place.first
+    END;
+    GET DIAGNOSTICS ended = ROW_COUNT;
+    PERFORM vault_etl.audit_write(
+        request_id, 'intent', actor, host, 'lake erase', set_id, fields, NULL, ticket, reason, 'allowed', NULL
+    );
+    outcome := vault_etl.audit_write(
+        request_id, 'outcome', actor, host, 'lake erase', set_id, fields, NULL, ticket,
+        format(
+            'erased rows: %s, erasures that waited: %s, version %s: manifest %s became %s', rows, ended, version,
+            encode(old_sha256, 'hex'), encode(new_sha256, 'hex')
+        ),
+        'done', NULL
+    );
+    RETURN QUERY SELECT outcome.seq, outcome.hash, outcome.logged_at;
+END
+$$;
+
+COMMENT ON FUNCTION vault_etl.lake_erased(request_id uuid, actor text, host text, ticket text, reason text, set_id uuid, old_sha256 bytea, new_sha256 bytea, version integer, counts jsonb, erasures bigint[], rows bigint) IS 'Records the new manifest of a set that rows were erased in, ends the erasures that it waited for, and writes two entries: all or nothing. Without a row of the user the manifest stays the same.';
+
+CREATE FUNCTION vault_etl.lake_list() RETURNS TABLE(set_id uuid, event text, partition text, location text, manifest_sha256 bytea, version integer, rows bigint, made_at timestamp with time zone, recorded_at timestamp with time zone, erasures bigint, alone boolean)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT s.set_id, s.event, NULL, s.location, s.manifest_sha256, s.version, s.rows, s.made_at, s.recorded_at,
+        (SELECT count(*) FROM vault_etl.archived_erasures AS e WHERE e.set_id = s.set_id), true
+    FROM vault_etl.lake_sets AS s
+    UNION ALL
+    SELECT NULL, m.event, m.partition, m.archive, m.archive_sha256, NULL, NULL, m.closed_at, m.archived_at,
+        (SELECT count(*) FROM vault_etl.archived_erasures AS e WHERE e.event = m.event AND e.first = m.first),
+        vault_etl.partition_table(m.partition) IS NULL
+    FROM vault_etl.closed_months AS m
+    WHERE m.archive IS NOT NULL AND EXISTS (
+        SELECT FROM unnest(ARRAY[
+            'vault_etl_reveal', 'vault_etl_re_encrypt', 'vault_etl_erase', 'vault_etl_audit', 'vault_etl_owner'
+        ]) AS role
+        WHERE pg_has_role(session_user, role::name, 'USAGE, SET')
+    )
+    ORDER BY 2, 3, 4
+$$;
+
+COMMENT ON FUNCTION vault_etl.lake_list() IS 'Returns the sets, and the archives of months, which have no set_id here: the place of an archive is not for a login that only ingests. `erasures` are those that it lacks. `alone`: no table holds the rows too.';
+
+CREATE FUNCTION vault_etl.lake_pending(set_id uuid, manifest_sha256 bytea) RETURNS TABLE(erasure_id bigint, record_id uuid, user_id text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+    SELECT e.erasure_id, e.record_id, e.user_id FROM vault_etl.archived_erasures AS e
+    WHERE e.set_id = $1 OR EXISTS (
+        SELECT FROM vault_etl.closed_months AS m
+        WHERE m.event = e.event AND m.first = e.first AND m.archive_sha256 = $2
+    )
+    ORDER BY e.erasure_id
+$_$;
+
+COMMENT ON FUNCTION vault_etl.lake_pending(set_id uuid, manifest_sha256 bytea) IS 'Returns the erasures that a set, or the archive of a month with this manifest, lacks.';
+
+CREATE FUNCTION vault_etl.lake_record(set_id uuid, manifest_sha256 bytea, rows bigint, counts jsonb) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '10s'
+    AS $$
+DECLARE
+    there vault_etl.lake_sets;
+BEGIN
+    PERFORM vault_etl.ensure_short_transaction();
+    LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
+    SELECT s.* INTO there FROM vault_etl.lake_sets AS s WHERE s.set_id = lake_record.set_id FOR UPDATE;
+    IF there.manifest_sha256 = lake_record.manifest_sha256 THEN
+        RETURN false;
+    END IF;
+    IF there.set_id IS NULL OR there.manifest_sha256 IS NOT NULL THEN
+        RAISE EXCEPTION 'no such set is being written' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    PERFORM vault_etl.lake_count(there.event, NULL::uuid, there.set_id, counts);
+    UPDATE vault_etl.lake_sets AS s
+    SET manifest_sha256 = lake_record.manifest_sha256, rows = lake_record.rows, recorded_at = clock_timestamp()
+    WHERE s.set_id = there.set_id;
+    RETURN true;
+END
+$$;
+
+COMMENT ON FUNCTION vault_etl.lake_record(set_id uuid, manifest_sha256 bytea, rows bigint, counts jsonb) IS 'Records how far a set is written, or with the SHA-256 of its manifest that it is finished; its keys are needed from here on. Returns false if it was finished with this manifest before. Raises 55000 for a set that is finished, and if a key of its values is destroyed or missing.';
+
+CREATE FUNCTION vault_etl.lake_replace(set_id uuid, old_sha256 bytea, new_sha256 bytea, version integer, counts jsonb, OUT event text, OUT first uuid) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '10s'
+    AS $$
+BEGIN
+    LOCK TABLE vault_etl.key_fence IN ROW EXCLUSIVE MODE;
+    LOCK TABLE vault_etl.closed_months IN ROW EXCLUSIVE MODE;  -- this waits for an erasure under way
+    UPDATE vault_etl.lake_sets AS s
+    SET manifest_sha256 = new_sha256, version = lake_replace.version, recorded_at = clock_timestamp()
+    WHERE s.set_id = lake_replace.set_id AND s.manifest_sha256 = old_sha256
+        AND (lake_replace.version > s.version OR lake_replace.version = s.version AND new_sha256 = old_sha256)
+    RETURNING s.event INTO event;
+    IF FOUND THEN
+        PERFORM vault_etl.lake_count(event, NULL::uuid, lake_replace.set_id, counts);
+        RETURN;
+    END IF;
+    UPDATE vault_etl.closed_months AS m SET archive_sha256 = new_sha256, archived_at = clock_timestamp()
+    WHERE m.archive_sha256 = old_sha256 AND vault_etl.partition_table(m.partition) IS NULL
+    RETURNING m.event, m.first INTO event, first;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the record names another manifest of this set' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    PERFORM vault_etl.lake_count(event, first, NULL::uuid, counts);
+END
+$$;
+
+COMMENT ON FUNCTION vault_etl.lake_replace(set_id uuid, old_sha256 bytea, new_sha256 bytea, version integer, counts jsonb, OUT event text, OUT first uuid) IS 'Puts a manifest in the place of another one, of a set or of the archive of a month without a table, and returns the event, and the first id of the month. Raises 55000 if another manifest is on the record.';
+
+CREATE FUNCTION vault_etl.lake_rotated(request_id uuid, actor text, host text, fields text[], purpose text, ticket text, set_id uuid, old_sha256 bytea, new_sha256 bytea, version integer, counts jsonb) RETURNS TABLE(seq bigint, hash bytea)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '10s'
+    AS $$
+DECLARE
+    outcome vault_etl.audit_log;
+BEGIN
+    PERFORM vault_etl.ensure_short_transaction();
+    PERFORM vault_etl.lake_replace(set_id, old_sha256, new_sha256, version, counts);
+    outcome := vault_etl.audit_write(
+        request_id, 'outcome', actor, host, 'lake rotate', set_id, fields, purpose, ticket,
+        format('version %s: manifest %s became %s', version, encode(old_sha256, 'hex'), encode(new_sha256, 'hex')),
+        'done', NULL
+    );
+    RETURN QUERY SELECT outcome.seq, outcome.hash;
+END
+$$;
+
+COMMENT ON FUNCTION vault_etl.lake_rotated(request_id uuid, actor text, host text, fields text[], purpose text, ticket text, set_id uuid, old_sha256 bytea, new_sha256 bytea, version integer, counts jsonb) IS 'Records the new manifest of a set that was rotated, and the outcome of the intent of this login to do so: all or nothing.';
+
 CREATE FUNCTION vault_etl.month_of(record_id uuid) RETURNS date
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN (date_trunc('month'::text, ('1970-01-01 00:00:00'::timestamp without time zone + ((((('x'::text || translate("left"((record_id)::text, 13), '-'::text, ''::text)))::bit(48))::bigint)::double precision * '00:00:00.001'::interval))))::date;
@@ -2384,7 +2713,7 @@ BEGIN
 END
 $_$;
 
-COMMENT ON FUNCTION vault_etl.needs_of_generation(generation smallint, counted boolean) IS 'Returns how many rows have tokens of a generation, how many have them as their next ones, and how many rows of closed months have them. The kept counts do not tell the first two apart; the constraint of each table does. All rows are read if `counted`, or if a constraint lets rows have these tokens.';
+COMMENT ON FUNCTION vault_etl.needs_of_generation(generation smallint, counted boolean) IS 'Returns how many rows have tokens of a generation, how many have them as their next ones, and how many rows of closed months and of sets have them. The kept counts do not tell the first two apart; the constraint of each table does. All rows are read if `counted`, or if a constraint lets rows have these tokens.';
 
 CREATE FUNCTION vault_etl.partition_attach(partition text) RETURNS void
     LANGUAGE plpgsql
@@ -3976,7 +4305,7 @@ BEGIN
                 ('token', written.generation, -1), ('next_token', written.next_generation, -1), ('token', $1, 1)
             ) AS v (field, id, sign)
             WHERE v.id IS NOT NULL GROUP BY 3, 4, 5 ORDER BY 3, 4, 5
-            ON CONFLICT ON CONSTRAINT detached_values_pkey DO UPDATE SET held = d.held + EXCLUDED.held
+            ON CONFLICT ON CONSTRAINT each_count_once DO UPDATE SET held = d.held + EXCLUDED.held
         )
         SELECT count(*) FROM written
         $query$, place.partition
@@ -4175,15 +4504,27 @@ $$;
 COMMENT ON FUNCTION vault_etl.values_truncated() IS 'Deletes the counts of an emptied table.';
 
 CREATE TABLE vault_etl.archived_erasures (
+    erasure_id bigint NOT NULL,
     event text NOT NULL,
-    first uuid NOT NULL,
+    first uuid,
+    set_id uuid,
     record_id uuid,
     user_id text,
     erased_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT of_a_month_or_of_a_set CHECK ((num_nonnulls(first, set_id) = 1)),
     CONSTRAINT of_a_record_or_of_a_user CHECK ((num_nonnulls(record_id, user_id) = 1))
 );
 
-COMMENT ON TABLE vault_etl.archived_erasures IS 'What an erasure could not take out of the archive of a closed month: one record, or all records of a user. A restore applies it in the transaction that makes the table. A new archive of the month deletes it.';
+COMMENT ON TABLE vault_etl.archived_erasures IS 'What an erasure could not take out of the archive of a closed month, or out of a set: one record, or all records of a user. A restore applies it in the transaction that makes the table. `lake erase` and a new archive of the month delete it.';
+
+ALTER TABLE vault_etl.archived_erasures ALTER COLUMN erasure_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME vault_etl.archived_erasures_erasure_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE vault_etl.audit_actions (
     action text NOT NULL,
@@ -4205,10 +4546,10 @@ COMMENT ON COLUMN vault_etl.audit_actions.a_minute IS 'How many entries of it a 
 CREATE TABLE vault_etl.audit_amounts (
     seq bigint NOT NULL,
     amount integer NOT NULL,
-    CONSTRAINT audit_amounts_amount_check CHECK (((amount >= 1) AND (amount <= 65536)))
+    CONSTRAINT audit_amounts_amount_check CHECK (((amount >= 1) AND (amount <= 1000000)))
 );
 
-COMMENT ON TABLE vault_etl.audit_amounts IS 'How many values an intent is about, where that is not one. The quota counts them; the reason of the entry says so too.';
+COMMENT ON TABLE vault_etl.audit_amounts IS 'How many values, or rows of a set, an intent is about, where that is not one. The quota counts them; the reason of the entry says so too.';
 
 CREATE TABLE vault_etl.audit_checkpoints (
     checkpoint_id bigint NOT NULL,
@@ -4343,14 +4684,16 @@ COMMENT ON TABLE vault_etl.detached_changes IS 'One row for each statement that 
 
 CREATE TABLE vault_etl.detached_values (
     event text NOT NULL,
-    first uuid NOT NULL,
+    first uuid,
     field text NOT NULL,
     id bigint NOT NULL,
-    month date NOT NULL,
-    held bigint NOT NULL
+    month date,
+    held bigint NOT NULL,
+    set_id uuid,
+    CONSTRAINT of_a_month_or_of_a_set CHECK (((num_nonnulls(first, set_id) = 1) AND (num_nonnulls(month, set_id) = 1)))
 );
 
-COMMENT ON TABLE vault_etl.detached_values IS 'The counts of months that are detached on the record: a rotation does not see these values, and their keys are needed.';
+COMMENT ON TABLE vault_etl.detached_values IS 'The counts of months that are detached on the record, and of sets: a rotation does not see these values, and their keys are needed.';
 
 COMMENT ON COLUMN vault_etl.detached_values.field IS 'As in value_counts, and next_token for the generation beside the tokens in use: it comes back with the month, and its keys are not needed.';
 
@@ -4441,6 +4784,29 @@ COMMENT ON TABLE vault_etl.key_rotations IS 'Rotations that are under way: at mo
 COMMENT ON COLUMN vault_etl.key_rotations.month IS 'Of a detached month, whose rows get tokens of the active generation.';
 
 COMMENT ON CONSTRAINT tokens_are_of_all_fields ON vault_etl.key_rotations IS 'The tokens of a generation are made for all fields at once.';
+
+CREATE TABLE vault_etl.lake_sets (
+    set_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    event text NOT NULL,
+    location text NOT NULL,
+    manifest_sha256 bytea,
+    version integer DEFAULT 1 NOT NULL,
+    rows bigint DEFAULT 0 NOT NULL,
+    made_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    recorded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT lake_sets_location_check CHECK (((location ~ '^(/|s3://)'::text) AND (char_length(location) <= 300))),
+    CONSTRAINT lake_sets_manifest_sha256_check CHECK ((octet_length(manifest_sha256) = 32)),
+    CONSTRAINT lake_sets_rows_check CHECK ((rows >= 0)),
+    CONSTRAINT lake_sets_version_check CHECK ((version > 0))
+);
+
+COMMENT ON TABLE vault_etl.lake_sets IS 'Sets: folders of Parquet files with sealed rows of an event, which were never in its table (docs/formats.md). Archives of months are in closed_months.';
+
+COMMENT ON COLUMN vault_etl.lake_sets.location IS 'The place of the set: an absolute path or s3://bucket/prefix.';
+
+COMMENT ON COLUMN vault_etl.lake_sets.manifest_sha256 IS 'The SHA-256 of the manifest in force. NULL while the set is written for the first time.';
+
+COMMENT ON COLUMN vault_etl.lake_sets.recorded_at IS 'When rows or the manifest were recorded last.';
 
 CREATE TABLE vault_etl.migrations (
     name text NOT NULL,
@@ -4644,6 +5010,9 @@ COMMENT ON TABLE vault_etl.vault IS 'The identity of this vault. The audit chain
 
 ALTER TABLE ONLY vault_etl.user_logins ATTACH PARTITION vault_etl.user_logins_undated FOR VALUES FROM ('00000000-0000-0000-0000-000000000000') TO ('00000000-0001-0000-0000-000000000000');
 
+ALTER TABLE ONLY vault_etl.archived_erasures
+    ADD CONSTRAINT archived_erasures_pkey PRIMARY KEY (erasure_id);
+
 ALTER TABLE ONLY vault_etl.audit_actions
     ADD CONSTRAINT audit_actions_pkey PRIMARY KEY (action);
 
@@ -4687,10 +5056,10 @@ ALTER TABLE ONLY vault_etl.data_keys
     ADD CONSTRAINT data_keys_pkey PRIMARY KEY (key_id);
 
 ALTER TABLE ONLY vault_etl.detached_values
-    ADD CONSTRAINT detached_values_pkey PRIMARY KEY (event, first, field, id, month);
+    ADD CONSTRAINT each_count_once UNIQUE NULLS NOT DISTINCT (event, first, set_id, field, id, month);
 
 ALTER TABLE ONLY vault_etl.archived_erasures
-    ADD CONSTRAINT each_once UNIQUE NULLS NOT DISTINCT (event, first, record_id, user_id);
+    ADD CONSTRAINT each_once UNIQUE NULLS NOT DISTINCT (event, first, set_id, record_id, user_id);
 
 ALTER TABLE ONLY vault_etl.file_loads
     ADD CONSTRAINT file_loads_pkey PRIMARY KEY (load_id);
@@ -4712,6 +5081,12 @@ ALTER TABLE ONLY vault_etl.key_fence
 
 ALTER TABLE ONLY vault_etl.key_rotations
     ADD CONSTRAINT key_rotations_pkey PRIMARY KEY (rotation_id);
+
+ALTER TABLE ONLY vault_etl.lake_sets
+    ADD CONSTRAINT lake_sets_location_key UNIQUE (location);
+
+ALTER TABLE ONLY vault_etl.lake_sets
+    ADD CONSTRAINT lake_sets_pkey PRIMARY KEY (set_id);
 
 ALTER TABLE ONLY vault_etl.migrations
     ADD CONSTRAINT migrations_pkey PRIMARY KEY (name);
@@ -4752,6 +5127,8 @@ ALTER TABLE ONLY vault_etl.value_counts
 ALTER TABLE ONLY vault_etl.vault
     ADD CONSTRAINT vault_pkey PRIMARY KEY (one);
 
+CREATE INDEX archived_erasures_set_id ON vault_etl.archived_erasures USING btree (set_id);
+
 CREATE INDEX audit_checkpoints_seq ON vault_etl.audit_checkpoints USING btree (seq);
 
 CREATE INDEX audit_log_allowed ON vault_etl.audit_log USING btree (login, logged_at) WHERE ((phase = 'intent'::text) AND (decision = 'allowed'::text));
@@ -4771,6 +5148,8 @@ COMMENT ON INDEX vault_etl.data_keys_in_use IS 'For the ages of keys, which are 
 CREATE INDEX data_keys_of_a_login ON vault_etl.data_keys USING btree (created_by, field, created_at) WHERE ((purpose = 'data'::text) AND (state = 'active'::text));
 
 COMMENT ON INDEX vault_etl.data_keys_of_a_login IS 'For the limit of data keys that a login has.';
+
+CREATE INDEX detached_values_set_id ON vault_etl.detached_values USING btree (set_id);
 
 CREATE INDEX file_loads_source_id ON vault_etl.file_loads USING btree (source_id);
 
@@ -4905,6 +5284,9 @@ CREATE TRIGGER user_logins_updated AFTER UPDATE ON vault_etl.user_logins REFEREN
 ALTER TABLE ONLY vault_etl.archived_erasures
     ADD CONSTRAINT archived_erasures_event_first_fkey FOREIGN KEY (event, first) REFERENCES vault_etl.closed_months(event, first) ON DELETE CASCADE;
 
+ALTER TABLE ONLY vault_etl.archived_erasures
+    ADD CONSTRAINT archived_erasures_set_id_fkey FOREIGN KEY (set_id) REFERENCES vault_etl.lake_sets(set_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY vault_etl.audit_amounts
     ADD CONSTRAINT audit_amounts_seq_fkey FOREIGN KEY (seq) REFERENCES vault_etl.audit_log(seq);
 
@@ -4922,6 +5304,9 @@ ALTER TABLE ONLY vault_etl.detached_changes
 
 ALTER TABLE ONLY vault_etl.detached_values
     ADD CONSTRAINT detached_values_event_first_fkey FOREIGN KEY (event, first) REFERENCES vault_etl.closed_months(event, first) ON DELETE CASCADE;
+
+ALTER TABLE ONLY vault_etl.detached_values
+    ADD CONSTRAINT detached_values_set_id_fkey FOREIGN KEY (set_id) REFERENCES vault_etl.lake_sets(set_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY vault_etl.file_loads
     ADD CONSTRAINT file_loads_source_id_fkey FOREIGN KEY (source_id) REFERENCES vault_etl.file_sources(source_id);
@@ -5024,6 +5409,10 @@ REVOKE ALL ON FUNCTION vault_etl.audit_rate(kind text, cost interval) FROM PUBLI
 REVOKE ALL ON FUNCTION vault_etl.audit_register_key(request_id uuid, actor text, host text, reason text, kms_key_arn text, public_key bytea, signed_seq bigint, signature bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION vault_etl.audit_register_key(request_id uuid, actor text, host text, reason text, kms_key_arn text, public_key bytea, signed_seq bigint, signature bytea) TO vault_etl_audit;
 
+REVOKE ALL ON FUNCTION vault_etl.audit_resume(intent_seq bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.audit_resume(intent_seq bigint) TO vault_etl_reveal;
+GRANT ALL ON FUNCTION vault_etl.audit_resume(intent_seq bigint) TO vault_etl_re_encrypt;
+
 REVOKE ALL ON FUNCTION vault_etl.audit_search(intent_seq bigint, digest bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION vault_etl.audit_search(intent_seq bigint, digest bytea) TO vault_etl_reveal;
 
@@ -5112,6 +5501,18 @@ GRANT ALL ON PROCEDURE vault_etl.commit_keys_destroy(IN request_id uuid, IN acto
 
 REVOKE ALL ON PROCEDURE vault_etl.commit_keys_init(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean) FROM PUBLIC;
 GRANT ALL ON PROCEDURE vault_etl.commit_keys_init(IN request_id uuid, IN actor text, IN host text, IN keys jsonb, OUT answer boolean) TO vault_etl_re_encrypt;
+
+REVOKE ALL ON PROCEDURE vault_etl.commit_lake_begin(IN event text, IN location text, IN declaration bytea, OUT answer uuid) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_lake_begin(IN event text, IN location text, IN declaration bytea, OUT answer uuid) TO vault_etl_ingest;
+
+REVOKE ALL ON PROCEDURE vault_etl.commit_lake_erased(IN request_id uuid, IN actor text, IN host text, IN ticket text, IN reason text, IN set_id uuid, IN old_sha256 bytea, IN new_sha256 bytea, IN version integer, IN counts jsonb, IN erasures bigint[], IN rows bigint, OUT seq bigint, OUT hash bytea, OUT erased_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_lake_erased(IN request_id uuid, IN actor text, IN host text, IN ticket text, IN reason text, IN set_id uuid, IN old_sha256 bytea, IN new_sha256 bytea, IN version integer, IN counts jsonb, IN erasures bigint[], IN rows bigint, OUT seq bigint, OUT hash bytea, OUT erased_at timestamp with time zone) TO vault_etl_erase;
+
+REVOKE ALL ON PROCEDURE vault_etl.commit_lake_record(IN set_id uuid, IN manifest_sha256 bytea, IN rows bigint, IN counts jsonb, OUT answer boolean) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_lake_record(IN set_id uuid, IN manifest_sha256 bytea, IN rows bigint, IN counts jsonb, OUT answer boolean) TO vault_etl_ingest;
+
+REVOKE ALL ON PROCEDURE vault_etl.commit_lake_rotated(IN request_id uuid, IN actor text, IN host text, IN fields text[], IN purpose text, IN ticket text, IN set_id uuid, IN old_sha256 bytea, IN new_sha256 bytea, IN version integer, IN counts jsonb, OUT seq bigint, OUT hash bytea) FROM PUBLIC;
+GRANT ALL ON PROCEDURE vault_etl.commit_lake_rotated(IN request_id uuid, IN actor text, IN host text, IN fields text[], IN purpose text, IN ticket text, IN set_id uuid, IN old_sha256 bytea, IN new_sha256 bytea, IN version integer, IN counts jsonb, OUT seq bigint, OUT hash bytea) TO vault_etl_re_encrypt;
 
 REVOKE ALL ON PROCEDURE vault_etl.commit_quarantine_discard(IN request_id uuid, IN actor text, IN host text, IN ticket text, IN reason text, IN record_ids uuid[], IN reason_code text, IN since timestamp with time zone, IN until timestamp with time zone, IN source text, OUT messages bigint, OUT newest timestamp with time zone, OUT seq bigint, OUT hash bytea) FROM PUBLIC;
 GRANT ALL ON PROCEDURE vault_etl.commit_quarantine_discard(IN request_id uuid, IN actor text, IN host text, IN ticket text, IN reason text, IN record_ids uuid[], IN reason_code text, IN since timestamp with time zone, IN until timestamp with time zone, IN source text, OUT messages bigint, OUT newest timestamp with time zone, OUT seq bigint, OUT hash bytea) TO vault_etl_erase;
@@ -5246,6 +5647,34 @@ REVOKE ALL ON FUNCTION vault_etl.keys_init(request_id uuid, actor text, host tex
 GRANT ALL ON FUNCTION vault_etl.keys_init(request_id uuid, actor text, host text, keys jsonb) TO vault_etl_re_encrypt;
 
 REVOKE ALL ON FUNCTION vault_etl.keys_insert(keys jsonb, new_state text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION vault_etl.lake_begin(event text, location text, declaration bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.lake_begin(event text, location text, declaration bytea) TO vault_etl_ingest;
+
+REVOKE ALL ON FUNCTION vault_etl.lake_count(event text, first uuid, set_id uuid, counts jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION vault_etl.lake_drop(set_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION vault_etl.lake_erased(request_id uuid, actor text, host text, ticket text, reason text, set_id uuid, old_sha256 bytea, new_sha256 bytea, version integer, counts jsonb, erasures bigint[], rows bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.lake_erased(request_id uuid, actor text, host text, ticket text, reason text, set_id uuid, old_sha256 bytea, new_sha256 bytea, version integer, counts jsonb, erasures bigint[], rows bigint) TO vault_etl_erase;
+
+REVOKE ALL ON FUNCTION vault_etl.lake_list() FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.lake_list() TO vault_etl_ingest;
+GRANT ALL ON FUNCTION vault_etl.lake_list() TO vault_etl_reveal;
+GRANT ALL ON FUNCTION vault_etl.lake_list() TO vault_etl_re_encrypt;
+GRANT ALL ON FUNCTION vault_etl.lake_list() TO vault_etl_erase;
+GRANT ALL ON FUNCTION vault_etl.lake_list() TO vault_etl_audit;
+
+REVOKE ALL ON FUNCTION vault_etl.lake_pending(set_id uuid, manifest_sha256 bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.lake_pending(set_id uuid, manifest_sha256 bytea) TO vault_etl_erase;
+
+REVOKE ALL ON FUNCTION vault_etl.lake_record(set_id uuid, manifest_sha256 bytea, rows bigint, counts jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.lake_record(set_id uuid, manifest_sha256 bytea, rows bigint, counts jsonb) TO vault_etl_ingest;
+
+REVOKE ALL ON FUNCTION vault_etl.lake_replace(set_id uuid, old_sha256 bytea, new_sha256 bytea, version integer, counts jsonb, OUT event text, OUT first uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION vault_etl.lake_rotated(request_id uuid, actor text, host text, fields text[], purpose text, ticket text, set_id uuid, old_sha256 bytea, new_sha256 bytea, version integer, counts jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION vault_etl.lake_rotated(request_id uuid, actor text, host text, fields text[], purpose text, ticket text, set_id uuid, old_sha256 bytea, new_sha256 bytea, version integer, counts jsonb) TO vault_etl_re_encrypt;
 
 REVOKE ALL ON FUNCTION vault_etl.month_of(record_id uuid) FROM PUBLIC;
 

@@ -20,6 +20,7 @@ APPENDERS: dict[Action, set[str]] = {
     Action.KEYS_INIT: RE_ENCRYPT,
     Action.QUARANTINE_RETRY: RE_ENCRYPT,
     Action.PARTITIONS_RETOKEN: RE_ENCRYPT,
+    Action.LAKE_ROTATE: RE_ENCRYPT,
     **dict.fromkeys((Action.KEYS_ROTATE, Action.KEYS_REWRAP, Action.KEYS_DESTROY), ROTATE),
 }
 """Who may append an action. Those that are not here are written by the functions that do the work."""

@@ -14,6 +14,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "entries": ("audit",),
         **dict.fromkeys(("before_the_newest", "before_a_time"), ("audit",)),
         "last_trimmed": ("audit", "reveal"),
+        "resume": ("reveal", *RE_ENCRYPT),
     },
     "audit/checkpoints.sql": {
         "signer": SIGNERS,
@@ -84,6 +85,13 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     "schema/schema_around.sql": {"facts": ROLES},
     "reveal/duplicates.sql": {"shared_ip": ("analyst",), "shared_device_id": ("analyst",)},
     "erase/erase.sql": dict.fromkeys(("preview", "erase"), ("erase",)),
+    "lake/lake.sql": {
+        **dict.fromkeys(("begin", "record"), ("ingest",)),
+        "list": ("ingest", "reveal", *RE_ENCRYPT, "erase", "audit"),
+        **dict.fromkeys(("pending", "erased"), ("erase",)),
+        "rotated": RE_ENCRYPT,
+        "drop": ("admin",),
+    },
     "quarantine/discard.sql": dict.fromkeys(
         ("quarantine_matching", "quarantine_discard"), ("erase",)
     ),

@@ -12,6 +12,7 @@ COMMITS = {
     *("data_keys_retire_expired", "keys_destroy"),
     *("rotation_claim", "rotation_free", "retoken_begin"),
     *("file_source", "file_load_reached", "file_load_whole", "fold_value_counts"),
+    *("lake_begin", "lake_record", "lake_rotated", "lake_erased"),
 }
 
 
@@ -128,6 +129,7 @@ RE_ENCRYPT = ROTATE | {
     *("EXECUTE keys_init", "EXECUTE token_keys_begin", "EXECUTE token_keys_abort"),
     *("EXECUTE token_cut_over", "EXECUTE token_publications", "EXECUTE token_columns"),
     "EXECUTE unattached_months",
+    *("EXECUTE lake_list", "EXECUTE lake_rotated", "EXECUTE audit_resume"),
     *CLOSED,
 }
 
@@ -156,6 +158,7 @@ RIGHTS: dict[str, set[str]] = {
         *("EXECUTE ingest_committed", "EXECUTE fence_state"),
         *CLOSED,
         *(f"EXECUTE file_{name}" for name in ("source", "load_reached", "load_whole")),
+        *(f"EXECUTE lake_{name}" for name in ("begin", "record", "list")),
     },
     "reveal": {
         *columns(
@@ -173,8 +176,9 @@ RIGHTS: dict[str, set[str]] = {
         "EXECUTE audit_append",
         *(
             f"EXECUTE audit_{name}"
-            for name in ("disclose", "search", "find", "find_user", "about", "allowance")
+            for name in ("disclose", "search", "find", "find_user", "about", "allowance", "resume")
         ),
+        "EXECUTE lake_list",
         *columns("SELECT", "audit_segments", "last_seq", "last_at"),
         *SIGN,
     },
@@ -184,6 +188,7 @@ RIGHTS: dict[str, set[str]] = {
         "EXECUTE erase",
         *("EXECUTE erase_preview", "EXECUTE unattached_months"),
         *("EXECUTE quarantine_discard", "EXECUTE quarantine_matching"),
+        *(f"EXECUTE lake_{name}" for name in ("erased", "pending", "list")),
         *SIGN,
     },
     "audit": {
@@ -197,6 +202,7 @@ RIGHTS: dict[str, set[str]] = {
         *("SELECT key_changes", "EXECUTE unexplained_keys"),
         *("EXECUTE audit_register_key", "EXECUTE audit_matches"),
         *("EXECUTE audit_holder", "EXECUTE audit_allowance", "EXECUTE unattached_months"),
+        "EXECUTE lake_list",
         *SIGN,
     },
     "analyst": {

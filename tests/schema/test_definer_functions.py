@@ -45,6 +45,8 @@ DEFINERS = {
         "in_closed_months",
     ),
     *("detached_changed", "closed_archives"),
+    *("lake_begin", "lake_record", "lake_rotated", "lake_erased", "lake_pending", "lake_list"),
+    "audit_resume",
 }
 PINNED = "search_path=pg_catalog, pg_temp"
 
@@ -86,6 +88,7 @@ _NO_RELATION = {
     *("col", "cons", "index", "change", "columns"),  # of partition_fit
     *("there", "found", "jsonb_object_keys"),
     *("OF", "place", "_place", "filled"),  # of retoken_page and retoken_fill
+    "event",  # of lake_replace
     "%1",  # of a format: a detached month, by `partition_table`
 }
 

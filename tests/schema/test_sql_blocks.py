@@ -115,6 +115,11 @@ VALUES: dict[str, object] = {
     "declaration": bytes(32),
     "event": "user_logins",
     "is_admitting": True,
+    "set_id": UUID,
+    "old_sha256": bytes(32),
+    "number": 1,
+    "counts": "[]",
+    "erasures": [1],
 }
 
 CASES = [

@@ -24,6 +24,13 @@ SELECT last_seq, last_at FROM vault_etl.audit_segments ORDER BY last_seq DESC LI
 -- bare min() the planner would read the log from its first entry on.
 SELECT coalesce(min(seq + 0) - 1, 9223372036854775807) FROM vault_etl.audit_log WHERE logged_at >= %(since)s
 
+-- name: resume
+-- The columns of `entries`.
+SELECT
+    l.seq, l.logged_at, l.request_id, l.phase, l.login, l.client_address, l.actor, l.host, l.action, l.record_id, l.fields,
+    l.purpose, l.ticket, l.reason, l.decision, l.error_code, l.prev_hash, l.hash
+FROM vault_etl.audit_resume(%(seq)s) AS l
+
 -- name: entries
 SELECT seq, logged_at, request_id, phase, login, client_address, actor, host, action, record_id, fields,
     purpose, ticket, reason, decision, error_code, prev_hash, hash

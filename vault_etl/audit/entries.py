@@ -28,6 +28,10 @@ class Action(StrEnum):
     FIND = "find"
     TOKENS = "tokens"
     ERASE = "erase"
+    LAKE_OPEN = "lake open"
+    LAKE_ROTATE = "lake rotate"
+    LAKE_ERASE = "lake erase"
+    LAKE_DROP = "lake drop"
     KEYS_INIT = "keys init"
     KEYS_ROTATE = "keys rotate"
     KEYS_CUT_OVER = "keys cut-over"
@@ -52,7 +56,14 @@ class Action(StrEnum):
 
 
 ACCESS_ACTIONS: Final = frozenset(
-    {Action.REVEAL, Action.REVEAL_MASKED, Action.QUARANTINE_SHOW, Action.FIND, Action.TOKENS}
+    {
+        Action.REVEAL,
+        Action.REVEAL_MASKED,
+        Action.QUARANTINE_SHOW,
+        Action.FIND,
+        Action.TOKENS,
+        Action.LAKE_OPEN,
+    }
 )
 """Actions that show or confirm a personal value, or make its token: the policy and its quotas apply."""
 
@@ -65,6 +76,7 @@ NOT_SIGNED: Final = frozenset(
         Action.PARTITIONS_ARCHIVE,
         Action.PARTITIONS_DROP,
         Action.PARTITIONS_RESTORE,
+        Action.LAKE_DROP,
         Action.SCHEMA_APPLY,
     }
 )
@@ -75,6 +87,9 @@ A range's run is signed as a whole; the owner's login may not sign.
 
 MAX_AMOUNT: Final = 65_536
 """The most values that one entry is about."""
+
+MAX_OPENED_ROWS: Final = 1_000_000
+"""The most rows of a set that one entry to open them is about."""
 
 
 class Phase(StrEnum):
@@ -97,7 +112,8 @@ class Decision(StrEnum):
 class AuditRequest:
     """The actor, the action and the reason. The log adds the time, the login and the client's address.
 
-    `amount` is the number of values of an intent to find or to make tokens, if it is not one.
+    `amount` is the number of values of an intent to find or to make tokens, if it is not one, and the number of rows
+    of an intent to open a set.
     """
 
     request_id: uuid.UUID

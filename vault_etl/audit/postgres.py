@@ -11,7 +11,14 @@ from typing import Any, Final
 from typing_extensions import override
 
 from vault_etl.audit.checkpoint import Head
-from vault_etl.audit.entries import AuditReceipt, AuditRequest, Decision, Phase, mint_receipt
+from vault_etl.audit.entries import (
+    Action,
+    AuditReceipt,
+    AuditRequest,
+    Decision,
+    Phase,
+    mint_receipt,
+)
 from vault_etl.audit.log import (
     EVERY_ENTRY,
     AuditEntry,
@@ -28,7 +35,9 @@ from vault_etl.base.errors import (
     RateLimitedError,
     VaultEtlError,
 )
+from vault_etl.crypto.fields import FieldName
 from vault_etl.platform.postgres import Database
+from vault_etl.platform.postgres_bound import rows_of
 from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("audit/audit.sql")
@@ -69,6 +78,26 @@ class PostgresAuditLog(AuditLog):
             message, hint = DENIALS.get(denial, (f"the reveal policy says no ({denial})", ""))
             raise PolicyDeniedError(message, hint=hint, seq=seq, hash_=hash_)
         return mint_receipt(request, seq, hash_, login, logged_at)
+
+    def resume(self, seq: int) -> AuditReceipt:
+        """Return the receipt of an intent that another process of this login committed, to open or rotate a set.
+
+        Raises DeniedError unless the intent was allowed, is at most 6 hours old, and has no outcome yet.
+        """
+        with self._database.transaction() as cursor:
+            entry = entry_of(*rows_of(cursor, _SQL["resume"], {"seq": seq}))
+        request = AuditRequest(
+            request_id=entry.request_id,
+            action=Action(entry.action),
+            actor=entry.actor,
+            host=entry.host,
+            reason=entry.reason,
+            record_id=entry.record_id,
+            fields=tuple(map(FieldName, entry.fields)),
+            purpose=entry.purpose,
+            ticket=entry.ticket,
+        )
+        return mint_receipt(request, entry.seq, entry.hash, entry.login, entry.logged_at)
 
     @override
     def conclude(self, receipt: AuditReceipt, error_code: str | None = None) -> Head:

@@ -83,6 +83,8 @@ FROM vault_etl.audit_log AS l FULL JOIN vault_etl.audit_amounts AS a ON a.seq = 
 WHERE CASE
     WHEN l.phase = 'intent' AND l.decision = 'allowed' AND l.action IN ('find', 'tokens')
         THEN substring(left(l.reason, 32) FROM '^([0-9]+) values: ')
+    WHEN l.phase = 'intent' AND l.decision = 'allowed' AND l.action = 'lake open'
+        THEN substring(left(l.reason, 32) FROM '^([0-9]+) rows: ')
 END IS DISTINCT FROM a.amount::text
 ORDER BY 1
 

@@ -66,6 +66,7 @@ OWN_TABLES: Final = frozenset(
         "key_changes",
         "key_fence",
         "key_rotations",
+        "lake_sets",
         "migrations",
         "quarantine",
         "reveal_policies",

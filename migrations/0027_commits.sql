@@ -44,7 +44,8 @@ BEGIN
             'audit_append', 'audit_register_key', 'erase', 'quarantine_discard', 'token_cut_over',
             'keys_init', 'token_keys_begin', 'token_keys_abort', 'data_keys_retire', 'data_keys_retire_expired',
             'keys_destroy', 'key_rewrap', 'rotation_claim', 'rotation_free', 'retoken_begin',
-            'file_source', 'file_load_reached', 'file_load_whole', 'fold_value_counts'
+            'file_source', 'file_load_reached', 'file_load_whole', 'fold_value_counts',
+            'lake_begin', 'lake_record', 'lake_rotated', 'lake_erased'
         )
     LOOP
         EXECUTE format(
