@@ -28,6 +28,9 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 	$(LOCK_ARGS) pyproject.toml
 
+# Spark's packages alone, in versions that fit those of the tests.
+COMPILE_SPARK := $(subst pyproject.toml,--group spark -c requirements/dev.txt -o requirements/spark.txt,$(COMPILE))
+
 # `make audit AUDIT_ARGS=--must-answer` fails when the advisories cannot be asked.
 AUDIT_ARGS ?=
 # Reproducible: without the time, a serial number, and the shape of the machine. The lock knows no graph, of which it warns.
@@ -36,7 +39,7 @@ SBOM := $(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproje
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help bench bench-quick demo docs endurance test test-on-moto test-the-main-job test-fast test-localstack check check-types check-the-rest test-all chaos fuzz format lock audit dist clean policy-evaluator programs
+.PHONY: help bench bench-quick demo docs endurance test test-on-moto test-the-main-job test-fast test-localstack check check-types check-the-rest test-all chaos fuzz format lock audit dist clean policy-evaluator programs spark
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,7 +89,7 @@ endurance: $(VENV)/.dev-installed ## outages, signals, killed workers, a year in
 
 # Endurance waits, while the evaluator of policies and the builds of images compute: so they run together.
 test-all: PYTEST_WORKERS = 6
-test-all: test programs policy-evaluator ## `make test`, endurance, all of LocalStack, and what needs Node, PgBouncer, Prometheus and Podman (installs them, as root)
+test-all: test programs spark policy-evaluator ## `make test`, endurance, all of LocalStack, and what needs Node, PgBouncer, Prometheus, Podman, Java and Spark (installs them, as root)
 	$(PYTEST) $(SPREAD) -m "endurance or declared or system" $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory test-localstack
 
@@ -115,6 +118,7 @@ lock: $(VENV)/.dev-installed ## write requirements/*.txt again from pyproject.to
 	$(COMPILE) --extra traces -c requirements/dev.txt -o requirements/traces.txt >/dev/null
 	$(COMPILE) -c requirements/dev.txt -o requirements/runtime.txt >/dev/null
 	$(COMPILE) --extra arrow --group integrations -c requirements/arrow.txt -o requirements/integrations.txt >/dev/null
+	$(COMPILE_SPARK) >/dev/null
 	@! grep -nE '://|^ *--(index|extra-index|find-links)' requirements/*.txt \
 		|| { echo 'error: a lock file holds an address' >&2; exit 1; }
 
@@ -192,9 +196,22 @@ tests/attacks/iam/node_modules/.installed: tests/attacks/iam/package-lock.json
 	@cd tests/attacks/iam && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
 
-# What the system tests run beside Node, in one call: PgBouncer, Prometheus with Alertmanager, and Podman with what it needs.
+# What the system tests run beside Node, in one call: PgBouncer, Prometheus with Alertmanager, Podman with what it needs, and Java.
 programs:
-	$(call installed,test -x /usr/sbin/pgbouncer && $(call present,promtool prometheus-alertmanager podman runc catatonit mmdebstrap iptables),pgbouncer prometheus prometheus-alertmanager podman runc catatonit netavark aardvark-dns iptables mmdebstrap debian-archive-keyring)
+	$(call installed,test -x /usr/sbin/pgbouncer && $(call present,promtool prometheus-alertmanager podman runc catatonit mmdebstrap iptables java),pgbouncer prometheus prometheus-alertmanager podman runc catatonit netavark aardvark-dns iptables mmdebstrap debian-archive-keyring default-jre-headless)
+
+# Spark, in a folder of its own that only its tests put on the path: half a gigabyte. pyspark has no wheel, and is built with
+# the locked setuptools.
+SPARK := $(VENV)/spark
+INTO_SPARK := --prefix $(SPARK) --ignore-installed --no-warn-script-location --require-hashes --no-deps
+spark: $(SPARK)/.installed
+
+$(SPARK)/.installed: requirements/spark.txt | $(VENV)/.dev-installed
+	@rm -rf $(SPARK)
+	@sed -n '/^setuptools==/,/^[^ ]/{/^setuptools==/p;/^ /p}' requirements/spark.txt > $(VENV)/setuptools.txt
+	@$(PIP) install $(INTO_SPARK) -r $(VENV)/setuptools.txt
+	@PYTHONPATH=$$(echo $(SPARK)/lib/python3.*/site-packages) $(PIP) install $(INTO_SPARK) --no-build-isolation -r requirements/spark.txt
+	@touch $@
 
 # The peer on Node of benchmarks/, from npm, locked by hash. Without Node the benchmarks leave it out, and say so.
 .PHONY: bench-peers
