@@ -25,6 +25,7 @@ VENDORS: Final = {
     "boto3": r"(?:platform|local)/.*|(?:.*/)?(?:\w+_)?(?:kms|sqs|sts|s3|aws)\w*\.py",
     "botocore": r"(?:platform|local)/.*|(?:.*/)?(?:\w+_)?(?:kms|sqs|sts|s3|aws)\w*\.py",
     "pyarrow": r"(?:.*/)?parquet\w*\.py",
+    "pyspark": r"spark/.*",
     "prometheus_client": r"ingest/metrics/.*|(?:.*/)?prometheus\.py",
     "opentelemetry": r"platform/traces\.py",
 }

@@ -1,0 +1,10 @@
+"""The vault on Spark: tokens as columns of data frames, and sets that executors seal, open and rotate.
+
+docs/how-to/spark.md shows how. Every process, the driver and the executors, has its own settings and credentials.
+"""
+
+from __future__ import annotations
+
+from vault_etl.spark.parquet_tokens import tokenize
+
+__all__ = ["tokenize"]
