@@ -98,9 +98,7 @@ class PlainRows:
 
     def _record(self, row: Mapping[str, object]) -> bytes:
         members = {n: v for n, v in row.items() if v is not None or n in self._required}
-        return json.dumps(members, ensure_ascii=False, default=_text).encode(
-            "utf-8", "surrogatepass"
-        )
+        return _ENCODE(members).encode("utf-8", "surrogatepass")
 
     def _check_names(self, names: list[str]) -> None:
         missing = [name for name in self._required if name not in names]
@@ -160,3 +158,7 @@ def _text(value: object) -> str:
     if isinstance(value, uuid.UUID):
         return str(value)
     raise TypeError
+
+
+_ENCODE: Final = json.JSONEncoder(ensure_ascii=False, default=_text).encode
+"""Made once: `json.dumps` makes one for each call, which takes a quarter of its time."""
