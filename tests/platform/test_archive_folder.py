@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.kit.waiting import until
 from vault_etl.base.errors import (
     DeniedError,
+    IncompleteError,
     NotFoundError,
     UnavailableError,
     UsageError,
@@ -82,6 +85,29 @@ def test_an_interrupted_file_is_not_in_the_archive(
     (folder / f"{NAME}.part").write_bytes(b"cut o")
     store.delete(NAME)
     assert not folder.exists()
+
+
+def test_of_two_writers_of_a_name_one_is_refused(
+    store: FolderArchive, folder: Path, source: Path, tmp_path: Path
+) -> None:
+    """While the first one writes, and when it has written; the file is that of the first one, whole."""
+    pipe, block = tmp_path / "pipe", bytes(2**21)
+    folder.mkdir()
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(store.put, NAME, pipe)
+        with pipe.open("wb") as content:
+            content.write(block)
+            until(lambda: [each for each in folder.iterdir() if each.stat().st_size])
+            with pytest.raises(IncompleteError):
+                FolderArchive(folder).put(NAME, source)
+            content.write(b"the end")
+        first.result(timeout=10)
+    assert (folder / NAME).read_bytes() == block + b"the end"
+    with pytest.raises(IncompleteError):
+        store.put(NAME, source)
+    assert store.names() == [NAME]
+    assert len(list(folder.iterdir())) == 1
 
 
 def test_links_and_devices_are_refused(

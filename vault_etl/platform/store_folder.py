@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
 import stat
@@ -77,19 +78,11 @@ class FolderArchive(ArchiveStore):
         target = self._path / name
         with files_translated(target):
             self._make()
-            if os.path.lexists(target):
-                raise FileExistsError(errno.EEXIST, "", str(target))
-            waiting = self._path / f"{name}{_PART}"
-            waiting.unlink(missing_ok=True)
-            try:
-                with source.open("rb") as content, new_file(waiting) as file:
-                    shutil.copyfileobj(content, file, _BLOCK)
-                    file.flush()
-                    os.fsync(file.fileno())
-                waiting.rename(target)
-            except BaseException:
-                waiting.unlink(missing_ok=True)
-                raise
+            _must_be_free(target)
+            with source.open("rb") as content, _incomplete(target) as file:
+                shutil.copyfileobj(content, file, _BLOCK)
+                file.flush()
+                os.fsync(file.fileno())
             _sync(self._path)
 
     @override
@@ -117,6 +110,47 @@ class FolderArchive(ArchiveStore):
         if not stat.S_ISDIR(self._path.lstat().st_mode):
             message = f"{self._path} is not a folder"
             raise UsageError(message, hint="an archive is a folder, not a link to one")
+
+
+@contextlib.contextmanager
+def _incomplete(target: Path) -> Iterator[BinaryIO]:
+    """Open the incomplete file of `target`, new or left by a killed process, and give it its name after the block.
+
+    Raises FileExistsError if another process writes or has written the file: its lock says so.
+    """
+    path = target.with_name(f"{target.name}{_PART}")
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _taken(target) from None
+        if not _is_at(file, path):
+            raise _taken(target)
+        try:
+            _must_be_free(target)
+            file.truncate()
+            yield file
+            path.rename(target)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Tell whether the open file has this path, and was not renamed or deleted since."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
+    return False
+
+
+def _must_be_free(target: Path) -> None:
+    if os.path.lexists(target):
+        raise _taken(target)
+
+
+def _taken(target: Path) -> FileExistsError:
+    return FileExistsError(errno.EEXIST, "", str(target))
 
 
 def _sync(folder: Path) -> None:
