@@ -9,7 +9,7 @@ import datetime as dt
 import decimal
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
@@ -48,10 +48,8 @@ class PlainRows:
         for a column of a type without a text or a number.
         """
         self._name = name
-        whens = (event.when.path,) if event.when else ()
-        required = (*whens, *(v.path for v in event.values if v.required and not v.retired))
-        self._required = {path.names[0]: None for path in required}
-        known = self._required.keys() | {value.path.names[0] for value in event.values}
+        self._required = required_columns(event)
+        known = {*self._required, *(value.path.names[0] for value in event.values)}
         try:
             self._file = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
         except (pa.ArrowException, OSError, ValueError):
@@ -76,7 +74,7 @@ class PlainRows:
         while (rows := self._next(batches)) is not None:
             records = []
             for number, row in enumerate(rows, done + 1):
-                record = self._record(row)
+                record = record_of(row, self._required)
                 if len(record) > MAX_RECORD_BYTES:
                     message = (
                         f"row {number} of {self._name} is longer than {MAX_RECORD_BYTES:,} bytes"
@@ -91,14 +89,10 @@ class PlainRows:
             batch = next(batches, None)
             if batch is None:
                 return None
-            rows: list[dict[str, object]] = _readable(batch).to_pylist()
+            rows = rows_of(batch)
         except (pa.ArrowException, OSError, ValueError, OverflowError):
             raise self._damaged() from None
         return rows
-
-    def _record(self, row: Mapping[str, object]) -> bytes:
-        members = {n: v for n, v in row.items() if v is not None or n in self._required}
-        return _ENCODE(members).encode("utf-8", "surrogatepass")
 
     def _check_names(self, names: list[str]) -> None:
         missing = [name for name in self._required if name not in names]
@@ -112,6 +106,36 @@ class PlainRows:
     def _damaged(self) -> DataError:
         message = f"{self._name} is not a Parquet file, or is damaged"
         return DataError(message, hint="fetch it again")
+
+
+def required_columns(event: DeclaredEvent) -> tuple[str, ...]:
+    """Return the names at the top of a message that the event requires, in the order of its declaration."""
+    whens = (event.when.path,) if event.when else ()
+    paths = (*whens, *(v.path for v in event.values if v.required and not v.retired))
+    return tuple(dict.fromkeys(path.names[0] for path in paths))
+
+
+def rows_of(batch: Arrow) -> list[dict[str, object]]:
+    """Return the rows of a batch by column. NaN is None, and a moment has microseconds.
+
+    Raises the errors of pyarrow, which may quote a value.
+    """
+    columns = []
+    for column in batch.columns:
+        kind, found = column.type, column
+        if pa.types.is_floating(kind):
+            found = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
+        elif pa.types.is_timestamp(kind) and kind.unit == "ns":
+            found = column.cast(pa.timestamp("us", kind.tz), safe=False)
+        columns.append(found)
+    rows: list[dict[str, object]] = pa.record_batch(columns, names=batch.schema.names).to_pylist()
+    return rows
+
+
+def record_of(row: Mapping[str, object], required: Collection[str]) -> bytes:
+    """Return a row as the JSON of a message. A value that is None is left out, unless it is required."""
+    members = {n: v for n, v in row.items() if v is not None or n in required}
+    return _ENCODE(members).encode("utf-8", "surrogatepass")
 
 
 def _is_spelled(kind: Arrow) -> bool:
@@ -134,19 +158,6 @@ def _is_spelled(kind: Arrow) -> bool:
         types.is_timestamp,
     )
     return kind == pa.uuid() or any(each(kind) for each in plain)
-
-
-def _readable(batch: Arrow) -> Arrow:
-    """Return the batch with values that Python has: NaN becomes null, and a moment has microseconds."""
-    columns = []
-    for column in batch.columns:
-        kind, found = column.type, column
-        if pa.types.is_floating(kind):
-            found = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
-        elif pa.types.is_timestamp(kind) and kind.unit == "ns":
-            found = column.cast(pa.timestamp("us", kind.tz), safe=False)
-        columns.append(found)
-    return pa.record_batch(columns, names=batch.schema.names)
 
 
 def _text(value: object) -> str:

@@ -117,6 +117,8 @@ class SealParts:
     new_part: Callable[[], OpenPart]
     part_bytes: int
     progress: Progress
+    name: Callable[[int], str] = part_name
+    """The name of the part of this number, from 1."""
 
     def __call__(
         self, sources: SourceRecords, before: Sequence[SealedPart]
@@ -165,7 +167,7 @@ class _Run:
         if not self._part.size:
             return
         seal = self._seal
-        sealed = self._part.end(seal.folder / part_name(len(self.parts) + 1), reached)
+        sealed = self._part.end(seal.folder / seal.name(len(self.parts) + 1), reached)
         seal.registry.record(seal.set_id, seal.event.name, *totals([*self.parts, sealed]))
         seal.store.put(sealed.part.name, seal.folder / sealed.part.name)
         (seal.folder / sealed.part.name).unlink()
