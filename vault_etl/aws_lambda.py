@@ -22,6 +22,7 @@ from vault_etl.base.errors import ConfigurationError, UnavailableError, VaultEtl
 from vault_etl.base.pii import Pii
 from vault_etl.event.extra_fields import ExtraFields
 from vault_etl.ingest.sources.sqs import queue_name
+from vault_etl.platform.core_dumps import forbid_core_dumps
 from vault_etl.records.messages import Message, Outcome
 from vault_etl.records.write_batch import BatchWriter
 from vault_etl.records.written import Written
@@ -130,6 +131,7 @@ def _has_time(context: LambdaContext) -> bool:
 @functools.cache
 def _writer() -> BatchWriter:
     """The writer that the first call of a process makes; later calls use it, and its keys until their lease ends."""
+    forbid_core_dumps()
     forget_empty(os.environ)
     loaded, _ = settings.load(os.environ)
     queue = None if loaded.queue_url is None else queue_name(loaded.queue_url)

@@ -8,9 +8,7 @@ import os
 import pwd
 import sys
 
-from vault_etl.app.parts import Parts
-from vault_etl.platform.core_dumps import PR_SET_DUMPABLE
-from vault_etl.settings.sources import load
+from vault_etl.platform.core_dumps import PR_SET_DUMPABLE, forbid_core_dumps
 
 
 def _become_ordinary() -> None:
@@ -33,10 +31,9 @@ def _look(pid: int, name: str) -> str:
 
 def main(how: str) -> None:
     """Read this process from a child of it."""
-    loaded, _ = load({})
     _become_ordinary()
     if how == "guarded":
-        Parts(loaded)  # as every command does, and every worker, and the handler for Lambda
+        forbid_core_dumps()  # as every command does, and every worker, and the handler for Lambda
     target = os.getpid()
     if os.fork() == 0:
         print(_look(target, "environ"), _look(target, "mem"))  # noqa: T201 - a script

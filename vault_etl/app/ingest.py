@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import gc
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -46,9 +45,6 @@ if TYPE_CHECKING:
 
 MOST_CALLS: Final = 64
 """Receives at the same time, and deletes: more than one core fills at a delay of 20 ms."""
-
-MADE_BETWEEN_SEARCHES: Final = 20_000
-"""Objects that are made between two searches for garbage: fewer than while a command starts, to hold less memory."""
 
 WORKERS_STOP_SOONER_S: Final = 1.5
 """Workers get less time than their parent, so that the parent, which waits for them, ends in time too."""
@@ -147,8 +143,6 @@ def ingest(parts: Parts, observer: IngestObserver, source: Source, bounds: Bound
     )
     options = IngestOptions(wait=wait, receivers=receivers, stop_within=settings.stop_within)
     watch = _key_age_watch(parts)
-    gc.freeze()  # what is there stays: no collection walks over it for each batch
-    gc.set_threshold(MADE_BETWEEN_SEARCHES)
     return Ingest(steps, parts.clock, options, watch.step if watch else None)
 
 

@@ -16,7 +16,6 @@ from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.declaration.model import Declaration
 from vault_etl.platform.calls import CallObserver
 from vault_etl.platform.clock import SystemClock
-from vault_etl.platform.core_dumps import forbid_core_dumps
 from vault_etl.platform.replica import Replica
 from vault_etl.settings.model import Settings
 
@@ -44,7 +43,6 @@ class Parts:
     def __init__(
         self, settings: Settings, name: str = "vault-etl", *, reads_replica: bool = False
     ) -> None:
-        forbid_core_dumps()
         self.settings = settings
         self.clock = SystemClock()
         self.calls: CallObserver | None = None

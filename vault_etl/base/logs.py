@@ -1,6 +1,8 @@
-"""Logs on standard error: events with names, counts and codes. No values, and no text of exceptions.
+"""Logs: events with names, counts and codes. No values, and no text of exceptions.
 
-A line is one JSON object, or text for people. docs/adr/0059-commands-start-fast.md says why no library writes them.
+A command writes lines on standard error: JSON objects, or text for people. docs/adr/0059-commands-start-fast.md says
+why no library writes them. Without `configure`, in a program that uses the library, the events go to the logger
+`vault_etl` of `logging`, and the program decides about them.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ Line = Mapping[str, object]
 
 
 class Logger:
-    """Writes lines to standard error, from any thread. The bound `fields` are in each of them."""
+    """Writes events, from any thread. The bound `fields` are in each of them."""
 
     def __init__(self, **fields: object) -> None:
         self._fields = fields
@@ -51,6 +53,9 @@ class Logger:
         self._write(logging.ERROR, event, fields)
 
     def _write(self, level: int, event: str, fields: Line) -> None:
+        if _form is None:
+            _OF_LIBRARY.log(level, "%s", _Event(event, {**self._fields, **fields}))
+            return
         if level < _form.level:
             return
         line = {
@@ -133,11 +138,15 @@ _COLORS: Final = {
 def _text(line: Line, style: Mapping[str, str] = _PLAIN) -> str:
     fields = dict(line)
     event, level, moment = (str(fields.pop(name)) for name in ("event", "level", "timestamp"))
-    told = " ".join(f"{name}={_value(value)}" for name, value in sorted(fields.items()))
+    told = _told(fields)
     dim, bright, reset = style["dim"], style["bright"], style["reset"]
     return (
         f"{dim}{moment}{reset} [{style[level]}{level:9}{reset}] {bright}{event:30}{reset} {told}"
     ).rstrip()
+
+
+def _told(fields: Line) -> str:
+    return " ".join(f"{name}={_value(value)}" for name, value in sorted(fields.items()))
 
 
 def _value(value: object) -> str:
@@ -152,5 +161,18 @@ class _Form:
     render: Callable[[Line], str]
 
 
-_form = _Form(logging.INFO, _text)
+class _Event:
+    """The text of an event for `logging`, made if a handler asks for it."""
+
+    def __init__(self, event: str, fields: Line) -> None:
+        self._event = event
+        self._fields = fields
+
+    def __str__(self) -> str:
+        return f"{self._event} {_told(self._fields)}".rstrip()
+
+
+_form: _Form | None = None
+_OF_LIBRARY: Final = logging.getLogger("vault_etl")
+_OF_LIBRARY.addHandler(logging.NullHandler())
 _writing = threading.Lock()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import gc
 import os
 from typing import Annotated, Final
 
@@ -36,6 +37,9 @@ from vault_etl.ingest.worker_processes import LIFELINE_OPTION
 from vault_etl.ingest.workers import Supervisor
 
 _MAX_WORKERS: Final = 64
+MADE_BETWEEN_SEARCHES: Final = 20_000
+"""Objects that are made between two searches for garbage: fewer than while a command starts, to hold less memory."""
+
 _REASON_COLUMNS: Final = ("reason_code", "path", "count", "first")
 
 
@@ -237,9 +241,14 @@ def _alone(
     metrics: IngestObserver | None,
 ) -> Ingest:
     observer = shown.worker(os.getpid())
-    return ingest.ingest(
-        parts, observers(observer, metrics) if metrics else observer, source, bounds
-    )
+    return _built(parts, observers(observer, metrics) if metrics else observer, source, bounds)
+
+
+def _built(parts: Parts, observer: IngestObserver, source: Source, bounds: Bounds) -> Ingest:
+    built = ingest.ingest(parts, observer, source, bounds)
+    gc.freeze()  # what is there stays: no collection walks over it for each batch
+    gc.set_threshold(MADE_BETWEEN_SEARCHES)
+    return built
 
 
 def _work(parts: Parts, source: Source, bounds: Bounds, lifeline: Lifeline) -> int:
@@ -248,7 +257,7 @@ def _work(parts: Parts, source: Source, bounds: Bounds, lifeline: Lifeline) -> i
     metrics = ingest.worker_metrics(parts)
     observer = reporting if metrics is None else observers(reporting, metrics)
     try:
-        ingest.ingest(parts, observer, source, bounds).run(StopOnSignal(lifeline))
+        _built(parts, observer, source, bounds).run(StopOnSignal(lifeline))
     except VaultEtlError as error:
         reporting.error(error)
         return error.exit_code

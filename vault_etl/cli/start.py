@@ -32,7 +32,9 @@ def start(
     from vault_etl.app.parts import Parts
     from vault_etl.app.traces import traces_of
     from vault_etl.base import logs
+    from vault_etl.platform.core_dumps import forbid_core_dumps
 
+    forbid_core_dumps()
     loaded, _ = settings.load(os.environ)
     logs.configure(loaded.log_format, verbose=verbose, quiet=quiet)
     name = get_current_context().command_path  # such as `vault-etl keys rotate`, without arguments

@@ -13,6 +13,7 @@ from botocore.config import Config
 from botocore.utils import get_environ_proxies
 
 from vault_etl import __version__
+from vault_etl.platform.aws_bodies import keep_from_log
 from vault_etl.platform.aws_credentials import HeldCredentials
 from vault_etl.platform.aws_errors import Subject, code_of, translated
 from vault_etl.platform.aws_models import share_models
@@ -72,6 +73,7 @@ class AwsClients:
         self.observer = observer
         self._made: dict[tuple[object, ...], Any] = {}
         events = self._session.get_component("event_emitter")
+        keep_from_log(events)
         events.register("before-send.kms", _name_request)
         if observer is not None:
             observe_calls(events, observer)
