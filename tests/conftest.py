@@ -35,6 +35,7 @@ ONCE = {
     "endurance/outages/": "about us, and mostly waits",
     "rotation/": "about rows, locks and kills; what KMS is asked is in rotation/test_rotation_command.py",
     "vectors/": "bytes alone",
+    "library/": "what the commands do, which have their tests on both",
     "endurance/year/": "what Postgres holds; each command has its tests of what KMS is asked",
     "endurance/workers/": "about us, and mostly waits",
     "audit/test_concurrent.py": "about the end of the log, which is Postgres's",

@@ -24,7 +24,7 @@ VENDORS: Final = {
     "psycopg2": r"(?:platform|local)/.*|(?:.*/)?postgres\w*\.py",
     "boto3": r"(?:platform|local)/.*|(?:.*/)?(?:\w+_)?(?:kms|sqs|sts|s3|aws)\w*\.py",
     "botocore": r"(?:platform|local)/.*|(?:.*/)?(?:\w+_)?(?:kms|sqs|sts|s3|aws)\w*\.py",
-    "pyarrow": r"(?:.*/)?parquet\w*\.py",
+    "pyarrow": r"(?:.*/)?(?:parquet|arrow)\w*\.py",
     "pyspark": r"spark/.*",
     "prometheus_client": r"ingest/metrics/.*|(?:.*/)?prometheus\.py",
     "opentelemetry": r"platform/traces\.py",

@@ -21,9 +21,11 @@ from vault_etl.event.known_names import KnownNames
 from vault_etl.ingest import dry_run
 from vault_etl.ingest.engine.engine import IngestEngine
 from vault_etl.ingest.engine.limits import Limits
+from vault_etl.ingest.load import LoadedLines, load
 from vault_etl.ingest.observer import IngestObserver, WorkersObserver
 from vault_etl.ingest.readiness import Readiness
 from vault_etl.ingest.run import HEARTBEATS, Ingest, IngestOptions
+from vault_etl.ingest.sources.content import LineContent
 from vault_etl.ingest.sources.lines_file import LinesFile
 from vault_etl.ingest.sources.open_lines import LineOpener
 from vault_etl.ingest.sources.postgres import PostgresFileSources
@@ -203,6 +205,22 @@ def line_opener(parts: Parts, event: str | None = None) -> LineOpener:
         lambda: open_source_key(key_store(parts), proven),
         KnownNames.of(events_of_file(parts.declaration, event)),
     )
+
+
+class RowLoader:
+    """Loads rows that a program makes, as lines of named sources, in the thread of the caller.
+
+    It keeps its data keys and token keys for one lease, over many loads.
+    """
+
+    def __init__(self, parts: Parts, event: str | None, *, strict: bool) -> None:
+        self._batch_size = parts.settings.batch_size
+        self._writer = batch_writer(parts, file_parser(parts.declaration, event), strict=strict)
+        self._opener = line_opener(parts, event)
+
+    def load(self, content: LineContent, source: str, sent: dt.date | None) -> LoadedLines:
+        """Store or quarantine each line. Raises as `ingest.load.load`, and UsageError for a name or a day."""
+        return load(self._opener.open_rows(content, source, sent), self._writer, self._batch_size)
 
 
 def _source(parts: Parts, source: Source, wait: int) -> SqsQueue | LinesFile:

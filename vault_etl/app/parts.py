@@ -53,6 +53,7 @@ class Parts:
         self.names = settings.names
         self.compared_at = -math.inf
         """The monotonic time when the declaration in force was last compared (`in_force`)."""
+        self._databases: list[Database] = []
         self._name = name
         self._reads_replica = reads_replica
 
@@ -74,7 +75,14 @@ class Parts:
         from vault_etl.platform.postgres import Database
 
         url = self.settings.need_database_url()
-        return Database(url, self.calls, self._password, self._name + part, names=self.names)
+        made = Database(url, self.calls, self._password, self._name + part, names=self.names)
+        self._databases.append(made)
+        return made
+
+    def close(self) -> None:
+        """End the connections to the primary. A command does without: they end with it."""
+        for database in self._databases:
+            database.close()
 
     @functools.cached_property
     def reads(self) -> Database:

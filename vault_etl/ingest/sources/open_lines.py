@@ -20,9 +20,15 @@ from vault_etl.crypto.keys import KeyMaterial
 from vault_etl.crypto.record_id import first_millisecond
 from vault_etl.crypto.source_digest import LineDigest, name_digest
 from vault_etl.event.known_names import KnownNames
-from vault_etl.ingest.sources.content import STANDARD_INPUT, FileContent, StreamContent
+from vault_etl.ingest.sources.content import (
+    STANDARD_INPUT,
+    FileContent,
+    LineContent,
+    StreamContent,
+)
 from vault_etl.ingest.sources.content_splitter import ContentSplitter
 from vault_etl.ingest.sources.lines_file import LineCheck, LinesFile
+from vault_etl.ingest.sources.splitters import LineSplitter
 from vault_etl.platform.clock import Clock
 
 _SEEN_BYTES: Final = 16
@@ -92,10 +98,7 @@ class LineOpener:
         for a day before 1970; DataError; and what `FileContent` and the database raise.
         """
         named = None if source is None else _named(source)
-        sent_ms = 0 if sent is None else first_millisecond(sent)
-        if sent_ms < 0:
-            message = "--sent is a day before 1970"
-            raise UsageError(message)
+        sent_ms = _sent_ms(sent)
         if name == STANDARD_INPUT:
             if named is None:
                 message = (
@@ -114,6 +117,15 @@ class LineOpener:
         except BaseException:
             content.close()
             raise
+
+    def open_rows(
+        self, content: LineContent, source: str, sent: dt.date | None = None
+    ) -> LinesFile:
+        """Open JSON lines that a program makes, under a name. Raises UsageError as `open` does."""
+        named, sent_ms = _named(source), _sent_ms(sent)
+        load = NamedLoad(content.name, self._sources, self._key(), named)
+        splitter = LineSplitter(content.name, load.digest)
+        return LinesFile(content, self._clock, load.source_id, sent_ms, load, splitter)
 
     def _read_through(
         self, content: FileContent, named: bytes | None, sent_ms: int, *, keep_going: bool
@@ -229,6 +241,14 @@ class SecondReading(LineCheck):
             f"{self._content} has changed while it was read",
             hint="loaded records stay; load a file that no process writes to",
         )
+
+
+def _sent_ms(sent: dt.date | None) -> int:
+    sent_ms = 0 if sent is None else first_millisecond(sent)
+    if sent_ms < 0:
+        message = "--sent is a day before 1970"
+        raise UsageError(message)
+    return sent_ms
 
 
 def _named(source: str) -> bytes:

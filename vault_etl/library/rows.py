@@ -1,0 +1,81 @@
+"""Rows of a program as JSON lines, which an ingest parses as those of a file."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import ipaddress
+import itertools
+import json
+import math
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from typing_extensions import override
+
+from vault_etl.base.errors import UsageError
+from vault_etl.base.pii import Pii
+from vault_etl.ingest.sources.content import LineContent
+from vault_etl.library import needed
+
+Row = Mapping[str, object]
+
+_AS_TEXT = (uuid.UUID, ipaddress.IPv4Address, ipaddress.IPv6Address, decimal.Decimal)
+_AS_ISO = (dt.datetime, dt.date)
+
+
+class RowLines(LineContent):
+    """The rows of an iterable, `batch` of them a read. Each is a JSON object in one line, its names in order."""
+
+    def __init__(self, rows: Iterable[Row], batch: int) -> None:
+        self.name = "the source"
+        self._lines = (_line(row, number) for number, row in enumerate(rows_of(rows), start=1))
+        self._batch = batch
+
+    @override
+    def read(self, seconds: float) -> bytes:
+        """Return the next lines, b"" at the end. Raises UsageError, which names a row by its number."""
+        return b"".join(itertools.islice(self._lines, self._batch))
+
+    @override
+    def close(self) -> None:
+        """Leave the iterable to its owner."""
+
+
+def rows_of(rows: Any) -> Iterator[Row]:  # noqa: ANN401 - a table of any library
+    """Return the rows of an iterable, or of a table: of Arrow, pandas, polars or what else has Arrow's stream."""
+    if not hasattr(rows, "__arrow_c_stream__"):
+        return iter(rows)
+    found: Iterator[Row] = needed.arrow().table_rows(rows)
+    return found
+
+
+def _line(row: Row, number: int) -> bytes:
+    problem = "is not a mapping of texts"
+    if isinstance(row, Mapping):
+        try:
+            values = {name: None if _is_nan(value) else value for name, value in row.items()}
+            text = json.dumps(values, default=_plain, allow_nan=False, sort_keys=True)
+            return f"{text}\n".encode("ascii")
+        except (TypeError, ValueError, RecursionError):  # whose texts may quote a value
+            problem = "has a value that JSON does not have"
+    raise UsageError(
+        f"row {number} {problem}",
+        hint="a row is a dict of texts, numbers, booleans, dates, moments, UUIDs, addresses, Pii or None",
+    )
+
+
+def _is_nan(value: object) -> bool:
+    """Tell whether the value is the number that pandas has where there is none."""
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, Pii):
+        return value.expose().decode()
+    if isinstance(value, _AS_ISO):
+        return value.isoformat()
+    if isinstance(value, _AS_TEXT):
+        return str(value)
+    raise TypeError
