@@ -39,7 +39,7 @@ SBOM := $(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproje
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help bench bench-quick demo docs endurance test test-on-moto test-the-main-job test-fast test-localstack check check-types check-the-rest test-all chaos fuzz format lock audit dist clean policy-evaluator programs spark
+.PHONY: help bench bench-quick demo docs endurance test test-on-moto test-the-main-job test-fast test-localstack check check-types check-the-rest test-all chaos fuzz format lock audit dist clean policy-evaluator programs spark integrations
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,7 +89,7 @@ endurance: $(VENV)/.dev-installed ## outages, signals, killed workers, a year in
 
 # Endurance waits, while the evaluator of policies and the builds of images compute: so they run together.
 test-all: PYTEST_WORKERS = 6
-test-all: test programs spark policy-evaluator ## `make test`, endurance, all of LocalStack, and what needs Node, PgBouncer, Prometheus, Podman, Java and Spark (installs them, as root)
+test-all: test programs spark integrations policy-evaluator ## `make test`, endurance, all of LocalStack, and what needs Node, PgBouncer, Prometheus, Podman, Java, Spark, Airflow, Dagster and dbt (installs them, as root)
 	$(PYTEST) $(SPREAD) -m "endurance or declared or system" $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory test-localstack
 
@@ -211,6 +211,15 @@ $(SPARK)/.installed: requirements/spark.txt | $(VENV)/.dev-installed
 	@sed -n '/^setuptools==/,/^[^ ]/{/^setuptools==/p;/^ /p}' requirements/spark.txt > $(VENV)/setuptools.txt
 	@$(PIP) install $(INTO_SPARK) -r $(VENV)/setuptools.txt
 	@PYTHONPATH=$$(echo $(SPARK)/lib/python3.*/site-packages) $(PIP) install $(INTO_SPARK) --no-build-isolation -r requirements/spark.txt
+	@touch $@
+
+# Airflow, Dagster and dbt, in an environment of their own: their packages do not fit those of the tests.
+INTEGRATIONS := $(VENV)/integrations
+integrations: $(INTEGRATIONS)/.installed
+
+$(INTEGRATIONS)/.installed: requirements/integrations.txt | $(VENV)/.dev-installed
+	@$(BIN)/python -m venv --clear --without-pip $(INTEGRATIONS)
+	@$(PIP) --python $(INTEGRATIONS) install --no-compile --no-deps --require-hashes -r requirements/integrations.txt
 	@touch $@
 
 # The peer on Node of benchmarks/, from npm, locked by hash. Without Node the benchmarks leave it out, and say so.

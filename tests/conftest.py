@@ -24,7 +24,6 @@ pytest_plugins = (
     "tests.kit.benches",
     "tests.kit.holders",
     "tests.kit.many",
-    "tests.kit.integrations",
 )
 OURS = ("AWS_", "VAULT_ETL_")
 ONCE = {

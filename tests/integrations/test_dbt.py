@@ -55,8 +55,8 @@ def test_the_macro_names_the_tokens_of_each_generation(filled: Vault) -> None:
     assert all(shown == second != first for _, shown, first, second in after)
 
 
-@pytest.mark.endurance
-def test_the_project_is_built_before_and_after_a_rotation(filled: Vault, programs: Path) -> None:
+@pytest.mark.system
+def test_the_project_is_built_before_and_after_a_rotation(filled: Vault) -> None:
     """Its test finds old tokens that are kept, until the model is made again; its map leads from old to new."""
     ip = filled.ok(
         "reveal", "reveal", *_ids(filled)[:1], "--field", "ip", "--reason", "a test"
@@ -69,19 +69,19 @@ def test_the_project_is_built_before_and_after_a_rotation(filled: Vault, program
     (project / "seeds").mkdir()
     (project / "seeds" / "fraud_list.csv").write_text(f"token\n{tokens.stdout}", encoding="utf-8")
     with _dbt_login(filled):
-        assert _failed(filled, programs, project) == []
+        assert _failed(filled, project) == []
         assert (
             str(filled.sql("SELECT record_id FROM analytics.fraud_logins")[0][0]) == _ids(filled)[0]
         )
         filled.ok("re-encrypt", *ROTATE)
-        assert _failed(filled, programs, project) == [IN_FORCE]
+        assert _failed(filled, project) == [IN_FORCE]
         assert filled.sql("SELECT FROM analytics.fraud_logins") == []
         mapped = filled.sql(
             "SELECT l.record_id FROM analytics.fraud_list AS f JOIN analytics.ip_map AS m ON m.old_token = f.token"
             " JOIN user_logins AS l ON l.masked_ip = m.new_token"
         )
         assert str(mapped[0][0]) == _ids(filled)[0]
-        assert _failed(filled, programs, project, "--full-refresh") == []
+        assert _failed(filled, project, "--full-refresh") == []
 
 
 @contextmanager
@@ -112,7 +112,7 @@ def _asked(vault: Vault, statement: str) -> list[tuple[Any, ...]]:
         return cursor.fetchall()
 
 
-def _failed(vault: Vault, programs: Path, project: Path, *options: str) -> list[str]:
+def _failed(vault: Vault, project: Path, *options: str) -> list[str]:
     """Build the project, and return the names of the models and tests that failed."""
     environment = {
         "PGHOST": "127.0.0.1",
@@ -122,7 +122,7 @@ def _failed(vault: Vault, programs: Path, project: Path, *options: str) -> list[
         "PGSSLMODE": "disable",
         "DO_NOT_TRACK": "1",
     }
-    done = run_program(programs, ["dbt", "build", *options], environment, project)
+    done = run_program(["dbt", "build", *options], environment, project)
     results = json.loads((project / "target" / "run_results.json").read_text(encoding="utf-8"))
     failed = [each for each in results["results"] if each["status"] not in {"success", "pass"}]
     assert (done.returncode == 0) == (not failed), done.stdout + done.stderr
