@@ -19,7 +19,7 @@ from benchmarks.size import Size
 from tests.kit.sessions import connect
 from vault_etl.archives.parquet_rows import ParquetRowsReader, ParquetRowsWriter
 from vault_etl.local.postgres import EmbeddedPostgres
-from vault_etl.partitions.postgres_archive import columns_of_month, load_month, rows_of_month
+from vault_etl.partitions.postgres_month_rows import columns_of_month, load_month, rows_of_month
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.resources import resource_dir
 from vault_etl.schema.postgres_migrations import PostgresMigrations
@@ -81,12 +81,12 @@ def _run(url: str, folder: Path, rows: int, rounds: int) -> Samples:
             return rows_of_month(cursor, MONTH, columns)
 
         def write() -> list[Path]:
-            with closing(ParquetRowsWriter(columns, folder, MONTH)) as writer:
+            with closing(ParquetRowsWriter(columns, folder, {})) as writer:
                 parts = [part for page in pages() for part in writer.add(page)] + [*writer.end()]
             return [part.path for part in parts]
 
         def read(paths: list[Path]) -> Iterator[bytes]:
-            reader = ParquetRowsReader(columns)
+            reader = ParquetRowsReader(columns, {})
             for path in paths:
                 yield from reader.read(path)
 

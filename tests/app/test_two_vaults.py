@@ -197,7 +197,7 @@ def test_the_other_application_keeps_its_rights(worked: Two) -> None:
 def test_an_archive_is_of_a_vault_and_of_no_schema(worked: Two) -> None:
     """No file of an archive has the name of a schema or role, and one vault takes no archive of the other."""
     first, second = worked.vaults
-    (signature,) = (first.home / "kept").rglob("manifest.sig")
+    (signature,) = (first.home / "kept").rglob("manifest-00001.sig")
     for path in signature.parent.iterdir():
         content = path.read_bytes()
         for name in (FIRST.schema, FIRST.role_prefix, "vault_etl"):

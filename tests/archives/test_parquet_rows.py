@@ -32,6 +32,7 @@ from vault_etl.platform.postgres_copy import (
     tuples_of,
 )
 
+MARKS = {"vault-etl.event": "user_logins"}
 DAY = dt.date(2026, 3, 14)
 MOMENT = dt.datetime(2026, 3, 14, 15, 9, 26, 535897, tzinfo=dt.UTC)
 
@@ -56,7 +57,7 @@ def tuples(rows: Sequence[Sequence[object]]) -> bytes:
 
 def write(folder: Path, *pages: bytes, part_bytes: int = 2**30) -> tuple[Any, list[WrittenPart]]:
     """The writer, and all parts."""
-    writer = ParquetRowsWriter(COLUMNS, folder, "user_logins_2026_03", part_bytes=part_bytes)
+    writer = ParquetRowsWriter(COLUMNS, folder, MARKS, part_bytes=part_bytes)
     parts = [part for page in pages for part in writer.add(page)]
     return writer, [*parts, *writer.end()]
 
@@ -66,7 +67,7 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     pages = [tuples([row(n), row(n + 1, 8), erased(n + 2)]) for n in range(0, 12, 3)]
     writer, parts = write(tmp_path, *pages[:2], b"", *pages[2:], part_bytes=1)
     assert [part.part.name for part in parts] == [f"part-0000{n}.parquet" for n in range(1, 5)]
-    reader = ParquetRowsReader(COLUMNS)
+    reader = ParquetRowsReader(COLUMNS, MARKS)
     assert [page for part in parts for page in reader.read(part.path)] == pages
     contents = writer.contents()
     assert reader.contents() == contents
@@ -101,10 +102,7 @@ def test_other_programs_read_natural_types(tmp_path: Path) -> None:
         marks = file.metadata.metadata
         codec = file.metadata.row_group(0).column(0).compression
         first, second = file.read().to_pylist()
-    assert marks == {
-        b"vault-etl.format_version": b"1",
-        b"vault-etl.partition": b"user_logins_2026_03",
-    }
+    assert marks == {name.encode(): mark.encode() for name, mark in MARKS.items()}
     assert codec == "ZSTD"
     for line in (
         "fixed_len_byte_array(16) field_id=-1 record_id (UUID)",
@@ -131,9 +129,9 @@ def test_a_type_that_is_not_known_is_refused(tmp_path: Path) -> None:
     """Before anything is written: a new column is neither lost nor changed."""
     columns = (*COLUMNS, Column("more", "money"))
     with pytest.raises(ConfigurationError, match="the column more has the type money"):
-        ParquetRowsWriter(columns, tmp_path, "user_logins_2026_03")
+        ParquetRowsWriter(columns, tmp_path, MARKS)
     with pytest.raises(ConfigurationError):
-        ParquetRowsReader(columns)
+        ParquetRowsReader(columns, MARKS)
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1" * 9, None, b"cut"])
@@ -150,12 +148,12 @@ def test_a_file_that_is_no_part_is_named(tmp_path: Path, content: bytes | None) 
     else:
         part.path.write_bytes(content)
     with pytest.raises(DataError, match=r"part-00001\.parquet is not a part"):
-        list(ParquetRowsReader(COLUMNS).read(part.path))
+        list(ParquetRowsReader(COLUMNS, MARKS).read(part.path))
 
 
 def test_rows_of_other_columns_are_refused(tmp_path: Path) -> None:
     """The table got another column meanwhile."""
-    writer = ParquetRowsWriter(COLUMNS[:-1], tmp_path, "user_logins_2026_03")
+    writer = ParquetRowsWriter(COLUMNS[:-1], tmp_path, MARKS)
     with pytest.raises(DataError, match="do not match the columns"):
         writer.add(tuples([row(1)]))
 

@@ -24,7 +24,8 @@ from tests.kit.fakes.receipts import any_receipt
 from tests.kit.login_kinds import KINDS
 from tests.kit.login_records import column
 from tests.kit.parsed import MAX_CODE_POINTS, NAMES, parse_event
-from vault_etl.archives.manifest import ArchiveManifest
+from vault_etl.archives.keys_file import KeysFile
+from vault_etl.archives.manifest import SetManifest
 from vault_etl.archives.manifest_note import ManifestNote
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import DataError, IntegrityError
@@ -282,7 +283,7 @@ def _records(pieces: list[bytes], *, keep_going: bool) -> list[tuple[int, bytes]
 
 def manifest(data: bytes) -> None:
     """A manifest that is read is written back unchanged, and only an error of our own is raised."""
-    for kind in (ArchiveManifest, ManifestNote):
+    for kind in (SetManifest, ManifestNote, KeysFile):
         with contextlib.suppress(DataError):
             assert kind.parse(data).encode() == data
 

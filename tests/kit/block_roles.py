@@ -38,7 +38,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     "partitions/archives.sql": dict.fromkeys(
         (
             *("patience", "begin", "record", "drop", "make", "restored"),
-            *("lost_keys", "active_generation"),
+            *("keys", "lost_keys", "active_generation"),
         ),
         ("admin",),
     ),

@@ -20,12 +20,13 @@ from tests.kit.messages import numbered
 from tests.kit.months import WHY, entries, months, partition_of_this_month, table, widest_event
 from tests.kit.vault import Vault
 from tests.kit.vaults import KeyedOf, filled_vault
-from vault_etl.archives.manifest import ArchiveManifest
+from vault_etl.archives.manifest import ManifestMonth, SetManifest
 from vault_etl.archives.manifest_note import ManifestNote
 from vault_etl.audit.checkpoint import AuditKey
 from vault_etl.crypto.digest import sha256
 
 PART = "part-00001.parquet"
+KEYS = "keys-00001.json"
 ARCHIVE_KEY = "alias/vault-etl-archive"
 AUDIT_KEY = "alias/vault-etl-audit"
 
@@ -50,7 +51,7 @@ class Kept:
         self, note_of: uuid.UUID | None = None, key_id: str = ARCHIVE_KEY, /, **changes: object
     ) -> None:
         """Change the copy's manifest, and sign it as the owner does, or as the owner of another vault."""
-        manifest = ArchiveManifest.parse((self.copy / "manifest.json").read_bytes())
+        manifest = SetManifest.parse((self.copy / "manifest-00001.json").read_bytes())
         content = dataclasses.replace(manifest, **changes).encode()  # type: ignore[arg-type]
         note = ManifestNote(note_of or manifest.vault_id, sha256(content))
         kms = self.vault.emulator.client("kms")
@@ -61,8 +62,10 @@ class Kept:
             SigningAlgorithm="ECDSA_SHA_256",
         )
         key = AuditKey(kms.get_public_key(KeyId=key_id)["PublicKey"])
-        (self.copy / "manifest.json").write_bytes(content)
-        (self.copy / "manifest.sig").write_bytes(note.signed(key, signed["Signature"]).encode())
+        (self.copy / "manifest-00001.json").write_bytes(content)
+        (self.copy / "manifest-00001.sig").write_bytes(
+            note.signed(key, signed["Signature"]).encode()
+        )
 
 
 @pytest.fixture(scope="module", params=BOTH_APART)
@@ -104,10 +107,10 @@ def by_another_key(folder: Path) -> None:
     public = secret.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    note = ManifestNote.parse((folder / "manifest.sig").read_bytes())
+    note = ManifestNote.parse((folder / "manifest-00001.sig").read_bytes())
     bare = ManifestNote(note.vault_id, note.sha256)
     signature = secret.sign(bare.text.encode(), ec.ECDSA(hashes.SHA256()))
-    (folder / "manifest.sig").write_bytes(bare.signed(AuditKey(public), signature).encode())
+    (folder / "manifest-00001.sig").write_bytes(bare.signed(AuditKey(public), signature).encode())
 
 
 @pytest.mark.parametrize(
@@ -115,14 +118,17 @@ def by_another_key(folder: Path) -> None:
     [
         (lambda folder: flip(folder / PART), f"{PART} that was changed"),
         (lambda folder: (folder / PART).unlink(), f"has no {PART}"),
-        (lambda folder: (folder / "manifest.sig").unlink(), "has no manifest.sig"),
-        (lambda folder: (folder / "part-00002.parquet").write_bytes(b"x"), "not its own"),
-        (lambda folder: flip(folder / "manifest.json"), "is not the recorded one"),
+        (lambda folder: (folder / "manifest-00001.sig").unlink(), "has no manifest-00001.sig"),
+        (lambda folder: (folder / KEYS).unlink(), f"has no {KEYS}"),
+        (
+            lambda folder: flip(folder / "manifest-00001.json"),
+            "no manifest with the recorded SHA-256",
+        ),
         (by_another_key, "VAULT_ETL_ARCHIVE_KEY did not sign the manifest"),
         (lambda folder: os.truncate(folder / PART, 2**28), f"{PART} is too large"),
-        (lambda folder: os.truncate(folder / "manifest.json", 2**28), "json is too large"),
+        (lambda folder: os.truncate(folder / "manifest-00001.json", 2**28), "json is too large"),
     ],
-    ids=["byte", "part", "signature", "extra", "manifest", "key", "long part", "long manifest"],
+    ids=["byte", "part", "signature", "keys", "manifest", "key", "long part", "long manifest"],
 )
 def test_a_damaged_archive_is_refused(
     kept: Kept, damage: Callable[[Path], object], said: str
@@ -137,18 +143,18 @@ def test_a_damaged_archive_is_refused(
     assert entries(kept.vault) == before
 
 
-MAY_2019 = {
-    "first": uuid.UUID("016a70d0-0000-0000-0000-000000000000"),
-    "until": uuid.UUID("016b0ffd-0000-0000-0000-000000000000"),
-}
+MAY_2019 = (
+    uuid.UUID("016a70d0-0000-0000-0000-000000000000"),
+    uuid.UUID("016b0ffd-0000-0000-0000-000000000000"),
+)
 ANOTHER = uuid.UUID(int=5)
 
 
 def test_a_signature_is_not_enough(kept: Kept) -> None:
     """A month on the record has one archive, whatever else its vault has signed."""
-    kept.sign(archived_at=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
+    kept.sign(made_at=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
     code, stderr = kept.restore()
-    assert (code, "is not the recorded one" in stderr) == (65, True)
+    assert (code, "no manifest with the recorded SHA-256" in stderr) == (65, True)
 
 
 @pytest.mark.iam
@@ -185,12 +191,14 @@ def test_after_a_new_archive_key_the_old_one_is_named(kept: Kept) -> None:
 @pytest.mark.parametrize(
     ("note_of", "changes", "month", "said"),
     [
-        (None, MAY_2019, "2019-05", "rows that do not belong to {of}"),
-        (None, MAY_2019, "2019-06", "the archive is of {of}"),
-        (None, {**MAY_2019, "vault_id": ANOTHER}, "2019-05", "belongs to another vault"),
-        (ANOTHER, MAY_2019, "2019-05", "the archive belongs to another vault"),
+        (None, {}, "2019-05", "rows that do not belong to {of}"),
+        (None, {}, "2019-06", "the archive is of {of}"),
+        (None, {"month": None}, "2019-05", "is no archive of a month"),
+        (None, {"vault_id": ANOTHER}, "2019-05", "of another vault"),
+        (ANOTHER, {}, "2019-05", "of another vault"),
+        (ANOTHER, {"vault_id": ANOTHER}, "2019-05", "belongs to another vault"),
     ],
-    ids=["rows", "month", "vault", "signature"],
+    ids=["rows", "month", "set", "vault", "signature", "another"],
 )
 def test_a_month_that_is_not_on_the_record_is_judged_by_what_it_says(
     kept: Kept, note_of: uuid.UUID | None, changes: dict[str, object], month: str, said: str
@@ -198,7 +206,7 @@ def test_a_month_that_is_not_on_the_record_is_judged_by_what_it_says(
     """Signed as it is: of this vault, of that month, with rows of that month. Nothing is made otherwise."""
     vault, event = kept.vault, widest_event(kept.vault).name
     of = table("2019-05", event)
-    kept.sign(note_of, partition=of, **changes)
+    kept.sign(note_of, **{"month": ManifestMonth(of, *MAY_2019), **changes})
     restore = ("partitions", "restore", table(month, event), "--from", str(kept.copy), *WHY)
     result = vault.run("owner", *restore)
     assert (result.code, said.format(of=of) in result.stderr) == (65, True), result.stderr

@@ -92,11 +92,12 @@ def test_a_month_goes_to_an_archive_and_comes_back(vault: Vault, place: Path) ->
         False,
     )
     assert sorted(each.name for each in folder.iterdir()) == [
-        "manifest.json",
-        "manifest.sig",
+        "keys-00001.json",
+        "manifest-00001.json",
+        "manifest-00001.sig",
         "part-00001.parquet",
     ]
-    assert json.loads((folder / "manifest.json").read_text())["rows"] == len(stored)
+    assert json.loads((folder / "manifest-00001.json").read_text())["rows"] == len(stored)
 
     assert partitions(vault, "drop", name, *WHY).json["state"] == "archived"
     assert vault.sql("SELECT to_regclass(%s)", f"vault_etl_detached.{name}") == [(None,)]
@@ -279,7 +280,7 @@ def test_an_archive_in_s3(vault: Vault) -> None:
         found["Key"]
         for found in s3.list_objects_v2(Bucket=ARCHIVE_BUCKET, Prefix="logins")["Contents"]
     ]
-    assert len(keys) == 3
+    assert len(keys) == 4
     partitions(vault, "restore", name, *WHY)
     partitions(vault, "attach", name, *WHY)
     assert rows(vault, event.name) == stored

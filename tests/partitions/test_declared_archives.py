@@ -48,9 +48,9 @@ def test_the_rows_of_each_event_come_back(tmp_path: Path, declaration: Declarati
         page = tuples_from([[VALUES[column.type], None] for column in columns])
         folder = tmp_path / event.name
         folder.mkdir()
-        writer = ParquetRowsWriter(columns, folder, f"{event.name}_2026_03")
+        writer = ParquetRowsWriter(columns, folder, {"vault-etl.event": event.name})
         (part,) = [*writer.add(page), *writer.end()]
-        reader = ParquetRowsReader(columns)
+        reader = ParquetRowsReader(columns, {"vault-etl.event": event.name})
         assert list(reader.read(part.path)) == [page]
         assert reader.contents() == writer.contents()
         names = sorted(value.name for value in event.personal)

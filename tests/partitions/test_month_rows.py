@@ -13,7 +13,7 @@ from tests.kit.fakes.manifests import COLUMNS
 from tests.kit.scratch import Scratch
 from vault_etl.archives.manifest import Column
 from vault_etl.archives.parquet_rows import ParquetRowsReader, ParquetRowsWriter
-from vault_etl.partitions.postgres_archive import columns_of_month, load_month, rows_of_month
+from vault_etl.partitions.postgres_month_rows import columns_of_month, load_month, rows_of_month
 
 MONTH = 'user_logins_2020_01"; odd'
 TABLE = 'vault_etl_detached."user_logins_2020_01""; odd"'
@@ -62,10 +62,10 @@ def test_a_month_comes_back_as_it_was(odd_month: Scratch, tmp_path: Path) -> Non
     """Through Parquet. The content hash is what `psql` and `sha256sum` make of the table."""
     with odd_month.connect() as opened, opened.cursor() as cursor:
         columns = columns_of_month(cursor, MONTH)
-        with closing(ParquetRowsWriter(columns, tmp_path, MONTH)) as writer:
+        with closing(ParquetRowsWriter(columns, tmp_path, {})) as writer:
             pages = rows_of_month(cursor, MONTH, columns, 10)
             parts = [part for page in pages for part in writer.add(page)] + [*writer.end()]
-        reader = ParquetRowsReader(columns)
+        reader = ParquetRowsReader(columns, {})
         for part in parts:
             for page in reader.read(part.path):
                 load_month(cursor, "copied", columns, page)

@@ -98,6 +98,7 @@ VALUES: dict[str, object] = {
     "partitions": [1],
     "roles": ["vault_etl_reveal"],
     "key_ids": [1],
+    "generations": [1],
     "expired": False,
     "counted": False,
     "rows": 1,

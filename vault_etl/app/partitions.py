@@ -8,18 +8,19 @@ from __future__ import annotations
 import contextlib
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vault_etl import __version__
 from vault_etl.app.parts import Parts
-from vault_etl.archives.manifest import Column
-from vault_etl.archives.manifest_note import ManifestNote
+from vault_etl.archives.manifest import Column, SetManifest
+from vault_etl.archives.sets import SetStore, SetWriter
 from vault_etl.audit.aws import ARCHIVE_KEY, KmsHeadSigner, KmsPublicKey
 from vault_etl.audit.signing import SigningKey
 from vault_etl.base.errors import ConfigurationError
+from vault_etl.declaration.document import digest_of
 from vault_etl.partitions.archive import ArchiveMonth
 from vault_etl.partitions.postgres import PostgresPartitions
 from vault_etl.partitions.postgres_archive import PostgresArchives
@@ -42,12 +43,9 @@ def partitions(parts: Parts, wait_s: float = 60.0) -> PostgresPartitions:
 
 @dataclass(frozen=True, slots=True)
 class OpenArchive:
-    """An archive, and the operations on it."""
+    """The operations on an archive."""
 
-    store: ArchiveStore
     reader: ReadArchive
-    note: ManifestNote
-    """The note of this vault, before any manifest."""
     archive: ArchiveMonth
     restore: RestoreMonth
 
@@ -93,19 +91,18 @@ def open_archive(parts: Parts, location: str, progress: Progress) -> Iterator[Op
 
     with tempfile.TemporaryDirectory(prefix="vault-etl-archive-") as temporary:
         folder = Path(temporary)
-        reader = ReadArchive(store, rows_reader, folder, vault_id, key.key)
+        reader = ReadArchive(SetStore(store, folder, key.key), rows_reader, marks_of, vault_id)
         yield OpenArchive(
-            store,
             reader,
-            ManifestNote(vault_id, b""),
             ArchiveMonth(
                 months=months,
-                store=store,
+                sets=SetWriter(store, folder, sign, key.key),
                 reader=reader,
                 writer=rows_writer,
+                marks=marks_of,
                 folder=folder,
-                sign=sign,
-                key=key.key,
+                vault_id=vault_id,
+                declaration_sha256=digest_of(parts.declaration),
                 now=parts.clock.now,
                 tool=f"vault-etl {__version__}",
                 progress=progress,
@@ -155,17 +152,29 @@ def need_parquet() -> None:
         ) from None
 
 
-def rows_writer(columns: Sequence[Column], folder: Path, partition: str) -> ParquetRowsWriter:
-    """A writer of the rows of a partition into files of `folder`. Raises ConfigurationError without pyarrow."""
+def rows_writer(
+    columns: Sequence[Column], folder: Path, marks: Mapping[str, str]
+) -> ParquetRowsWriter:
+    """A writer of the rows of a month into files of `folder`. Raises ConfigurationError without pyarrow."""
     need_parquet()
     from vault_etl.archives.parquet_rows import ParquetRowsWriter  # noqa: PLC0415
 
-    return ParquetRowsWriter(columns, folder, partition)
+    return ParquetRowsWriter(columns, folder, marks)
 
 
-def rows_reader(columns: Sequence[Column]) -> ParquetRowsReader:
+def rows_reader(columns: Sequence[Column], marks: Mapping[str, str]) -> ParquetRowsReader:
     """A reader of the rows in an archive's parts. Raises ConfigurationError without pyarrow."""
     need_parquet()
     from vault_etl.archives.parquet_rows import ParquetRowsReader  # noqa: PLC0415
 
-    return ParquetRowsReader(columns)
+    return ParquetRowsReader(columns, marks)
+
+
+def marks_of(manifest: SetManifest) -> Mapping[str, str]:
+    """The marks in the parts of a set. Raises ConfigurationError without pyarrow."""
+    need_parquet()
+    from vault_etl.archives.parquet_parts import set_marks  # noqa: PLC0415
+
+    return set_marks(
+        manifest.vault_id, manifest.set_id, manifest.event, manifest.declaration_sha256
+    )

@@ -1,4 +1,4 @@
-"""The members of the manifest of an archive, each read by its rule (docs/formats.md, Manifest)."""
+"""The members of the manifest of a set, each read by its rule (docs/formats.md, Manifest)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any, Final
 
 from vault_etl.base.errors import DataError
 
-MANIFEST: Final = "manifest.json"
 MAX_MANIFEST_BYTES: Final = 16 * 2**20
 """Enough for 200,000 data keys, or 80,000 parts."""
+
+PART_NAME: Final = r"part-([0-9]{5,9})(?:-[0-9a-f]{8})?\.parquet"
+"""The name of a part, with its number."""
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -23,18 +25,19 @@ _TOOL: Final = re.compile(r"vault-etl [!-~]{1,64}")
 _MAX_NAME_BYTES: Final = 63
 _MAX_NUMBER: Final = 2**63 - 1
 _MAX_KEY_ID: Final = 2**32 - 1
+_MAX_VERSION: Final = 2**31 - 1
 _MAX_GENERATION: Final = 2**15 - 1
 
 
 def read_members(content: bytes) -> dict[str, Any]:
-    """Return the members of `manifest.json` by name, with their types. Raises DataError, which names the fault."""
+    """Return the members of a manifest by name, with their types. Raises DataError, which names the fault."""
     return _members(_document(content), "the manifest", _MEMBERS)
 
 
 def malformed(what: str) -> DataError:
     """Return the error for a manifest with this fault."""
-    message = f"{MANIFEST} is not a manifest of an archive: {what}"
-    return DataError(message, hint="another program wrote it: take the archive from a backup of it")
+    message = f"the manifest is not one of a set: {what}"
+    return DataError(message, hint="another program wrote it: take the set from a backup")
 
 
 def _document(content: bytes) -> object:
@@ -101,6 +104,14 @@ def _id(value: object) -> uuid.UUID:
     return uuid.UUID(value)
 
 
+def _or_null(rule: Callable[[object], Any]) -> Callable[[object], Any]:
+    return lambda value: None if value is None else rule(value)
+
+
+def _month(value: object) -> dict[str, Any]:
+    return _members(value, "month", {"first": _id, "partition": _text, "until": _id})
+
+
 def _moment(value: object) -> dt.datetime:
     return dt.datetime.fromisoformat(_matching(_MOMENT)(value))
 
@@ -117,11 +128,10 @@ def _text(value: object) -> str:
 
 
 _MEMBERS: Final[Mapping[str, Callable[[object], Any]]] = {
-    "archived_at": _moment,
     "columns": _list({"name": _matching(_NAME), "type": _matching(_TYPE)}, "columns"),
-    "content_sha256": _digest,
+    "content_sha256": _or_null(_digest),
+    "declaration_sha256": _digest,
     "event": _matching(_NAME),
-    "first": _id,
     "format_version": _number(_MAX_NUMBER),
     "keys": _list(
         {
@@ -131,10 +141,12 @@ _MEMBERS: Final[Mapping[str, Callable[[object], Any]]] = {
         },
         "keys",
     ),
-    "partition": _text,
+    "keys_sha256": _digest,
+    "made_at": _moment,
+    "month": _or_null(_month),
     "parts": _list(
         {
-            "name": _text,
+            "name": _matching(re.compile(PART_NAME)),
             "rows": _number(_MAX_NUMBER),
             "sha256": _digest,
             "size": _number(_MAX_NUMBER),
@@ -142,10 +154,11 @@ _MEMBERS: Final[Mapping[str, Callable[[object], Any]]] = {
         "parts",
     ),
     "rows": _number(_MAX_NUMBER),
+    "set_id": _id,
     "token_generations": _list(
         {"generation": _number(_MAX_GENERATION), "rows": _number(_MAX_NUMBER)}, "token_generations"
     ),
     "tool": _matching(_TOOL),
-    "until": _id,
     "vault_id": _id,
+    "version": _number(_MAX_VERSION),
 }

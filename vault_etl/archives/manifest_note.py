@@ -1,19 +1,17 @@
-"""The signature of an archive's manifest: a signed note, as of a checkpoint, under an origin of its own.
+"""The signature of the manifest of a set: a signed note, as of a checkpoint, under an origin of its own.
 
-docs/formats.md, Archive, specifies the bytes. The first line differs from that of checkpoints and registrations,
+docs/formats.md, Set, specifies the bytes. The first line differs from that of checkpoints and registrations,
 so that no signed note can be used as another kind.
 """
 
 from __future__ import annotations
 
 import base64
-import datetime as dt
 import re
 import uuid
 from dataclasses import dataclass
 from typing import Final
 
-from vault_etl.archives.manifest import ArchiveManifest, Contents
 from vault_etl.audit.checkpoint import MAX_NOTE_BYTES, AuditKey, Signature, decoded, parse_signature
 from vault_etl.base.errors import DataError
 from vault_etl.crypto.digest import sha256
@@ -55,7 +53,7 @@ class ManifestNote:
         return ManifestNote(self.vault_id, self.sha256, (*self.signatures, line))
 
     def encode(self) -> bytes:
-        """Return the bytes of `manifest.sig`: the text, an empty line, the signature lines."""
+        """Return the bytes of the file: the text, an empty line, the signature lines."""
         return f"{self.text}\n{''.join(map(str, self.signatures))}".encode()
 
     @classmethod
@@ -80,11 +78,11 @@ class ManifestNote:
     def check(self, manifest: bytes, vault_id: uuid.UUID, key: AuditKey) -> None:
         """Raise DataError unless `key`, which signs archives, signed this manifest of this vault."""
         if self.vault_id != vault_id:
-            message = "the archive belongs to another vault"
+            message = "the set belongs to another vault"
             raise DataError(message, hint="does VAULT_ETL_DATABASE_URL name the right vault?")
         if self.sha256 != sha256(manifest):
             message = "the signature belongs to another manifest"
-            raise DataError(message, hint="take both files from a backup of the archive")
+            raise DataError(message, hint="take both files from a backup of the set")
         text = self.text.encode()
         if not any(
             line.name == self.origin
@@ -96,28 +94,10 @@ class ManifestNote:
             raise DataError(
                 message,
                 hint="was that key replaced? then name the ARN of the old key in VAULT_ETL_ARCHIVE_KEY; if not, the"
-                " archive was changed: take it from a backup",
+                " set was changed: take it from a backup",
             )
 
 
 def _malformed() -> DataError:
-    message = "manifest.sig is not a signed note of a manifest"
-    return DataError(message, hint="take the archive from a backup of it")
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedManifest:
-    """A manifest whose signature holds, and its SHA-256."""
-
-    manifest: ArchiveManifest
-    sha256: bytes
-
-    @property
-    def contents(self) -> Contents:
-        """The expected contents of the rows."""
-        return self.manifest.contents
-
-    @property
-    def archived_at(self) -> dt.datetime:
-        """The time at which the archive was made, as the manifest claims."""
-        return self.manifest.archived_at
+    message = "the signature is not a signed note of a manifest"
+    return DataError(message, hint="take the set from a backup")

@@ -1,4 +1,4 @@
-"""The rows of a month in Parquet files, in the order of their record ids (docs/formats.md, Archive).
+"""The rows of a month in Parquet files, in the order of their record ids (docs/formats.md, Set).
 
 Rows enter and leave as tuples of COPY's binary format, without its header and trailer.
 """
@@ -11,18 +11,22 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
 from vault_etl.archives.manifest import (
-    FORMAT_VERSION,
     Column,
     Contents,
     Part,
     part_name,
 )
 from vault_etl.archives.parquet_columns import arrow_of, schema_of, values_of
-from vault_etl.archives.parquet_parts import ValueCounts, WrittenPart, part_writer
+from vault_etl.archives.parquet_parts import (
+    ValueCounts,
+    WrittenPart,
+    no_part,
+    part_writer,
+    read_part,
+)
 from vault_etl.base.errors import DataError
 from vault_etl.platform.postgres_copy import HEADER, TRAILER, columns_of, tuples_from
 from vault_etl.platform.store_folder import size_and_sha256
@@ -38,17 +42,17 @@ class ParquetRowsWriter:
         self,
         columns: Sequence[Column],
         folder: Path,
-        partition: str,
+        marks: Mapping[str, str],
         *,
         part_bytes: int = PART_BYTES,
     ) -> None:
-        """Take the columns. Raises ConfigurationError for a column whose type has no place in Parquet."""
+        """Take the columns, and the marks in the file metadata of each part (`set_marks`).
+
+        Raises ConfigurationError for a column whose type has no place in Parquet.
+        """
         self._columns = tuple(columns)
         self._schema = schema_of(columns)
-        self._marks = {
-            "vault-etl.format_version": str(FORMAT_VERSION),
-            "vault-etl.partition": partition,
-        }
+        self._marks = dict(marks)
         self._folder = folder
         self._part_bytes = part_bytes
         self._tally = _Tally()
@@ -96,31 +100,28 @@ class ParquetRowsWriter:
 
 
 class ParquetRowsReader:
-    """Reads parts with these columns, in their order."""
+    """Reads parts with these columns, in their order, and with these marks."""
 
-    def __init__(self, columns: Sequence[Column]) -> None:
+    def __init__(self, columns: Sequence[Column], marks: Mapping[str, str]) -> None:
         """Take the columns. Raises ConfigurationError for a column whose type has no place in Parquet."""
         self._columns = tuple(columns)
+        self._marks = marks
         self._schema = schema_of(columns)
         self._tally = _Tally()
 
     def read(self, path: Path) -> Iterator[bytes]:
         """Yield the rows of a part, one row group at a time, as `ParquetRowsWriter.add` takes them.
 
-        Raises DataError for a file that is not a part of an archive with these columns.
+        Raises DataError for a file that is not a part of a set with these columns.
         """
-        try:
-            with pq.ParquetFile(path) as file:
-                if not file.schema_arrow.equals(self._schema):
-                    raise _no_part(path)
-                for group in range(file.num_row_groups):
-                    for rows in file.read_row_group(group).combine_chunks().to_batches():
-                        found = zip(self._columns, rows.columns, strict=True)
-                        tuples = tuples_from([values_of(*each) for each in found])
-                        self._tally.add(tuples, rows)
-                        yield tuples
-        except (pa.ArrowException, OSError, ValueError):
-            raise _no_part(path) from None
+        for rows in read_part(path, self._schema, self._marks):
+            found = zip(self._columns, rows.columns, strict=True)
+            try:
+                tuples = tuples_from([values_of(*each) for each in found])
+            except ValueError:  # a number that Postgres does not write so
+                raise no_part(path) from None
+            self._tally.add(tuples, rows)
+            yield tuples
 
     def contents(self) -> Contents:
         """Return the contents of all rows that were read."""
@@ -185,8 +186,3 @@ class _Tally:
         digest.update(TRAILER)
         counts = self._counts
         return Contents(counts.rows, digest.finalize(), counts.keys(), counts.generations())
-
-
-def _no_part(path: Path) -> DataError:
-    message = f"{path.name} is not a part of this archive"
-    return DataError(message, hint="the archive was changed: take it from a backup")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from vault_etl.archives.manifest import ArchiveManifest
+from vault_etl.archives.manifest import SetManifest
 from vault_etl.audit.entries import Action, clean_reason
 from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import ConfigurationError, DataError, NotFoundError, UsageError
@@ -100,7 +100,7 @@ def archive(
         progress("archive", total=total, quiet=quiet) as told,
         partitions.open_archive(parts, location, told) as opened,
     ):
-        done = opened.archive(request, partition, opened.note)
+        done = opened.archive(request, partition)
     if done.replaced is not None:
         delete_old(parts, done.replaced, f"{partition.name} is archived")
     print_object(shown(choose(table.partitions(), partition.name)), output)
@@ -143,7 +143,7 @@ def restore(
       vault-etl partitions restore 2024-03 --from /mnt/logins_2024_03-1f2e3d4c
     """
     from vault_etl.app import partitions
-    from vault_etl.partitions.restore import must_be_declared, needs_of
+    from vault_etl.partitions.restore import month_of, must_be_declared, needs_of
 
     given = None if from_ is None else parse_location(from_, str(Path.cwd()))
     asked = "dry run" if dry_run else reason_for("to restore a month", reason)
@@ -156,16 +156,18 @@ def restore(
         progress("restore", total=None, quiet=quiet) as told,
         partitions.open_archive(parts, location, told) as opened,
     ):
-        checked = opened.reader.manifest(recorded.manifest_sha256 if recorded else None)
-        _must_be_the_month(month, partition, checked.manifest)
-        must_be_declared(checked.manifest, parts.declaration)
-        opened.reader.check(checked, told)
-        needs = needs_of(checked.manifest, partitions.archives(parts))
+        current = opened.reader.manifest(recorded.manifest_sha256 if recorded else None)
+        manifest = current.manifest
+        name = month_of(manifest).partition
+        _must_be_the_month(month, partition, manifest)
+        must_be_declared(manifest, parts.declaration)
+        opened.reader.check(current, told)
+        needs = needs_of(manifest, partitions.archives(parts))
         facts = {
-            "partition": checked.manifest.partition,
+            "partition": name,
             "from": location,
-            "rows": checked.contents.rows,
-            "archived_at": checked.archived_at,
+            "rows": manifest.contents.rows,
+            "archived_at": manifest.made_at,
             "on_the_record": recorded is not None,
             "erasures_since": recorded.erasures if recorded else None,
             "values_under_lost_keys": needs.lost_values,
@@ -177,18 +179,18 @@ def restore(
             return
         if recorded is None:
             confirm(
-                f"This database has no record of the archive. Erasures since {checked.archived_at:%Y-%m-%d} that"
+                f"This database has no record of the archive. Erasures since {manifest.made_at:%Y-%m-%d} that"
                 " it does not know are not applied. Restore the archive?",
                 yes=yes,
             )
         request = audit_request(
             parts.identity,
             Action.PARTITIONS_RESTORE,
-            clean_reason(f"{checked.manifest.partition} from {location}: {asked}"),
+            clean_reason(f"{name} from {location}: {asked}"),
             ticket=word(ticket, "ticket"),
         )
         partitions.archives(parts).intend(request)
-        erased = opened.restore(request, checked, location, recorded=recorded is not None)
+        erased = opened.restore(request, current, location, recorded=recorded is not None)
     if needs.lost_values:
         sys.stderr.write(
             f"vault-etl: {needs.lost_values} values cannot be opened: their {needs.lost_keys} data keys are"
@@ -199,7 +201,7 @@ def restore(
             f"vault-etl: {needs.stale_tokens} rows have tokens of a generation that is not active:"
             " run `vault-etl partitions retoken` before the month is attached\n"
         )
-    month_now = shown(choose(table.partitions(), checked.manifest.partition))
+    month_now = shown(choose(table.partitions(), name))
     print_object({**month_now, "erased": erased}, output)
 
 
@@ -222,13 +224,16 @@ def _archived(partitions: Sequence[Partition], month: str, given: str | None) ->
     return partition
 
 
-def _must_be_the_month(month: str, partition: Partition | None, manifest: ArchiveManifest) -> None:
+def _must_be_the_month(month: str, partition: Partition | None, manifest: SetManifest) -> None:
     """Raise DataError if the archive is of another month."""
+    from vault_etl.partitions.restore import month_of
+
+    of = month_of(manifest)
     found = Partition(
         manifest.event,
-        manifest.partition,
-        manifest.first,
-        manifest.until,
+        of.partition,
+        of.first,
+        of.until,
         PartitionState.ARCHIVED,
         None,
         0,

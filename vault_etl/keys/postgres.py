@@ -51,26 +51,26 @@ class PostgresKeyStore(
     def keys(self, key_ids: Iterable[int]) -> Sequence[StoredKey]:
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
             cursor.execute(_SQL["keys_by_id"], {"key_ids": list(key_ids)})
-            return [_stored(row) for row in cursor.fetchall()]
+            return [stored_key(row) for row in cursor.fetchall()]
 
     @override
     def token_keys(self) -> Sequence[StoredKey]:
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
             cursor.execute(_SQL["token_keys"])
-            return [_stored(row) for row in cursor.fetchall()]
+            return [stored_key(row) for row in cursor.fetchall()]
 
     @override
     def field_token_keys(self, field: FieldName) -> Sequence[StoredKey]:
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["field_token_keys"], {"field": field})
-            return [_stored(row) for row in cursor.fetchall()]
+            return [stored_key(row) for row in cursor.fetchall()]
 
     @override
     def source_key(self) -> StoredKey | None:
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
             cursor.execute(_SQL["source_key"])
             row = cursor.fetchone()
-        return None if row is None else _stored(row)
+        return None if row is None else stored_key(row)
 
     @override
     def add_data_key(self, key: NewKey) -> bool:
@@ -129,7 +129,7 @@ class PostgresKeyStore(
     def usage(self, *, counted: bool = False) -> Sequence[KeyUsage]:
         with self._database.transaction(long=True) as cursor:
             cursor.execute(_SQL["usage"], {"counted": counted})
-            return [KeyUsage(_stored(row[:-2]), *row[-2:]) for row in cursor.fetchall()]
+            return [KeyUsage(stored_key(row[:-2]), *row[-2:]) for row in cursor.fetchall()]
 
 
 def close_fence(cursor: psycopg2.extensions.cursor) -> None:
@@ -161,7 +161,8 @@ def as_json(keys: Sequence[NewKey]) -> str:
     )
 
 
-def _stored(row: tuple[Any, ...]) -> StoredKey:
+def stored_key(row: tuple[Any, ...]) -> StoredKey:
+    """Return the key of a row, in the order of columns that `keys.sql` has."""
     (key_id, purpose, field, generation, state, kms_key_arn, wrapped_key, fingerprint) = row[:8]
     (created_at, created_by, expires_at, retired_at, destroyed_at) = row[8:]
     return StoredKey(

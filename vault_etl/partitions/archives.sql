@@ -21,6 +21,14 @@ SELECT vault_etl.restore_end(
     %(event)s, %(partition)s, %(first)s, %(end)s, %(location)s, %(manifest_sha256)s, %(recorded)s
 )
 
+-- name: keys
+-- The keys that rows under these data keys, and with tokens of these generations, need.
+SELECT key_id, purpose, field, generation, state, kms_key_arn, wrapped_key, fingerprint, created_at,
+    created_by, expires_at, retired_at, destroyed_at
+FROM vault_etl.data_keys
+WHERE purpose = 'data' AND key_id = ANY (%(key_ids)s::bigint[])
+    OR purpose = 'token' AND generation = ANY (%(generations)s::smallint[])
+
 -- name: lost_keys
 -- The given data keys that are destroyed or missing: their values cannot be opened.
 SELECT given.key_id FROM unnest(%(key_ids)s::bigint[]) AS given (key_id)

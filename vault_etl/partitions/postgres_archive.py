@@ -6,25 +6,25 @@ Rows travel in COPY's binary format, in the order of their record ids.
 from __future__ import annotations
 
 import contextlib
-import io
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import psycopg2
 import psycopg2.errors
 import psycopg2.extensions
-from psycopg2 import sql
 
-from vault_etl.archives.manifest import ArchiveManifest, Column
+from vault_etl.archives.manifest import Column, Contents, ManifestMonth, SetManifest
 from vault_etl.audit.entries import AuditRequest, Decision, Phase
 from vault_etl.audit.postgres_checkpoints import read_signer
 from vault_etl.audit.postgres_owner import as_owner, write
 from vault_etl.audit.signing import SigningKey
 from vault_etl.base.errors import ConfigurationError, DataError, IncompleteError, VaultEtlError
+from vault_etl.crypto.keys import StoredKey
+from vault_etl.keys.postgres import stored_key
+from vault_etl.partitions.postgres_month_rows import columns_of_month, load_month, rows_of_month
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_copy import HEADER, TRAILER, tuples_of
 from vault_etl.platform.postgres_statement_errors import retried_for_locks
 from vault_etl.platform.resources import blocks
 from vault_etl.records.months import Partition
@@ -39,26 +39,6 @@ _NOT_THESE_ROWS: Final = (
 )
 """Raised if the month was changed, or if its table was attached or dropped."""
 
-
-PAGE_ROWS: Final = 20_000
-"""Rows in memory at once, mostly some ten megabytes; they are one row group of an archive."""
-
-_FIRST: Final = uuid.UUID(int=0)
-_SCHEMA: Final = "vault_etl_detached"
-
-_COLUMNS: Final = """
-SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a
-WHERE a.attrelid = to_regclass(format('vault_etl_detached.%%I', %s::text))
-    AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
-"""
-_NEXT: Final = sql.SQL(
-    "SELECT record_id FROM {} WHERE record_id >= {} ORDER BY record_id OFFSET {} LIMIT 1"
-)
-_ROWS: Final = sql.SQL(
-    "COPY (SELECT {} FROM {} WHERE record_id >= {} {} ORDER BY record_id) TO STDOUT (FORMAT binary)"
-)
-_BEFORE: Final = sql.SQL("AND record_id < {}")
-_LOAD: Final = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)")
 
 Cursor = psycopg2.extensions.cursor
 
@@ -175,7 +155,8 @@ class PostgresArchives:
     def restore(
         self,
         request: AuditRequest,
-        manifest: ArchiveManifest,
+        manifest: SetManifest,
+        month: ManifestMonth,
         archive: NewArchive,
         pages: Iterable[bytes],
         *,
@@ -187,11 +168,12 @@ class PostgresArchives:
         erasures are stored there. All or nothing. Raises DataError for rows that the table refuses, IncompleteError
         if the month is in another state, ConfigurationError for columns that the table does not have.
         """
-        month = {
+        partition = month.partition
+        place = {
             "event": manifest.event,
-            "partition": manifest.partition,
-            "first": manifest.first,
-            "end": manifest.until,
+            "partition": partition,
+            "first": month.first,
+            "end": month.until,
         }
         end = {
             "location": archive.location,
@@ -200,8 +182,8 @@ class PostgresArchives:
         }
         with self._owner() as cursor:
             cursor.execute(_SQL["patience"])
-            cursor.execute(_SQL["make"], month)
-            there = columns_of_month(cursor, manifest.partition)
+            cursor.execute(_SQL["make"], place)
+            there = columns_of_month(cursor, partition)
             if other := [c.name for c in manifest.columns if c not in there]:
                 message = (
                     f"the archive has columns that the table does not have: {', '.join(other)}"
@@ -210,11 +192,11 @@ class PostgresArchives:
                     message, hint="restore the archive with the version of vault-etl that made it"
                 )
             for page in pages:
-                _load(cursor, manifest, page)
-            cursor.execute(_SQL["restored"], {**month, **end})
+                _load(cursor, partition, manifest.columns, page)
+            cursor.execute(_SQL["restored"], {**place, **end})
             ((erased,),) = cursor.fetchall()
             text = (
-                f"{manifest.partition} is restored: rows {archive.rows}, of them erased meanwhile {erased},"
+                f"{partition} is restored: rows {archive.rows}, of them erased meanwhile {erased},"
                 f" manifest SHA-256 {archive.manifest_sha256.hex()}"
             )
             write(cursor, request, Phase.OUTCOME, Decision.DONE, text)
@@ -224,6 +206,16 @@ class PostgresArchives:
         """Return the vault's id, and the keys that are registered to sign its log."""
         with self._owner() as cursor:
             return read_signer(cursor)
+
+    def keys(self, contents: Contents) -> Sequence[StoredKey]:
+        """Return the data keys and token keys that these rows need; unknown ones are left out."""
+        needs = {
+            "key_ids": sorted({key.key_id for key in contents.keys}),
+            "generations": [each.generation for each in contents.generations],
+        }
+        with self._owner() as cursor:
+            cursor.execute(_SQL["keys"], needs)
+            return [stored_key(row) for row in cursor.fetchall()]
 
     def lost_keys(self, key_ids: Sequence[int]) -> Collection[int]:
         """Return those of these data keys that open nothing any more: keys destroyed or missing."""
@@ -241,51 +233,11 @@ class PostgresArchives:
         return as_owner(self._database)
 
 
-def _load(cursor: psycopg2.extensions.cursor, manifest: ArchiveManifest, page: bytes) -> None:
+def _load(cursor: Cursor, partition: str, columns: Sequence[Column], page: bytes) -> None:
     try:
-        load_month(cursor, manifest.partition, manifest.columns, page)
+        load_month(cursor, partition, columns, page)
     except psycopg2.IntegrityError:
-        message = f"the archive has rows that do not belong to {manifest.partition}"
+        message = f"the archive has rows that do not belong to {partition}"
         raise DataError(
             message, hint="nothing was changed; take the archive from a backup"
         ) from None
-
-
-def columns_of_month(cursor: Cursor, partition: str) -> tuple[Column, ...]:
-    """Return all columns of a detached month's table, in their order; empty if there is no such table."""
-    cursor.execute(_COLUMNS, (partition,))
-    return tuple(Column(*row) for row in cursor.fetchall())
-
-
-def rows_of_month(
-    cursor: Cursor, partition: str, columns: Sequence[Column], page_rows: int = PAGE_ROWS
-) -> Iterator[bytes]:
-    """Yield all rows, one page of COPY tuples at a time; no page is empty.
-
-    Each page is a statement of its own, so no other session may change the table meanwhile.
-    """
-    table = _table(partition)
-    first: uuid.UUID | None = _FIRST
-    while first is not None:
-        start = sql.Literal(str(first))
-        cursor.execute(_NEXT.format(table, start, sql.Literal(page_rows)))
-        ((first,),) = cursor.fetchall() or ((None,),)
-        end = sql.SQL("") if first is None else _BEFORE.format(sql.Literal(str(first)))
-        out = io.BytesIO()
-        cursor.copy_expert(_ROWS.format(_names(columns), table, start, end), out)
-        if tuples := tuples_of(out.getvalue()):
-            yield tuples
-
-
-def load_month(cursor: Cursor, partition: str, columns: Sequence[Column], tuples: bytes) -> None:
-    """Add rows, as `rows_of_month` yields them, to the table."""
-    statement = _LOAD.format(_table(partition), _names(columns))
-    cursor.copy_expert(statement, io.BytesIO(HEADER + tuples + TRAILER))
-
-
-def _table(partition: str) -> sql.Identifier:
-    return sql.Identifier(_SCHEMA, partition)
-
-
-def _names(columns: Sequence[Column]) -> Any:  # noqa: ANN401 - psycopg2's own type
-    return sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)

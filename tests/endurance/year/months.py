@@ -138,13 +138,13 @@ class Year:
         """The manifest of every archive that there is, by the name of its month's partition."""
         found = {
             each.parent.name.rpartition("-")[0]: each.read_bytes()
-            for each in self.archives.glob("*/manifest.json")
+            for each in self.archives.glob("*/manifest-00001.json")
         }
         s3 = self.vault.emulator.client("s3")
         bucket, _, prefix = BUCKET.removeprefix("s3://").partition("/")
         for each in s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", []):
             _, name, file = each["Key"].split("/")
-            if file == "manifest.json":
+            if file == "manifest-00001.json":
                 body = s3.get_object(Bucket=bucket, Key=each["Key"])["Body"]
                 found[name.rpartition("-")[0]] = body.read()
         return found
