@@ -41,7 +41,7 @@ def test_cfn_lint_accepts_the_templates(tmp_path: Path) -> None:
     """CloudFormation's own linter has no finding, not even an information, about the templates' extremes."""
     paths = [tmp_path / f"{name}.yaml" for name in ("default", "largest", "regions")]
     paths[0].write_text(iam_template(DEFAULT), encoding="utf-8")
-    paths[1].write_text(iam_template(LARGEST, role_per_field=True), encoding="utf-8")
+    paths[1].write_text(iam_template(LARGEST, role_per_field=True, lake=True), encoding="utf-8")
     paths[2].write_text(iam_template(DEFAULT, multi_region=True), encoding="utf-8")
     program = Path(sys.executable).parent / "cfn-lint"
     command = [str(program), "--include-checks", "I", "--", *map(str, paths)]
@@ -53,6 +53,18 @@ def test_roles_of_fields_are_an_option() -> None:
     """Without it, there is no role of a field, and no key's policy names one."""
     assert "reveal-ip" in iam_template(DEFAULT, role_per_field=True)
     assert not re.search("reveal-(ip|device)", iam_template(DEFAULT))
+
+
+def test_the_lake_is_an_option() -> None:
+    """It adds three policies, and changes five roles and the policy of the archive key, alone."""
+    without, with_lake = (
+        yaml.safe_load(iam_template(DEFAULT, lake=on))["Resources"] for on in (False, True)
+    )
+    policies = {"LakeSignPolicy", "LakeProofPolicy", "LakeReadPolicy"}
+    assert with_lake.keys() - without.keys() == policies
+    changed = {name for name in without if without[name] != with_lake[name]}
+    roles = ("IngestRole", "RevealRole", "ReEncryptRole", "EraseRole", "AuditRole")
+    assert changed == {"ArchiveKey", *roles}
 
 
 def test_roles_may_use_the_replicas_of_multi_region_keys() -> None:
@@ -143,7 +155,7 @@ def test_the_default_fits_a_call_of_cloudformation() -> None:
 def test_the_largest_declaration_fits_the_quotas_of_aws() -> None:
     """A declaration at its limits, with every rule and a role for each field, exceeds no default quota."""
     assert len(iam_template(LARGEST, role_per_field=True).encode()) <= 1_000_000
-    template = Template.load(LARGEST, role_per_field=True, **EVERY_RULE)
+    template = Template.load(LARGEST, role_per_field=True, lake=True, **EVERY_RULE)
     assert len(template._resources) <= 500
     sizes = {
         kind: [size for name in template._resources for size in _sizes(template, name, kind)]

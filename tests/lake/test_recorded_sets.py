@@ -7,21 +7,18 @@ import uuid
 from collections.abc import Sequence
 from typing import Final
 
-import psycopg2
 import pytest
 
 from tests.kit.declarations import DEFAULT
-from tests.kit.declared import IP, PERSONAL_FIELDS
+from tests.kit.declared import IP
 from tests.kit.months import month_start, name_of
 from tests.kit.requests import request
 from tests.kit.scratch import Scratch
 from vault_etl.archives.manifest import Contents, GenerationCount, KeyCount
-from vault_etl.audit.entries import MAX_OPENED_ROWS, Action, AuditReceipt, AuditRequest
+from vault_etl.audit.entries import Action, AuditReceipt, AuditRequest
 from vault_etl.audit.postgres import PostgresAuditLog
 from vault_etl.base.errors import (
-    AuditError,
     ConfigurationError,
-    DeniedError,
     IncompleteError,
     LoginDeniedError,
     PolicyDeniedError,
@@ -108,11 +105,6 @@ def site(scratch: Scratch) -> Site:
     scratch.add_token_keys()
     old, new = scratch.add_data_keys(IP, IP)
     return Site(scratch, old.key_id, new.key_id)
-
-
-def open_request(set_id: uuid.UUID, rows: int = 3) -> AuditRequest:
-    """A request to open rows of a set."""
-    return request(action=Action.LAKE_OPEN, record_id=set_id, amount=rows, reason="why")
 
 
 def intended(site: Site, role: str, asked: AuditRequest) -> AuditReceipt:
@@ -305,53 +297,3 @@ def test_the_archive_of_a_month_is_a_set(site: Site) -> None:
     assert (site.usage(site.old), site.usage(site.new)) == (0, 3)
     assert scratch.value("SELECT count(*) FROM detached_values WHERE month = month_of(first)") == 2
     assert site.recorded("ingest") == []
-
-
-def test_an_opening_counts_its_rows(site: Site) -> None:
-    """Each row is an access: the intent says how many, the quota has room for them, and `audit verify` compares."""
-    set_id = site.made()
-    receipt = intended(site, "reveal", open_request(set_id, 40))
-    assert site.scratch.sql(ENTRIES) == [("lake open", "intent", set_id, "40 rows: why")]
-    assert site.scratch.value("SELECT used FROM audit_allowance() LIMIT 1", role="reveal") == 40
-    with pytest.raises(PolicyDeniedError):
-        intended(site, "reveal", open_request(set_id, 11))
-    intended(site, "reveal", open_request(set_id, 10))
-    for wrong in (0, MAX_OPENED_ROWS + 1):
-        with pytest.raises(AuditError):
-            intended(site, "reveal", open_request(set_id, wrong))
-    with pytest.raises(PolicyDeniedError):
-        intended(site, "re-encrypt", open_request(set_id))
-    assert receipt.login == "test_reveal"
-    # It discloses nothing of the tables.
-    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-        site.scratch.sql("SELECT * FROM audit_disclose(%s)", receipt.seq, role="reveal")
-
-
-def test_an_intent_is_resumed_by_its_login_alone(site: Site) -> None:
-    """Another process of the login gets a receipt while the intent has no outcome; no other login, no other entry."""
-    set_id = site.made()
-    receipt = intended(site, "reveal", open_request(set_id))
-    rotation = intended(site, "re-encrypt", request(action=Action.LAKE_ROTATE, record_id=set_id))
-    other = intended(site, "reveal", request(action=Action.REVEAL, record_id=set_id))
-    with site.scratch.database("reveal") as database:
-        log = PostgresAuditLog(database)
-        for _ in range(2):
-            resumed = log.resume(receipt.seq)
-            assert (resumed.seq, resumed.hash, resumed.login) == (
-                receipt.seq,
-                receipt.hash,
-                receipt.login,
-            )
-            assert resumed.request.fields == tuple(sorted(PERSONAL_FIELDS))
-            assert resumed.request.record_id == set_id
-        for seq in (rotation.seq, other.seq, 99):
-            with pytest.raises(DeniedError):
-                log.resume(seq)
-        log.conclude(receipt)
-        with pytest.raises(DeniedError):
-            log.resume(receipt.seq)
-    with site.scratch.database("re-encrypt") as database:
-        assert PostgresAuditLog(database).resume(rotation.seq).request.action is Action.LAKE_ROTATE
-    for role in ("ingest", "erase", "audit"):
-        with site.scratch.database(role) as database, pytest.raises(DeniedError):
-            PostgresAuditLog(database).resume(receipt.seq)

@@ -35,8 +35,8 @@ def declaration(request: pytest.FixtureRequest) -> Declaration:
 
 @pytest.fixture(scope="module")
 def template(declaration: Declaration) -> Template:
-    """The real template, with a role for each field."""
-    return Template.load(declaration, role_per_field=True)
+    """The real template, with a role for each field, and with the lake."""
+    return Template.load(declaration, role_per_field=True, lake=True)
 
 
 @pytest.mark.parametrize("role", IAM_ROLES)

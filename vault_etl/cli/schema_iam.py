@@ -27,6 +27,13 @@ def iam(
             help="Make multi-Region KMS keys, which can be replicated to another region.",
         ),
     ] = False,
+    lake: Annotated[
+        bool,
+        typer.Option(
+            "--lake",
+            help="Let ingest, re-encrypt and erase sign sets and keep their files, and reveal read them.",
+        ),
+    ] = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -41,11 +48,14 @@ def iam(
     Examples:
       vault-etl schema iam > vault-etl.template.yaml
       vault-etl schema iam --role-per-field > vault-etl.template.yaml
+      vault-etl schema iam --lake > vault-etl.template.yaml
     """
     from vault_etl.declaration.iam import MAX_INLINE, iam_template
 
     parts, _ = start(quiet=quiet, verbose=verbose)
-    text = iam_template(parts.declaration, role_per_field=role_per_field, multi_region=multi_region)
+    text = iam_template(
+        parts.declaration, role_per_field=role_per_field, multi_region=multi_region, lake=lake
+    )
     sys.stdout.write(text)
     size = len(text.encode())
     if size > MAX_INLINE and not quiet:

@@ -53,15 +53,20 @@ class OwnRole:
 
 
 def iam_template(
-    declaration: Declaration, *, role_per_field: bool = False, multi_region: bool = False
+    declaration: Declaration,
+    *,
+    role_per_field: bool = False,
+    multi_region: bool = False,
+    lake: bool = False,
 ) -> str:
     """Return the template, in YAML, for the fields of a declaration, and the queues of its events.
 
     Retired fields are stored, and revealed too.
 
     With `role_per_field`, each field has a role that may reveal it and no other field. With `multi_region`, the keys
-    are multi-Region keys, and the roles may use their replicas. Raises ConfigurationError if this installation does
-    not have the source.
+    are multi-Region keys, and the roles may use their replicas. With `lake`, ingest, re-encrypt and erase may sign
+    manifests with the archive key and keep objects in its bucket, and reveal may read them. Raises ConfigurationError
+    if this installation does not have the source.
     """
     names = declaration.field_names
     queues = queues_of(declaration)
@@ -76,6 +81,7 @@ def iam_template(
             queue_arns=", ".join(f"{{Fn::GetAtt: [{each}, Arn]}}" for each in ids),
             own_roles=[OwnRole(name) for name in names] if role_per_field else [],
             multi_region=multi_region,
+            lake=lake,
             **{name: _arn(key, multi_region=multi_region) for name, key in _KEYS.items()},
         )
     )

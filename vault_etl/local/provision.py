@@ -26,11 +26,7 @@ from vault_etl.declaration.read import read_declaration
 from vault_etl.local.emulator import REGION
 from vault_etl.local.kept_keys import kept_key_tags
 from vault_etl.local.policies import BOUNDARY_SUFFIX, ROLES, boundary, identity_policy
-from vault_etl.local.template import (
-    ARCHIVE_BUCKET,
-    KEYS,
-    Template,
-)
+from vault_etl.local.template import ARCHIVE_BUCKET, KEYS, Template
 from vault_etl.platform.aws_errors import code_of
 from vault_etl.platform.aws_models import share_models
 
@@ -201,7 +197,7 @@ def change_policies(endpoint: str, admin: Credentials, declaration: Declaration)
     session = EmulatorSession(endpoint, admin)
     resources = provision_resources(session, declaration)
     names = resources.names
-    template, iam = Template.load(declaration, ArchiveBucket=ARCHIVE_BUCKET), session.client("iam")
+    template, iam = Template.of_emulator(declaration), session.client("iam")
     with _setting_up():
         for role in ROLES:
             document = boundary(role, template, names)
@@ -277,7 +273,7 @@ def _attribute_text(value: object) -> str:
 def _provision_users(
     session: EmulatorSession, declaration: Declaration, names: Mapping[str, str]
 ) -> dict[str, Credentials]:
-    iam, template = session.client("iam"), Template.load(declaration, ArchiveBucket=ARCHIVE_BUCKET)
+    iam, template = session.client("iam"), Template.of_emulator(declaration)
     return {role: _provision_user(iam, role, template, names) for role in ROLES}
 
 

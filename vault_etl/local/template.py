@@ -60,7 +60,12 @@ class Template:
     @classmethod
     @functools.cache
     def load(
-        cls, declaration: Declaration, *, role_per_field: bool = False, **parameters: str
+        cls,
+        declaration: Declaration,
+        *,
+        role_per_field: bool = False,
+        lake: bool = False,
+        **parameters: str,
     ) -> Template:
         """Read the template of a declaration, once. Raises ConfigurationError.
 
@@ -72,10 +77,15 @@ class Template:
             raise ConfigurationError(
                 "the embedded stack is not installed", hint=INSTALL_HINT
             ) from None
-        text = iam_template(declaration, role_per_field=role_per_field)
+        text = iam_template(declaration, role_per_field=role_per_field, lake=lake)
         # libyaml takes a tenth of the time; not every build of PyYAML has it.
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         return cls(yaml.load(text, Loader=loader), parameters)  # noqa: S506 - both are safe
+
+    @classmethod
+    def of_emulator(cls, declaration: Declaration) -> Template:
+        """Read the template that the users of the emulator follow: with the lake, and a bucket."""
+        return cls.load(declaration, lake=True, ArchiveBucket=ARCHIVE_BUCKET)
 
     def properties(self, name: str) -> dict[str, Any]:
         """Return a resource's properties, unresolved."""

@@ -102,6 +102,15 @@ MAY: Final[dict[str, set[Question]]] = {
 }
 """Managed policy → all that it allows. Those that list fields are in `Answers.may`."""
 
+OF_LAKE: Final = {
+    "LakeSignPolicy": SIGNS[ARCHIVE],
+    "LakeProofPolicy": plain("kms:DescribeKey", ARCHIVE) | plain("kms:GetPublicKey", ARCHIVE),
+}
+"""The policies of a template with the lake, beside one that is there once the bucket is named."""
+
+LAKE_WRITERS: Final = {"IngestRole", "ReEncryptRole", "EraseRole"}
+"""Who signs sets, and puts their files into the bucket."""
+
 
 NAMED_ONLY: Final = {
     "IngestLoginPolicy": plain("rds-db:connect", LOGIN),
@@ -109,12 +118,15 @@ NAMED_ONLY: Final = {
         Question(f"s3:{action}Object", ARCHIVED) for action in ("Delete", "Get", "Put")
     }
     | plain("s3:ListBucket", BUCKET),
+    "LakeReadPolicy": plain("s3:GetObject", ARCHIVED) | plain("s3:ListBucket", BUCKET),
 }
-"""What is there once the database is named, ingest's, for one login; and once the bucket is, the owner's."""
+"""What is there once the database is named, ingest's, for one login; and once the bucket is, for archives and sets."""
 
 ATTACHED_ONCE_NAMED: Final = {
-    "IngestRole": ("IngestLoginPolicy",),
+    "IngestRole": ("IngestLoginPolicy", "ArchivePolicy"),
     "OwnerRole": ("ArchivePolicy",),
+    **dict.fromkeys(("ReEncryptRole", "EraseRole"), ("ArchivePolicy",)),
+    **dict.fromkeys(("RevealRole", "RevealIpRole", "RevealDeviceIdRole"), ("LakeReadPolicy",)),
 }
 
 

@@ -11,9 +11,11 @@ from tests.attacks.iam.answers import (
     ATTACHED,
     DENIED,
     GUARDED_ALIKE,
+    LAKE_WRITERS,
     MAY,
     NEW_KEY,
     NOBODY,
+    OF_LAKE,
     OUTSIDE,
     OWN_ROLES,
     PRINCIPALS,
@@ -39,14 +41,17 @@ class Answers:
 
     fields: tuple[str, ...]
     own_roles: bool
+    lake: bool
 
     @cached_property
     def attached(self) -> dict[str, tuple[str, ...]]:
         """IAM role → its policies."""
-        return ATTACHED | {
+        roles = ATTACHED | {
             f"{name}Role": ("RevealPolicy", "SignPolicy", f"{name}Policy")
             for name in self._own().values()
         }
+        of_lake = {role: self._of_lake(role) for role in roles} if self.lake else {}
+        return {role: policies + of_lake.get(role, ()) for role, policies in roles.items()}
 
     @cached_property
     def may(self) -> dict[str, set[Question]]:
@@ -56,6 +61,7 @@ class Answers:
         }
         return {
             **MAY,
+            **(OF_LAKE if self.lake else {}),
             "SealPolicy": self._all("kms:GenerateDataKey", DATA)
             | self._all("kms:Decrypt", TOKEN)
             | of_source("kms:Decrypt"),
@@ -85,7 +91,8 @@ class Answers:
                 "kms:GenerateDataKeyWithoutPlaintext": {"ReEncryptRole"},
             },
             AUDIT: SIGNING | {"kms:Sign": revealers | ROTATORS | {"EraseRole", "AuditRole"}},
-            ARCHIVE: SIGNING | {"kms:Sign": {"OwnerRole"}},
+            ARCHIVE: SIGNING
+            | {"kms:Sign": {"OwnerRole"} | (LAKE_WRITERS if self.lake else NOBODY)},
         }
 
     @cached_property
@@ -110,6 +117,12 @@ class Answers:
     def _all(self, action: str, key: str) -> set[Question]:
         """An action for all fields that the key has."""
         return calls(action, key, self.fields + (("quarantine",) if key == DATA else ()))
+
+    def _of_lake(self, role: str) -> tuple[str, ...]:
+        proof = ("LakeProofPolicy",)
+        if role in LAKE_WRITERS:
+            return ("LakeSignPolicy", *proof)
+        return proof if role.startswith("Reveal") or role == "AuditRole" else ()
 
     def _own(self) -> dict[str, str]:
         return {field: OWN_ROLES[field] for field in self.fields} if self.own_roles else {}

@@ -37,7 +37,7 @@ from vault_etl.local.template import Template
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A template, and the answers that it must give. `is_set`: with every rule that a parameter switches on."""
+    """A template, and the answers that it must give. `is_set`: with the lake, and with every parameter."""
 
     template: Template
     answers: Answers
@@ -47,8 +47,8 @@ class Form:
     def of(cls, declaration: Declaration, *, own_roles: bool, is_set: bool) -> Form:
         """The form of a declaration's template."""
         parameters = PARAMETERS if is_set else {}
-        template = Template.load(declaration, role_per_field=own_roles, **parameters)
-        return cls(template, Answers(declaration.field_names, own_roles), is_set)
+        template = Template.load(declaration, role_per_field=own_roles, lake=is_set, **parameters)
+        return cls(template, Answers(declaration.field_names, own_roles, is_set), is_set)
 
     def may(self) -> dict[str, set[Question]]:
         """Managed policy → all that it allows, with the parameters of this template."""

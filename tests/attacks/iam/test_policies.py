@@ -57,8 +57,8 @@ def test_every_role_has_its_policies_attached(form: Form) -> None:
     network = (NETWORK,) if form.is_set else ()
     named = ATTACHED_ONCE_NAMED if form.is_set else {}
     wanted = form.answers.attached
-    assert {role: attached(form.template, role) for role in wanted} == {
-        role: policies + (network if role in OF_WORKLOADS else ()) + named.get(role, ())
+    assert {role: sorted(attached(form.template, role)) for role in wanted} == {
+        role: sorted(policies + (network if role in OF_WORKLOADS else ()) + named.get(role, ()))
         for role, policies in wanted.items()
     }
     everything = policies_of(form.template)

@@ -140,11 +140,14 @@ CALLS: dict[str, tuple[Call, frozenset[str]]] = {
         frozenset({"reveal", "rotate", "re-encrypt", "erase", "audit"}),
     ),
     "sign a digest of anything at all": (_sign(MessageType="DIGEST"), NOBODY),
-    "sign an archive": (_sign("archive", MessageType="RAW"), frozenset({"owner"})),
+    "sign an archive or a set": (
+        _sign("archive", MessageType="RAW"),
+        frozenset({"owner", "ingest", "re-encrypt", "erase"}),
+    ),
     "sign a digest of any archive": (_sign("archive", MessageType="DIGEST"), NOBODY),
     "read the archive key's public half": (
         lambda kms, _, scene: kms.get_public_key(KeyId=scene.provisioned.key_arns["archive"]),
-        frozenset({"owner"}),
+        frozenset({"owner", "ingest", "reveal", "re-encrypt", "erase", "audit"}),
     ),
     "sign without saying what it is": (_sign(), NOBODY),
     "read the audit key's public half": (
