@@ -133,13 +133,23 @@ def audited(audit: AuditLog, request: AuditRequest) -> Iterator[AuditReceipt]:
 
     After the block, the receipt has the checkpoint that the person keeps.
     """
+    with intended(audit, request) as receipt:
+        yield receipt
+    audit.conclude(receipt)
+
+
+@contextlib.contextmanager
+def intended(audit: AuditLog, request: AuditRequest) -> Iterator[AuditReceipt]:
+    """Commit the intent and run the block, which commits the outcome itself, together with its change.
+
+    When the block raises, a failed outcome is committed and the error propagates, as in `audited`.
+    """
     receipt = audit.intend(request)
     try:
         yield receipt
     except BaseException as error:
         audit.conclude(receipt, _error_code(error))
         raise
-    audit.conclude(receipt)
 
 
 def _error_code(error: BaseException) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from vault_etl.cli.lake_erase import erase
+from vault_etl.cli.lake_open import open_
+from vault_etl.cli.lake_rotate import rotate
 from vault_etl.cli.lake_tokens import tokens
 
 app = typer.Typer(
@@ -13,3 +16,6 @@ app = typer.Typer(
 )
 
 app.command("tokens")(tokens)
+app.command("open")(open_)
+app.command("rotate")(rotate)
+app.command("erase")(erase)

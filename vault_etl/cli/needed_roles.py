@@ -28,6 +28,9 @@ NEEDED_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
         f"partitions {command}": ("vault_etl_owner",)
         for command in ("list", "ensure", "detach", "attach", "archive", "drop", "restore")
     },
+    "lake open": ("vault_etl_reveal",),
+    "lake rotate": ("vault_etl_re_encrypt",),
+    "lake erase": ("vault_etl_erase",),
     "lake tokens": ("vault_etl_ingest", "vault_etl_reveal"),
     "partitions retoken": ("vault_etl_re_encrypt",),
     "keys init": ("vault_etl_re_encrypt",),
