@@ -111,6 +111,23 @@ def test_of_two_writers_of_a_name_one_is_refused(
     assert len(list(folder.iterdir())) == 1
 
 
+def test_a_delete_takes_the_incomplete_files_of_killed_processes_along(
+    tmp_path: Path, source: Path
+) -> None:
+    """An erased person is in no file that is left over; a file that a process is writing stays."""
+    store = FolderArchive(tmp_path / "archive")
+    store.put(NAME, source)
+    store.put("manifest.json", source)
+    left, live = (tmp_path / "archive" / f"{name}.part" for name in ("left", "live"))
+    left.write_bytes(b"cut o")
+    with live.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        store.delete(NAME)
+        assert (left.exists(), live.exists()) == (False, True)
+    store.delete("manifest.json")
+    assert not (tmp_path / "archive").exists()
+
+
 def test_links_and_devices_are_refused(
     store: FolderArchive, folder: Path, source: Path, tmp_path: Path
 ) -> None:

@@ -87,13 +87,15 @@ class FolderArchive(ArchiveStore):
 
     @override
     def delete(self, name: str) -> None:
-        """Delete the file, and the incomplete file of this name."""
+        """Delete the file, the incomplete file of this name, and those that killed processes have left."""
         with files_translated(self._path / name):
             if not os.path.lexists(self._path):
                 return
             self._must_be_ours()
             (self._path / name).unlink(missing_ok=True)
             (self._path / f"{name}{_PART}").unlink(missing_ok=True)
+            for left in self._path.glob(f"*{_PART}"):
+                _delete_unlocked(left)
             if not any(self._path.iterdir()):
                 self._path.rmdir()
                 _sync(self._path.parent)
@@ -150,6 +152,15 @@ def _incomplete(target: Path) -> Iterator[BinaryIO]:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
+
+
+def _delete_unlocked(path: Path) -> None:
+    """Delete an incomplete file, unless a process is writing it."""
+    with contextlib.suppress(FileNotFoundError, BlockingIOError):
+        flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        with os.fdopen(os.open(path, flags), "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 def _is_at(file: BinaryIO, path: Path) -> bool:
