@@ -17,6 +17,7 @@ from benchmarks import (
     growth,
     indexes,
     ingest,
+    lake,
     layout,
     loading,
     looks,
@@ -33,6 +34,8 @@ BENCHES: Final[Mapping[str, Callable[[Size], Iterator[Result]]]] = {
     "ingest": ingest.run,
     "loading": loading.run,
     "rotation": rotation.run,
+    "lake": lake.run,
+    lake.GROWTH: lake.grow,
     "growth": growth.run,
     "scale": scale.run,
     "looks": looks.run,
@@ -41,7 +44,7 @@ BENCHES: Final[Mapping[str, Callable[[Size], Iterator[Result]]]] = {
     "layout": layout.run,
     "indexes": indexes.run,
 }
-ALWAYS: Final = ("start", "ingest", "loading", "rotation")
+ALWAYS: Final = ("start", "ingest", "loading", "rotation", "lake")
 """The benches that run if none is named. Growth takes an hour if it is huge; the others are about one decision each."""
 
 

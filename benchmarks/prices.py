@@ -31,6 +31,11 @@ _CALL_PRICES: Final = (
     "[FactualMinds, June 2026]"
     "(https://www.factualminds.com/blog/aws-kms-pricing-keys-requests-multi-region/)"
 )
+_FARGATE_PRICES: Final = (
+    "[FactualMinds, June 2026]"
+    "(https://www.factualminds.com/blog/amazon-fargate-ecs-task-pricing-2026/)"
+)
+_S3_PRICES: Final = "[cloudburn, March 2026](https://cloudburn.io/blog/amazon-s3-pricing)"
 _YOURS: Final = "yours to set: `benchmarks/prices.py`"
 
 _MILLION_SQS: Final = "dollars for a million calls of SQS, of at most 64 KB each:"
@@ -56,6 +61,13 @@ CONNECTIONS: Final = Figure(
 )
 CORES: Final = Figure(16, "cores of Postgres", _YOURS)
 WAL: Final = Figure(125, "MB of WAL a second, which a replica can follow over 1 Gbit/s", _YOURS)
+VCPU: Final = Figure(0.04048, "dollars for an hour of a vCPU of Fargate, x86", _FARGATE_PRICES)
+GIGABYTE_HOUR: Final = Figure(
+    0.004445, "dollars for an hour of a GB of its memory", _FARGATE_PRICES
+)
+S3_MONTH: Final = Figure(0.023, "dollars for a GB in S3 Standard a month", _S3_PRICES)
+S3_PUTS: Final = Figure(5, "dollars for a million parts written to S3", _YOURS)
+S3_GETS: Final = Figure(0.4, "dollars for a million parts read from S3", _YOURS)
 
 FIGURES: Final = (
     *(price for _, price in SQS_TIERS),
@@ -67,6 +79,11 @@ FIGURES: Final = (
     CONNECTIONS,
     CORES,
     WAL,
+    VCPU,
+    GIGABYTE_HOUR,
+    S3_MONTH,
+    S3_PUTS,
+    S3_GETS,
 )
 
 

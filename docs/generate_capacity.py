@@ -11,13 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import capacity, prices
+from benchmarks import capacity, lake_costs, prices
 from benchmarks.capacity import Check, EventCosts, Limit, Need
+from benchmarks.lake_costs import LakeNeed, RowCosts
 from benchmarks.prices import Figure
 from benchmarks.results import LATEST, RUNS
 
 PAGE: Final = Path(__file__).with_name("capacity.md")
 WORKERS: Final = (1, 10, 100)
+LAKE_ROWS: Final = (1e9, 1e11)
+LAKE_PROCESSES: Final = (16, 256)
+"""Of the two sizes of a lake."""
 
 HEAD: Final = """# Capacity
 
@@ -39,6 +43,21 @@ four keys. A worker that waits for messages makes one receive a second.
 LIMITS: Final = """## Limits
 
 The number of busy workers that reach each limit.
+
+"""
+
+LAKE: Final = """## A lake
+
+What it takes to seal, open and rotate a set of so many rows, from the costs of one row of two personal values
+([Benchmarks](benchmarks.md)) by the model in `benchmarks/lake_costs.py`. Each process has a core of its own and seals
+under data keys of its own. Money is for cores and memory at the price of Fargate, calls of KMS and requests of S3. A
+sealed row takes {bytes:.0f} bytes: in S3 10^9 rows cost {small} dollars a month, and 10^11 rows {large}. Waiting for S3
+is not in it, and neither are the parsing of JSON, the start of processes or of a cluster, and idle cores.
+
+"""
+
+LAKE_CHECKS: Final = """The same model beside runs of one process on one file ([Benchmarks](benchmarks.md)); the costs
+of a row are from shorter runs.
 
 """
 
@@ -72,6 +91,8 @@ def page(rows: Sequence[Mapping[str, Any]], run: Mapping[str, Any]) -> str:
         + LIMITS
         + _table(["limit", "workers", "what helps"], map(_limit, capacity.limits(costs)))
         + "\n"
+        + _lake(rows)
+        + "\n"
         + FIGURES
         + _table(["figure", "of", "from"], map(_source, prices.FIGURES))
         + "\n"
@@ -98,6 +119,32 @@ def _needs(needs: Sequence[Need]) -> Iterator[Sequence[str]]:
     }
     for name, values in lines.items():
         yield [name, *map(_figure, values)]
+
+
+def _lake(rows: Sequence[Mapping[str, Any]]) -> str:
+    costs = RowCosts.of(rows)
+    small, large = (_figure(lake_costs.stored_dollars_a_month(costs, each)) for each in LAKE_ROWS)
+    head = ["", "rows", "processes", "hours of CPU", "hours", "dollars", "calls of KMS", "parts"]
+    needs = [
+        _lake_need(lake_costs.need(costs, act, each, processes), processes)
+        for each, processes in zip(LAKE_ROWS, LAKE_PROCESSES, strict=True)
+        for act in lake_costs.ACTS
+    ]
+    return (
+        LAKE.format(bytes=costs.sealed_bytes, small=small, large=large)
+        + _table(head, iter(needs))
+        + "\n"
+        + LAKE_CHECKS
+        + _table(
+            ["of a run", "expected", "measured", "measured of expected"],
+            map(_check, lake_costs.checks(rows)),
+        )
+    )
+
+
+def _lake_need(need: LakeNeed, processes: int) -> Sequence[str]:
+    figures = (need.hours, need.hours / processes, need.dollars, need.kms_calls, need.parts)
+    return [need.act, f"{need.rows:,.0f}", str(processes), *map(_figure, figures)]
 
 
 def _limit(limit: Limit) -> Sequence[str]:
