@@ -21,7 +21,7 @@ from tests.kit.fakes.progress import FakeProgress
 from tests.vectors.rows import FixedKeys, Given, must_have_rows
 from vault_etl.archives.manifest import GenerationCount, KeyCount
 from vault_etl.archives.parquet_parts import set_marks
-from vault_etl.base.errors import OtherContentError, UnavailableError
+from vault_etl.base.errors import DataError, OtherContentError, UnavailableError
 from vault_etl.crypto.fields import EventName
 from vault_etl.crypto.keys import KeyMaterial
 from vault_etl.crypto.record_id import record_id_of_line
@@ -31,9 +31,11 @@ from vault_etl.event.events import EventParser
 from vault_etl.event.known_names import KnownNames
 from vault_etl.ingest.sources.content_splitter import ContentSplitter
 from vault_etl.lake import seal as seal_module
+from vault_etl.lake.killed_seal import KilledSeal
 from vault_etl.lake.parquet_batches import BatchSealer
 from vault_etl.lake.parquet_seal import PartOfRows, sealed_part
 from vault_etl.lake.seal import Quarantine, SealedPart, SealParts, SetRegistry, totals
+from vault_etl.lake.sealed_mark import SealedMarks
 from vault_etl.lake.source_records import ReadSource, Records, SourceRecords
 from vault_etl.platform.store import ArchiveStore
 from vault_etl.platform.store_folder import FolderArchive
@@ -105,7 +107,7 @@ class Place(SetRegistry, Quarantine):
 
 
 class Mortal(FolderArchive):
-    """A folder whose process ends at a put: before the file is there, or after."""
+    """A folder whose process ends at a put of a part: before the file is there, or after."""
 
     def __init__(self, path: Path, puts: float, *, after: bool = False) -> None:
         super().__init__(path)
@@ -114,7 +116,7 @@ class Mortal(FolderArchive):
 
     @override
     def put(self, name: str, source: Path) -> None:
-        self.left -= 1
+        self.left -= name.endswith(".parquet")
         if self.left < 0 and not self.after:
             raise UnavailableError(name)
         super().put(name, source)
@@ -127,11 +129,13 @@ def seal(
 ) -> Sequence[SealedPart]:
     """Run once, as the command does."""
     folder = home / "work"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True, parents=True)
     for left in folder.iterdir():
         left.unlink()
     batches = BatchSealer(EVENT, Sealer(KEYS.data_keys(DEFAULT)), KEYS.tokenizer(DEFAULT, 1))
-    before = [sealed_part(home / "set" / name, EVENT, MARKS) for name in store.names()]
+    marks = SealedMarks(SOURCE_KEY, SET_ID)
+    killed = KilledSeal(store, folder, marks, lambda path: sealed_part(path, EVENT, MARKS))
+    before, reached = killed.parts()
     work = SealParts(
         set_id=SET_ID,
         event=EVENT,
@@ -145,8 +149,8 @@ def seal(
         new_part=lambda: PartOfRows(batches.seal, MARKS),
         part_bytes=4_000,
         progress=FakeProgress(),
+        marks=marks,
     )
-    reached = [part.reached for part in before]
     parts, _ = work(SourceRecords(sources, SOURCE_KEY, reached), before)
     return parts
 
@@ -165,7 +169,9 @@ def must_have(home: Path, records: Sequence[bytes], place: Place) -> None:
         record_id = record_id_of_line(SET_ID, number, milliseconds)
         told[record_id] = Given(record, personal, {**fields, "create_date": day})
     assert not place.quarantined
-    table = pa.concat_tables(pq.read_table(path) for path in sorted((home / "set").iterdir()))
+    table = pa.concat_tables(
+        pq.read_table(path) for path in sorted((home / "set").glob("*.parquet"))
+    )
     found = [uuid.UUID(str(each)) for each in table["record_id"].to_pylist()]
     assert len(found) == place.rows
     must_have_rows(EVENT, [(each, told.pop(each)) for each in found], table, KEYS)
@@ -225,6 +231,33 @@ def test_other_sources_are_refused(tmp_path: Path, others: list[ReadSource]) -> 
         seal(tmp_path, others, place, FolderArchive(tmp_path / "set"))
     assert FolderArchive(tmp_path / "set").names() == names
     seal(tmp_path, MANY, place, FolderArchive(tmp_path / "set"))
+    must_have(tmp_path, RECORDS, place)
+
+
+def test_a_part_that_was_changed_meanwhile_is_not_signed(tmp_path: Path) -> None:
+    """Not even one that is a good part of the same set: of other sources, or of another number."""
+    place, folder = Place(), tmp_path / "set"
+    with pytest.raises(UnavailableError):
+        seal(tmp_path, MANY, place, Mortal(folder, 2))
+    second = folder / "part-00002.parquet"
+    whole = second.read_bytes()
+    (mark,) = folder.glob("part-00002.*.sealed")
+    seal(tmp_path / "other", [source(RECORDS[::-1])], Place(), FolderArchive(tmp_path / "o"))
+    for changed in ((folder / "part-00001.parquet"), (tmp_path / "o" / "part-00002.parquet")):
+        second.write_bytes(changed.read_bytes())
+        with pytest.raises(DataError, match=r"part-00002\.parquet was changed"):
+            seal(tmp_path, MANY, place, FolderArchive(folder))
+    second.write_bytes(whole)
+    kept = mark.read_bytes()
+    for changed_mark in (kept.replace(b'"last":', b'"last":1'), b"", b"{}\n\n"):
+        mark.write_bytes(changed_mark)
+        with pytest.raises(DataError, match="was changed"):
+            seal(tmp_path, MANY, place, FolderArchive(folder))
+    mark.unlink()
+    with pytest.raises(DataError, match="was changed"):
+        seal(tmp_path, MANY, place, FolderArchive(folder))
+    mark.write_bytes(kept)
+    seal(tmp_path, MANY, place, FolderArchive(folder))
     must_have(tmp_path, RECORDS, place)
 
 

@@ -38,7 +38,10 @@ MAX_VERSION: Final = 2**20 - 1
 """The highest version, which a mark has in five hex digits."""
 
 _NUMBERED: Final = re.compile(r"(?:manifest|keys)-([0-9]{5,7})\.(?:json|sig)")
-_PART: Final = re.compile(r"part-[0-9]{5,}(?:-([0-9a-f]{5})[0-9a-f]{3})?\.parquet")
+_PART: Final = re.compile(
+    r"part-[0-9]{5,}(?:(?:-([0-9a-f]{5})[0-9a-f]{3})?\.parquet|\.[0-9a-f]{8}\.sealed)"
+)
+"""A part, and the mark that `lake seal` keeps of it until its set is finished."""
 _HINT: Final = "nothing was changed; take the set from a backup of it"
 
 

@@ -7,7 +7,9 @@ import typer
 from vault_etl.cli.lake_erase import erase
 from vault_etl.cli.lake_open import open_
 from vault_etl.cli.lake_rotate import rotate
+from vault_etl.cli.lake_seal import seal
 from vault_etl.cli.lake_tokens import tokens
+from vault_etl.cli.lake_verify import list_sets, verify
 
 app = typer.Typer(
     help="Seal, open, rotate, erase and verify sets of Parquet files.",
@@ -15,7 +17,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+app.command("seal")(seal)
 app.command("tokens")(tokens)
 app.command("open")(open_)
 app.command("rotate")(rotate)
 app.command("erase")(erase)
+app.command("verify")(verify)
+app.command("list")(list_sets)

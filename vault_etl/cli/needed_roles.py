@@ -11,6 +11,15 @@ from vault_etl.platform.names import SCHEMA
 
 _KEYS_CHANGE: Final = ("vault_etl_rotate", "vault_etl_re_encrypt")
 
+_LAKE: Final = (
+    "vault_etl_ingest",
+    "vault_etl_reveal",
+    "vault_etl_re_encrypt",
+    "vault_etl_erase",
+    "vault_etl_audit",
+    "vault_etl_owner",
+)
+
 NEEDED_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     "migrate": ("vault_etl_owner",),
     "ingest": ("vault_etl_ingest",),
@@ -28,6 +37,9 @@ NEEDED_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
         f"partitions {command}": ("vault_etl_owner",)
         for command in ("list", "ensure", "detach", "attach", "archive", "drop", "restore")
     },
+    "lake seal": ("vault_etl_ingest",),
+    "lake list": _LAKE,
+    "lake verify": _LAKE,
     "lake open": ("vault_etl_reveal",),
     "lake rotate": ("vault_etl_re_encrypt",),
     "lake erase": ("vault_etl_erase",),

@@ -1,5 +1,8 @@
 -- Sets on the record: their registry, for the roles that seal, open, rotate, erase and list, and for the owner.
 
+-- name: vault_id
+SELECT v.vault_id FROM vault_etl.vault AS v
+
 -- name: begin
 CALL vault_etl.commit_lake_begin(%(event)s, %(location)s, %(declaration)s, NULL)
 

@@ -1,10 +1,10 @@
-"""Parts of a set while it is sealed: rows in memory, then a file, which also says how far the sources are sealed."""
+"""Parts of a set while it is sealed: rows in memory, then a file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 from typing_extensions import override
@@ -13,8 +13,6 @@ from vault_etl.archives.manifest import Part
 from vault_etl.archives.parquet_layout import schema_of_set
 from vault_etl.archives.parquet_parts import (
     ValueCounts,
-    marks_of,
-    no_part,
     read_part,
     write_part,
 )
@@ -24,13 +22,8 @@ from vault_etl.keys.make import DataKeyLeases
 from vault_etl.keys.ring import KeyRing
 from vault_etl.lake.parquet_batches import BatchSealer
 from vault_etl.lake.seal import OpenPart, Row, SealedPart
-from vault_etl.lake.source_records import Reached
 from vault_etl.platform.store_folder import size_and_sha256
 from vault_etl.records.sealing import seals_of
-
-_LAST: Final = "vault-etl.last_record"
-_LINES: Final = "vault-etl.source_lines"
-_DIGEST: Final = "vault-etl.source_digest"
 
 Batch = Any
 """A batch of pyarrow, which has no types of its own."""
@@ -73,13 +66,13 @@ class PartOfRows(OpenPart):
         self._size += batch.nbytes
 
     @override
-    def end(self, path: Path, reached: Reached) -> SealedPart:
+    def end(self, path: Path) -> SealedPart:
         rows = pa.Table.from_batches(self._batches)
         self._batches = []
         counts = ValueCounts()
         counts.add(rows)
-        written = write_part(path, rows, {**self._marks, **_marks(reached)})
-        return SealedPart(written.part, counts.keys(), counts.generations(), reached)
+        written = write_part(path, rows, self._marks)
+        return SealedPart(written.part, counts.keys(), counts.generations())
 
 
 def sealed_part(path: Path, event: DeclaredEvent, marks: Mapping[str, str]) -> SealedPart:
@@ -87,19 +80,6 @@ def sealed_part(path: Path, event: DeclaredEvent, marks: Mapping[str, str]) -> S
     counts = ValueCounts()
     for batch in read_part(path, schema_of_set(event), marks):
         counts.add(batch)
-    found = marks_of(path)
-    try:
-        reached = Reached(int(found[_LAST]), int(found[_LINES]), bytes.fromhex(found[_DIGEST]))
-    except (KeyError, ValueError):
-        raise no_part(path) from None
     size, digest = size_and_sha256(path)
     part = Part(path.name, counts.rows, size, digest)
-    return SealedPart(part, counts.keys(), counts.generations(), reached)
-
-
-def _marks(reached: Reached) -> Mapping[str, str]:
-    return {
-        _LAST: str(reached.last),
-        _LINES: str(reached.lines),
-        _DIGEST: reached.digest.hex(),
-    }
+    return SealedPart(part, counts.keys(), counts.generations())

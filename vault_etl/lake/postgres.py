@@ -80,6 +80,13 @@ class PostgresSets:
         self._fields = declaration.fields_of_values
         self._digest = digest_of(declaration)
 
+    def vault_id(self) -> uuid.UUID:
+        """Return the id of the vault, which each manifest and part names."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["vault_id"])
+            ((vault_id,),) = cursor.fetchall()
+        return uuid.UUID(str(vault_id))
+
     @retried_for_locks(tries=_TRIES)
     def begin(self, event: EventName, location: str) -> uuid.UUID:
         """Register a set that is to be written, and return its id; for the role ingest.

@@ -18,6 +18,7 @@ from vault_etl.declaration.model import DeclaredEvent
 from vault_etl.event.events import EventParser
 from vault_etl.event.extra_fields import ExtraFields
 from vault_etl.event.parsed_event import ParsedEvent
+from vault_etl.lake.sealed_mark import SealedMarks
 from vault_etl.lake.source_records import Reached, Records, SourceRecords
 from vault_etl.platform.clock import Progress
 from vault_etl.platform.store import ArchiveStore
@@ -43,12 +44,11 @@ Row = tuple[uuid.UUID, ParsedEvent]
 
 @dataclass(frozen=True, slots=True)
 class SealedPart:
-    """A whole part, the values and rows that need each key and generation, and how far the sources are sealed in it."""
+    """A whole part, and the values and rows in it that need each key and each generation of token keys."""
 
     part: Part
     keys: tuple[KeyCount, ...]
     generations: tuple[GenerationCount, ...]
-    reached: Reached
 
 
 class OpenPart(Protocol):
@@ -61,7 +61,7 @@ class OpenPart(Protocol):
     def add(self, rows: Sequence[Row]) -> None:
         """Seal these events. Raises the errors of KMS and of the store of keys."""
 
-    def end(self, path: Path, reached: Reached) -> SealedPart:
+    def end(self, path: Path) -> SealedPart:
         """Write all rows into a new file."""
 
 
@@ -119,6 +119,8 @@ class SealParts:
     progress: Progress
     name: Callable[[int], str] = part_name
     """The name of the part of this number, from 1."""
+    marks: SealedMarks | None = None
+    """None: no run continues this one."""
 
     def __call__(
         self, sources: SourceRecords, before: Sequence[SealedPart]
@@ -167,10 +169,14 @@ class _Run:
         if not self._part.size:
             return
         seal = self._seal
-        sealed = self._part.end(seal.folder / seal.name(len(self.parts) + 1), reached)
+        path = seal.folder / seal.name(len(self.parts) + 1)
+        sealed = self._part.end(path)
         seal.registry.record(seal.set_id, seal.event.name, *totals([*self.parts, sealed]))
-        seal.store.put(sealed.part.name, seal.folder / sealed.part.name)
-        (seal.folder / sealed.part.name).unlink()
+        if seal.marks is not None:
+            mark = seal.folder / seal.marks.name(sealed.part)
+            mark.write_bytes(seal.marks.encode(sealed.part, reached))
+            _put(seal.store, mark)
+        _put(seal.store, path)
         self.parts.append(sealed)
         self._part = seal.new_part()
 
@@ -198,6 +204,11 @@ class _Run:
             self.counts.quarantined += new
             self.counts.already_quarantined += len(self._rejected) - new
             self._rejected = []
+
+
+def _put(store: ArchiveStore, path: Path) -> None:
+    store.put(path.name, path)
+    path.unlink()
 
 
 def totals(
