@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from typing_extensions import override
+
 from vault_etl import __version__
 from vault_etl.app.batches import batch_writer
 from vault_etl.app.in_force import must_be_in_force
@@ -28,7 +30,7 @@ from vault_etl.keys.unwrap import ProvenUnwrapper
 from vault_etl.lake.finish import FinishSet
 from vault_etl.lake.killed_seal import KilledSeal
 from vault_etl.lake.postgres import PostgresSets
-from vault_etl.lake.seal import Sealed, SealParts
+from vault_etl.lake.seal import Quarantine, Sealed, SealParts
 from vault_etl.lake.sealed_mark import SealedMarks
 from vault_etl.lake.source_records import SourceRecords
 from vault_etl.platform.clock import Progress
@@ -108,7 +110,7 @@ def seal(
             sent=sources.sent,
             strict=sources.strict,
             registry=registry,
-            quarantine=_Quarantine(writer),
+            quarantine=VaultQuarantine(writer),
             store=place.store,
             marks=sealed_marks,
             folder=place.folder,
@@ -146,12 +148,13 @@ def judge(declaration: Declaration, sources: Sources, progress: Progress) -> Jud
     return judgement
 
 
-class _Quarantine:
+class VaultQuarantine(Quarantine):
     """Quarantines records through the writer of ingest, which finds them rejected as we did."""
 
     def __init__(self, writer: BatchWriter) -> None:
         self._writer = writer
 
+    @override
     def __call__(self, messages: Sequence[Message]) -> int:
         done = self._writer.write(messages)
         if done.cause is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -19,7 +19,7 @@ from vault_etl.event.events import EventParser
 from vault_etl.event.extra_fields import ExtraFields
 from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.lake.sealed_mark import SealedMarks
-from vault_etl.lake.source_records import Reached, Records, SourceRecords
+from vault_etl.lake.source_records import Reached, Records
 from vault_etl.platform.clock import Progress
 from vault_etl.platform.store import ArchiveStore
 from vault_etl.records.messages import (
@@ -49,6 +49,16 @@ class SealedPart:
     part: Part
     keys: tuple[KeyCount, ...]
     generations: tuple[GenerationCount, ...]
+
+
+class Sources(Protocol):
+    """Records that are not sealed yet: `SourceRecords`, or the rows of a task of Spark."""
+
+    def pieces(self) -> Iterator[Records]:
+        """Yield the records, each with its number in the set; the numbers rise."""
+
+    def reached(self) -> Reached:
+        """Return how far the pieces so far reach."""
 
 
 class OpenPart(Protocol):
@@ -123,7 +133,7 @@ class SealParts:
     """None: no run continues this one."""
 
     def __call__(
-        self, sources: SourceRecords, before: Sequence[SealedPart]
+        self, sources: Sources, before: Sequence[SealedPart]
     ) -> tuple[Sequence[SealedPart], Sealed]:
         """Seal what the parts from `before` do not have. Return all parts, and the counts of this run.
 
