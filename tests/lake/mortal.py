@@ -71,10 +71,6 @@ class MortalStore(ArchiveStore):
     def delete(self, name: str) -> None:
         self._switch(lambda: self._files.pop(name, None))
 
-    @override
-    def delete_incomplete(self) -> None:
-        """Files in memory are complete."""
-
 
 class SetRecord:
     """The record of one set: the manifest that counts, the erasures that wait, and the entries."""

@@ -167,18 +167,3 @@ def test_errors_of_the_system_are_reported(tmp_path: Path, source: Path) -> None
         FolderArchive(source / "month").put(NAME, source)
     with pytest.raises(UnavailableError):
         FolderArchive(tmp_path / ("x" * 300)).put(NAME, source)
-
-
-def test_incomplete_files_of_killed_processes_are_deleted(tmp_path: Path) -> None:
-    """One that a process writes stays, and so do complete files."""
-    source = tmp_path / "source"
-    source.write_bytes(b"content")
-    store = FolderArchive(tmp_path / "set")
-    store.delete_incomplete()
-    store.put("whole", source)
-    for name in ("left.part", "written.part"):
-        (tmp_path / "set" / name).write_bytes(b"half")
-    with (tmp_path / "set" / "written.part").open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        store.delete_incomplete()
-    assert sorted(each.name for each in (tmp_path / "set").iterdir()) == ["whole", "written.part"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -66,18 +66,29 @@ def write_part(path: Path, rows: Rows, marks: Mapping[str, str]) -> WrittenPart:
     table = rows if isinstance(rows, pa.Table) else pa.table(rows)
     ids = table[RECORD_ID].combine_chunks()
     order = pc.sort_indices(getattr(ids, "storage", ids))
+    groups = (
+        table.take(order[start : start + GROUP_ROWS]) for start in range(0, len(table), GROUP_ROWS)
+    )
+    return write_groups(path, table.schema, groups, marks)
+
+
+def write_groups(
+    path: Path, schema: Rows, groups: Iterable[Rows], marks: Mapping[str, str]
+) -> WrittenPart:
+    """Write row groups, each a batch or a table, as they come: one is in memory. Raises as `write_part` does."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(path, flags, 0o600)
+    descriptor, count = os.open(path, flags, 0o600), 0
     try:
-        with os.fdopen(descriptor, "wb") as file, part_writer(file, table.schema) as writer:
+        with os.fdopen(descriptor, "wb") as file, part_writer(file, schema) as writer:
             writer.add_key_value_metadata(dict(marks))
-            for start in range(0, len(table), GROUP_ROWS):
-                writer.write_table(table.take(order[start : start + GROUP_ROWS]))
+            for rows in groups:
+                writer.write(rows, row_group_size=len(rows))
+                count += len(rows)
         size, digest = size_and_sha256(path)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    return WrittenPart(Part(path.name, len(table), size, digest), path)
+    return WrittenPart(Part(path.name, count, size, digest), path)
 
 
 def marks_of(path: Path) -> Mapping[str, str]:

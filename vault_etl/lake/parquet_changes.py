@@ -14,7 +14,13 @@ import pyarrow.parquet as pq
 
 from vault_etl.archives.manifest import SetManifest
 from vault_etl.archives.parquet_columns import schema_of
-from vault_etl.archives.parquet_parts import ValueCounts, no_part, read_part, set_marks, write_part
+from vault_etl.archives.parquet_parts import (
+    ValueCounts,
+    no_part,
+    read_part,
+    set_marks,
+    write_groups,
+)
 from vault_etl.archives.sets import CurrentSet
 from vault_etl.audit.opening import Opener
 from vault_etl.crypto.fields import FieldName
@@ -174,14 +180,17 @@ def _changed(
     read: PartReader, change: Callable[[Batch], tuple[Batch, int]], old: Path, new: Path
 ) -> ChangedPart:
     before, after, changed = ValueCounts(), ValueCounts(), 0
-    batches = []
-    for batch in read(old):
-        made, rows = change(batch)
-        before.add(batch)
-        after.add(made)
-        changed += rows
-        batches.append(made)
-    written = write_part(new, pa.Table.from_batches(batches, schema=read.schema), read.marks)
+
+    def batches() -> Iterator[Batch]:
+        nonlocal changed
+        for batch in read(old):
+            made, rows = change(batch)
+            before.add(batch)
+            after.add(made)
+            changed += rows
+            yield made
+
+    written = write_groups(new, read.schema, batches(), read.marks)
     return ChangedPart(written, changed, _counts(before), _counts(after))
 
 

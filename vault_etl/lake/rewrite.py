@@ -59,7 +59,6 @@ class SetRewriter:
         `current` is on the record. A file of a higher version may be of a run that goes on: it stays.
         """
         self.writer.clean(current.leftovers)
-        self.writer.store.delete_incomplete()
 
     @contextlib.contextmanager
     def recorded(self, current: CurrentSet, new: CurrentSet) -> Iterator[None]:

@@ -45,9 +45,6 @@ class ArchiveStore(ArchiveReader, Protocol):
     def delete(self, name: str) -> None:
         """Delete the file, if it exists."""
 
-    def delete_incomplete(self) -> None:
-        """Delete what killed processes wrote of files that never got their names."""
-
 
 MAX_LOCATION_CHARACTERS: Final = 300
 """The longest location of an archive. The audit log and a table store it."""

@@ -100,21 +100,6 @@ class FolderArchive(ArchiveStore):
                 self._path.rmdir()
                 _sync(self._path.parent)
 
-    @override
-    def delete_incomplete(self) -> None:
-        """Delete the incomplete files that no process writes."""
-        with files_translated(self._path):
-            if not os.path.lexists(self._path):
-                return
-            self._must_be_ours()
-            for path in self._path.glob(f"*{_PART}"):
-                with (
-                    contextlib.suppress(FileNotFoundError, BlockingIOError),
-                    path.open("rb") as file,
-                ):
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    path.unlink()
-
     def _make(self) -> None:
         try:
             self._path.mkdir(mode=0o700)

@@ -109,10 +109,6 @@ class S3Archive(ArchiveStore):
                     raise
 
     @override
-    def delete_incomplete(self) -> None:
-        """An object exists when it is complete."""
-
-    @override
     def delete(self, name: str) -> None:
         """Delete the object. A bucket with versions keeps its old versions."""
         with translated(_SERVICE, self._subject(name)):
