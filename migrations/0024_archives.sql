@@ -151,7 +151,7 @@ CREATE FUNCTION vault_etl.closed_archives() RETURNS TABLE (partition text, alone
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT l.partition, l.state = 'archived', l.erasures FROM vault_etl.partition_list() AS l WHERE l.archive IS NOT NULL
     UNION ALL
-    SELECT s.set_id::text, true, (SELECT count(*) FROM vault_etl.archived_erasures AS e WHERE e.set_id = s.set_id)
+    SELECT s.set_id::text, false, (SELECT count(*) FROM vault_etl.archived_erasures AS e WHERE e.set_id = s.set_id)
     FROM vault_etl.lake_sets AS s
 $$;
 REVOKE ALL ON FUNCTION vault_etl.closed_archives() FROM PUBLIC;
@@ -159,5 +159,5 @@ GRANT EXECUTE ON FUNCTION vault_etl.closed_archives() TO
     vault_etl_ingest, vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt, vault_etl_erase, vault_etl_audit,
     vault_etl_analyst;
 COMMENT ON FUNCTION vault_etl.closed_archives() IS
-    'Returns, for `doctor`, the months with an archive and the sets, whether their rows are there alone, and how many '
+    'Returns, for `doctor`, the months with an archive, whether their rows are there alone, and the sets; and how many '
     'erasures each lacks.';

@@ -1129,11 +1129,11 @@ CREATE FUNCTION vault_etl.closed_archives() RETURNS TABLE(partition text, alone 
     AS $$
     SELECT l.partition, l.state = 'archived', l.erasures FROM vault_etl.partition_list() AS l WHERE l.archive IS NOT NULL
     UNION ALL
-    SELECT s.set_id::text, true, (SELECT count(*) FROM vault_etl.archived_erasures AS e WHERE e.set_id = s.set_id)
+    SELECT s.set_id::text, false, (SELECT count(*) FROM vault_etl.archived_erasures AS e WHERE e.set_id = s.set_id)
     FROM vault_etl.lake_sets AS s
 $$;
 
-COMMENT ON FUNCTION vault_etl.closed_archives() IS 'Returns, for `doctor`, the months with an archive and the sets, whether their rows are there alone, and how many erasures each lacks.';
+COMMENT ON FUNCTION vault_etl.closed_archives() IS 'Returns, for `doctor`, the months with an archive, whether their rows are there alone, and the sets; and how many erasures each lacks.';
 
 CREATE PROCEDURE vault_etl.commit_audit_append(IN request_id uuid, IN phase text, IN actor text, IN host text, IN action text, IN record_id uuid, IN fields text[], IN purpose text, IN ticket text, IN reason text, IN decision text, IN error_code text, IN amount integer, OUT seq bigint, OUT hash bytea, OUT decided text, OUT code text, OUT login text, OUT logged_at timestamp with time zone)
     LANGUAGE plpgsql

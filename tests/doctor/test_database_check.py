@@ -72,13 +72,15 @@ def test_detached_months_are_reported() -> None:
 
 
 def test_archives_are_reported() -> None:
-    """The verdict counts archived months, and names the archives that hold erased rows."""
+    """The verdict counts archived months, and names what erasures wait for."""
     archived = [ClosedArchive("old", True, 0), ClosedArchive("older", True, 2)]
     verdict = database.partitions(
         FakeMonthFacts(archived=[*archived, ClosedArchive("new", False, 0)]), DEFAULT.events
     )
     assert verdict.ok
-    assert verdict.detail.endswith("; 2 archived; archives that still hold erased rows: older")
+    assert verdict.detail.endswith(
+        "; 2 archived; archives and sets that wait for `lake erase`: older"
+    )
 
 
 def test_a_fence_that_is_not_empty_is_a_fault() -> None:

@@ -17,7 +17,7 @@ ONE = {"user_logins_2024_03": "s3://cold/a"}
         (
             Erasable(0, 0, ONE),
             (
-                "The database holds nothing. Record the erasure for 1 archive that may hold values"
+                "The database holds nothing. Record the erasure for 1 archive or set that may hold values"
                 " (user_logins_2024_03 in s3://cold/a)?"
             ),
         ),
@@ -25,7 +25,7 @@ ONE = {"user_logins_2024_03": "s3://cold/a"}
             Erasable(1, 1, {**ONE, "b": "/x\x1b"}),
             (
                 "Erase the personal fields of 1 record and the body of a quarantined message for good, and record"
-                " the erasure for 2 archives that may hold values (user_logins_2024_03 in s3://cold/a,"
+                " the erasure for 2 archives or sets that may hold values (user_logins_2024_03 in s3://cold/a,"
                 " b in /x\\x1b)?"
             ),
         ),

@@ -228,8 +228,8 @@ def test_an_erasure_of_a_user_waits_in_each_set(site: Site) -> None:
         site.erased(second, site.replaced(second, FIRST, SECOND))
     archives = "SELECT partition, alone, erasures FROM closed_archives()"
     assert set(site.scratch.sql(archives, role="ingest")) == {
-        (str(first), True, 0),
-        (str(second), True, 2),
+        (str(first), False, 0),
+        (str(second), False, 2),
     }
 
 

@@ -144,7 +144,9 @@ def test_erasures_are_done_again_when_the_month_is_restored(
     record_id = _a_record(old)
     assert vault.run("erase", "erase", record_id, *WHY).code == 75
     doctor = {row["check"]: row for row in vault.run("audit", "doctor").lines}["partitions"]
-    assert f"1 archived; archives that still hold erased rows: {archived}" in doctor["detail"]
+    assert (
+        f"1 archived; archives and sets that wait for `lake erase`: {archived}" in doctor["detail"]
+    )
     back = partitions(vault, "restore", archived, *WHY).json
     assert (back["erased"], back["changed_since"], back["erasures_since"]) == (1, True, 1)
     empty = (

@@ -223,8 +223,8 @@ def erase(away: Away, *target: str, code: int = 0) -> dict[str, Any]:
     assert result.code == code, result.stderr
     if code == 75:
         names = ", ".join(result.json["archives"])
-        assert f"archive{'s' * (', ' in names)} may still hold values: {names}" in result.stderr
-        assert "partitions restore" in result.stderr
+        assert f"{'s' * (', ' in names)} may still hold values: {names}" in result.stderr
+        assert "vault-etl lake erase" in result.stderr
     return dict(result.json)
 
 

@@ -64,10 +64,9 @@ def _erase(
     the entry in the audit log. The output is a certificate, which also says what an erasure cannot
     reach, such as backups. Put nothing personal into the reason: it stays.
 
-    An archive of a month is signed and cannot be changed. Archives that hold values of the record or
-    user, or may hold some, are named, and the erasure is recorded for each of them: a restore applies
-    it, and a new archive does not have the values. Until then the erasure is not complete, and the
-    command exits 75.
+    Archives of months that hold values of the record or user, or may hold some, are named, and of a
+    user every set too. The erasure is recorded for each of them: `vault-etl lake erase` applies it,
+    and a restore does. Until then the erasure is not complete, and the command exits 75.
 
     \b
     Examples:
@@ -138,7 +137,7 @@ def _question(there: Erasable) -> str:
 
 
 def _archives(archives: Mapping[str, str]) -> str:
-    return f"{len(archives)} archive{'s' * (len(archives) != 1)}"
+    return "1 archive or set" if len(archives) == 1 else f"{len(archives)} archives or sets"
 
 
 def _complain(certificate: Certificate) -> None:
@@ -152,8 +151,8 @@ def _complain(certificate: Certificate) -> None:
     if archives:
         raise IncompleteError(
             message,
-            hint="the erasure is recorded for them: `vault-etl partitions restore` applies it, and then"
-            " `partitions archive` makes an archive without the values",
+            hint="the erasure is recorded for them: `vault-etl lake erase` takes the values out of their files, and"
+            " `partitions archive` out of the archive of a month that has its table too",
         )
 
 

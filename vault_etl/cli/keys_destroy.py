@@ -79,7 +79,7 @@ def destroy(
     be sealed under it. A token key must be of an older generation: the whole generation is destroyed,
     since all fields rotate together, and so are the old tokens that records keep beside the new ones.
     If something still needs the key, it is counted, and the command exits 78. If only closed months
-    need a generation, the old tokens are deleted, and the keys stay.
+    and sets need a generation, the old tokens of the tables are deleted, and the keys stay.
 
     Every run of ingest makes its own data keys. After `keys rotate` has re-encrypted their values,
     nothing needs them: --unused destroys all of them at once, and no token key.

@@ -24,13 +24,14 @@ _MORE: Final = "(docs/operations/doctor.md, Guards that were changed)"
 
 @dataclass(frozen=True, slots=True)
 class ClosedArchive:
-    """The archive of a closed month."""
+    """The archive of a closed month, or a set."""
 
     partition: str
+    """The name of the month, or the id of the set."""
     alone: bool
-    """True if the rows are in the archive alone."""
+    """True if the rows of a month are in the archive alone."""
     erasures: int
-    """Erased rows that the archive still holds."""
+    """Erasures that wait for `lake erase`."""
 
 
 class MonthFacts(Protocol):
@@ -43,7 +44,7 @@ class MonthFacts(Protocol):
         """Return the names of the tables of detached months."""
 
     def archives(self) -> Sequence[ClosedArchive]:
-        """Return the archives of closed months."""
+        """Return the archives of closed months, and the sets."""
 
 
 def migrations(pending: Mapping[str, bool]) -> Sequence[Verdict]:
@@ -91,7 +92,7 @@ def _closed(detached: Sequence[str], archives: Sequence[ClosedArchive]) -> str:
     texts = (
         (detached, f"{len(detached)} detached, which no rotation reaches: {', '.join(detached)}"),
         (alone, f"{alone} archived"),
-        (stale, f"archives that still hold erased rows: {', '.join(stale)}"),
+        (stale, f"archives and sets that wait for `lake erase`: {', '.join(stale)}"),
     )
     return "".join(f"; {text}" for is_shown, text in texts if is_shown)
 

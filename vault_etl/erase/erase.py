@@ -25,7 +25,8 @@ NOT_ERASED: Final = (
     "quarantined messages of the user: they are erased by their own ids",
     "messages still on a queue, in the dead-letter queue, or on their way",
     "rows of other tables, and those of months detached by hand",
-    "archives of months: those named above, and copies of any archive",
+    "archives of months and sets: those named above, and copies of any",
+    "a set, by the id of a record; sets that are not on the record",
     "old versions of the rows in the tables' files, until VACUUM has run",
     "the write-ahead log and its archive, replicas that lag, every backup",
     "what subscribers and lakes keep of the changes that they got",
@@ -54,7 +55,8 @@ Target = RecordTarget | UserTarget
 class Erasable:
     """The data that an erasure would remove now: personal fields of records, and quarantined bodies.
 
-    `archives` maps each month whose archive holds some of it, or may, to the archive's place. A restore removes it.
+    `archives` maps each month whose archive holds some of it, or may, to the archive's place, and of a user each set by
+    its id. `lake erase` removes it.
     """
 
     records: int
@@ -85,7 +87,7 @@ class Eraser(Protocol):
 
         Without such a target, erase returns None and writes no entry.
 
-        The same commit records the erasure for the restore of each archive that holds values, or may.
+        The same commit records the erasure for each archive and set that holds values, or may.
 
         Raises UnavailableError or DeniedError. Then nothing was erased, or the result is not known:
         erasing again is safe.

@@ -87,13 +87,16 @@ class DestroyTargetFinder:
 
 
 def refuse_if_unattached_need(to_destroy: DestroyTarget, needs: KeyNeeds) -> None:
-    """Raise ConfigurationError if months that are not attached hold tokens of this generation."""
+    """Raise ConfigurationError if months that are not attached, or sets, hold tokens of this generation."""
     if needs.unattached:
-        message = f"{to_destroy} is needed: {needs.unattached} rows with its tokens in months that are not attached"
+        message = (
+            f"{to_destroy} is needed: {needs.unattached} rows with its tokens in months that are not attached,"
+            " or in sets"
+        )
         raise ConfigurationError(
             message,
-            hint="`vault-etl partitions retoken` gives a detached month new tokens; the table's rows keep none of"
-            " the old ones, so the next rotation may begin",
+            hint="`vault-etl partitions retoken` gives a detached month new tokens, and `lake rotate` a set or an"
+            " archive; the table's rows keep none of the old ones, so the next rotation may begin",
         )
 
 
@@ -139,7 +142,7 @@ class KeyNeeds:
 
     For a generation of token keys, `values` counts the rows whose tokens it made. `old_tokens`
     counts the rows that keep its tokens beside newer ones: these are cleared with the keys.
-    `unattached` counts the rows of months that are not attached that hold its tokens.
+    `unattached` counts the rows that hold its tokens in months that are not attached, and in sets.
     """
 
     values: int = 0
