@@ -36,6 +36,11 @@ def test_expose_is_the_one_way_to_the_bytes() -> None:
     assert PII.expose() == SECRET.encode()
 
 
+def test_a_text_that_is_no_utf_8_is_wrapped_too() -> None:
+    """A lone surrogate raises no UnicodeEncodeError, whose `object` is the whole text."""
+    assert Pii.of_text(f"{SECRET}\ud800").expose() == SECRET.encode() + b"\xed\xa0\x80"
+
+
 @given(st.binary())
 def test_expose_gives_back_every_byte(value: bytes) -> None:
     """The value may be UTF-8 or not."""

@@ -69,6 +69,8 @@ def test_the_project_is_built_before_and_after_a_rotation(filled: Vault) -> None
     (project / "seeds").mkdir()
     (project / "seeds" / "fraud_list.csv").write_text(f"token\n{tokens.stdout}", encoding="utf-8")
     with _dbt_login(filled):
+        filled.sql(f'REVOKE TEMPORARY ON DATABASE "{filled.database}" FROM PUBLIC')
+        filled.sql(f'GRANT TEMPORARY ON DATABASE "{filled.database}" TO dbt')
         assert _failed(filled, project) == []
         assert (
             str(filled.sql("SELECT record_id FROM analytics.fraud_logins")[0][0]) == _ids(filled)[0]

@@ -24,8 +24,8 @@ class Pii:
 
     @classmethod
     def of_text(cls, text: str) -> Pii:
-        """Wrap `text` as its UTF-8 bytes."""
-        return cls(text.encode())
+        """Wrap `text` as its UTF-8 bytes. A lone surrogate has bytes too: an error of the codec has the text."""
+        return cls(text.encode("utf-8", "surrogatepass"))
 
     def expose(self) -> bytes:
         """Return the plaintext, byte for byte."""
