@@ -80,6 +80,16 @@ def test_two_runs_do_not_overwrite_each_other(files: FolderSet, first: CurrentSe
     assert files.reader.read(first.sha256).sha256 == first.sha256
 
 
+def test_a_manifest_that_no_reader_takes_is_not_written(
+    files: FolderSet, first: CurrentSet
+) -> None:
+    """Two parts of one number: the set would be lost with its next version."""
+    before = files.names()
+    with pytest.raises(DataError, match="not in the order of their numbers"):
+        files.writer.commit(manifest_of(2, first.manifest.parts * 2), NO_KEYS)
+    assert files.names() == before
+
+
 def test_a_version_that_is_not_signed_leaves_nothing(files: FolderSet, first: CurrentSet) -> None:
     """KMS is asked before the first file; the set stays as it was."""
     before = files.names()

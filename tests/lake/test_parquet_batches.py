@@ -221,6 +221,7 @@ def swapped(batch: Any, name: str) -> Any:  # noqa: ANN401 - of pyarrow
         "masked_ip",
         "masked_ip_network",
         "user_id",
+        "no id",
         "token_generation",
     ],
 )
@@ -229,6 +230,8 @@ def test_rows_that_were_changed_do_not_open(sealed: Sealed, column: str) -> None
     batch = sealed.batch
     if column == "user_id":
         changed = with_column(batch, column, pa.array(["u-2", "u-2", "u-1"]))
+    elif column == "no id":
+        changed = with_column(batch, "record_id", pa.nulls(3, pa.uuid()))
     elif column == "token_generation":
         changed = with_column(batch, column, pa.array([1, None, 1], pa.int16()))
     else:

@@ -10,14 +10,14 @@ import pytest
 
 from tests.kit.declarations import DEFAULT, TWO_EVENTS, WIDER
 from tests.kit.fakes.manifests import MANIFEST
+from vault_etl.archives.declared_event import event_of
 from vault_etl.archives.manifest import Column, KeyCount
 from vault_etl.archives.numeric_text import numeric_value
 from vault_etl.archives.parquet_rows import ParquetRowsReader, ParquetRowsWriter
-from vault_etl.base.errors import ConfigurationError
+from vault_etl.base.errors import ConfigurationError, DataError
 from vault_etl.crypto.fields import EventName
 from vault_etl.declaration.model import Declaration, DeclaredEvent
 from vault_etl.declaration.sql_names import SqlEvent
-from vault_etl.partitions.restore import must_be_declared
 from vault_etl.platform.postgres_copy import tuples_from
 
 VALUES = {
@@ -59,18 +59,21 @@ def test_the_rows_of_each_event_come_back(tmp_path: Path, declaration: Declarati
 
 def test_an_archive_from_before_a_value_was_declared_is_taken() -> None:
     """It has fewer columns."""
-    must_be_declared(MANIFEST, DEFAULT)
-    must_be_declared(MANIFEST, WIDER)
+    for declaration in (DEFAULT, WIDER):
+        assert event_of(MANIFEST, declaration) == declaration.events[0]
 
 
 def test_an_archive_of_another_event_or_with_other_columns_is_refused() -> None:
     """The error names them."""
     (event,) = WIDER.events
     wider = replace(MANIFEST, columns=columns_of_event(event))
-    must_be_declared(wider, WIDER)
+    event_of(wider, WIDER)
     with pytest.raises(ConfigurationError, match=r"not declared: masked_ip_network, .*user$") as e:
-        must_be_declared(wider, DEFAULT)
+        event_of(wider, DEFAULT)
     assert "VAULT_ETL_SCHEMA_FILE" in str(e.value.hint)
     other = replace(MANIFEST, event=EventName("orders"))
     with pytest.raises(ConfigurationError, match="of the event orders, which is not declared"):
-        must_be_declared(other, DEFAULT)
+        event_of(other, DEFAULT)
+    days = replace(MANIFEST, columns=tuple(c for c in MANIFEST.columns if c.name != "create_date"))
+    with pytest.raises(DataError, match="has no column create_date"):
+        event_of(days, DEFAULT)

@@ -11,11 +11,10 @@ from vault_etl.app.key_ring import key_store, ring
 from vault_etl.app.keys import leases
 from vault_etl.app.lake_places import TOOL, Place, sets
 from vault_etl.app.parts import Parts
-from vault_etl.archives.manifest import SetManifest
+from vault_etl.archives.declared_event import event_of
 from vault_etl.archives.sets import CurrentSet
 from vault_etl.audit.checkpoint import Checkpoint, Head
 from vault_etl.audit.signing import sign_and_keep
-from vault_etl.base.errors import ConfigurationError
 from vault_etl.crypto.fields import FieldName
 from vault_etl.declaration.model import DeclaredEvent
 from vault_etl.keys.ring import ExplainedKeys
@@ -35,17 +34,6 @@ from vault_etl.lake.rotate import NeededKeys, RotateSet
 from vault_etl.platform.clock import Progress
 
 
-def event_of(parts: Parts, manifest: SetManifest) -> DeclaredEvent:
-    """Return the event of a set. Raises ConfigurationError if it is not declared, or does not have all columns."""
-    try:
-        return parts.declaration.event(manifest.event)
-    except KeyError:
-        message = f"the set is of the event {manifest.event}, which is not declared"
-        raise ConfigurationError(
-            message, hint="is VAULT_ETL_SCHEMA_FILE the file of the vault that made the set?"
-        ) from None
-
-
 def open_set(
     parts: Parts,
     place: Place,
@@ -56,7 +44,7 @@ def open_set(
     keep: Keep | None = None,
 ) -> OpenSet:
     """Build `lake open`. The keys are those of the set: the database may be of another vault."""
-    event = event_of(parts, current.manifest)
+    event = event_of(current.manifest, parts.declaration)
     read = PartReader.of(current)
     keys = ring(parts, request_id, reader=place.reader.keys(current))
 
@@ -80,7 +68,7 @@ def rotate_set(
 ) -> RotateSet:
     """Build `lake rotate`."""
     must_be_in_force(parts)
-    event = event_of(parts, current.manifest)
+    event = event_of(current.manifest, parts.declaration)
     keys = needed_keys(parts, event)
     contents = current.manifest.contents
     # One query: the database is not asked again for each key of each batch.
@@ -105,7 +93,7 @@ def erase_from_set(
     parts: Parts, place: Place, current: CurrentSet, progress: Progress
 ) -> EraseFromSet:
     """Build `lake erase` for one set."""
-    event = event_of(parts, current.manifest)
+    event = event_of(current.manifest, parts.declaration)
     read = PartReader.of(current)
     return EraseFromSet(
         record=sets(parts),

@@ -185,12 +185,13 @@ class SetWriter:
     def commit(self, manifest: SetManifest, keys: KeysFile) -> CurrentSet:
         """Write the keys, the signature and the manifest; `manifest.keys_sha256` is set here.
 
-        The version counts when the record names its hash. Raises IncompleteError if another run has written it; after
-        an error the files that this call wrote are deleted.
+        The version counts when the record names its hash. Raises DataError for a manifest that no reader takes,
+        IncompleteError if another run has written it; after an error the files that this call wrote are deleted.
         """
         held = keys.encode()
         manifest = dataclasses.replace(manifest, keys_sha256=sha256(held))
         content = manifest.encode()
+        SetManifest.parse(content)
         note = ManifestNote.of(content, manifest.vault_id)
         signed = note.signed(self.key, self.sign(note.text)).encode()
         stored = list[str]()

@@ -185,9 +185,9 @@ def _target(
 
 
 def _fields(parts: Parts, current: CurrentSet, named: Sequence[str]) -> tuple[FieldName, ...]:
-    from vault_etl.app.lake_changes import event_of
+    from vault_etl.archives.declared_event import event_of
 
-    event = event_of(parts, current.manifest)
+    event = event_of(current.manifest, parts.declaration)
     known = tuple(dict.fromkeys(value.field.name for value in event.personal))
     return named_fields(named, known) or known
 

@@ -51,10 +51,11 @@ def rotate(
     parts, _ = start(quiet=quiet, verbose=verbose)
     found = find_set(parts, place)
     with at_place(parts, found.location) as files:
-        from vault_etl.app.lake_changes import event_of, needed_keys, rotate_set
+        from vault_etl.app.lake_changes import needed_keys, rotate_set
+        from vault_etl.archives.declared_event import event_of
 
         current = files.reader.read(found.must_be_on_record().manifest_sha256)
-        event = event_of(parts, current.manifest)
+        event = event_of(current.manifest, parts.declaration)
         fields = tuple(dict.fromkeys(value.field.name for value in event.personal))
         request = audit_request(
             parts.identity, Action.LAKE_ROTATE, asked, fields=fields, ticket=reference

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from vault_etl.archives.declared_event import event_of
 from vault_etl.archives.manifest import SetManifest
 from vault_etl.audit.entries import Action, clean_reason
 from vault_etl.audit.log import audit_request
@@ -143,7 +144,7 @@ def restore(
       vault-etl partitions restore 2024-03 --from /mnt/logins_2024_03-1f2e3d4c
     """
     from vault_etl.app import partitions
-    from vault_etl.partitions.restore import month_of, must_be_declared, needs_of
+    from vault_etl.partitions.restore import month_of, needs_of
 
     given = None if from_ is None else parse_location(from_, str(Path.cwd()))
     asked = "dry run" if dry_run else reason_for("to restore a month", reason)
@@ -160,7 +161,7 @@ def restore(
         manifest = current.manifest
         name = month_of(manifest).partition
         _must_be_the_month(month, partition, manifest)
-        must_be_declared(manifest, parts.declaration)
+        event_of(manifest, parts.declaration)
         opened.reader.check(current, told)
         needs = needs_of(manifest, partitions.archives(parts))
         facts = {

@@ -231,7 +231,8 @@ def _places(event: DeclaredEvent, batch: Arrow) -> Sequence[tuple[bytes, bytes]]
     """Return the record id of each row, and its subject behind its length, as associated data have them."""
     with contextlib.suppress(ValueError, AttributeError):  # a subject that no ciphertext can name
         subjects = [lp(subject) for subject in batch[event.subject.name].to_pylist()]
-        return list(zip(batch["record_id"].storage.to_pylist(), subjects, strict=True))
+        if not batch["record_id"].null_count:
+            return list(zip(batch["record_id"].storage.to_pylist(), subjects, strict=True))
     raise IntegrityError
 
 

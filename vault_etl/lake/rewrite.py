@@ -18,6 +18,7 @@ from vault_etl.archives.manifest import (
     KeyCount,
     Part,
     SetManifest,
+    part_number,
     rewritten_part_name,
 )
 from vault_etl.archives.sets import CurrentSet, SetStore, SetWriter, mark_of
@@ -108,7 +109,8 @@ class SetRewriter:
         Raises IncompleteError if another run wrote the same version, and what `change` raises.
         """
         version = self.writer.next_version(current.names)
-        name = rewritten_part_name(at + 1, mark_of(version))
+        number = part_number(current.manifest.parts[at].name)
+        name = rewritten_part_name(number, mark_of(version))
         changed = change(self.folder / name)
         self.writer.put(name, changed.written.path)
         try:

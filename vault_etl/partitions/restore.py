@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING
 from vault_etl.archives.manifest import Column, ManifestMonth, SetManifest
 from vault_etl.archives.sets import CurrentSet, SetStore
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.base.errors import ConfigurationError, DataError, VaultEtlError
-from vault_etl.declaration.model import Declaration
-from vault_etl.declaration.sql_names import SqlEvent
+from vault_etl.base.errors import DataError, VaultEtlError
 from vault_etl.partitions.postgres_archive import NewArchive, PostgresArchives
 from vault_etl.platform.clock import Progress
 
@@ -107,25 +105,6 @@ def needs_of(manifest: SetManifest, months: PostgresArchives) -> ArchiveNeeds:
         stale_tokens=sum(
             each.rows for each in manifest.contents.generations if each.generation != active
         ),
-    )
-
-
-def must_be_declared(manifest: SetManifest, declaration: Declaration) -> None:
-    """Raise ConfigurationError if the declaration does not have the event of the archive, or one of its columns.
-
-    Columns that the archive does not have were declared later: their values are NULL.
-    """
-    event = next((each for each in declaration.events if each.name == manifest.event), None)
-    declared = {name.raw for name in SqlEvent.of(event).columns} if event else set[str]()
-    if event is None:
-        message = f"the archive is of the event {manifest.event}, which is not declared"
-    elif other := [c.name for c in manifest.columns if c.name not in declared]:
-        message = f"the archive has columns that are not declared: {', '.join(other)}"
-    else:
-        return
-    raise ConfigurationError(
-        message,
-        hint="is VAULT_ETL_SCHEMA_FILE the file of this vault? Values that are not taken any more are retired in it",
     )
 
 
