@@ -61,17 +61,27 @@ def cutting(endpoint: str, times: int) -> Iterator[tuple[str, list[str]]]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
+            sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             upstream = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=30)
-            upstream.request("GET", self.path, headers=dict(self.headers.items()))
+            upstream.request(self.command, self.path, sent, dict(self.headers.items()))
             answer = upstream.getresponse()
             body = answer.read()
             upstream.close()
+            if self.command == "PUT" and len(asked) <= times:
+                self.close_connection = True
+                return
             self.send_response_only(answer.status)
             for name, value in answer.getheaders():
                 if name.lower() not in {"connection", "transfer-encoding"}:
                     self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body[: len(body) // 2] if len(asked) <= times else body)
+
+        def do_PUT(self) -> None:
+            self.do_GET()
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
 
         def log_message(self, *_: object) -> None:
             pass
@@ -89,12 +99,23 @@ def test_the_sha256_is_kept_beside_the_object(archive: S3Archive, cold: Any) -> 
     assert head["ChecksumSHA256"] == base64.b64encode(sha256(CONTENT)).decode()
 
 
-def test_a_put_whose_answer_was_lost_is_made_again(archive: S3Archive, tmp_path: Path) -> None:
-    """The same file under the same name is accepted; another file is refused."""
-    archive.put(NAME, tmp_path / "source")
-    (tmp_path / "source").write_bytes(CONTENT[1:])
-    with pytest.raises(IncompleteError, match=r"already \(PreconditionFailed\): s3://cold/vault/"):
-        archive.put(NAME, tmp_path / "source")
+def test_a_put_whose_answer_was_lost_is_made_again(
+    archive: S3Archive, moto: tuple[str, Provisioned], tmp_path: Path
+) -> None:
+    """The object that is there then is its own; that of another call, even with the same bytes, is not."""
+    endpoint, provisioned = moto
+    with cutting(endpoint, 1) as (url, asked):
+        client = EmulatorSession(url, provisioned.credentials["admin"]).client("s3")
+        store = S3Archive(client, LOCATION)
+        store.put("part-00002.parquet", tmp_path / "source")
+        client.close()
+    assert len(asked) == 3, "a put without an answer, a refused one, and a look at the object"
+    for name in (NAME, "part-00002.parquet"):
+        with pytest.raises(
+            IncompleteError, match=r"already \(PreconditionFailed\): s3://cold/vault/"
+        ):
+            archive.put(name, tmp_path / "source")
+    archive.delete("part-00002.parquet")
 
 
 @pytest.mark.parametrize(("times", "whole"), [(1, True), (9, False)])
@@ -152,7 +173,8 @@ def test_the_template_gives_the_owner_exactly_the_rights_it_needs(
     client = EmulatorSession(endpoint, provisioned.credentials["owner"]).client("s3")
     store = S3Archive(client, f"s3://{ARCHIVE_BUCKET}/vault")
     (tmp_path / "source").write_bytes(CONTENT)
-    for _ in range(2):
+    store.put(NAME, tmp_path / "source")
+    with pytest.raises(IncompleteError):
         store.put(NAME, tmp_path / "source")
     store.get(NAME, tmp_path / "target", MOST)
     assert list(store.names()) == [NAME]
@@ -164,9 +186,9 @@ def test_the_template_gives_the_owner_exactly_the_rights_it_needs(
 def test_a_role_without_the_right_is_denied(
     archive: S3Archive, moto: tuple[str, Provisioned], tmp_path: Path
 ) -> None:
-    """The role ingest has no right to archives."""
+    """The role audit has no right to archives."""
     endpoint, provisioned = moto
-    other = EmulatorSession(endpoint, provisioned.credentials["ingest"]).client("s3")
+    other = EmulatorSession(endpoint, provisioned.credentials["audit"]).client("s3")
     store = S3Archive(other, LOCATION)
     for use in (
         store.names,

@@ -73,12 +73,13 @@ def test_no_more_bytes_are_read_than_allowed(
 
 
 def test_files_are_not_overwritten(store: ArchiveStore, source: Path, tmp_path: Path) -> None:
-    """Neither a file of the archive nor a fetched file is overwritten."""
+    """Neither a file of the archive, even by the same bytes, nor a fetched file is overwritten."""
     store.put("manifest.json", source)
     before = source.read_bytes()
-    source.write_bytes(b"other")
-    with pytest.raises(IncompleteError):
-        store.put("manifest.json", source)
+    for content in (before, b"other"):
+        source.write_bytes(content)
+        with pytest.raises(IncompleteError):
+            store.put("manifest.json", source)
     target = tmp_path / "target"
     target.write_bytes(b"there")
     with pytest.raises(IncompleteError):

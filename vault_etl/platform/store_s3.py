@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -35,6 +36,8 @@ _CUT_OFF: Final = (
 )
 """Errors while an object arrives. botocore does not retry them."""
 _EXISTS: Final = "PreconditionFailed"
+_PUT_ID: Final = "put-id"
+"""The metadata of an object that tells by which call of `put` it was written."""
 
 
 class S3Archive(ArchiveStore):
@@ -92,7 +95,7 @@ class S3Archive(ArchiveStore):
         """Store a copy of `source`. S3 compares the object with its SHA-256, and keeps the digest."""
         with files_translated(source), translated(_SERVICE, self._subject(name)):
             _, digest = size_and_sha256(source)
-            checksum = base64.b64encode(digest).decode("ascii")
+            put_id = uuid.uuid4().hex
             try:
                 with source.open("rb") as body:
                     self._client.put_object(
@@ -100,12 +103,14 @@ class S3Archive(ArchiveStore):
                         Key=self._key(name),
                         Body=body,
                         ChecksumAlgorithm="SHA256",
-                        ChecksumSHA256=checksum,
+                        ChecksumSHA256=base64.b64encode(digest).decode("ascii"),
                         IfNoneMatch="*",
+                        Metadata={_PUT_ID: put_id},
                     )
             except raised.ClientError as error:
-                # botocore retries after a lost answer: then the object that exists is our own.
-                if error.response["Error"].get("Code") != _EXISTS or self._sha256(name) != checksum:
+                # botocore retries after a lost answer: then the object that exists is our own. Another writer's, even
+                # one with the same bytes, is not: who loses may delete what it has put.
+                if error.response["Error"].get("Code") != _EXISTS or self._put_id(name) != put_id:
                     raise
 
     @override
@@ -114,11 +119,9 @@ class S3Archive(ArchiveStore):
         with translated(_SERVICE, self._subject(name)):
             self._client.delete_object(Bucket=self._bucket, Key=self._key(name))
 
-    def _sha256(self, name: str) -> str | None:
-        found = self._client.head_object(
-            Bucket=self._bucket, Key=self._key(name), ChecksumMode="ENABLED"
-        )
-        return found.get("ChecksumSHA256")
+    def _put_id(self, name: str) -> str | None:
+        found = self._client.head_object(Bucket=self._bucket, Key=self._key(name))
+        return found["Metadata"].get(_PUT_ID)
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}"
