@@ -37,7 +37,7 @@ OPENS: Final[Mapping[str, Callable[[vault_etl.Vault, uuid.UUID], object]]] = {
 }
 """The calls that open a value, confirm one or make its token for a reader: all need an entry."""
 
-OPENS_NOTHING: Final = {"close", "from_settings", "ingest"}
+OPENS_NOTHING: Final = {"close", "from_settings", "ingest", "seal"}
 
 CLOSED: Final = {
     "intent": "phase <> 'intent'",

@@ -1,7 +1,8 @@
-"""The part of the library that needs pyarrow, imported when it is used."""
+"""The modules of the library that need pyarrow, imported when they are used."""
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from vault_etl.base.errors import ConfigurationError
@@ -10,13 +11,12 @@ if TYPE_CHECKING:
     import types
 
 
-def arrow() -> types.ModuleType:
-    """Return the module `arrow_values`. Raises ConfigurationError if pyarrow is not installed."""
+def arrow(name: str = "arrow_values") -> types.ModuleType:
+    """Return the module of the library of this name. Raises ConfigurationError if pyarrow is not installed."""
     try:
-        from vault_etl.library import arrow_values  # noqa: PLC0415 - an extra
+        return importlib.import_module(f"vault_etl.library.{name}")
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] != "pyarrow":
             raise
         message = "values and tables need the package pyarrow, which is not installed"
         raise ConfigurationError(message, hint='pip install "vault-etl[arrow]"') from None
-    return arrow_values

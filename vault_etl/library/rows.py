@@ -30,7 +30,7 @@ class RowLines(LineContent):
 
     def __init__(self, rows: Iterable[Row], batch: int) -> None:
         self.name = "the source"
-        self._lines = (_line(row, number) for number, row in enumerate(rows_of(rows), start=1))
+        self._lines = (line + b"\n" for _, line in json_lines(rows))
         self._batch = batch
 
     @override
@@ -43,7 +43,12 @@ class RowLines(LineContent):
         """Leave the iterable to its owner."""
 
 
-def rows_of(rows: Any) -> Iterator[Row]:  # noqa: ANN401 - a table of any library
+def json_lines(rows: Iterable[Row], first: int = 1) -> Iterator[tuple[int, bytes]]:
+    """Return each row as JSON, with its number from `first`. Raises UsageError, which names a row by its number."""
+    return ((number, _line(row, number)) for number, row in enumerate(_rows_of(rows), first))
+
+
+def _rows_of(rows: Any) -> Iterator[Row]:  # noqa: ANN401 - a table of any library
     """Return the rows of an iterable, or of a table: of Arrow, pandas, polars or what else has Arrow's stream."""
     if not hasattr(rows, "__arrow_c_stream__"):
         return iter(rows)
@@ -57,7 +62,7 @@ def _line(row: Row, number: int) -> bytes:
         try:
             values = {name: None if _is_nan(value) else value for name, value in row.items()}
             text = json.dumps(values, default=_plain, allow_nan=False, sort_keys=True)
-            return f"{text}\n".encode("ascii")
+            return text.encode("ascii")
         except (TypeError, ValueError, RecursionError):  # whose texts may quote a value
             problem = "has a value that JSON does not have"
     raise UsageError(

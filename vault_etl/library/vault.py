@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import os
 import threading
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
@@ -26,6 +27,7 @@ from vault_etl.library.rows import Row, RowLines
 
 if TYPE_CHECKING:
     from vault_etl.keys.ring import KeyRing
+    from vault_etl.library.arrow_seal import TableSealer
 
 Arrow = Any
 """An array of pyarrow, which has no types of its own."""
@@ -50,6 +52,7 @@ class Vault:
         self._may_seal = False
         self._ring: KeyRing | None = None
         self._loaders: dict[tuple[str | None, bool], RowLoader] = {}
+        self._sealers: dict[tuple[str, bool], TableSealer] = {}
 
     @classmethod
     def from_settings(cls) -> Self:
@@ -76,6 +79,7 @@ class Vault:
         self._is_closed = True
         self._ring = None
         self._loaders.clear()
+        self._sealers.clear()
         if self._process == os.getpid():
             self._parts.close()
 
@@ -190,6 +194,31 @@ class Vault:
                 self._loaders[key] = RowLoader(parts, event, strict=strict)
             lines = RowLines(rows, parts.settings.batch_size)
             return Ingested.of(self._loaders[key].load(lines, source, sent))
+
+    def seal(
+        self,
+        rows: Iterable[Row],
+        *,
+        event: str,
+        set_id: uuid.UUID | None = None,
+        first: int = 1,
+        sent: dt.date | None = None,
+        strict: bool = False,
+    ) -> Arrow:
+        """Return rows of an event as a sealed `pa.Table`, in the layout of a set. Needs the role ingest.
+
+        Nothing is stored but new data keys, and no command knows of the table. The rows are dicts as the messages are, or a table. The id of a record
+        follows from `set_id`, a random one if it is not given, and the row's number, counted from `first`. `sent` is
+        the day of rows that have none. Raises `errors.DataError`, which names rows by their numbers, if some are no
+        events.
+        """
+        arrow_seal = needed.arrow("arrow_seal")
+        with self._mine() as parts:
+            self._must_seal(parts)
+            key = (event, strict)
+            if key not in self._sealers:
+                self._sealers[key] = arrow_seal.TableSealer(parts, event, strict=strict)
+            return self._sealers[key].seal(rows, set_id or uuid.uuid4(), first, sent)
 
     def _each(self, records: Iterator[RevealedRecord]) -> Iterator[RevealedRecord]:
         """Reveal one record at a time, so that the caller's work on one keeps no other thread waiting."""
