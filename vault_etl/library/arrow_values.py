@@ -25,19 +25,23 @@ _HINT: Final = "a value is a text, bytes in UTF-8, a whole number, a UUID, an ad
 _ROWS: Final = 10_000
 
 
-def texts_of(values: Any) -> Arrow:  # noqa: ANN401 - a list, or a column of any library
-    """Return the values as an array of `pa.large_string()`; null for no value.
+def texts_of(values: Any) -> tuple[Arrow, Sequence[int]]:  # noqa: ANN401 - a list, or a column of any library
+    """Return the values as an array of `pa.large_string()`, null for no value; and the indices of what is not Unicode.
 
-    `values` is a list or an iterable, an Arrow array, or a column of pandas or polars. Raises UsageError for a value
-    that is no text, bytes in UTF-8, whole number, UUID, address or `Pii`.
+    `values` is a list or an iterable, an Arrow array, or a column of pandas or polars. A value that is not Unicode,
+    such as a lone surrogate, is null in the array. Raises UsageError for a value that is no text, bytes, whole number,
+    UUID, address or `Pii`.
     """
     if isinstance(values, str | bytes | Pii | Mapping):
         message = "the values are one value, and not a list"
         raise UsageError(message, hint="put it into a list")
     if (array := _array(values)) is not None:
-        return array
+        return array, ()
     texts = [_text(value, number) for number, value in enumerate(values, start=1)]
-    return pa.array(texts, pa.large_string())
+    wrong = [index for index, text in enumerate(texts) if text and _SURROGATE.search(text)]
+    for index in wrong:
+        texts[index] = None
+    return pa.array(texts, pa.large_string()), wrong
 
 
 def distinct(texts: Arrow) -> tuple[list[Pii], Arrow]:
@@ -117,8 +121,7 @@ def _text(value: object, number: int) -> str | None:
             text = str(value)
         case _ if value is None or (isinstance(value, float) and math.isnan(value)):
             return None  # pandas has NaN where there is no value
-    if text is not None and (text.isascii() or not _SURROGATE.search(text)):
+    if text is not None:
         return text
-    what = "not UTF-8" if text else f"of the type {type(value).__name__}, and not a text"
-    message = f"value {number} is {what}"
+    message = f"value {number} is of the type {type(value).__name__}, and not a text"
     raise UsageError(message, hint=_HINT)

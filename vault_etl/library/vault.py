@@ -107,7 +107,9 @@ class Vault:
         given = None if reason is None else access.Purpose.of(reason, purpose, ticket)
         with self._mine() as parts:
             wanted = self._searched(field)
-            texts = arrow.texts_of(values)
+            texts, broken = arrow.texts_of(values)
+            if invalid == "raise":
+                _must_be_held(wanted, broken)
             if given is None:
                 tokens, wrong = self._sealing_tokens(parts, wanted, texts)
             else:
@@ -163,9 +165,9 @@ class Vault:
         of each value are listed, the newest. Raises `errors.UsageError` for a value that the field cannot hold.
         """
         given = access.Purpose.of(reason, purpose, ticket)
-        texts = needed.arrow().texts_of(values)
+        texts, _ = needed.arrow().texts_of(values)
         if texts.null_count:
-            message = "a search takes no null"
+            message = "a search takes no null, and no text that is not Unicode"
             raise UsageError(message, hint="leave those out that have no value")
         with self._mine() as parts:
             taken = [Pii.of_text(text) for text in texts.to_pylist()]
@@ -207,10 +209,10 @@ class Vault:
     ) -> Arrow:
         """Return rows of an event as a sealed `pa.Table`, in the layout of a set. Needs the role ingest.
 
-        Nothing is stored but new data keys, and no command knows of the table. The rows are dicts as the messages are, or a table. The id of a record
-        follows from `set_id`, a random one if it is not given, and the row's number, counted from `first`. `sent` is
-        the day of rows that have none. Raises `errors.DataError`, which names rows by their numbers, if some are no
-        events.
+        Nothing is stored but new data keys, and no command knows of the table. The rows are dicts as the messages are,
+        or a table. The id of a record follows from `set_id`, a random one if it is not given, and the row's number,
+        counted from `first`. `sent` is the day of rows that have none. Raises `errors.DataError`, which names rows by
+        their numbers, if some are no events.
         """
         arrow_seal = needed.arrow("arrow_seal")
         with self._mine() as parts:
