@@ -42,7 +42,7 @@ PART_BYTES: Final = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class FilesToSeal:
     """The files to seal, and how strictly they are read."""
 
     paths: Sequence[str]
@@ -71,7 +71,11 @@ def event_of_set(declaration: Declaration, name: str | None) -> DeclaredEvent:
 
 
 def seal(
-    parts: Parts, sources: Sources, location: str, progress: Progress, part_bytes: int = PART_BYTES
+    parts: Parts,
+    sources: FilesToSeal,
+    location: str,
+    progress: Progress,
+    part_bytes: int = PART_BYTES,
 ) -> tuple[CurrentSet, Sealed]:
     """Seal the sources into a set at this location, or continue a run that was killed.
 
@@ -138,7 +142,7 @@ def seal(
         return finish(sealed), counts
 
 
-def judge(declaration: Declaration, sources: Sources, progress: Progress) -> Judgement:
+def judge(declaration: Declaration, sources: FilesToSeal, progress: Progress) -> Judgement:
     """Count the events of the sources, and the other records by reason. Needs no database and no AWS."""
     judgement = Judgement(file_parser(declaration, sources.event.name))
     for read in sources.readers(declaration):

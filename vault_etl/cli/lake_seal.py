@@ -90,7 +90,7 @@ def seal(
         raise UsageError(message)
     location = None if to is None else parse_location(to, str(Path.cwd()))
     parts, settings = start(quiet=quiet, verbose=verbose)
-    wanted = lake_seal.Sources(
+    wanted = lake_seal.FilesToSeal(
         sources,
         lake_seal.event_of_set(parts.declaration, event),
         sent.date() if sent else None,
