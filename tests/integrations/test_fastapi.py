@@ -27,7 +27,7 @@ def service(filled: Vault, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClie
 def test_a_service_hands_on_the_tokens_that_records_have(
     filled: Vault, service: TestClient
 ) -> None:
-    """The tokens of a list join the records, and no entry is written."""
+    """The tokens of a list join the records, and no entry is written; after a rotation the new ones do."""
     entries = filled.count("audit_log")
     logins = [{"user_id": f"u{n}", "ip": f"203.0.0.{n}"} for n in (2, 0, 2)]
     answer = service.post("/logins", json=logins)
@@ -38,6 +38,12 @@ def test_a_service_hands_on_the_tokens_that_records_have(
     assert {(each,) for each in masked} < set(found)
     assert [each["user_id"] for each in answer.json()] == ["u2", "u0", "u2"]
     assert filled.count("audit_log") == entries
+    filled.ok("re-encrypt", "keys", "rotate", "--tokens", "--yes")
+    rotated = {each["masked_ip"] for each in service.post("/logins", json=logins).json()}
+    assert {(each,) for each in rotated} < set(
+        filled.sql("SELECT masked_ip::text FROM user_logins")
+    )
+    assert not rotated & set(masked)
 
 
 @pytest.mark.parametrize(
