@@ -7,16 +7,28 @@ import json
 import stat
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from pyarrow import parquet
 
 from tests.lake.lake_world import FIELDS, PARTS, LakeWorld, request_of
 from vault_etl.audit.entries import Action, AuditRequest, Phase
-from vault_etl.base.errors import AuditError, DataError, IntegrityError, UsageError
+from vault_etl.base.errors import (
+    AuditError,
+    DataError,
+    IntegrityError,
+    UnavailableError,
+    UsageError,
+)
 from vault_etl.crypto.fields import FieldName
-from vault_etl.lake.opened_folder import RECEIPTS, OpenedFolder, OpenedStream, PlainForm
+from vault_etl.lake.opened_folder import (
+    RECEIPTS,
+    OpenedFolder,
+    OpenedStream,
+    PlainForm,
+    PlainWriter,
+)
 from vault_etl.lake.parquet_opened import JsonLines, ParquetFiles
 
 IP = FieldName("ip")
@@ -45,8 +57,10 @@ def folder(
     request: AuditRequest = REQUEST,
     form: PlainForm | None = None,
 ) -> OpenedFolder:
-    """The folder of a run."""
-    return OpenedFolder(path, world.current(), request, form or JsonLines())
+    """The folder of a run, which lets the next one use it at once."""
+    made = OpenedFolder(path, world.current(), request, form or JsonLines())
+    made.close()
+    return made
 
 
 def open_into(world: LakeWorld, to: Any, *parts: int) -> list[int]:  # noqa: ANN401 - `OpenedParts`
@@ -138,6 +152,36 @@ def test_a_folder_that_others_can_read_is_refused(world: LakeWorld, tmp_path: Pa
     for name in ("shared", "link"):
         with pytest.raises(UsageError, match="only this user may read"):
             folder(world, tmp_path / name)
+
+
+def test_a_folder_is_of_one_run_at_a_time(world: LakeWorld, tmp_path: Path) -> None:
+    """The second one would delete the files that the first one writes."""
+    path = tmp_path / "case"
+    first = OpenedFolder(path, world.current(), REQUEST, JsonLines())
+    with pytest.raises(UsageError, match="another run writes into"):
+        folder(world, path)
+    first.close()
+    assert open_into(world, folder(world, path)) == [0, 1, 2]
+
+
+def test_a_full_disk_is_on_the_record(world: LakeWorld, tmp_path: Path) -> None:
+    """The rows cannot be written, so the outcome is a failed one, and no file is left."""
+
+    with Path("/dev/full").open("wb", buffering=0) as full:
+
+        class Full(JsonLines):
+            def writer(self, file: BinaryIO) -> PlainWriter:
+                del file
+                return super().writer(full)
+
+        to = folder(world, tmp_path / "case", form=Full())
+        with pytest.raises(UnavailableError, match="No space left"):
+            open_into(world, to)
+    assert list((tmp_path / "case").iterdir()) == []
+    assert [(e.decision, e.error_code) for e in world.vault.database.audit] == [
+        ("allowed", None),
+        ("failed", "unavailable"),
+    ]
 
 
 @pytest.mark.parametrize("phase", [Phase.INTENT, Phase.OUTCOME])

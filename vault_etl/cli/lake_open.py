@@ -181,7 +181,8 @@ def _target(
         yield OpenedStream(folder, sys.stdout.buffer, JsonLines())
         return
     form = JsonLines() if output is PlainOutput.JSON else ParquetFiles()
-    yield OpenedFolder(Path.cwd() / to, current, request, form)
+    with contextlib.closing(OpenedFolder(Path.cwd() / to, current, request, form)) as opened:
+        yield opened
 
 
 def _fields(parts: Parts, current: CurrentSet, named: Sequence[str]) -> tuple[FieldName, ...]:

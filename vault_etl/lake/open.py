@@ -23,7 +23,10 @@ class OpenedPart(Protocol):
     """The plaintext of one part, which no other process sees until it is kept."""
 
     def add(self, rows: OpenedBatch) -> None:
-        """Store more rows."""
+        """Store more rows. Raises UnavailableError if the disk is full."""
+
+    def end(self) -> None:
+        """Store the end of the rows, so that nothing is left to do that could fail for want of room."""
 
     def keep(self, receipt: AuditReceipt) -> None:
         """Show the rows: their outcome is committed, and the log is signed."""
@@ -70,5 +73,6 @@ class OpenSet:
                 with audited(self.audit, of_part) as receipt:
                     for rows in self.batches(Opener(receipt), path):
                         opened.add(rows)
+                    opened.end()
                 opened.keep(receipt)
             self.progress.advance(part.rows, part=part.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -60,7 +61,8 @@ class OpenedFolder(OpenedParts):
     ) -> None:
         """Make the folder, or continue an earlier run of the same request.
 
-        Raises UsageError if the folder is another user's or open to others, or has files of another request.
+        Raises UsageError if the folder is another user's or open to others, has files of another request, or is in use
+        by another run.
         """
         self._path = path
         self._rows = [part.rows for part in current.manifest.parts]
@@ -78,9 +80,18 @@ class OpenedFolder(OpenedParts):
             with contextlib.suppress(FileExistsError):
                 path.mkdir(mode=0o700)
             _must_be_private(path)
-            for left in path.glob(f"*{_PENDING}"):
-                left.unlink()
-            self._done = frozenset(name for name in self._receipts() if (path / name).exists())
+            self._lock = _locked(path)
+            try:
+                for left in path.glob(f"*{_PENDING}"):
+                    left.unlink()
+                self._done = frozenset(name for name in self._receipts() if (path / name).exists())
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Let another run use the folder."""
+        os.close(self._lock)
 
     def has(self, at: int) -> bool:
         """Tell whether the folder has the file of a part, and its receipt."""
@@ -156,13 +167,18 @@ class _PendingFile(OpenedPart):
 
     def add(self, rows: OpenedBatch) -> None:
         """Write a batch."""
-        self.writer.add(rows)
+        with files_translated(self.path):
+            self.writer.add(rows)
+
+    def end(self) -> None:
+        """Write the end of the file to the disk."""
+        with files_translated(self.path):
+            self.writer.close()
+            self.file.flush()
+            os.fsync(self.file.fileno())
 
     def keep(self, receipt: AuditReceipt) -> None:
-        """Finish the file, store its receipt, and give it its name."""
-        self.writer.close()
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        """Store the receipt of the file, and give it its name."""
         self.folder.add_receipt(self.at, receipt)
         self.path.rename(self.folder.name_of(self.at))
 
@@ -184,27 +200,46 @@ class OpenedStream(OpenedParts):
     def part(self, at: int) -> Iterator[OpenedPart]:
         """Begin a part, in a file that has no name: a killed process leaves nothing of it."""
         del at
-        with files_translated(self.folder), tempfile.TemporaryFile(dir=self.folder) as file:
-            yield _Streamed(self.stream, file, self.form.writer(file))
+        with tempfile.TemporaryFile(dir=self.folder) as file:
+            yield _Streamed(self.folder, self.stream, file, self.form.writer(file))
 
 
 @dataclass(frozen=True, slots=True)
 class _Streamed(OpenedPart):
+    folder: Path
     stream: BinaryIO
     file: BinaryIO
     writer: PlainWriter
 
     def add(self, rows: OpenedBatch) -> None:
         """Write a batch."""
-        self.writer.add(rows)
+        with files_translated(self.folder):
+            self.writer.add(rows)
+
+    def end(self) -> None:
+        """Write the end of the file."""
+        with files_translated(self.folder):
+            self.writer.close()
+            self.file.flush()
 
     def keep(self, receipt: AuditReceipt) -> None:
         """Copy the rows to the stream."""
         del receipt
-        self.writer.close()
         self.file.seek(0)
         shutil.copyfileobj(self.file, self.stream)
         self.stream.flush()
+
+
+def _locked(path: Path) -> int:
+    """Lock a folder; return the descriptor that holds the lock. Raises UsageError if another run has it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        message = f"another run writes into {path}"
+        raise UsageError(message, hint="wait for that run, or name another folder") from None
+    return descriptor
 
 
 def _must_be_private(path: Path) -> None:
