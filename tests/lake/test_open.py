@@ -166,7 +166,6 @@ def test_a_folder_is_of_one_run_at_a_time(world: LakeWorld, tmp_path: Path) -> N
 
 def test_a_full_disk_is_on_the_record(world: LakeWorld, tmp_path: Path) -> None:
     """The rows cannot be written, so the outcome is a failed one, and no file is left."""
-
     with Path("/dev/full").open("wb", buffering=0) as full:
 
         class Full(JsonLines):

@@ -109,7 +109,7 @@ def test_a_put_whose_answer_was_lost_is_made_again(
         store = S3Archive(client, LOCATION)
         store.put("part-00002.parquet", tmp_path / "source")
         client.close()
-    assert len(asked) == 3, "a put without an answer, a refused one, and a look at the object"
+    assert len(asked) == 3, "a put without an answer, a refused one, and a check at the object"
     for name in (NAME, "part-00002.parquet"):
         with pytest.raises(
             IncompleteError, match=r"already \(PreconditionFailed\): s3://cold/vault/"
