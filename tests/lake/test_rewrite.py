@@ -11,7 +11,8 @@ import pytest
 
 from tests.lake.lake_world import PARTS, LakeWorld
 from tests.lake.mortal import Killed, KillSwitch
-from vault_etl.base.errors import IncompleteError, IntegrityError
+from vault_etl.audit.checkpoint import Head
+from vault_etl.base.errors import IncompleteError, IntegrityError, StoppedError
 from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.crypto.keys import KeyState
 
@@ -139,6 +140,26 @@ def test_of_two_runs_at_once_one_ends(name: str, world: LakeWorld) -> None:
         act(world, Overtaken())
     assert world.values() == (VALUES if name == "rotate" else WITHOUT)
     assert set(world.stored) == world.current().own_names, "the files of the other one are deleted"
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_a_signal_after_the_commit_deletes_nothing(name: str, world: LakeWorld) -> None:
+    """It is raised as an error of ours, while the record has the new version already."""
+
+    class Signalled(KillSwitch):
+        def __call__(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - as `KillSwitch`
+            done = super().__call__(call)
+            if isinstance(done, Head):
+                message = "stopped by a signal"
+                raise StoppedError(message)
+            return done
+
+    with pytest.raises(StoppedError):
+        ACTS[name](world, Signalled())
+    assert world.current().manifest.version == 2
+    assert len(world.values()) == len(VALUES)
+    ACTS[name](world, None)
+    must_be_whole(world)
 
 
 def test_an_erasure_reaches_the_files_of_a_run_that_was_killed(world: LakeWorld) -> None:

@@ -12,7 +12,8 @@
     ├── UnavailableError         69   SQS, KMS, Postgres or the source of AWS credentials is unavailable
     ├── AuditError               74   the audit log could not be written
     ├── IncompleteError          75   stopped half way; safe to run again
-    │   └── RateLimitedError     75   this login writes too much of the audit log in too short a time
+    │   ├── RateLimitedError     75   this login writes too much of the audit log in too short a time
+    │   └── StoppedError         75   SIGTERM came, at any moment of the work
     ├── DeniedError              77   KMS, Postgres or the reveal policy refused
     │   ├── LoginDeniedError     77   Postgres refuses a statement: this login has no role for it
     │   ├── KeyUnavailableError  77   a KMS key that is disabled or does not exist
@@ -141,6 +142,12 @@ class RateLimitedError(IncompleteError):
     """This login writes too many entries of the audit log in too short a time. Nothing was written."""
 
     word = "too many entries"
+
+
+class StoppedError(IncompleteError):
+    """SIGTERM came. It is raised at any moment: a commit that was under way may have succeeded."""
+
+    word = "stopped"
 
 
 class DeniedError(VaultEtlError):

@@ -15,6 +15,7 @@ from vault_etl.base.errors import (
     DeniedError,
     IncompleteError,
     NotFoundError,
+    StoppedError,
     UnavailableError,
 )
 from vault_etl.cli.needed_roles import NEEDED_ROLES
@@ -130,6 +131,8 @@ class _Erasing:
     def __call__(self, found: FoundSet, bar: Progress) -> None:
         try:
             self._erase(found, bar)
+        except StoppedError:
+            raise
         except (NotFoundError, DataError, DeniedError, UnavailableError, IncompleteError) as error:
             sys.stderr.write(f"vault-etl: warning: {found.location}: {error}\n")
             self.failed[found.location] = str(error)

@@ -13,7 +13,7 @@ from vault_etl.archives.manifest import Contents, GenerationCount, KeyCount
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import AuditReceipt, AuditRequest
 from vault_etl.audit.postgres_owner import as_owner, write_both
-from vault_etl.base.errors import IncompleteError, RateLimitedError, UsageError
+from vault_etl.base.errors import IncompleteError, RateLimitedError, StoppedError, UsageError
 from vault_etl.crypto.fields import EventName
 from vault_etl.declaration.document import digest_of
 from vault_etl.declaration.model import Declaration
@@ -127,7 +127,7 @@ class PostgresSets:
         }
         try:
             self._database.call(_SQL["record"], values)
-        except RateLimitedError:
+        except (RateLimitedError, StoppedError):
             raise
         except IncompleteError:
             message = "the set is not being written any more, or a key of its values was destroyed meanwhile"
@@ -195,7 +195,7 @@ class PostgresSets:
     def _replace(self, call: str, values: dict[str, object]) -> Head:
         try:
             seq, entry_hash, *_ = self._database.call(call, values)
-        except RateLimitedError:
+        except (RateLimitedError, StoppedError):
             raise
         except IncompleteError:
             message = "another manifest of this set is on the record, or a key of its values was destroyed"

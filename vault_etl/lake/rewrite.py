@@ -22,7 +22,7 @@ from vault_etl.archives.manifest import (
     rewritten_part_name,
 )
 from vault_etl.archives.sets import CurrentSet, SetStore, SetWriter, mark_of
-from vault_etl.base.errors import DataError, IncompleteError, VaultEtlError
+from vault_etl.base.errors import DataError, IncompleteError, StoppedError, VaultEtlError
 
 if TYPE_CHECKING:
     from vault_etl.archives.parquet_parts import WrittenPart
@@ -65,11 +65,13 @@ class SetRewriter:
     def recorded(self, current: CurrentSet, new: CurrentSet) -> Iterator[None]:
         """Let the block put a version on the record. If the record refuses it, its files are deleted.
 
-        After another error they stay until another version is recorded: the record may name them, although its answer
-        was lost.
+        After another error, or a signal, they stay until another version is recorded: the record may name them,
+        although its answer was lost.
         """
         try:
             yield
+        except StoppedError:
+            raise
         except IncompleteError:
             with contextlib.suppress(VaultEtlError):
                 self.writer.clean(new.own_names - current.own_names)

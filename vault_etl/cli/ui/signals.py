@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Final, NoReturn
 
-from vault_etl.base.errors import IncompleteError
+from vault_etl.base.errors import IncompleteError, StoppedError
 
 ORPHAN_SECONDS: Final = 5.0
 """Seconds that a worker has to finish its batch once its parent is gone."""
@@ -94,7 +94,7 @@ def _end() -> NoReturn:
 
 @contextlib.contextmanager
 def stop_when_told() -> Iterator[None]:
-    """Let SIGTERM raise IncompleteError in the main thread for this block, as Ctrl-C raises KeyboardInterrupt."""
+    """Let SIGTERM raise StoppedError in the main thread for this block, as Ctrl-C raises KeyboardInterrupt."""
     before = signal.signal(signal.SIGTERM, _stop)
     try:
         yield
@@ -104,4 +104,4 @@ def stop_when_told() -> Iterator[None]:
 
 def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
     message = "stopped by a signal"
-    raise IncompleteError(message, hint="run the command again: it continues where it was")
+    raise StoppedError(message, hint="run the command again: it continues where it was")
