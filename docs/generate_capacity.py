@@ -52,7 +52,8 @@ What it takes to seal, open and rotate a set of so many rows, from the costs of 
 ([Benchmarks](benchmarks.md)) by the model in `benchmarks/lake_costs.py`. Each process has a core of its own and seals
 under data keys of its own. Money is for cores and memory at the price of Fargate, calls of KMS and requests of S3. A
 sealed row takes {bytes:.0f} bytes: in S3 10^9 rows cost {small} dollars a month, and 10^11 rows {large}. Waiting for S3
-is not in it, and neither are the parsing of JSON, the start of processes or of a cluster, and idle cores.
+is not in it, and neither are the start of processes or of a cluster, idle cores, and the manifest that `lake rotate`
+signs for each part (Spark signs one). A manifest names 80,000 parts at most, so 10^11 rows are several sets.
 
 """
 

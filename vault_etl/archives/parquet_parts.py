@@ -106,14 +106,21 @@ def read_part(path: Path, schema: Rows, marks: Mapping[str, str]) -> Iterator[Ro
 
     Raises DataError for another file.
     """
-    if not marks.items() <= marks_of(path).items():
-        raise no_part(path)
+    must_be_part(path, schema, marks)
     try:
         with pq.ParquetFile(path) as file:
-            if not file.schema_arrow.equals(schema):
-                raise no_part(path)
             for group in range(file.num_row_groups):
                 yield from file.read_row_group(group).combine_chunks().to_batches()
+    except (pa.ArrowException, OSError, ValueError):
+        raise no_part(path) from None
+
+
+def must_be_part(path: Path, schema: Rows, marks: Mapping[str, str]) -> None:
+    """Raise DataError for a file that does not have this schema and these marks."""
+    is_of_set = marks.items() <= marks_of(path).items()
+    try:
+        if not (is_of_set and pq.read_schema(path).equals(schema)):
+            raise no_part(path)
     except (pa.ArrowException, OSError, ValueError):
         raise no_part(path) from None
 

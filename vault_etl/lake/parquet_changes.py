@@ -16,6 +16,7 @@ from vault_etl.archives.manifest import SetManifest
 from vault_etl.archives.parquet_columns import schema_of
 from vault_etl.archives.parquet_parts import (
     ValueCounts,
+    must_be_part,
     no_part,
     read_part,
     set_marks,
@@ -58,11 +59,9 @@ class PartReader:
         return cls(schema_of(manifest.columns), _marks(manifest), rows)
 
     def check(self, path: Path) -> None:
-        """Raise DataError unless the file has the rows of its part, in row groups that fit in memory."""
-        try:
-            found = pq.read_metadata(path)
-        except (pa.ArrowException, OSError, ValueError):
-            raise no_part(path) from None
+        """Raise DataError unless the file is of this set and has the rows of its part, in groups that fit in memory."""
+        must_be_part(path, self.schema, self.marks)
+        found = pq.read_metadata(path)
         groups = [found.row_group(at).num_rows for at in range(found.num_row_groups)]
         if sum(groups) != self.rows[path.name] or max(groups, default=0) > MAX_GROUP_ROWS:
             raise no_part(path)
