@@ -55,11 +55,18 @@ def tuples(rows: Sequence[Sequence[object]]) -> bytes:
     return tuples_of(copy_binary(rows))
 
 
-def write(folder: Path, *pages: bytes, part_bytes: int = 2**30) -> tuple[Any, list[WrittenPart]]:
-    """The writer, and all parts."""
-    writer = ParquetRowsWriter(COLUMNS, folder, MARKS, part_bytes=part_bytes)
+def write(folder: Path, *pages: bytes, **most: int) -> tuple[Any, list[WrittenPart]]:
+    """The writer, and all parts, of at most that many rows or bytes."""
+    writer = ParquetRowsWriter(COLUMNS, folder, MARKS, **most)
     parts = [part for page in pages for part in writer.add(page)]
     return writer, [*parts, *writer.end()]
+
+
+def test_a_part_has_as_many_rows_as_one_entry_may_be_about(tmp_path: Path) -> None:
+    """However small they are: `lake open` opens a part for one entry."""
+    pages = [tuples([erased(n), erased(n + 1)]) for n in range(0, 10, 2)]
+    _, parts = write(tmp_path, *pages, part_rows=3)
+    assert [part.part.rows for part in parts] == [4, 4, 2]
 
 
 def test_rows_come_back_as_they_were(tmp_path: Path) -> None:

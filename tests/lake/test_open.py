@@ -222,6 +222,18 @@ def test_a_part_with_other_rows_is_refused_before_its_intent(
     assert world.vault.database.audit == []
 
 
+def test_a_part_with_more_rows_than_an_entry_is_about_is_refused(
+    world: LakeWorld, tmp_path: Path
+) -> None:
+    """Before its file is fetched."""
+    current = world.current()
+    parts = tuple(replace(part, rows=1_000_001) for part in current.manifest.parts)
+    large = replace(current, manifest=replace(current.manifest, parts=parts))
+    with pytest.raises(ConfigurationError, match="has 1000001 rows"):
+        world.opening(["ip"], large)(REQUEST, large, [0], folder(world, tmp_path / "case"))
+    assert world.vault.database.audit == []
+
+
 def test_a_value_that_does_not_open_keeps_its_part_closed(world: LakeWorld, tmp_path: Path) -> None:
     """The outcome says so; the files of the parts before it stay."""
     keys, open_all = world.vault.database.keys, world.opening(["ip"])

@@ -27,9 +27,13 @@ from vault_etl.archives.parquet_parts import (
     part_writer,
     read_part,
 )
+from vault_etl.audit.entries import MAX_OPENED_ROWS
 from vault_etl.base.errors import DataError
 from vault_etl.platform.postgres_copy import HEADER, TRAILER, columns_of, tuples_from
 from vault_etl.platform.store_folder import size_and_sha256
+
+FULL_ROWS: Final = MAX_OPENED_ROWS - 100_000
+"""A part ends at this number of rows too: one entry of the log is about all rows of a part that is opened."""
 
 PART_BYTES: Final = 64 * 2**20
 """A part ends at this size: one request sends the part to S3, with its SHA-256 as the checksum."""
@@ -45,6 +49,7 @@ class ParquetRowsWriter:
         marks: Mapping[str, str],
         *,
         part_bytes: int = PART_BYTES,
+        part_rows: int = FULL_ROWS,
     ) -> None:
         """Take the columns, and the marks in the file metadata of each part (`set_marks`).
 
@@ -55,6 +60,7 @@ class ParquetRowsWriter:
         self._marks = dict(marks)
         self._folder = folder
         self._part_bytes = part_bytes
+        self._part_rows = part_rows
         self._tally = _Tally()
         self._number = 0
         self._part: _OpenPart | None = None
@@ -79,7 +85,8 @@ class ParquetRowsWriter:
             path = self._folder / part_name(self._number)
             self._part = _OpenPart(path, self._schema, self._marks)
         self._part.write(rows)
-        return self.end() if self._part.size >= self._part_bytes else []
+        is_full = self._part.size >= self._part_bytes or self._part.rows >= self._part_rows
+        return self.end() if is_full else []
 
     def end(self) -> Sequence[WrittenPart]:
         """Finish the last part, if one is open, and return it."""
@@ -138,7 +145,7 @@ class _OpenPart:
         marks: Mapping[str, str],
     ) -> None:
         self._path = path
-        self._rows = 0
+        self.rows = 0
         self._file: BinaryIO = os.fdopen(
             os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb"
         )
@@ -153,7 +160,7 @@ class _OpenPart:
     def write(self, rows: Any) -> None:  # noqa: ANN401 - a batch of pyarrow
         """Add a row group."""
         self._writer.write_batch(rows, row_group_size=len(rows))
-        self._rows += len(rows)
+        self.rows += len(rows)
 
     def abandon(self) -> None:
         """Close the file without a footer."""
@@ -164,7 +171,7 @@ class _OpenPart:
         self._writer.close()
         self._file.close()
         size, digest = size_and_sha256(self._path)
-        return WrittenPart(Part(self._path.name, self._rows, size, digest), self._path)
+        return WrittenPart(Part(self._path.name, self.rows, size, digest), self._path)
 
 
 class _Tally:

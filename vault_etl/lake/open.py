@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from vault_etl.archives.sets import CurrentSet, SetStore
-from vault_etl.audit.entries import AuditReceipt, AuditRequest
+from vault_etl.audit.entries import MAX_OPENED_ROWS, AuditReceipt, AuditRequest
 from vault_etl.audit.log import AuditLog, audited
 from vault_etl.audit.opening import Opener
+from vault_etl.base.errors import ConfigurationError
 from vault_etl.lake.entries import part_request
 from vault_etl.platform.clock import Progress
 
@@ -67,6 +68,11 @@ class OpenSet:
         """
         for at in parts:
             part = current.manifest.parts[at]
+            if part.rows > MAX_OPENED_ROWS:
+                message = f"{part.name} has {part.rows} rows, and an entry is about {MAX_OPENED_ROWS} at most"
+                raise ConfigurationError(
+                    message, hint="another program made the set: no command opens it"
+                )
             of_part = part_request(request, current, at, amount=part.rows)
             with self.store.part(part) as path, to.part(at) as opened:
                 self.check(path)
