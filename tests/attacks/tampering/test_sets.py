@@ -1,4 +1,4 @@
-"""Who can write into the place of a set, or sign there as a login that seals can, opens no value off the record.
+"""A set that was changed in its place, or signed there as a login that seals can, opens no value off the record.
 
 Two sets of one event in two folders. Every attack is refused before an intent, and no text that it writes has a value.
 """
