@@ -16,6 +16,7 @@ from tests.lake.lake_world import FIELDS, PARTS, LakeWorld, request_of
 from vault_etl.audit.entries import Action, AuditRequest, Phase
 from vault_etl.base.errors import (
     AuditError,
+    ConfigurationError,
     DataError,
     IntegrityError,
     UnavailableError,
