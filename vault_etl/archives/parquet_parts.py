@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 from collections import Counter
@@ -76,19 +77,55 @@ def write_groups(
     path: Path, schema: Rows, groups: Iterable[Rows], marks: Mapping[str, str]
 ) -> WrittenPart:
     """Write row groups, each a batch or a table, as they come: one is in memory. Raises as `write_part` does."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor, count = os.open(path, flags, 0o600), 0
+    part = PartFile(path, schema, marks)
     try:
-        with os.fdopen(descriptor, "wb") as file, part_writer(file, schema) as writer:
-            writer.add_key_value_metadata(dict(marks))
-            for rows in groups:
-                writer.write(rows, row_group_size=len(rows))
-                count += len(rows)
-        size, digest = size_and_sha256(path)
+        for rows in groups:
+            part.write(rows)
+        return part.end()
     except BaseException:
-        path.unlink(missing_ok=True)
+        part.abandon()
         raise
-    return WrittenPart(Part(path.name, count, size, digest), path)
+
+
+class PartFile:
+    """A new file of mode 0600 for the rows of a part. Raises OSError if the file exists."""
+
+    def __init__(self, path: Path, schema: Rows, marks: Mapping[str, str]) -> None:
+        self._path = path
+        self.rows = 0
+        """The rows written so far."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._file = os.fdopen(os.open(path, flags, 0o600), "wb")
+        self._writer = part_writer(self._file, schema)
+        try:
+            self._writer.add_key_value_metadata(dict(marks))
+        except BaseException:
+            self.abandon()
+            raise
+
+    @property
+    def size(self) -> int:
+        """The bytes written so far, without the footer of the file."""
+        return self._file.tell()
+
+    def write(self, rows: Rows) -> None:
+        """Add a batch or a table as a row group."""
+        self._writer.write(rows, row_group_size=len(rows))
+        self.rows += len(rows)
+
+    def end(self) -> WrittenPart:
+        """Write the footer, close the file, and return the part."""
+        self._writer.close()
+        self._file.close()
+        size, digest = size_and_sha256(self._path)
+        return WrittenPart(Part(self._path.name, self.rows, size, digest), self._path)
+
+    def abandon(self) -> None:
+        """Close and delete the file."""
+        with contextlib.suppress(OSError, pa.ArrowException):
+            self._writer.close()
+        self._file.close()
+        self._path.unlink(missing_ok=True)
 
 
 def marks_of(path: Path) -> Mapping[str, str]:

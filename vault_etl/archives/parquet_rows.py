@@ -5,10 +5,9 @@ Rows enter and leave as tuples of COPY's binary format, without its header and t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import pyarrow as pa
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
@@ -16,21 +15,19 @@ from cryptography.hazmat.primitives.hashes import SHA256, Hash
 from vault_etl.archives.manifest import (
     Column,
     Contents,
-    Part,
     part_name,
 )
 from vault_etl.archives.parquet_columns import arrow_of, schema_of, values_of
 from vault_etl.archives.parquet_parts import (
+    PartFile,
     ValueCounts,
     WrittenPart,
     no_part,
-    part_writer,
     read_part,
 )
 from vault_etl.audit.entries import MAX_OPENED_ROWS
 from vault_etl.base.errors import DataError
 from vault_etl.platform.postgres_copy import HEADER, TRAILER, columns_of, tuples_from
-from vault_etl.platform.store_folder import size_and_sha256
 
 FULL_ROWS: Final = MAX_OPENED_ROWS - 100_000
 """A part ends at this number of rows too: one entry of the log is about all rows of a part that is opened."""
@@ -63,7 +60,7 @@ class ParquetRowsWriter:
         self._part_rows = part_rows
         self._tally = _Tally()
         self._number = 0
-        self._part: _OpenPart | None = None
+        self._part: PartFile | None = None
 
     def add(self, tuples: bytes) -> Sequence[WrittenPart]:
         """Write whole tuples; return the parts that are complete now: mostly none.
@@ -83,7 +80,7 @@ class ParquetRowsWriter:
         if self._part is None:
             self._number += 1
             path = self._folder / part_name(self._number)
-            self._part = _OpenPart(path, self._schema, self._marks)
+            self._part = PartFile(path, self._schema, self._marks)
         self._part.write(rows)
         is_full = self._part.size >= self._part_bytes or self._part.rows >= self._part_rows
         return self.end() if is_full else []
@@ -133,45 +130,6 @@ class ParquetRowsReader:
     def contents(self) -> Contents:
         """Return the contents of all rows that were read."""
         return self._tally.contents()
-
-
-class _OpenPart:
-    """The file of a part that is not finished; row groups are added to it."""
-
-    def __init__(
-        self,
-        path: Path,
-        schema: Any,  # noqa: ANN401 - of pyarrow
-        marks: Mapping[str, str],
-    ) -> None:
-        self._path = path
-        self.rows = 0
-        self._file: BinaryIO = os.fdopen(
-            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb"
-        )
-        self._writer = part_writer(self._file, schema)
-        self._writer.add_key_value_metadata(marks)
-
-    @property
-    def size(self) -> int:
-        """The bytes written so far, without the footer of the file."""
-        return self._file.tell()
-
-    def write(self, rows: Any) -> None:  # noqa: ANN401 - a batch of pyarrow
-        """Add a row group."""
-        self._writer.write_batch(rows, row_group_size=len(rows))
-        self.rows += len(rows)
-
-    def abandon(self) -> None:
-        """Close the file without a footer."""
-        self._file.close()
-
-    def end(self) -> WrittenPart:
-        """Write the footer, close the file, and return the part."""
-        self._writer.close()
-        self._file.close()
-        size, digest = size_and_sha256(self._path)
-        return WrittenPart(Part(self._path.name, self.rows, size, digest), self._path)
 
 
 class _Tally:
