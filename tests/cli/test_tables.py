@@ -71,6 +71,9 @@ LONGEST: dict[str, object] = {
     "migration": "0042_country_of_a_login.online",
     "table": "user_logins_2026_03",
     "step": "index user_logins_country: drop an invalid one and build it again",
+    "location": f"s3://{'b' * 63}/{'p' * 231}",
+    **dict.fromkeys(("parts", "version", "erasures"), 10**6),
+    "result": "recorded",
     "problem": "is not a setting: did you mean VAULT_ETL_TOKEN_KEY_MAX_AGE_DAYS?",
 }
 """The widest value of each column. One that a new table brings needs a line here."""

@@ -87,11 +87,11 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     "erase/erase.sql": dict.fromkeys(("preview", "erase"), ("erase",)),
     "lake/lake.sql": {
         **dict.fromkeys(("begin", "record"), ("ingest",)),
-        "list": ("ingest", "reveal", *RE_ENCRYPT, "erase", "audit"),
+        **dict.fromkeys(("list", "vault_id"), ("ingest", "reveal", *RE_ENCRYPT, "erase", "audit")),
         **dict.fromkeys(("pending", "erased"), ("erase",)),
         "rotated": RE_ENCRYPT,
-        "drop": ("admin",),
     },
+    "lake/owner.sql": {"drop": ("admin",)},
     "quarantine/discard.sql": dict.fromkeys(
         ("quarantine_matching", "quarantine_discard"), ("erase",)
     ),

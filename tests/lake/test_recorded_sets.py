@@ -28,6 +28,7 @@ from vault_etl.crypto.fields import EventName
 from vault_etl.erase.erase import UserTarget
 from vault_etl.erase.postgres import PostgresEraser
 from vault_etl.lake.postgres import NewManifest, PostgresSets, RecordedSet
+from vault_etl.lake.postgres_owner import PostgresDroppedSets
 
 LOGINS: Final = EventName("user_logins")
 FIRST, SECOND, THIRD = (bytes([number]) * 32 for number in (1, 2, 3))
@@ -81,11 +82,8 @@ class Site:
 
     def usage(self, key: int) -> int:
         """How many values need a key, as `keys list` counts them."""
-        return int(
-            self.scratch.value(
-                "SELECT rows FROM key_usage(false) WHERE key_id = %s", key, role="audit"
-            )
-        )
+        query = "SELECT rows FROM key_usage(false) WHERE key_id = %s"
+        return int(self.scratch.value(query, key, role="audit"))
 
 
 def counts(key: int, generation: int = 1) -> tuple[list[KeyCount], list[GenerationCount]]:
@@ -236,22 +234,25 @@ def test_an_erasure_of_a_user_waits_in_each_set(site: Site) -> None:
 def test_a_set_is_dropped_by_the_owner(site: Site) -> None:
     """Its counts and erasures go with it, on the record; its place may be taken again."""
     set_id = site.made()
+    asked = request(action=Action.LAKE_DROP, fields=())
     with site.scratch.database("erase") as database:
         PostgresEraser(database, DEFAULT).erase(request(), UserTarget("ann"))
         with pytest.raises(LoginDeniedError):
-            PostgresSets(database, DEFAULT).drop(request(action=Action.LAKE_DROP), set_id)
+            PostgresDroppedSets(database).drop(asked, set_id)
     with site.scratch.database("admin") as database:
-        sets = PostgresSets(database, DEFAULT)
-        assert sets.drop(request(action=Action.LAKE_DROP, fields=()), set_id) == "/lake/a"
+        sets = PostgresDroppedSets(database)
+        assert sets.find("/lake/a")[0] == set_id
+        sets.intend(asked)
+        sets.drop(asked, set_id)
         with pytest.raises(IncompleteError):
-            sets.drop(request(action=Action.LAKE_DROP, fields=()), set_id)
+            sets.drop(asked, set_id)
     assert site.recorded() == []
     assert site.usage(site.old) == 0
     assert site.scratch.value("SELECT count(*) FROM archived_erasures") == 0
-    assert [row[:2] for row in site.scratch.sql(ENTRIES)[-2:]] == [
-        ("lake drop", "intent"),
-        ("lake drop", "outcome"),
-    ]
+    assert site.scratch.sql(ENTRIES)[-1] == (
+        *("lake drop", "outcome", None),
+        f"the set {set_id} at /lake/a is deleted and off the record",
+    )
     assert site.begin() != set_id
 
 

@@ -138,6 +138,19 @@ def test_a_set_in_s3(vault: Vault) -> None:
     }
     (verified,) = lake(vault, "verify", place, "--offline", extra=NO_DATABASE).lines
     assert (verified["result"], verified["rows"], verified["other_files"]) == ("signed", 2, 0)
+    why = ("--reason", "no more")
+    other = vault.run("owner", "lake", "drop", "s3://vault-etl-archives/other", *why, "--yes")
+    assert other.code == 66
+    assert vault.run("erase", "lake", "drop", place, *why, "--yes").code == 77
+    assert (
+        vault.ok("owner", "lake", "drop", place, "--dry-run", "--output", "json").json["rows"] == 2
+    )
+    vault.ok("owner", "lake", "drop", place, *why, "--yes")
+    assert "Contents" not in s3.list_objects_v2(Bucket=ARCHIVE_BUCKET, Prefix="logins-2024/")
+    assert vault.ok("audit", "lake", "list", "--output", "json").lines == []
+    entries = vault.sql("SELECT phase, reason FROM vault_etl.audit_log WHERE action = 'lake drop'")
+    assert [entry[0] for entry in entries] == ["intent", "outcome"]
+    assert all(place in entry[1] for entry in entries)
     for name in names:
         s3.delete_object(Bucket=ARCHIVE_BUCKET, Key=f"logins-2024/{name}")
     gone = lake(vault, "verify", place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,12 @@ from typing import Final
 from vault_etl import __version__
 from vault_etl.app.partitions import archive_store, need_parquet
 from vault_etl.app.parts import Parts
-from vault_etl.archives.sets import CurrentSet, SetStore, SetWriter
+from vault_etl.archives.sets import CurrentSet, SetStore, SetWriter, delete_set
 from vault_etl.audit.aws import ARCHIVE_KEY, KmsHeadSigner, KmsPublicKey
+from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError, NotFoundError, UsageError
 from vault_etl.lake.postgres import PostgresSets, RecordedSet
+from vault_etl.lake.postgres_owner import PostgresDroppedSets
 from vault_etl.platform.store import ArchiveStore, parse_location
 
 TOOL: Final = f"vault-etl {__version__}"
@@ -67,6 +70,28 @@ def sets(parts: Parts) -> PostgresSets:
     return PostgresSets(parts.database, parts.declaration)
 
 
+def dropped_sets(parts: Parts) -> PostgresDroppedSets:
+    """The end of sets on the record, for the owner."""
+    return PostgresDroppedSets(parts.database)
+
+
+def drop_set(parts: Parts, request: AuditRequest, set_id: uuid.UUID, location: str) -> None:
+    """Delete the files of a set, then take it off the record. A later run continues."""
+    record = dropped_sets(parts)
+    record.intend(request)
+    try:
+        delete_set(archive_store(parts, location))
+    except BaseException:
+        record.failed(request, "failed")
+        raise
+    record.drop(request, set_id)
+
+
+def location_of(text: str) -> str:
+    """Return the place that a text names. Raises UsageError."""
+    return parse_location(text, str(Path.cwd()))
+
+
 def find_set(parts: Parts, text: str) -> FoundSet:
     """Find a set by its place, or an archive by its month (2024-03) or partition. Raises NotFoundError, UsageError."""
     return _found(text, sets(parts).recorded())
@@ -114,7 +139,7 @@ def _found(text: str, recorded: Sequence[RecordedSet]) -> FoundSet:
         raise UsageError(message, hint="name one of them")
     if named:
         return FoundSet(named[0].location, named[0])
-    location = parse_location(text, str(Path.cwd()))
+    location = location_of(text)
     return FoundSet(location, next((one for one in recorded if one.location == location), None))
 
 

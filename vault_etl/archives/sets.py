@@ -26,7 +26,7 @@ from vault_etl.archives.manifest import (
 from vault_etl.archives.manifest_members import MAX_MANIFEST_BYTES
 from vault_etl.archives.manifest_note import ManifestNote
 from vault_etl.audit.checkpoint import MAX_NOTE_BYTES, AuditKey
-from vault_etl.base.errors import DataError, NotFoundError, VaultEtlError
+from vault_etl.base.errors import DataError, IncompleteError, NotFoundError, VaultEtlError
 from vault_etl.crypto.digest import sha256
 from vault_etl.platform.store import ArchiveReader, ArchiveStore
 from vault_etl.platform.store_folder import size_and_sha256
@@ -218,6 +218,19 @@ class SetWriter:
         path = self.folder / f"{uuid.uuid4().hex}.tmp"
         path.write_bytes(content)
         self.put(name, path)
+
+
+def delete_set(store: ArchiveStore) -> None:
+    """Delete the files of a set, the parts first, so that a second run continues an interrupted one.
+
+    Raises IncompleteError if other files are left at this location, and what the store raises.
+    """
+    names = [name for name in store.names() if version_in(name) is not None]
+    for name in sorted(names, key=lambda each: (not each.startswith("part-"), each)):
+        store.delete(name)
+    if left := store.names():
+        message = f"other files are left at {store.location}: {', '.join(left)[:200]}"
+        raise IncompleteError(message, hint="inspect them, and delete them by hand")
 
 
 def _manifest_version(name: str) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from vault_etl.cli.lake_drop import drop
 from vault_etl.cli.lake_erase import erase
 from vault_etl.cli.lake_open import open_
 from vault_etl.cli.lake_rotate import rotate
@@ -22,5 +23,6 @@ app.command("tokens")(tokens)
 app.command("open")(open_)
 app.command("rotate")(rotate)
 app.command("erase")(erase)
+app.command("drop")(drop)
 app.command("verify")(verify)
 app.command("list")(list_sets)

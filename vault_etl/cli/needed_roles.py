@@ -43,6 +43,7 @@ NEEDED_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     "lake open": ("vault_etl_reveal",),
     "lake rotate": ("vault_etl_re_encrypt",),
     "lake erase": ("vault_etl_erase",),
+    "lake drop": ("vault_etl_owner",),
     "lake tokens": ("vault_etl_ingest", "vault_etl_reveal"),
     "partitions retoken": ("vault_etl_re_encrypt",),
     "keys init": ("vault_etl_re_encrypt",),

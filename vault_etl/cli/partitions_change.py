@@ -134,10 +134,10 @@ def must_be(partition: Partition, *states: PartitionState) -> None:
 def delete_old(parts: Parts, location: str, done: str) -> None:
     """Delete an archive that is no longer recorded. Raises IncompleteError, which names the archive, if that fails."""
     from vault_etl.app import partitions
-    from vault_etl.partitions.archive import delete_archive
+    from vault_etl.archives.sets import delete_set
 
     try:
-        delete_archive(partitions.archive_store(parts, location))
+        delete_set(partitions.archive_store(parts, location))
     except VaultEtlError as error:
         message = f"{done}, but its old archive is not deleted: {error}"
         raise IncompleteError(message, hint=f"delete {location} by hand") from None

@@ -139,12 +139,12 @@ def _question(partition: Partition, *, archive: bool) -> str:
 def _end(parts: Parts, request: AuditRequest, partition: Partition, archive: Archive) -> None:
     """Delete the files, then record the end: a month recorded as dropped has no files. A later run continues."""
     from vault_etl.app import partitions
-    from vault_etl.partitions.archive import delete_archive
+    from vault_etl.archives.sets import delete_set
 
     archives = partitions.archives(parts)
     archives.intend(request)
     try:
-        delete_archive(partitions.archive_store(parts, archive.location))
+        delete_set(partitions.archive_store(parts, archive.location))
     except BaseException:
         archives.failed(request, "failed")
         raise

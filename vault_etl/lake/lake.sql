@@ -1,4 +1,4 @@
--- Sets on the record: their registry, for the roles that seal, open, rotate, erase and list, and for the owner.
+-- Sets on the record: their registry, for the roles that seal, open, rotate, erase and list.
 
 -- name: vault_id
 SELECT v.vault_id FROM vault_etl.vault AS v
@@ -29,6 +29,3 @@ CALL vault_etl.commit_lake_erased(
     %(request_id)s, %(actor)s, %(host)s, %(ticket)s, %(reason)s,
     %(set_id)s, %(old_sha256)s, %(manifest_sha256)s, %(number)s, %(counts)s, %(erasures)s, %(rows)s, NULL, NULL, NULL
 )
-
--- name: drop
-SELECT vault_etl.lake_drop(%(set_id)s)

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import psycopg2.extensions
+
 from vault_etl.archives.manifest import Contents, GenerationCount, KeyCount
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import AuditReceipt, AuditRequest
-from vault_etl.audit.postgres_owner import as_owner, write_both
 from vault_etl.base.errors import IncompleteError, RateLimitedError, StoppedError, UsageError
 from vault_etl.crypto.fields import EventName
 from vault_etl.declaration.document import digest_of
@@ -139,11 +140,7 @@ class PostgresSets:
     def recorded(self) -> Sequence[RecordedSet]:
         """Return the sets, and the archives of months unless this login may only ingest."""
         with self._database.transaction() as cursor:
-            cursor.execute(_SQL["list"])
-            return [
-                RecordedSet(event, location, None if digest is None else bytes(digest), *rest)
-                for event, location, digest, *rest in cursor.fetchall()
-            ]
+            return read_recorded(cursor)
 
     def pending(self, recorded: RecordedSet) -> Sequence[PendingErasure]:
         """Return the erasures that a set lacks, the oldest first; for the role erase."""
@@ -182,16 +179,6 @@ class PostgresSets:
         }
         return self._replace(_SQL["erased"], values)
 
-    def drop(self, request: AuditRequest, set_id: uuid.UUID) -> str:
-        """Take a set off the record, whose files were deleted, and return its place; for the owner.
-
-        Raises IncompleteError if no such set is on the record.
-        """
-        with as_owner(self._database) as cursor:
-            ((location,),) = rows_of(cursor, _SQL["drop"], {"set_id": set_id})
-            write_both(cursor, request, f"set {set_id} is off the record; it was at {location}")
-        return str(location)
-
     def _replace(self, call: str, values: dict[str, object]) -> Head:
         try:
             seq, entry_hash, *_ = self._database.call(call, values)
@@ -229,3 +216,12 @@ class PostgresSets:
             {"field": "token", "id": each.generation, "held": each.rows} for each in generations
         ]
         return json.dumps(counts)
+
+
+def read_recorded(cursor: psycopg2.extensions.cursor) -> Sequence[RecordedSet]:
+    """Read what `PostgresSets.recorded` returns."""
+    cursor.execute(_SQL["list"])
+    return [
+        RecordedSet(event, location, None if digest is None else bytes(digest), *rest)
+        for event, location, digest, *rest in cursor.fetchall()
+    ]

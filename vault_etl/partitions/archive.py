@@ -20,13 +20,12 @@ from vault_etl.archives.manifest import (
     Part,
     SetManifest,
 )
-from vault_etl.archives.sets import CurrentSet, SetWriter, version_in
+from vault_etl.archives.sets import CurrentSet, SetWriter, delete_set
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.base.errors import IncompleteError, VaultEtlError
+from vault_etl.base.errors import VaultEtlError
 from vault_etl.partitions.postgres_archive import NewArchive, PostgresArchives
 from vault_etl.partitions.restore import ReadArchive
 from vault_etl.platform.clock import Progress
-from vault_etl.platform.store import ArchiveStore
 from vault_etl.records.months import Partition
 
 if TYPE_CHECKING:
@@ -132,18 +131,5 @@ class ArchiveMonth:
 
     def _give_up(self, request: AuditRequest, error: BaseException) -> None:
         with contextlib.suppress(VaultEtlError):
-            delete_archive(self.sets.store)
+            delete_set(self.sets.store)
         self.months.failed(request, "failed" if isinstance(error, VaultEtlError) else "interrupted")
-
-
-def delete_archive(store: ArchiveStore) -> None:
-    """Delete the files of an archive, the parts first, so that a second run continues an interrupted one.
-
-    Raises IncompleteError if other files are left at this location, and what the store raises.
-    """
-    names: Sequence[str] = [name for name in store.names() if version_in(name) is not None]
-    for name in sorted(names, key=lambda each: (not each.startswith("part-"), each)):
-        store.delete(name)
-    if left := store.names():
-        message = f"other files are left at {store.location}: {', '.join(left)[:200]}"
-        raise IncompleteError(message, hint="inspect them, and delete them by hand")
