@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tests.attacks.leaks.search import found
 from tests.kit.dumps import dump
 from tests.kit.events import event
 from tests.kit.processes import on_terminal
-from tests.kit.proxy import FaultProxy
+from tests.kit.proxy import Call, FaultProxy
 from tests.kit.vault import Result, Vault
 
 ADDRESS = "203.0.113.213"
@@ -74,6 +75,43 @@ def test_a_value_comes_out_where_it_is_revealed(planted: Vault) -> None:
     printed = "".join(result.stdout for result in shown)
     assert {value for value, _ in found(CANARIES, printed.encode())} == set(CANARIES)
     assert found(CANARIES, "".join(result.stderr for result in shown).encode()) == set()
+
+
+def test_a_set_keeps_the_canary(planted: Vault, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Each command of the lake, with KMS and without: no output, no file and no table has it."""
+    source = tmp_path_factory.mktemp("sources") / "rows.jsonl"
+    source.write_text("\n".join(BODIES))
+    table = source.with_name("table.csv")
+    table.write_text(f"ip,note\n{ADDRESS},a\n{ADDRESS}:443,b\n")
+    why = ("--reason", "canary", "--verbose")
+    seal = ("ingest", "lake", "seal", str(source), "--to", "set", "--verbose")
+    open_ = ("reveal", "lake", "open", "set", "--to", "opened", *why)
+    rotate = ("re-encrypt", "lake", "rotate", "set", "--yes", *why)
+    seen = []
+    for missing, command, code in (
+        ("GenerateDataKey", seal, 69),
+        ("", seal, 0),
+        ("Decrypt", open_, 69),
+        ("", ("re-encrypt", "keys", "rotate", "--tokens", "--yes"), 0),
+        ("Decrypt", rotate, 69),
+        ("", rotate, 0),
+        ("", ("ingest", "lake", "tokens", str(table), "-f", "ip", "--to", "tokens.csv"), 65),
+        ("", ("ingest", "lake", "verify", "--verbose"), 0),
+        ("", ("ingest", "lake", "list"), 0),
+    ):
+        with FaultProxy(planted.endpoint, functools.partial(_is_not, missing)) as kms:
+            done = planted.run(*command, extra={"AWS_ENDPOINT_URL_KMS": kms.url})
+        assert done.code == code, done.stderr
+        seen.append(done)
+    printed = "".join(result.stdout + result.stderr for result in seen)
+    assert found(CANARIES, printed.encode()) == set()
+    assert found(CANARIES, planted.server.log.read_bytes()) == set()
+    assert found(CANARIES, dump(planted)) == set()
+    assert found(CANARIES, _files(planted.home)) == set()
+
+
+def _is_not(operation: str, call: Call) -> bool:
+    return call.operation != operation
 
 
 def _stopped(vault: Vault, code: int, *, extra: Mapping[str, str | None] | None = None) -> Result:
