@@ -16,9 +16,9 @@ REPOSITORY: Final = Path(__file__).parents[2]
 INSTALLED: Final = Path(sys.prefix) / "spark"
 """What `make spark` installs."""
 
-SECONDS: Final = 170
+SECONDS: Final = 500
 
-QUICK_JAVA: Final = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xverify:none"
+QUICK_JAVA: Final = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """No optimising compiler, which a program of seconds does not repay."""
 
 
@@ -33,6 +33,11 @@ class Ran:
     def files(self) -> list[Path]:
         """All files that Spark wrote."""
         return [path for path in self.home.rglob("*") if path.is_file() and not path.is_symlink()]
+
+    def event_log(self) -> list[dict[str, Any]]:
+        """The events of the log, which has the plans too."""
+        (log,) = (path for path in (self.home / "events").rglob("*") if path.is_file())
+        return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
 
 
 def run(vault: Vault, role: str, program: Path, home: Path, *args: str) -> Ran:
@@ -58,11 +63,13 @@ def run(vault: Vault, role: str, program: Path, home: Path, *args: str) -> Ran:
         spark.executor.extraJavaOptions {QUICK_JAVA}
         spark.sql.codegen.wholeStage false
         spark.eventLog.enabled true
+        spark.eventLog.compress false
+        spark.eventLog.rolling.enabled false
         spark.eventLog.dir file://{home}/events
         spark.speculation true
-        spark.speculation.interval 100ms
-        spark.speculation.multiplier 1.1
-        spark.sql.shuffle.partitions 2
+        spark.task.maxFailures 2
+        spark.sql.shuffle.partitions 1
+        spark.sql.files.openCostInBytes 134217728
         """,
         encoding="utf-8",
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from vault_etl.base.errors import VaultEtlError, error_of_code
@@ -27,8 +29,10 @@ def task_errors() -> Iterator[None]:
         yield
     except VaultEtlError as error:
         told = error
-    except Exception as error:  # noqa: BLE001 - only its type is told
-        told = VaultEtlError(f"a task failed: {type(error).__name__}")
+    except Exception as error:  # noqa: BLE001 - its type and its place are told
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(last.filename).name}:{last.lineno}"
+        told = VaultEtlError(f"a task failed: {type(error).__name__} in {place}")
     else:
         return
     raise TaskError(told)

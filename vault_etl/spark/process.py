@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import cachetools
 
@@ -23,7 +23,8 @@ from vault_etl.crypto.keys import KeyState
 from vault_etl.crypto.tokens import FieldTokenizer
 from vault_etl.declaration.searched import Searched, searched
 from vault_etl.keys.make import DataKeyLeases
-from vault_etl.keys.ring import MAX_CACHED_SECONDS, KeyRing
+from vault_etl.keys.ring import MAX_CACHED_SECONDS, KeyReader, KeyRing
+from vault_etl.platform.core_dumps import forbid_core_dumps
 
 
 def process_vault() -> ProcessVault:
@@ -37,10 +38,19 @@ def process_vault() -> ProcessVault:
 @functools.lru_cache(maxsize=1)
 def _made(pid: int) -> ProcessVault:  # noqa: ARG001 - a forked process makes its own
     forget_empty(os.environ)
+    if in_task():
+        forbid_core_dumps()
     loaded, _ = settings.load(os.environ)
     parts = Parts(loaded, "vault-etl spark")
     must_be_in_force(parts)
     return ProcessVault(parts)
+
+
+def in_task() -> bool:
+    """Tell whether this process runs a task. The driver is a program of its user."""
+    from pyspark import TaskContext  # noqa: PLC0415 - the package can be imported without Spark
+
+    return TaskContext.get() is not None
 
 
 class ProcessVault:
@@ -51,6 +61,7 @@ class ProcessVault:
         self._tokenizers: cachetools.TTLCache[tuple[FieldName, int], FieldTokenizer] = (
             cachetools.TTLCache(64, MAX_CACHED_SECONDS)
         )
+        self._of_set: tuple[bytes, KeyRing] | None = None
 
     @functools.cached_property
     def ring(self) -> KeyRing:
@@ -61,6 +72,12 @@ class ProcessVault:
     def leases(self) -> DataKeyLeases:
         """The data keys that this process seals under."""
         return leases(self.parts)
+
+    def ring_of_set(self, manifest_sha256: bytes, keys: Callable[[], KeyReader]) -> KeyRing:
+        """Return the ring of the keys of a set, which `keys` reads once. It is for one set at a time."""
+        if self._of_set is None or self._of_set[0] != manifest_sha256:
+            self._of_set = (manifest_sha256, ring(self.parts, reader=keys()))
+        return self._of_set[1]
 
     @functools.cached_property
     def searched(self) -> Mapping[FieldName, Searched]:
