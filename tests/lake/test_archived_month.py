@@ -67,6 +67,12 @@ def test_a_month_is_rotated_opened_erased_from_and_restored(vault: Vault, keyed:
 
     restored = vault.ok("owner", "partitions", "restore", month, *WHY).json
     assert (restored["state"], restored["erased"]) == ("detached", 0)
+    assert vault.ok("erase", "lake", "erase", *WHY).json["sets"] == []
+    beside = vault.run("erase", "lake", "erase", "--user-id", "bob", *WHY)
+    assert (beside.code, list(beside.json["not_reached"].values())) == (
+        75,
+        [f"the table of {partition_of_this_month(vault)} is beside its archive"],
+    )
     vault.ok("owner", "partitions", "attach", month, *WHY)
     shown = vault.ok("reveal", "reveal", "--user-id", "bob", *REASON).lines
     assert [row["fields"]["ip"] for row in shown] == [USERS["bob"]]

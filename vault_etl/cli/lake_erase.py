@@ -11,12 +11,14 @@ import typer
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import (
+    ConfigurationError,
     DataError,
     DeniedError,
     IncompleteError,
     NotFoundError,
     StoppedError,
     UnavailableError,
+    VaultEtlError,
 )
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.start import VerboseOption, start
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from vault_etl.app.lake_places import FoundSet
     from vault_etl.app.parts import Parts
     from vault_etl.audit.checkpoint import Head
+    from vault_etl.lake.postgres import RecordedSet
     from vault_etl.platform.clock import Progress
 
 
@@ -98,6 +101,8 @@ def erase(
         parts, *NEEDED_ROLES["lake erase"], requests=lambda: [] if dry_run else [request]
     )
     found = find_sets(parts, places or ())
+    if not places:
+        found = [each for each in found if _may_hold(each, user)]
     if not dry_run:
         who = "all persons whose erasure waits for them" if user is None else "the user"
         confirm(f"Erase {who} from {len(found)} sets for good?", yes=yes)
@@ -112,6 +117,15 @@ def erase(
         raise IncompleteError(
             message, hint="see the certificate and the warnings, and run it again"
         )
+
+
+def _may_hold(found: FoundSet, user: str | None) -> bool:
+    """Tell whether a set on the record may have values to erase, or files of a killed run."""
+    recorded = found.recorded
+    if recorded is None:
+        return False
+    is_whole = recorded.alone and recorded.manifest_sha256 is not None
+    return user is not None or recorded.erasures > 0 or is_whole
 
 
 class _Erasing:
@@ -130,12 +144,20 @@ class _Erasing:
 
     def __call__(self, found: FoundSet, bar: Progress) -> None:
         try:
-            self._erase(found, bar)
+            recorded = found.must_be_on_record()
+        except (NotFoundError, ConfigurationError) as error:
+            self._not_reached(found, error)
+            return
+        try:
+            self._erase(found.location, recorded, bar)
         except StoppedError:
             raise
         except (NotFoundError, DataError, DeniedError, UnavailableError, IncompleteError) as error:
-            sys.stderr.write(f"vault-etl: warning: {found.location}: {error}\n")
-            self.failed[found.location] = str(error)
+            self._not_reached(found, error)
+
+    def _not_reached(self, found: FoundSet, error: VaultEtlError) -> None:
+        sys.stderr.write(f"vault-etl: warning: {found.location}: {error}\n")
+        self.failed[found.location] = str(error)
 
     def not_reached(self) -> Mapping[str, str]:
         """Return the other sets on the record that may hold values, with the reason."""
@@ -151,11 +173,10 @@ class _Erasing:
         }
         return {**others, **self.failed}
 
-    def _erase(self, found: FoundSet, bar: Progress) -> None:
+    def _erase(self, location: str, recorded: RecordedSet, bar: Progress) -> None:
         from vault_etl.app.lake_places import at_place
 
-        recorded = found.must_be_on_record()
-        with at_place(self._parts, found.location) as files:
+        with at_place(self._parts, location) as files:
             from vault_etl.app.lake_changes import erase_from_set, erasures_of
 
             what = erasures_of(self._parts, recorded, self._user)
@@ -170,7 +191,7 @@ class _Erasing:
                 sha256, seq = done.current.sha256, done.head.seq
         self.done.append(
             {
-                "set": found.location,
+                "set": location,
                 "parts": parts,
                 "rows": rows,
                 "manifest_sha256": sha256.hex(),
