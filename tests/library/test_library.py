@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +21,8 @@ from tests.kit.vaults import copied
 from tests.kit.waiting import until
 from tests.library.opened import library
 from vault_etl import Entry, Ingested, Pii, errors
+from vault_etl.audit.entries import MAX_AMOUNT
+from vault_etl.base import logs
 
 ADDRESSES = ("198.51.100.7", "198.51.100.8", "2001:db8::7")
 NOW = dt.datetime.now(dt.UTC)
@@ -203,3 +209,58 @@ def test_a_closed_or_forked_vault_does_nothing(filled: Filled) -> None:
     with pytest.raises(errors.UsageError, match="closed"):
         opened.tokenize("ip", ADDRESSES)
     until(lambda: not filled.vault.sql(SESSIONS))
+
+
+def test_a_long_list_is_several_entries(filled: Filled) -> None:
+    """Distinct values count, 65,536 an entry; the tokens come in the order of the values."""
+    filled.vault.set_policy({"reveals_an_hour": 1_000, "tokens_an_hour": 100_000, "purposes": {}})
+    many = [f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(MAX_AMOUNT)]
+    with library(filled.vault, "reveal") as opened:
+        tokens = opened.tokenize("ip", [*many, ADDRESSES[1], *many], reason="list 8").to_pylist()
+    assert tokens[MAX_AMOUNT] == filled.tokens[1].as_py()
+    assert tokens[:MAX_AMOUNT] == tokens[MAX_AMOUNT + 1 :]
+    assert len(set(tokens)) == MAX_AMOUNT + 1
+    reasons = filled.vault.sql(
+        "SELECT reason FROM audit_log WHERE reason LIKE '%list 8' AND phase = 'intent' ORDER BY seq"
+    )
+    assert [reason for (reason,) in reasons] == ["65536 values: list 8", "1 values: list 8"]
+
+
+def test_threads_share_a_vault(filled: Filled) -> None:
+    """Calls wait for each other, and each gets its own answer."""
+    with library(filled.vault, "ingest") as opened, ThreadPoolExecutor(4) as pool:
+        made = pool.map(lambda address: opened.tokenize("ip", [address]), ADDRESSES * 4)
+        tokens = [token for each in made for token in each.to_pylist()]
+    assert tokens == filled.tokens.to_pylist() * 4
+
+
+def test_the_log_is_the_program_s(
+    filled: Filled,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Notes go to the logger `vault_etl`. botocore logs the answers to the program's calls at DEBUG, and not ours."""
+    monkeypatch.setattr(logs, "_form", None)  # as before any command of this process
+    for name in ("vault_etl", "botocore"):
+        caplog.set_level(logging.DEBUG, name)
+    kms = filled.vault.emulator.client("kms")
+    with library(filled.vault, "reveal") as opened:
+        opened.tokenize("ip", [ADDRESSES[0]], reason="x")
+        kms.list_keys(Limit=7)
+    told = [(record.name, record.getMessage()) for record in caplog.records]
+    assert [text for name, text in told if name == "vault_etl" and text.startswith("checkpoint ")]
+    assert "Plaintext" not in "".join(text for _, text in told)
+    bodies = [text for name, text in told if name == "botocore.parsers" and "body" in text]
+    assert len(bodies) == 1
+    assert "Truncated" in bodies[0]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_import_brings_nothing_along() -> None:
+    """Every command imports the package: its names are imported when they are used."""
+    script = "import sys; before = {*sys.modules}; import vault_etl; print({*sys.modules} - before)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "{'vault_etl'}\n"
