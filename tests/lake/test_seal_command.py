@@ -138,6 +138,9 @@ def test_a_set_in_s3(vault: Vault) -> None:
     }
     (verified,) = lake(vault, "verify", place, "--offline", extra=NO_DATABASE).lines
     assert (verified["result"], verified["rows"], verified["other_files"]) == ("signed", 2, 0)
+    s3.delete_object(Bucket=ARCHIVE_BUCKET, Key="logins-2024/part-00001.parquet")
+    broken = lake(vault, "verify", place, "elsewhere")
+    assert (broken.code, [each["result"] for each in broken.lines]) == (65, ["damaged", "unknown"])
     why = ("--reason", "no more")
     other = vault.run("owner", "lake", "drop", "s3://vault-etl-archives/other", *why, "--yes")
     assert other.code == 66
@@ -151,10 +154,6 @@ def test_a_set_in_s3(vault: Vault) -> None:
     entries = vault.sql("SELECT phase, reason FROM vault_etl.audit_log WHERE action = 'lake drop'")
     assert [entry[0] for entry in entries] == ["intent", "outcome"]
     assert all(place in entry[1] for entry in entries)
-    for name in names:
-        s3.delete_object(Bucket=ARCHIVE_BUCKET, Key=f"logins-2024/{name}")
-    gone = lake(vault, "verify", place)
-    assert (gone.code, gone.json["result"]) == (65, "damaged")
 
 
 def test_killed_runs_are_continued(vault: Vault) -> None:
@@ -176,6 +175,7 @@ def test_killed_runs_are_continued(vault: Vault) -> None:
         if done.returncode == 0:
             break
         assert done.returncode == -signal.SIGKILL, done.stderr
+        assert [each["result"] for each in lake(vault, "verify").lines] == ["unfinished"]
     assert killed == 4
     users = Counter(row["user_id"] for row in rows_of(vault.home / "set"))
     assert users == Counter(f"u-{number}" for number in range(2_000) if number % 200)

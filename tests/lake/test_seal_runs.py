@@ -37,6 +37,7 @@ from vault_etl.lake.parquet_seal import PartOfRows, sealed_part
 from vault_etl.lake.seal import Quarantine, SealedPart, SealParts, SetRegistry, totals
 from vault_etl.lake.sealed_mark import SealedMarks
 from vault_etl.lake.source_records import ReadSource, Records, SourceRecords
+from vault_etl.platform.clock import Progress
 from vault_etl.platform.store import ArchiveStore
 from vault_etl.platform.store_folder import FolderArchive
 from vault_etl.records.messages import Message
@@ -47,6 +48,7 @@ EVENT = DEFAULT.events[0]
 KEYS = FixedKeys()
 SET_ID = uuid.UUID(int=5)
 SOURCE_KEY = KeyMaterial(bytes(32))
+PART_BYTES = 4_000
 MARKS = set_marks(uuid.UUID(int=4), SET_ID, EVENT.name, bytes(32))
 NAMES = KnownNames.of(DEFAULT)
 
@@ -125,7 +127,11 @@ class Mortal(FolderArchive):
 
 
 def seal(
-    home: Path, sources: Sequence[ReadSource], place: Place, store: ArchiveStore
+    home: Path,
+    sources: Sequence[ReadSource],
+    place: Place,
+    store: ArchiveStore,
+    progress: Progress | None = None,
 ) -> Sequence[SealedPart]:
     """Run once, as the command does."""
     folder = home / "work"
@@ -147,8 +153,8 @@ def seal(
         store=store,
         folder=folder,
         new_part=lambda: PartOfRows(batches.seal, MARKS),
-        part_bytes=4_000,
-        progress=FakeProgress(),
+        part_bytes=PART_BYTES,
+        progress=progress or FakeProgress(),
         marks=marks,
     )
     parts, _ = work(SourceRecords(sources, SOURCE_KEY, reached), before)
@@ -272,3 +278,25 @@ def test_numbers_go_on_over_sources(contents: list[list[int]], piece: int) -> No
     wanted = [login(number) for content in contents for number in content]
     assert found == list(enumerate(wanted, 1))
     assert records.reached().last == records.reached().lines == len(wanted)
+
+
+class Watched(FakeProgress):
+    """Looks at the memory of Arrow after each piece."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most = 0
+
+    @override
+    def advance(self, done: int, **details: int | str) -> None:
+        self.most = max(self.most, pa.total_allocated_bytes())
+
+
+@pytest.mark.parametrize("parts", [2, 20])
+def test_memory_is_that_of_a_part(tmp_path: Path, parts: int) -> None:
+    """Sealed rows are held until their part is written, and no longer."""
+    before, watched = pa.total_allocated_bytes(), Watched()
+    many = [login(number) for number in range(1, 40 * parts)]
+    made = seal(tmp_path, [source(many)], Place(), FolderArchive(tmp_path / "set"), watched)
+    assert len(made) >= parts
+    assert watched.most - before < 2 * PART_BYTES

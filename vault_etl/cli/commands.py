@@ -27,7 +27,7 @@ COMMANDS: Final = {
     "status": "Show the state of the work on one screen: queue, records, quarantine, keys, log.",
     "quarantine": "List, show, retry and discard the messages that could not become records.",
     "partitions": "List, make, detach, archive, drop and restore the months of records.",
-    "lake": "Seal, open, rotate, erase and verify sets of Parquet files.",
+    "lake": "Seal, open, rotate, erase, verify and drop sets of Parquet files.",
     "keys": "Make, list, rotate, rewrap and destroy keys.",
     "audit": "Read, verify and sign the audit log.",
     "local": "Run Postgres and an AWS emulator on this machine, without Docker or an AWS account.",

@@ -13,7 +13,7 @@ from vault_etl.cli.lake_tokens import tokens
 from vault_etl.cli.lake_verify import list_sets, verify
 
 app = typer.Typer(
-    help="Seal, open, rotate, erase and verify sets of Parquet files.",
+    help="Seal, open, rotate, erase, verify and drop sets of Parquet files.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
