@@ -2413,25 +2413,29 @@ CREATE FUNCTION vault_etl.lake_begin(event text, location text, declaration byte
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '10s'
-    AS $$
+    AS $_$
 DECLARE
     there vault_etl.lake_sets;
 BEGIN
     PERFORM vault_etl.ensure_short_transaction();
     PERFORM vault_etl.ensure_declared(declaration);
-    IF (location ~ '^(/|s3://)' AND char_length(location) <= 300) IS NOT TRUE
+    -- Commands of other roles print it, and open what is there.
+    IF (location ~ '^(/|s3://)[^/]' AND location !~ '/$' AND vault_etl.audit_is_text(location, 300)) IS NOT TRUE
         OR NOT EXISTS (SELECT FROM vault_etl.event_tables() AS e WHERE e.event = lake_begin.event)
     THEN
         RAISE EXCEPTION 'this is no place of a set of an event' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF EXISTS (SELECT FROM vault_etl.closed_months AS m WHERE m.archive = location) THEN
+        RETURN NULL;
     END IF;
     INSERT INTO vault_etl.lake_sets AS s (event, location) VALUES (lake_begin.event, lake_begin.location)
     ON CONFLICT ON CONSTRAINT lake_sets_location_key DO NOTHING;
     SELECT s.* INTO STRICT there FROM vault_etl.lake_sets AS s WHERE s.location = lake_begin.location;
     RETURN CASE WHEN there.manifest_sha256 IS NULL AND there.event = lake_begin.event THEN there.set_id END;
 END
-$$;
+$_$;
 
-COMMENT ON FUNCTION vault_etl.lake_begin(event text, location text, declaration bytea) IS 'Registers a set that is to be written at a place, and returns its id; of a set that is not finished the id that it has. Returns NULL if a finished set, or one of another event, is at this place.';
+COMMENT ON FUNCTION vault_etl.lake_begin(event text, location text, declaration bytea) IS 'Registers a set that is to be written at a place, and returns its id; of a set that is not finished the id that it has. Returns NULL if a finished set, one of another event, or an archive is at this place.';
 
 CREATE FUNCTION vault_etl.lake_count(event text, first uuid, set_id uuid, counts jsonb) RETURNS void
     LANGUAGE plpgsql

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Sequence
 from typing import Final
 
 import pytest
@@ -14,7 +13,7 @@ from tests.kit.declared import IP
 from tests.kit.months import month_start, name_of
 from tests.kit.requests import request
 from tests.kit.scratch import Scratch
-from vault_etl.archives.manifest import Contents, GenerationCount, KeyCount
+from tests.lake.recorded_site import FIRST, LOGINS, SECOND, THIRD, Site, contents_of
 from vault_etl.audit.entries import Action, AuditReceipt, AuditRequest
 from vault_etl.audit.postgres import PostgresAuditLog
 from vault_etl.base.errors import (
@@ -24,77 +23,15 @@ from vault_etl.base.errors import (
     PolicyDeniedError,
     UsageError,
 )
-from vault_etl.crypto.fields import EventName
 from vault_etl.erase.erase import UserTarget
 from vault_etl.erase.postgres import PostgresEraser
-from vault_etl.lake.postgres import NewManifest, PostgresSets, RecordedSet
+from vault_etl.lake.postgres import PostgresSets
 from vault_etl.lake.postgres_owner import PostgresDroppedSets
+from vault_etl.platform.postgres_statement_errors import ValueRefusedError
 
-LOGINS: Final = EventName("user_logins")
-FIRST, SECOND, THIRD = (bytes([number]) * 32 for number in (1, 2, 3))
 NO_SET: Final = uuid.UUID(int=9)
 DESTROYED: Final = "UPDATE data_keys SET state = 'destroyed', wrapped_key = NULL WHERE key_id = %s"
 ENTRIES: Final = "SELECT action, phase, record_id, reason FROM audit_log ORDER BY seq"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Site:
-    """A database with token keys of generation 1, and two data keys of the field ip."""
-
-    scratch: Scratch
-    old: int
-    new: int
-
-    def begin(self, location: str = "/lake/a", role: str = "ingest") -> uuid.UUID:
-        """Register a set."""
-        with self.scratch.database(role) as database:
-            return PostgresSets(database, DEFAULT).begin(LOGINS, location)
-
-    def record(
-        self, set_id: uuid.UUID, key: int, digest: bytes | None = None, generation: int = 1
-    ) -> None:
-        """Record three rows whose values of ip are sealed under a key."""
-        with self.scratch.database("ingest") as database:
-            PostgresSets(database, DEFAULT).record(
-                set_id, LOGINS, 3, *counts(key, generation), manifest_sha256=digest
-            )
-
-    def made(self, location: str = "/lake/a") -> uuid.UUID:
-        """A set with the first manifest, under the old key."""
-        set_id = self.begin(location)
-        self.record(set_id, self.old, FIRST)
-        return set_id
-
-    def recorded(self, role: str = "erase") -> Sequence[RecordedSet]:
-        """All sets that a role sees."""
-        with self.scratch.database(role) as database:
-            return PostgresSets(database, DEFAULT).recorded()
-
-    def replaced(self, set_id: uuid.UUID, old: bytes, new: bytes, version: int = 2) -> NewManifest:
-        """A manifest of the same rows under the new key."""
-        return NewManifest(set_id, LOGINS, old, new, version, contents_of(self.new))
-
-    def erased(self, set_id: uuid.UUID, new: NewManifest, *erasures: int) -> None:
-        """Put a manifest in the place of another one as the role erase."""
-        asked = request(action=Action.LAKE_ERASE, record_id=set_id)
-        with self.scratch.database("erase") as database:
-            PostgresSets(database, DEFAULT).erased(asked, new, erasures, 1)
-
-    def usage(self, key: int) -> int:
-        """How many values need a key, as `keys list` counts them."""
-        query = "SELECT rows FROM key_usage(false) WHERE key_id = %s"
-        return int(self.scratch.value(query, key, role="audit"))
-
-
-def counts(key: int, generation: int = 1) -> tuple[list[KeyCount], list[GenerationCount]]:
-    """Three rows whose values of ip are sealed under this key."""
-    return [KeyCount("ip", key, 3)], [GenerationCount(generation, 3)]
-
-
-def contents_of(key: int) -> Contents:
-    """What a manifest says of these rows."""
-    keys, generations = counts(key)
-    return Contents(3, bytes(32), tuple(keys), tuple(generations))
 
 
 @pytest.fixture
@@ -130,6 +67,9 @@ def test_a_set_is_registered_as_it_grows(site: Site) -> None:
         site.record(NO_SET, site.new)
     with pytest.raises(UsageError, match="another set of this vault is at /lake/a"):
         site.begin()
+    for wrong in ("lake/b", "/lake/b/", "file:///b", "/lake/\x1b[2J", f"/{'b' * 300}"):
+        with pytest.raises(ValueRefusedError):
+            site.begin(wrong)
     with pytest.raises(LoginDeniedError):
         site.begin("/lake/b", "erase")
     another = dataclasses.replace(DEFAULT, fields=DEFAULT.fields[:1], events=())
@@ -281,6 +221,8 @@ def test_the_archive_of_a_month_is_a_set(site: Site) -> None:
     with pytest.raises(IncompleteError, match="another manifest of this set"):
         site.erased(set_id, new)
     scratch.sql(f"DROP TABLE vault_etl_detached.{name}")
+    with pytest.raises(UsageError):
+        site.begin("/archives/a")
     (month,) = site.recorded()
     assert (month.partition, month.location, month.set_id, month.erasures) == (
         name,

@@ -17,7 +17,7 @@ from vault_etl.app.parts import Parts
 from vault_etl.archives.sets import CurrentSet, SetStore, SetWriter, delete_set
 from vault_etl.audit.aws import ARCHIVE_KEY, KmsHeadSigner, KmsPublicKey
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.base.errors import ConfigurationError, NotFoundError, UsageError
+from vault_etl.base.errors import ConfigurationError, DataError, NotFoundError, UsageError
 from vault_etl.lake.postgres import PostgresSets, RecordedSet
 from vault_etl.lake.postgres_owner import PostgresDroppedSets
 from vault_etl.platform.store import ArchiveStore, parse_location
@@ -76,7 +76,16 @@ def dropped_sets(parts: Parts) -> PostgresDroppedSets:
 
 
 def drop_set(parts: Parts, request: AuditRequest, set_id: uuid.UUID, location: str) -> None:
-    """Delete the files of a set, then take it off the record. A later run continues."""
+    """Delete the files of a set, then take it off the record. A later run continues.
+
+    Raises DataError if another set is at the place, which a login that seals may have named, or if it was changed.
+    """
+    with at_place(parts, location) as place, contextlib.suppress(NotFoundError):
+        if place.reader.read().manifest.set_id != set_id:
+            message = f"the set at {location} is not the one on the record"
+            raise DataError(
+                message, hint="inspect the place, and clear it by hand; then run this again"
+            )
     record = dropped_sets(parts)
     record.intend(request)
     try:

@@ -92,8 +92,8 @@ class PostgresSets:
     def begin(self, event: EventName, location: str) -> uuid.UUID:
         """Register a set that is to be written, and return its id; for the role ingest.
 
-        A set that was begun at this place, and is not finished, keeps its id. Raises UsageError if a finished set, or
-        one of another event, is there.
+        A set that was begun at this place, and is not finished, keeps its id. Raises UsageError if a finished set, one
+        of another event, or the archive of a month is there.
         """
         values = {"event": event, "location": location, "declaration": self._digest}
         (set_id,) = self._database.call(_SQL["begin"], values)
