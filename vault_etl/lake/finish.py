@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import uuid
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from vault_etl.archives.keys_file import KeysFile
 from vault_etl.archives.manifest import Column, Contents, GenerationCount, KeyCount, SetManifest
 from vault_etl.archives.sets import CurrentSet, SetWriter
+from vault_etl.base.errors import IncompleteError, StoppedError, VaultEtlError
 from vault_etl.crypto.keys import StoredKey
 from vault_etl.declaration.model import DeclaredEvent
 from vault_etl.keys.ring import KeyReader
@@ -37,7 +39,8 @@ class FinishSet:
     def __call__(self, parts: Sequence[SealedPart]) -> CurrentSet:
         """Sign the parts, and record the set. Then delete what killed runs left.
 
-        Raises IncompleteError if another run writes the set, and what the store, KMS and the registry raise.
+        Raises IncompleteError if another run writes the set: its parts are not touched, and a manifest that the record
+        refuses is deleted. Raises what the store, KMS and the registry raise.
         """
         rows, keys, generations = totals(parts)
         names = self.store.names()
@@ -56,7 +59,16 @@ class FinishSet:
             tool=self.tool,
         )
         current = self.writer.commit(manifest, KeysFile.of(self._needed(keys, generations)))
-        self.registry.record(self.set_id, self.event.name, rows, keys, generations, current.sha256)
+        try:
+            self.registry.record(
+                self.set_id, self.event.name, rows, keys, generations, current.sha256
+            )
+        except StoppedError:  # the record may have the manifest
+            raise
+        except IncompleteError:
+            with contextlib.suppress(VaultEtlError):
+                self.writer.clean(current.own_names - {part.part.name for part in parts})
+            raise
         marks = [name for name in names if name.endswith(ENDING)]
         self.writer.clean({*marks, *current.leftovers})
         return current
