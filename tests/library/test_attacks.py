@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import inspect
+import os
 import pickle
+import signal
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +19,7 @@ import pytest
 
 import vault_etl
 from tests.kit.holders import ADDRESS
-from tests.kit.proxy import FaultProxy
+from tests.kit.proxy import Call, FaultProxy
 from tests.kit.vault import Vault
 from tests.library.opened import library
 from vault_etl import Pii, errors
@@ -141,6 +143,26 @@ def test_a_reveal_that_nobody_iterates_is_no_access(held: Vault, record_id: uuid
         assert held.count("audit_log") == before
         next(opened.reveal([record_id, *ids], reason="x"))
     assert held.count("audit_log") == before + 2
+
+
+def test_an_interrupted_call_gives_nothing(held: Vault, record_id: uuid.UUID) -> None:
+    """Ctrl-C while KMS is asked: the outcome says so, and the vault can be used further."""
+    interrupted: list[Call] = []
+
+    def interrupt(call: Call) -> bool:
+        if call.operation == "Decrypt" and not interrupted:
+            interrupted.append(call)
+            os.kill(os.getpid(), signal.SIGINT)
+        return True
+
+    with (
+        FaultProxy(held.endpoint, interrupt) as kms,
+        library(held, "reveal", AWS_ENDPOINT_URL_KMS=kms.url) as opened,
+    ):
+        with pytest.raises(KeyboardInterrupt):
+            OPENS["reveal"](opened, record_id)
+        assert held.sql(LAST.format(1)) == [("outcome", "failed", "reveal")]
+        assert OPENS["reveal"](opened, record_id)
 
 
 def test_results_hold_nothing_that_opens(held: Vault, record_id: uuid.UUID) -> None:

@@ -88,6 +88,11 @@ def test_rows_that_are_no_events_are_named(site: Vault) -> None:
             opened.seal([{}, {"ip": "198.51.100.7"}], event=event.name, first=7, sent=SENT)
         with pytest.raises(errors.UsageError):
             opened.seal([], event="no_event")
+        with pytest.raises(errors.UsageError):
+            opened.seal([], event=event.name, first=0)
+        with pytest.raises(errors.UsageError):
+            opened.seal([], event=event.name, sent=dt.date(1969, 12, 31))
+        assert opened.seal([], event=event.name).num_rows == 0
     assert "198.51.100" not in str(caught.value)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import uuid
-from collections.abc import Iterable
 from typing import Any, Final
 
 import pyarrow as pa
@@ -16,14 +15,14 @@ from vault_etl.app.key_ring import ring
 from vault_etl.app.keys import leases
 from vault_etl.app.parts import Parts
 from vault_etl.archives.parquet_layout import schema_of_set
-from vault_etl.base.errors import DataError
+from vault_etl.base.errors import DataError, UsageError
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.record_id import first_millisecond
+from vault_etl.crypto.record_id import FIRST_DAY, first_millisecond
 from vault_etl.event.parsed_event import ParsedEvent
 from vault_etl.event.rejection import Reason, Rejection
 from vault_etl.lake.parquet_seal import LeasedSealer
 from vault_etl.lake.seal import Row as SealedRow
-from vault_etl.library.rows import Row, json_lines
+from vault_etl.library.rows import Rows, json_lines
 from vault_etl.records.messages import Line, Message, RecordRange, RecordRanges, parse_message
 
 _SHOWN: Final = 10
@@ -44,11 +43,14 @@ class TableSealer:
         self._batch = parts.settings.batch_size
         self._strict = strict or parts.settings.strict
 
-    def seal(self, rows: Iterable[Row], set_id: uuid.UUID, first: int, sent: dt.date | None) -> Any:  # noqa: ANN401 - a table of pyarrow, which has no types
+    def seal(self, rows: Rows, set_id: uuid.UUID, first: int, sent: dt.date | None) -> Any:  # noqa: ANN401 - a table of pyarrow, which has no types
         """Return the table of the rows, whose numbers are counted from `first`.
 
         Raises DataError, which names rows by their numbers, if some are no events, and the errors of KMS and Postgres.
         """
+        if first < 1 or (sent is not None and sent < FIRST_DAY):
+            message = "rows are counted from 1, and days from 1970"
+            raise UsageError(message)
         batches = list[Any]()
         rejected = list[str]()
         lines = json_lines(rows, first)

@@ -10,7 +10,7 @@ import json
 import math
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from typing_extensions import override
 
@@ -21,6 +21,17 @@ from vault_etl.library import needed
 
 Row = Mapping[str, object]
 
+
+class ArrowTable(Protocol):
+    """A table of Arrow, pandas, polars or another library that has Arrow's stream."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return the capsule of a stream of batches."""
+
+
+Rows = Iterable[Row] | ArrowTable
+"""Rows as dicts, or a table."""
+
 _AS_TEXT = (uuid.UUID, ipaddress.IPv4Address, ipaddress.IPv6Address, decimal.Decimal)
 _AS_ISO = (dt.datetime, dt.date)
 
@@ -28,7 +39,7 @@ _AS_ISO = (dt.datetime, dt.date)
 class RowLines(LineContent):
     """The rows of an iterable, `batch` of them a read. Each is a JSON object in one line, its names in order."""
 
-    def __init__(self, rows: Iterable[Row], batch: int) -> None:
+    def __init__(self, rows: Rows, batch: int) -> None:
         self.name = "the source"
         self._lines = (line + b"\n" for _, line in json_lines(rows))
         self._batch = batch
@@ -43,7 +54,7 @@ class RowLines(LineContent):
         """Leave the iterable to its owner."""
 
 
-def json_lines(rows: Iterable[Row], first: int = 1) -> Iterator[tuple[int, bytes]]:
+def json_lines(rows: Rows, first: int = 1) -> Iterator[tuple[int, bytes]]:
     """Return each row as JSON, with its number from `first`. Raises UsageError, which names a row by its number."""
     return ((number, _line(row, number)) for number, row in enumerate(_rows_of(rows), first))
 

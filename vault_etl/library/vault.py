@@ -23,7 +23,7 @@ from vault_etl.crypto.fields import FieldName
 from vault_etl.declaration.searched import Searched, searched
 from vault_etl.library import access, needed
 from vault_etl.library.results import Found, Ingested, RevealedRecord
-from vault_etl.library.rows import Row, RowLines
+from vault_etl.library.rows import RowLines, Rows
 
 if TYPE_CHECKING:
     from vault_etl.keys.ring import KeyRing
@@ -175,7 +175,7 @@ class Vault:
 
     def ingest(
         self,
-        rows: Iterable[Row],
+        rows: Rows,
         *,
         source: str,
         event: str | None = None,
@@ -199,7 +199,7 @@ class Vault:
 
     def seal(
         self,
-        rows: Iterable[Row],
+        rows: Rows,
         *,
         event: str,
         set_id: uuid.UUID | None = None,
