@@ -42,8 +42,26 @@ def opened(vault: Vault, name: str, *options: str) -> dict[str, str | None]:
 
 
 def entries(vault: Vault, action: str) -> list[tuple[str, str]]:
-    """Phase and decision of the entries of a command, and nothing else of them."""
-    return vault.sql("SELECT phase, decision FROM audit_log WHERE action = %s ORDER BY seq", action)
+    """Phase and decision of the entries of a command that were not denied."""
+    allowed = "SELECT phase, decision FROM audit_log WHERE action = %s AND decision <> 'denied'"
+    return vault.sql(f"{allowed} ORDER BY seq", action)
+
+
+def test_only_the_role_of_a_command_runs_it(vault: Vault) -> None:
+    """Exit 77 for another login; what it asked for is on the record as denied, and nothing is written."""
+    before = names(vault)
+    for role, command, options in (
+        ("re-encrypt", "open", ("--to", "denied")),
+        ("reveal", "rotate", ("--yes",)),
+        ("re-encrypt", "erase", ("--yes",)),
+    ):
+        refused = vault.run(role, "lake", command, this_month(vault), *REASON, *options)
+        assert refused.code == 77, refused.stderr
+        assert "use a login that has the role" in refused.stderr
+        denied = "SELECT phase FROM audit_log WHERE action = %s AND decision = 'denied'"
+        assert vault.sql(denied, f"lake {command}") == [("intent",)]
+    assert not (vault.home / "denied").exists()
+    assert names(vault) == before
 
 
 def test_a_month_is_rotated_opened_erased_from_and_restored(vault: Vault, keyed: Vault) -> None:
@@ -155,15 +173,3 @@ def _erase(vault: Vault, month: str) -> None:
 def _record_ids(vault: Vault, user: str) -> list[str]:
     rows = vault.sql("SELECT record_id::text FROM user_logins WHERE user_id = %s", user)
     return [str(record_id) for (record_id,) in rows]
-
-
-def test_only_the_role_of_a_command_runs_it(vault: Vault, tmp_path: Path) -> None:
-    """Exit 77 for another login, and no file."""
-    for role, command, options in (
-        ("ingest", "open", ("--to", str(tmp_path / "x"))),
-        ("reveal", "rotate", ("--yes",)),
-        ("rotate", "erase", ("--yes",)),
-    ):
-        refused = vault.run(role, "lake", command, "nowhere", *REASON, *options)
-        assert refused.code in {66, 77}, refused.stderr
-    assert not (tmp_path / "x").exists()
