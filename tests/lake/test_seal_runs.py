@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import io
 import json
 import uuid
@@ -51,6 +52,11 @@ SOURCE_KEY = KeyMaterial(bytes(32))
 PART_BYTES = 4_000
 MARKS = set_marks(uuid.UUID(int=4), SET_ID, EVENT.name, bytes(32))
 NAMES = KnownNames.of(DEFAULT)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def login(number: int) -> bytes:
@@ -251,8 +257,10 @@ def test_a_part_that_was_changed_meanwhile_is_not_signed(tmp_path: Path) -> None
     seal(tmp_path / "other", [source(RECORDS[::-1])], Place(), FolderArchive(tmp_path / "o"))
     for changed in ((folder / "part-00001.parquet"), (tmp_path / "o" / "part-00002.parquet")):
         second.write_bytes(changed.read_bytes())
+        renamed = mark.rename(mark.with_name(f"part-00002.{sha256(second)[:8]}.sealed"))
         with pytest.raises(DataError, match=r"part-00002\.parquet was changed"):
             seal(tmp_path, MANY, place, FolderArchive(folder))
+        renamed.rename(mark)
     second.write_bytes(whole)
     kept = mark.read_bytes()
     for changed_mark in (kept.replace(b'"last":', b'"last":1'), b"", b"{}\n\n"):
