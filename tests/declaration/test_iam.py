@@ -147,9 +147,9 @@ def test_a_field_that_yaml_takes_for_a_truth_value() -> None:
 
 
 def test_the_default_fits_a_call_of_cloudformation() -> None:
-    """The template of the default declaration needs no bucket, with roles of fields and without."""
-    for role_per_field in (True, False):
-        assert len(iam_template(DEFAULT, role_per_field=role_per_field).encode()) <= MAX_INLINE
+    """The template of the default declaration needs no bucket: with roles of fields, with the lake, and without both."""
+    for options in ({}, {"role_per_field": True}, {"lake": True}):
+        assert len(iam_template(DEFAULT, **options).encode()) <= MAX_INLINE
 
 
 def test_the_largest_declaration_fits_the_quotas_of_aws() -> None:
