@@ -147,7 +147,7 @@ def test_a_field_that_yaml_takes_for_a_truth_value() -> None:
 
 
 def test_the_default_fits_a_call_of_cloudformation() -> None:
-    """The template of the default declaration needs no bucket: with roles of fields, with the lake, and without both."""
+    """The template of the default declaration needs no bucket: with roles of fields, with the lake, with neither."""
     for options in ({}, {"role_per_field": True}, {"lake": True}):
         assert len(iam_template(DEFAULT, **options).encode()) <= MAX_INLINE
 
