@@ -22,7 +22,13 @@ from tests.kit.vault import Vault
 from tests.kit.vaults import filled_vault
 from tests.spark.cluster import Ran, run
 from tests.vectors.rows import DAY_SENT, Given, must_have_rows
-from vault_etl.archives.manifest import SetManifest, keys_name, manifest_name, signature_name
+from vault_etl.archives.manifest import (
+    SetManifest,
+    keys_name,
+    manifest_name,
+    part_number,
+    signature_name,
+)
 from vault_etl.crypto.record_id import first_millisecond, record_id_of_line
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
@@ -175,6 +181,9 @@ def test_a_rotated_set_has_the_formats_and_one_entry(
     assert again == [2, first[1], 0]
     rows = must_have_the_events(vault, places["set"], 2)
     assert set(rows["token_generation"].to_pylist()) == {2}
+    old, new = manifest_of(places["sealed"], 1), manifest_of(places["set"], 2)
+    numbers = [[part_number(part.name) for part in each.parts] for each in (old, new)]
+    assert numbers[0] == numbers[1]
     before = {token for token, _ in ran.told["tokens"]}
     assert before.isdisjoint(token.hex for token in rows["masked_ip"].to_pylist())
     entries = vault.sql(

@@ -26,7 +26,13 @@ from vault_etl.archives.manifest import (
 from vault_etl.archives.manifest_members import MAX_MANIFEST_BYTES
 from vault_etl.archives.manifest_note import ManifestNote
 from vault_etl.audit.checkpoint import MAX_NOTE_BYTES, AuditKey
-from vault_etl.base.errors import DataError, IncompleteError, NotFoundError, VaultEtlError
+from vault_etl.base.errors import (
+    DataError,
+    IncompleteError,
+    NotFoundError,
+    StoppedError,
+    VaultEtlError,
+)
 from vault_etl.crypto.digest import sha256
 from vault_etl.platform.store import ArchiveReader, ArchiveStore
 from vault_etl.platform.store_folder import size_and_sha256
@@ -208,6 +214,22 @@ class SetWriter:
                 self.clean(stored)
             raise
         return CurrentSet(manifest, sha256(content), self.store.names())
+
+    @contextlib.contextmanager
+    def recorded(self, current: CurrentSet, new: CurrentSet) -> Iterator[None]:
+        """Let the block put a version on the record. If the record refuses it, its files are deleted.
+
+        After another error, or a signal, they stay until another version is recorded: the record may name them,
+        although its answer was lost.
+        """
+        try:
+            yield
+        except StoppedError:
+            raise
+        except IncompleteError:
+            with contextlib.suppress(VaultEtlError):
+                self.clean(new.own_names - current.own_names)
+            raise
 
     def clean(self, names: Iterable[str]) -> None:
         """Delete these files, the manifests first, so that no manifest names a file that is gone."""

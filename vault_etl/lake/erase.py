@@ -109,7 +109,7 @@ class EraseFromSet:
     def _record(
         self, request: AuditRequest, current: CurrentSet, new: CurrentSet, rows: int
     ) -> None:
-        with self.rewriter.recorded(current, new):
+        with self.rewriter.writer.recorded(current, new):
             self.record.erased(request, new_manifest(current, new), (), rows)
         self.rewriter.clean(new)
 

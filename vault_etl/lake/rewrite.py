@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -22,7 +22,7 @@ from vault_etl.archives.manifest import (
     rewritten_part_name,
 )
 from vault_etl.archives.sets import CurrentSet, SetStore, SetWriter, mark_of
-from vault_etl.base.errors import DataError, IncompleteError, StoppedError, VaultEtlError
+from vault_etl.base.errors import DataError, VaultEtlError
 
 if TYPE_CHECKING:
     from vault_etl.archives.parquet_parts import WrittenPart
@@ -61,22 +61,6 @@ class SetRewriter:
         """
         self.writer.clean(current.leftovers)
 
-    @contextlib.contextmanager
-    def recorded(self, current: CurrentSet, new: CurrentSet) -> Iterator[None]:
-        """Let the block put a version on the record. If the record refuses it, its files are deleted.
-
-        After another error, or a signal, they stay until another version is recorded: the record may name them,
-        although its answer was lost.
-        """
-        try:
-            yield
-        except StoppedError:
-            raise
-        except IncompleteError:
-            with contextlib.suppress(VaultEtlError):
-                self.writer.clean(new.own_names - current.own_names)
-            raise
-
     def again(self, current: CurrentSet) -> CurrentSet:
         """Return the same version, with the names that its place has now."""
         return dataclasses.replace(current, names=self.writer.store.names())
@@ -105,8 +89,8 @@ class SetRewriter:
 
         `change` writes the part into the file that it is given.
 
-        The caller puts it on the record in a block of `recorded`, and then calls `clean`. If the version cannot be
-        written, its files are deleted.
+        The caller puts it on the record in a block of `SetWriter.recorded`, and then calls `clean`. If the version
+        cannot be written, its files are deleted.
 
         Raises IncompleteError if another run wrote the same version, and what `change` raises.
         """

@@ -120,7 +120,7 @@ class RotateSet:
         with intended(self.audit, request) as receipt:
             change = functools.partial(self.change, Opener(receipt), path)
             new, _ = self.rewriter.write(current, at, change, self.keys)
-            with self.rewriter.recorded(current, new):
+            with self.rewriter.writer.recorded(current, new):
                 head = self.record.rotated(receipt, new_manifest(current, new))
         self.rewriter.clean(new)
         self.sign(head)

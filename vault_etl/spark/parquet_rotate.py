@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -11,13 +12,14 @@ from vault_etl.app.audit import audit_log
 from vault_etl.app.lake_changes import needed_keys
 from vault_etl.app.lake_places import TOOL, at_place, find_set, sets
 from vault_etl.archives.declared_event import event_of
-from vault_etl.archives.manifest import Contents, rewritten_part_name
+from vault_etl.archives.manifest import Contents, part_number, rewritten_part_name
 from vault_etl.archives.parquet_parts import ValueCounts
 from vault_etl.archives.sets import mark_of
 from vault_etl.audit.entries import Action, clean_reason
 from vault_etl.audit.log import audit_request, intended
 from vault_etl.audit.opening import Opener
 from vault_etl.audit.postgres import PostgresAuditLog
+from vault_etl.base.errors import VaultEtlError
 from vault_etl.lake.entries import must_leave_room, new_manifest, set_request
 from vault_etl.lake.parquet_changes import PartReader, PartRotator
 from vault_etl.lake.rotate import needs_rotation
@@ -86,8 +88,15 @@ def rotate(
                 made_at=parts.clock.now(),
                 tool=TOOL,
             )
-            new = files.writer.commit(manifest, needed(contents))
-            head = sets(parts).rotated(receipt, new_manifest(current, new))
+            try:
+                new = files.writer.commit(manifest, needed(contents))
+            except BaseException:
+                made = {each.part.name for each in written} - current.own_names
+                with contextlib.suppress(VaultEtlError):
+                    files.writer.clean(made)
+                raise
+            with files.writer.recorded(current, new):
+                head = sets(parts).rotated(receipt, new_manifest(current, new))
         files.writer.clean(new.leftovers)
         log.sign(head)
     return RotatedSet(version, new.sha256, counts["written"])
@@ -120,7 +129,7 @@ def _rotated(job: _RotateJob, at: int) -> bytes:
         held = vault.ring_of_set(job.manifest_sha256, lambda: needed(contents))
         opener = Opener(PostgresAuditLog(parts.database).resume(job.seq))
         change = PartRotator(read, event, held, vault.leases, tokenizer)
-        name = rewritten_part_name(at + 1, mark_of(job.version, attempt()))
+        name = rewritten_part_name(part_number(one.part.name), mark_of(job.version, attempt()))
         changed = change(opener, one.path, one.place.folder / name)
         one.place.writer.put(name, changed.written.path)
     return encoded([SealedPart(changed.written.part, *changed.new)], written=1)
