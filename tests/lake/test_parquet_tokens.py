@@ -109,9 +109,21 @@ def test_a_column_must_be_there_once(content: str, column: str) -> None:
         table(content, column=column)
 
 
+def test_a_column_that_csv_cannot_hold_is_refused(tmp_path: Path) -> None:
+    """Parquet holds it."""
+    content = parquet(pa.table({"ip": [SECRET], "tags": [["a", "b"]]}))
+    with pytest.raises(DataError, match="a column that CSV cannot hold"):
+        table(content, is_parquet=True).write(tmp_path / "out.csv", made, lambda _: None)
+    assert not list(tmp_path.iterdir())
+    table(content, is_parquet=True).write(tmp_path / "out.parquet", made, lambda _: None)
+
+
 def test_no_file_is_overwritten(tmp_path: Path) -> None:
     """Neither is one left if tokens cannot be made."""
     target = tmp_path / "out.csv"
+    (tmp_path / "out.csv.part").write_text("of a killed run")
+    table(CSV).write(target, made, lambda _: None)
+    assert not (tmp_path / "out.csv.part").exists()
     target.write_text("kept")
     with pytest.raises(IncompleteError, match="exists already"):
         table(CSV).write(target, made, lambda _: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -41,9 +42,10 @@ class TableWithTokens:
         self._name = name
         self._token = token
         try:
-            self.schema, self._batches = _parquet(file) if is_parquet else _csv(file)
+            found, self._batches = _parquet(file) if is_parquet else _csv(file)
         except (pa.ArrowException, OSError, ValueError):
             raise self._damaged() from None
+        self.schema = found.remove_metadata()  # of pandas: about the column of values
         if self.schema.names.count(column) != 1:
             message = f"{name} has no column {column}, or has it twice"
             raise UsageError(message, hint="--column names the column of the values")
@@ -55,14 +57,21 @@ class TableWithTokens:
     def write(
         self, target: Path, make: MakeTokens, told: Callable[[int], None]
     ) -> tuple[int, list[int]]:
-        """Write the table into a new file, Parquet if its name ends so, and else CSV.
+        """Write the table into a new file, Parquet if its name ends so, and else CSV. A whole file gets the name.
 
         Return the number of rows, and the rows, from 1, whose value the field cannot hold. `told` is given the rows of
         each batch. A null has no token. Raises DataError for content that cannot be read, IncompleteError if the file
         exists, and what `make` raises: then there is no file.
         """
-        with files_translated(target), new_file(target) as file:
-            return self._write(file, make, told, as_parquet=target.suffix == ".parquet")
+        waiting = target.with_name(f"{target.name}.part")  # of a killed run it may be there
+        with files_translated(target):
+            if os.path.lexists(target):
+                raise FileExistsError
+            waiting.unlink(missing_ok=True)
+            with new_file(waiting) as file:
+                done = self._write(file, make, told, as_parquet=target.suffix == ".parquet")
+            waiting.rename(target)
+        return done
 
     def _write(
         self, file: BinaryIO, make: MakeTokens, told: Callable[[int], None], *, as_parquet: bool
@@ -71,15 +80,19 @@ class TableWithTokens:
         schema = self.schema.set(
             self._at, pa.field(self._token, pa.uuid() if as_parquet else pa.string())
         )
-        with _writer(file, schema, as_parquet=as_parquet) as writer:
-            while (batch := self._next()) is not None:
-                tokens, without = make(batch.column(self._at))
-                unheld += [rows + index + 1 for index in without]
-                columns = [*batch.columns]
-                columns[self._at] = tokens if as_parquet else _text(tokens)
-                writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
-                rows += len(batch)
-                told(len(batch))
+        try:
+            with _writer(file, schema, as_parquet=as_parquet) as writer:
+                while (batch := self._next()) is not None:
+                    tokens, without = make(batch.column(self._at))
+                    unheld += [rows + index + 1 for index in without]
+                    columns = [*batch.columns]
+                    columns[self._at] = tokens if as_parquet else _text(tokens)
+                    writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+                    rows += len(batch)
+                    told(len(batch))
+        except pa.ArrowException:
+            message = f"{self._name} has a column that CSV cannot hold"
+            raise DataError(message, hint="write Parquet, or leave the column out") from None
         return rows, unheld
 
     def _next(self) -> Arrow | None:
