@@ -133,6 +133,15 @@ def version_that_counts(parts: Parts, found: FoundSet, place: Place) -> tuple[Cu
     return current, False
 
 
+def must_be_free(parts: Parts, place: Place) -> None:
+    """Raise UsageError for a place with files, unless the record has a set there: a seal deletes files."""
+    location = place.store.location
+    names = place.store.names()
+    if names and all(each.location != location for each in sets(parts).recorded()):
+        message = f"{location} has files, and no set that was begun here"
+        raise UsageError(message, hint="name a new place for the set")
+
+
 def _found(text: str, recorded: Sequence[RecordedSet]) -> FoundSet:
     months = [each for each in recorded if each.partition is not None]
     named = [each for each in months if each.partition == text]

@@ -15,7 +15,7 @@ from vault_etl.app.in_force import must_be_in_force
 from vault_etl.app.ingest import events_of_file, file_parser
 from vault_etl.app.key_ring import key_store, ring, unwrapper
 from vault_etl.app.keys import leases
-from vault_etl.app.lake_places import at_place
+from vault_etl.app.lake_places import at_place, must_be_free
 from vault_etl.app.lake_sources import SourceReader
 from vault_etl.app.partitions import need_parquet
 from vault_etl.app.parts import Parts
@@ -97,6 +97,7 @@ def seal(
     )
     registry = PostgresSets(parts.database, declaration)
     with at_place(parts, location) as place:
+        must_be_free(parts, place)
         set_id, vault_id = registry.begin(event.name, location), registry.vault_id()
         digest = digest_of(declaration)
         marks = set_marks(vault_id, set_id, event.name, digest)

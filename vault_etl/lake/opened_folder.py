@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
@@ -61,8 +61,8 @@ class OpenedFolder(OpenedParts):
     ) -> None:
         """Make the folder, or continue an earlier run of the same request.
 
-        Raises UsageError if the folder is another user's or open to others, has files of another request, or is in use
-        by another run.
+        Raises UsageError if the folder is another user's or open to others, has other files, or is in use by another
+        run.
         """
         self._path = path
         self._rows = [part.rows for part in current.manifest.parts]
@@ -84,7 +84,9 @@ class OpenedFolder(OpenedParts):
             try:
                 for left in path.glob(f"*{_PENDING}"):
                     left.unlink()
-                self._done = frozenset(name for name in self._receipts() if (path / name).exists())
+                names = {each.name for each in path.iterdir()}
+                self._done = frozenset(names.intersection(self._receipts()))
+                _must_be_alone(path, names - self._done)
             except BaseException:
                 self.close()
                 raise
@@ -240,6 +242,13 @@ def _locked(path: Path) -> int:
         message = f"another run writes into {path}"
         raise UsageError(message, hint="wait for that run, or name another folder") from None
     return descriptor
+
+
+def _must_be_alone(path: Path, names: Iterable[str]) -> None:
+    """Raise UsageError for other names than that of the receipts: a file of this command could replace them."""
+    if any(name != RECEIPTS for name in names):
+        message = f"{path} has files that this command did not write"
+        raise UsageError(message, hint="name a new folder")
 
 
 def _must_be_private(path: Path) -> None:

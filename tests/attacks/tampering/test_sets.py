@@ -169,3 +169,23 @@ def test_two_openings_at_once_share_the_quota(vault: Vault) -> None:
     assert {row["user_id"] for row in done[0].lines} == set(USERS)
     assert done[1].stdout == ""
     assert SECRET not in done[1].stderr
+
+
+def test_no_file_of_others_is_overwritten_or_deleted(vault: Vault) -> None:
+    """A set is sealed, and plaintext is written, in a place of its own alone; no other place is on the record."""
+    mine = vault.home / "mine"
+    mine.mkdir()
+    for name in ("part-00007.parquet", "manifest-00001.json", "part-00001-00002000.parquet"):
+        (mine / name).write_text(name)
+    (vault.home / "file").write_text("mine")
+    sets = vault.count("lake_sets")
+    files = {path: path.read_bytes() for path in vault.home.rglob("*") if path.is_file()}
+    for command in (
+        ("ingest", "lake", "seal", "rows.jsonl", "--to", "mine"),
+        ("ingest", "lake", "seal", "rows.jsonl", "--to", "file"),
+        ("reveal", "lake", "open", "one", *REASON, "--to", "two", "--output", "parquet"),
+    ):
+        done = vault.run(*command)
+        assert done.code == 2, done.stderr
+    assert vault.count("lake_sets") == sets
+    assert {path: path.read_bytes() for path in vault.home.rglob("*") if path.is_file()} == files
