@@ -35,7 +35,9 @@ from vault_etl.lake.parquet_opened import JsonLines, ParquetFiles
 IP = FieldName("ip")
 REQUEST = replace(request_of(Action.LAKE_OPEN), fields=(IP,))
 ADDRESSES = {f"198.51.100.{n}" for n in range(1, 7)}
-NAMES = [f"part-{n:05}.jsonl" for n in range(1, PARTS + 1)]
+NUMBERS = range(2, PARTS + 2)
+"""Those of the parts: a set can leave some out, as those that Spark makes do."""
+NAMES = [f"part-{n:05}.jsonl" for n in NUMBERS]
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +97,7 @@ def test_each_part_is_an_access_and_a_private_file(world: LakeWorld, tmp_path: P
     ] * PARTS
     current = world.current()
     assert {e.record_id for e in entries} == {current.manifest.set_id}
-    assert entries[0].reason == f"a test asks [manifest {current.sha256.hex()} part 1]"
+    assert entries[0].reason == f"a test asks [manifest {current.sha256.hex()} part 2]"
     receipts = [json.loads(line) for line in (path / RECEIPTS).read_text().splitlines()]
     assert [(r["file"], r["rows"]) for r in receipts] == [(name, 2) for name in NAMES]
     assert [r["audit_seq"] for r in receipts] == [e.seq for e in entries if e.phase == "intent"]
@@ -104,7 +106,7 @@ def test_each_part_is_an_access_and_a_private_file(world: LakeWorld, tmp_path: P
 def test_parquet_has_the_same_rows(world: LakeWorld, tmp_path: Path) -> None:
     """With the same columns."""
     open_into(world, folder(world, tmp_path / "case", form=ParquetFiles()))
-    tables = [parquet.read_table(tmp_path / "case" / f"part-{n:05}.parquet") for n in (1, 2, 3)]
+    tables = [parquet.read_table(tmp_path / "case" / f"part-{n:05}.parquet") for n in NUMBERS]
     assert {ip for table in tables for ip in table["ip"].to_pylist()} == ADDRESSES
     assert tables[0].schema.names == ["record_id", "user_id", "create_date", "ip", "home_ip"]
 

@@ -6,6 +6,7 @@ import dataclasses
 import uuid
 from typing import Final
 
+from vault_etl.archives.manifest import part_number
 from vault_etl.archives.sets import CurrentSet
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import UsageError
@@ -25,11 +26,12 @@ def must_leave_room(reason: str) -> None:
 def part_request(
     request: AuditRequest, current: CurrentSet, at: int, amount: int | None = None
 ) -> AuditRequest:
-    """Return the request about the part at the index `at`: its reason names the manifest and the number of the part.
+    """Return the request about the part at the index `at`: its reason names the manifest and the part's number.
 
     `amount` is the number of rows, for an access.
     """
-    return dataclasses.replace(set_request(request, current, f" part {at + 1}"), amount=amount)
+    number = part_number(current.manifest.parts[at].name)
+    return dataclasses.replace(set_request(request, current, f" part {number}"), amount=amount)
 
 
 def set_request(request: AuditRequest, current: CurrentSet, what: str = "") -> AuditRequest:

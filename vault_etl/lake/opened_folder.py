@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
+from vault_etl.archives.manifest import part_number
 from vault_etl.archives.sets import CurrentSet
 from vault_etl.audit.entries import AuditReceipt, AuditRequest
 from vault_etl.base.errors import UsageError
@@ -65,7 +66,7 @@ class OpenedFolder(OpenedParts):
         run.
         """
         self._path = path
-        self._rows = [part.rows for part in current.manifest.parts]
+        self._parts = current.manifest.parts
         self._form = form
         self._asked: Mapping[str, object] = {
             "set_id": str(current.manifest.set_id),
@@ -113,7 +114,7 @@ class OpenedFolder(OpenedParts):
         """Store the receipt of a part, durably."""
         line = {
             "file": self._name(at),
-            "rows": self._rows[at],
+            "rows": self._parts[at].rows,
             "request": self._asked,
             "login": receipt.login,
             "time": receipt.logged_at.isoformat(),
@@ -132,7 +133,7 @@ class OpenedFolder(OpenedParts):
         return self._path / self._name(at)
 
     def _name(self, at: int) -> str:
-        return f"part-{at + 1:05}{self._form.suffix}"
+        return f"part-{part_number(self._parts[at].name):05}{self._form.suffix}"
 
     def _receipts(self) -> list[str]:
         """Return the names of the files that have a receipt. A last line that is incomplete is removed.
