@@ -10,7 +10,7 @@ import json
 import math
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from typing_extensions import override
 
@@ -72,8 +72,7 @@ def _line(row: Row, number: int) -> bytes:
     if isinstance(row, Mapping):
         try:
             values = {name: None if _is_nan(value) else value for name, value in row.items()}
-            text = json.dumps(values, default=_plain, allow_nan=False, sort_keys=True)
-            return text.encode("ascii")
+            return _ENCODER.encode(values).encode("ascii")
         except (TypeError, ValueError, RecursionError):  # whose texts may quote a value
             problem = "has a value that JSON does not have"
     raise UsageError(
@@ -95,3 +94,7 @@ def _plain(value: object) -> str:
     if isinstance(value, _AS_TEXT):
         return str(value)
     raise TypeError
+
+
+_ENCODER: Final = json.JSONEncoder(default=_plain, allow_nan=False, sort_keys=True)
+"""Made once: `json.dumps` with these arguments makes one for each row."""
