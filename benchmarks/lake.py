@@ -68,7 +68,8 @@ def grow(size: Size) -> Iterator[Result]:
         with tempfile.TemporaryDirectory() as temporary:
             files = Files(Path(temporary), rows, 1)
             for name in _VERBS:
-                found[name, rows] = _figures(files.work(name, 1))
+                work = files.first_seal if name == SEAL else files.work(name, 1)
+                found[name, rows] = _figures(work)
                 size.say(f"{name}, {rows:,} rows")
     for name, (fewer, more) in itertools.product(_VERBS, itertools.pairwise(size.growth)):
         for metric, value in found[name, more].items():
@@ -86,7 +87,8 @@ class Files:
         for number in range(files):
             each = rows // files
             made_up(self._folders["plain"] / f"{number}.parquet", each, number * each)
-        self.work(SEAL, 1)
+        self.first_seal = self.work(SEAL, 1)
+        """In one process; the others read what it sealed."""
 
     def work(self, name: str, processes: int) -> Work:
         """Let so many processes do it to all files. What was sealed stays, for the others."""

@@ -84,6 +84,12 @@ share, in one process and in one for each processor. The peer is the limit: pyar
 them again. The keys are in memory: neither KMS nor Postgres is asked, and the start of Python is not in it. A row has
 four plain values and two personal ones.
 """,
+    "lake-spark": """## A lake on Spark
+
+`python -m benchmarks lake-spark --record` seals, opens and rotates files of made-up login events by `vault_etl.spark`,
+on a cluster of two executors with one core each, on this machine. The peer is Spark, which reads the plaintext and
+writes it again. The CPU is of all processes of the cluster. Postgres and KMS are the embedded stack's.
+""",
     "lake-growth": """## Growth of a lake
 
 `python -m benchmarks lake-growth --size huge --record` does the same to one file of more and more rows, in one process,
