@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from vault_etl.app.partitions import need_parquet
-from vault_etl.base.errors import DataError
+from vault_etl.base.errors import DataError, UsageError
 from vault_etl.crypto.source_digest import LineDigest
 from vault_etl.declaration.model import DeclaredEvent
 from vault_etl.event.known_names import KnownNames
-from vault_etl.ingest.sources.content import STANDARD_INPUT, FileContent, LineContent, StreamContent
+from vault_etl.ingest.sources.content import (
+    LOAD,
+    STANDARD_INPUT,
+    FileContent,
+    LineContent,
+    StreamContent,
+)
 from vault_etl.ingest.sources.content_splitter import ContentSplitter
 from vault_etl.lake.source_records import Records
 
@@ -21,6 +27,8 @@ if TYPE_CHECKING:
     from vault_etl.lake.parquet_tokens import TableWithTokens
 
 _WAIT_S: Final = 5.0
+_SEAL: Final = "vault-etl lake seal - --to PLACE"
+_HINT: Final = "a source is a file, or - for standard input"
 _MAGIC: Final = b"PAR1"
 """The first bytes of a Parquet file."""
 
@@ -42,6 +50,14 @@ class SourceReader:
         Raises NotFoundError, DeniedError, UsageError or UnavailableError for a file that cannot be read, and DataError
         for content that holds no records.
         """
+        try:
+            yield from self._pieces(digest)
+        except (DataError, UsageError) as error:
+            hint = error.hint and error.hint.replace(LOAD, _SEAL)
+            hint = _HINT if isinstance(error, UsageError) else hint
+            raise type(error)(str(error), hint=hint) from None
+
+    def _pieces(self, digest: LineDigest | None) -> Iterator[Records]:
         if self.path == STANDARD_INPUT:
             yield from self._lines(StreamContent(0, "standard input"), digest)
             return

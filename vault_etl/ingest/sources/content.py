@@ -44,7 +44,9 @@ _SKIPPABLE: Final = b"\x2a\x4d\x18"
 _LARGE_WINDOW: Final = "too much memory"
 _DICTIONARY: Final = "Dictionary mismatch"
 _BEHIND: Final = ("Not a gzipped file", "Unknown frame descriptor")
-_LOAD: Final = "vault-etl ingest --file - --source NAME"
+LOAD: Final = "vault-etl ingest --file - --source NAME"
+"""The command that the hints give for content that another program has converted."""
+
 _FOREIGN: Final = (
     (0, b"\x1f\x8b", "compressed with gzip", "| gzip -dc"),
     (0, b"\x28\xb5\x2f\xfd", "compressed with zstd", "| zstd -dc"),
@@ -191,13 +193,13 @@ class FileContent(LineContent):
         if _LARGE_WINDOW in text:
             return DataError(
                 f"{self.name} was compressed with --long, and needs more than 128 MiB of memory",
-                hint=f"zstd --long=31 -dc FILE | {_LOAD}",
+                hint=f"zstd --long=31 -dc FILE | {LOAD}",
             )
         if _DICTIONARY in text:
             message = f"{self.name} was compressed with a dictionary"
-            return DataError(message, hint=f"zstd -D DICTIONARY -dc FILE | {_LOAD}")
+            return DataError(message, hint=f"zstd -D DICTIONARY -dc FILE | {LOAD}")
         program = "gzip" if self.name.endswith(".gz") else "zstd"
-        hint = f"fetch it again; to load what can be read: {program} -dc FILE | {_LOAD}"
+        hint = f"fetch it again; to load what can be read: {program} -dc FILE | {LOAD}"
         if any(words in text for words in _BEHIND):
             message = f"{self.name} is damaged: the data after its compressed part is not {program}"
             return DataError(message, hint=hint)
@@ -251,8 +253,8 @@ def foreign(name: str, kind: str, command: str | None) -> DataError:
 def _shell_line(name: str, command: str) -> str:
     """Return the shell line that loads the content; a filter reads the decompressed file."""
     if not command.startswith("|"):
-        return f"{command} | {_LOAD}"
+        return f"{command} | {LOAD}"
     read = {"gz": "gzip -dc FILE ", "st": "zstd -dc FILE "}.get(name[-2:])
     if name == "standard input":
-        return f"… {command} | {_LOAD}"
-    return f"{read}{command} | {_LOAD}" if read else f"{command[2:]} < FILE | {_LOAD}"
+        return f"… {command} | {LOAD}"
+    return f"{read}{command} | {LOAD}" if read else f"{command[2:]} < FILE | {LOAD}"
