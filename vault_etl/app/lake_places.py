@@ -78,10 +78,11 @@ def dropped_sets(parts: Parts) -> PostgresDroppedSets:
 def drop_set(parts: Parts, request: AuditRequest, set_id: uuid.UUID, location: str) -> None:
     """Delete the files of a set, then take it off the record. A later run continues.
 
-    Raises DataError if another set is at the place, which a login that seals may have named, or if it was changed.
+    Raises DataError if another set is at the place, which a login that seals may have named, or one whose manifest was
+    changed.
     """
     with at_place(parts, location) as place, contextlib.suppress(NotFoundError):
-        if place.reader.read().manifest.set_id != set_id:
+        if place.reader.newest_manifest().set_id != set_id:
             message = f"the set at {location} is not the one on the record"
             raise DataError(
                 message, hint="inspect the place, and clear it by hand; then run this again"

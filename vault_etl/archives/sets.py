@@ -111,11 +111,7 @@ class SetStore:
         the store raises.
         """
         names = self._store.names()
-        versions = sorted((v for v in map(_manifest_version, names) if v), reverse=True)
-        if not versions:
-            message = f"there is no set at {self._store.location}"
-            raise NotFoundError(message, hint="was it moved? Its folder has manifest-00001.json")
-        for version in versions:
+        for version in self._versions(names):
             content = self._content(manifest_name(version), MAX_MANIFEST_BYTES)
             if recorded is None or sha256(content) == recorded:
                 found = CurrentSet(self._checked(version, content, names), sha256(content), names)
@@ -123,6 +119,14 @@ class SetStore:
                     raise self._damaged(f"has no {', '.join(missing)[:200]}")
                 return found
         raise self._damaged("has no manifest with the recorded SHA-256")
+
+    def newest_manifest(self) -> SetManifest:
+        """Return the manifest of the highest version. Files that it names may be missing. Raises as `read` does."""
+        names = self._store.names()
+        version = self._versions(names)[0]
+        return self._checked(
+            version, self._content(manifest_name(version), MAX_MANIFEST_BYTES), names
+        )
 
     def keys(self, current: CurrentSet) -> KeysFile:
         """Return the wrapped keys of the set. Raises DataError if the file was changed."""
@@ -143,6 +147,13 @@ class SetStore:
             yield path
         finally:
             path.unlink(missing_ok=True)
+
+    def _versions(self, names: Sequence[str]) -> Sequence[int]:
+        """Return the versions with a manifest, the highest first. Raises NotFoundError without one."""
+        if versions := sorted((v for v in map(_manifest_version, names) if v), reverse=True):
+            return versions
+        message = f"there is no set at {self._store.location}"
+        raise NotFoundError(message, hint="was it moved? Its folder has manifest-00001.json")
 
     def _checked(self, version: int, content: bytes, names: Sequence[str]) -> SetManifest:
         """Parse a manifest whose signature holds. Raises DataError."""
