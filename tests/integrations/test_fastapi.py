@@ -56,7 +56,7 @@ def test_a_service_hands_on_the_tokens_that_records_have(
         (f'{{"ip": "{SECRET}"}}', "list_type"),
         (f'[{{"ip": "{SECRET}", ', "json_invalid"),
         (f"{SECRET}", "json_invalid"),
-        (f'[{{"user_id": "u", "ip": "\\ud800{SECRET}"}}]', "value 1"),
+        (f'[{{"user_id": "u", "ip": "\\ud800{SECRET}"}}]', "number 1"),
     ],
 )
 def test_no_answer_echoes_a_value(
