@@ -96,3 +96,6 @@ def _erase(vault: Vault, sealed: Mapping[str, Mapping[str, str]]) -> None:
     )
     assert opened(vault, "two", "both") == {**sealed, "user-1": gone}
     vault.ok("audit", "lake", "verify", one, two)
+    other_key = {"VAULT_ETL_AUDIT_KEY": "alias/none"}
+    unsigned = vault.run("erase", "lake", "erase", "--user-id", "user-2", *WHY, extra=other_key)
+    assert (unsigned.code, unsigned.json["rows"], unsigned.json["checkpoint"]) == (74, 2, None)

@@ -11,6 +11,7 @@ import typer
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import (
+    AuditError,
     ConfigurationError,
     DataError,
     DeniedError,
@@ -111,7 +112,10 @@ def erase(
         for each in found:
             work(each, bar)
     left = work.not_reached() if places else work.failed
-    _print(parts, work, left, output)
+    note, unsigned = _signed(parts, work.head)
+    _print(work, left, note, output)
+    if unsigned is not None:
+        raise unsigned
     if left:
         message = f"not complete: {len(left)} sets may still hold values: {', '.join(left)[:500]}"
         raise IncompleteError(
@@ -200,14 +204,26 @@ class _Erasing:
         )
 
 
-def _print(
-    parts: Parts, work: _Erasing, left: Mapping[str, str], output: OutputFormat | None
-) -> None:
+def _signed(parts: Parts, head: Head | None) -> tuple[str | None, AuditError | None]:
+    """Return the signed head of the log, or why it is not signed: the certificate is printed all the same."""
+    if head is None:
+        return None, None
     from vault_etl.app.lake_changes import sign_head
+
+    try:
+        checkpoint = sign_head(parts, head)
+    except VaultEtlError as error:
+        message = f"the head of the audit log could not be signed: {error}"
+        hint = "what is erased is on the record; `vault-etl audit checkpoint` signs the log"
+        return None, AuditError(message, hint=hint)
+    return None if checkpoint is None else checkpoint.note, None
+
+
+def _print(
+    work: _Erasing, left: Mapping[str, str], note: str | None, output: OutputFormat | None
+) -> None:
     from vault_etl.lake.erase import NOT_ERASED
 
-    checkpoint = None if work.head is None else sign_head(parts, work.head)
-    note = None if checkpoint is None else checkpoint.note
     shown: dict[str, Any] = {
         "rows": sum(_int(each["rows"]) for each in work.done),
         "audit_seq": None if work.head is None else work.head.seq,

@@ -160,13 +160,12 @@ def _open_all(
 
 def _check_role(parts: Parts, request: AuditRequest, current: CurrentSet) -> None:
     from vault_etl.app import audit
-    from vault_etl.lake.entries import part_request
+    from vault_etl.lake.entries import set_request
 
-    first = current.manifest.parts[0].rows if current.manifest.parts else 0
     audit.check_role(
         parts,
         *NEEDED_ROLES["lake open"],
-        requests=lambda: [part_request(request, current, 0, amount=first)],
+        requests=lambda: [set_request(request, current)],
     )
 
 

@@ -42,7 +42,7 @@ def rotate(
     """
     from vault_etl.app import audit
     from vault_etl.app.lake_places import at_place, find_set
-    from vault_etl.lake.entries import must_leave_room, part_request
+    from vault_etl.lake.entries import must_leave_room, set_request
     from vault_etl.lake.rotate import needs_rotation
 
     asked = "dry run" if dry_run else reason_for("to open a set", reason)
@@ -63,7 +63,7 @@ def rotate(
         audit.check_role(
             parts,
             *NEEDED_ROLES["lake rotate"],
-            requests=lambda: [] if dry_run else [part_request(request, current, 0)],
+            requests=lambda: [] if dry_run else [set_request(request, current)],
         )
         manifest = current.manifest
         needed = needs_rotation(manifest, needed_keys(parts, event))
