@@ -107,6 +107,7 @@ ENDURANCE = {
 """Folders and files of `make endurance`, and what takes their time. `make test` leaves them to `make test-all`."""
 FIRST = (
     "containers/test_compose_up.py",  # builds all images, for which the others of its folder would wait
+    "spark/",  # a cluster, which is one test process for minutes of CPU
     "attacks/iam/",
     "benchmarks/test_benches.py",
     "endurance/outages/test_long_outages.py",

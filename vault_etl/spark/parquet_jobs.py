@@ -38,12 +38,15 @@ def for_each_partition(frame: DataFrame, task: Callable[[int, Batches], bytes]) 
     return _collected(frame.mapInArrow(functools.partial(_partition, task), RESULT))
 
 
-def attempt() -> int:
-    """Return a number of this attempt of a task, below `ATTEMPTS`: two attempts at one task have different numbers."""
+def attempt(salt: int = 0) -> int:
+    """Return a number of this attempt of a task, below `ATTEMPTS`: two attempts at one task have different numbers.
+
+    Spark counts from 0 in each program: with a random `salt` of the job, a job that is repeated has others.
+    """
     from pyspark import TaskContext  # noqa: PLC0415 - the package can be imported without Spark
 
     context = TaskContext.get()
-    found: int = context.taskAttemptId() % ATTEMPTS
+    found: int = (context.taskAttemptId() + salt) % ATTEMPTS
     return found
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from vault_etl.app import audit
 from vault_etl.app.audit import LastCheckpoint, audit_log
-from vault_etl.app.lake_places import at_place, find_set
+from vault_etl.app.lake_places import at_place, find_set, version_that_counts
 from vault_etl.app.partitions import archive_store
 from vault_etl.archives.declared_event import event_of
 from vault_etl.archives.manifest import Part, rewritten_part_name
@@ -77,7 +77,7 @@ def open_set(
         message = f"{target.location} is not empty"
         raise UsageError(message, hint="name a new place for the plaintext")
     with at_place(parts, found.location) as files:
-        current = files.reader.read(found.sha256)
+        current, _ = version_that_counts(parts, found, files)
     known = [value.field.name for value in event_of(current.manifest, parts.declaration).personal]
     if unknown := [name for name in fields if name not in known]:
         message = f"the set has no field {', '.join(unknown)}"
@@ -105,7 +105,7 @@ def open_set(
             job = _OpenJob(found.location, current.sha256, target.location, wanted, seqs)
             written, _ = decoded(for_each(spark, len(seqs), functools.partial(_opened, job)))
             made = tuple(each.part.name for each in written)
-            _delete(target, keep=made)
+        _delete(target, keep=made)  # no attempt takes up an intent that has an outcome
     except BaseException:
         _delete(target)
         raise
@@ -137,7 +137,8 @@ def _opened(job: _OpenJob, at: int) -> bytes:
     with job.part(at) as one, tempfile.TemporaryFile() as file:
         manifest = one.current.manifest
         keys = vault.ring_of_set(job.manifest_sha256, lambda: one.place.reader.keys(one.current))
-        opener = Opener(PostgresAuditLog(vault.parts.database).resume(job.seqs[at]))
+        log = PostgresAuditLog(vault.parts.database)
+        opener = Opener(log.resume(job.seqs[at]))
         read = PartReader.of(one.current)
         read.check(one.path)
         opened = PartOpener(read, event_of(manifest, vault.parts.declaration), job.fields, keys)
@@ -148,6 +149,7 @@ def _opened(job: _OpenJob, at: int) -> bytes:
         file.flush()
         name = rewritten_part_name(at + 1, mark_of(manifest.version, attempt()))
         path = Path(f"/dev/fd/{file.fileno()}")
+        log.resume(job.seqs[at])  # the job may have ended without this attempt
         archive_store(vault.parts, job.target).put(name, path)
         size, digest = size_and_sha256(path)
     return encoded([SealedPart(Part(name, one.part.rows, size, digest), (), ())])

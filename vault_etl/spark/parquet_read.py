@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from vault_etl.app.lake_places import at_place, find_set
+from vault_etl.app.lake_places import at_place, find_set, version_that_counts
 from vault_etl.archives.parquet_columns import schema_of
 from vault_etl.lake.parquet_changes import PartReader
 from vault_etl.spark.errors import task_errors
@@ -29,7 +29,7 @@ def read(spark: SparkSession, place: str) -> DataFrame:
     parts = process_vault().parts
     found = find_set(parts, place)
     with at_place(parts, found.location) as files:
-        current = files.reader.read(found.sha256)
+        current, _ = version_that_counts(parts, found, files)
     schema = schema_of(current.manifest.columns)
     columns = ", ".join(f"`{field.name}` {_spark_type(field.type)}" for field in schema)
     job = SetJob(found.location, current.sha256)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import secrets
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +33,7 @@ from vault_etl.lake.parquet_seal import LeasedSealer, PartOfRows
 from vault_etl.lake.seal import SealParts
 from vault_etl.lake.source_records import Reached, Records
 from vault_etl.platform.store import parse_location
-from vault_etl.spark.parquet_jobs import attempt, for_each_partition
+from vault_etl.spark.parquet_jobs import ATTEMPTS, attempt, for_each_partition
 from vault_etl.spark.process import process_vault
 from vault_etl.spark.reports import decoded, encoded
 
@@ -84,7 +85,8 @@ def seal(
     with at_place(parts, location) as files:
         numbered = [name for name in files.store.names() if not name.startswith("part-")]
         version = files.writer.next_version(numbered)
-        job = _SealJob(location, set_id, registry.vault_id(), version, declared.name, sent)
+        salt = secrets.randbelow(ATTEMPTS)
+        job = _SealJob(location, set_id, registry.vault_id(), version, salt, declared.name, sent)
         sealed, counts = decoded(for_each_partition(frame, functools.partial(_sealed, job)))
         if not sealed:
             message = "no row is an event: there is no set"
@@ -115,6 +117,7 @@ class _SealJob:
     set_id: uuid.UUID
     vault_id: uuid.UUID
     version: int
+    salt: int
     event: EventName
     sent: dt.date | None
 
@@ -158,7 +161,7 @@ def _sealed(job: _SealJob, number: int, batches: Iterable[Any]) -> bytes:
     event = parts.declaration.event(job.event)
     parser = file_parser(parts.declaration, job.event)
     marks = set_marks(job.vault_id, job.set_id, job.event, digest_of(parts.declaration))
-    mark = mark_of(job.version, attempt())
+    mark = mark_of(job.version, attempt(job.salt))
 
     def name(part: int) -> str:
         if part > MAX_PARTS:
