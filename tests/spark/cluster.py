@@ -46,7 +46,8 @@ def run(vault: Vault, role: str, program: Path, home: Path, *args: str) -> Ran:
     spark_home = home / "spark"  # its workers write into `work`
     spark_home.mkdir()
     for each in (packages / "pyspark").iterdir():
-        (spark_home / each.name).symlink_to(each)
+        if each.name != "work":
+            (spark_home / each.name).symlink_to(each)
     conf = spark_home.parent / "conf"
     conf.mkdir()
     (home / "events").mkdir()

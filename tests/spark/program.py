@@ -96,15 +96,14 @@ class Program:
 
     def refused(self) -> object:
         """Open a set of which a part was changed, and one with more rows than the quota has."""
-        told = []
-        for place in ("changed", "set"):
-            try:
-                lake.open_set(
-                    self.spark, self.asked[place], self.asked["refused"], reason="case 13"
-                )
-            except VaultEtlError as error:
-                told.append([type(error).__name__, str(error)])
-        return told
+        return [self.error_of(self.asked[place]) for place in ("changed", "set")]
+
+    def error_of(self, place: str) -> object:
+        """Open a set that must not open, and tell the error."""
+        try:
+            return lake.open_set(self.spark, place, self.asked["refused"], reason="case 13").files
+        except VaultEtlError as error:
+            return [type(error).__name__, str(error)]
 
     def rotate(self) -> object:
         """Rotate the set and the archive of a month, after the keys."""
@@ -120,7 +119,7 @@ class Program:
         return told
 
     def month(self) -> object:
-        """Open the archive of the month."""
+        """Open the archive of the month, and a copy of the set as it was before its rotation."""
         self.become("reveal")
         made = lake.open_set(
             self.spark,
@@ -129,7 +128,7 @@ class Program:
             reason="case 14",
             fields=["ip"],
         )
-        return {"files": made.files, "rows": made.rows}
+        return {"files": made.files, "old": self.error_of(self.asked["sealed"])}
 
 
 def _killed(marks: str, place: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

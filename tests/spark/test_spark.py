@@ -31,7 +31,7 @@ from vault_etl.archives.manifest import (
 )
 from vault_etl.crypto.record_id import first_millisecond, record_id_of_line
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 
 PROGRAM: Final = Path(__file__).parent / "program.py"
 STEPS: Final = ("tokens", "seal", "read", "open", "refused", "rotate", "month")
@@ -162,6 +162,9 @@ def test_an_opening_is_on_the_record(vault: Vault, ran: Ran, places: dict[str, s
         "DeniedError",
         f"the quota has {QUOTA - 14} accesses left, and this command needs 7",
     ]
+    assert ran.told["month"]["old"][0] == "DataError", (
+        "a copy of a version that is not on the record"
+    )
     assert not Path(places["refused"]).exists()
 
 

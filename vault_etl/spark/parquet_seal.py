@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from vault_etl.app.batches import batch_writer
 from vault_etl.app.ingest import file_parser
 from vault_etl.app.key_ring import key_store
-from vault_etl.app.lake_places import TOOL, at_place, sets
+from vault_etl.app.lake_places import TOOL, at_place, must_be_free, sets
 from vault_etl.app.lake_seal import PART_BYTES, VaultQuarantine
 from vault_etl.app.partitions import archive_store
 from vault_etl.archives.manifest import (
@@ -65,7 +65,7 @@ def seal(
     The columns of the frame have the names at the top of the event's messages. `sent` is the day of rows that have
     none. Rows that are no event go to the quarantine of the vault. Driver and executors have the role ingest.
 
-    Raises UsageError for a place that has another set, ConfigurationError, IncompleteError, and the error of a task.
+    Raises UsageError for a place that has other files, ConfigurationError, IncompleteError, and the error of a task.
     """
     vault = process_vault()
     parts, declaration = vault.parts, vault.parts.declaration
@@ -81,8 +81,10 @@ def seal(
         raise UsageError(message, hint="rename its columns as the messages of the event name them")
     location = parse_location(place, str(Path.cwd()))
     registry = sets(parts)
-    set_id, digest = registry.begin(declared.name, location), digest_of(declaration)
+    digest = digest_of(declaration)
     with at_place(parts, location) as files:
+        must_be_free(parts, files)
+        set_id = registry.begin(declared.name, location)
         numbered = [name for name in files.store.names() if not name.startswith("part-")]
         version = files.writer.next_version(numbered)
         salt = secrets.randbelow(ATTEMPTS)
