@@ -56,6 +56,7 @@ def test_the_macro_names_the_tokens_of_each_generation(filled: Vault) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.timeout(400)
 def test_the_project_is_built_before_and_after_a_rotation(filled: Vault) -> None:
     """Its test finds old tokens that are kept, until the model is made again; its map leads from old to new."""
     ip = filled.ok(

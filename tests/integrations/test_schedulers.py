@@ -15,7 +15,7 @@ from tests.kit.integrations import run_program
 from tests.kit.pages import documented
 from tests.kit.vault import Vault
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
 DAY = (dt.datetime.now(dt.UTC) - dt.timedelta(days=2)).date().isoformat()
 

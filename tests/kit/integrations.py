@@ -24,5 +24,5 @@ def run_program(
         capture_output=True,
         text=True,
         check=False,
-        timeout=150,
+        timeout=300,
     )
