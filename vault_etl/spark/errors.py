@@ -35,7 +35,9 @@ def task_errors() -> Iterator[None]:
         told = VaultEtlError(f"a task failed: {type(error).__name__} in {place}")
     else:
         return
-    raise TaskError(told)
+    raise TaskError(
+        told
+    ) from None  # Spark writes the whole traceback, with the error before this one
 
 
 @contextlib.contextmanager
