@@ -142,6 +142,25 @@ def test_of_two_runs_at_once_one_ends(name: str, world: LakeWorld) -> None:
     assert set(world.stored) == world.current().own_names, "the files of the other one are deleted"
 
 
+@pytest.mark.parametrize("at", range(1, 7))
+def test_a_rotation_that_an_erasure_overtakes_keeps_no_person(world: LakeWorld, at: int) -> None:
+    """Before any of its steps: it is refused, no file has a value of the person, and no value of another is lost."""
+
+    class Overtaken(KillSwitch):
+        def __call__(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - as `KillSwitch`
+            if self.calls == at - 1:
+                world.erase()
+            return super().__call__(call)
+
+    with pytest.raises(
+        (IncompleteError, KeyError)
+    ):  # KeyError: a part that the erasure has replaced is gone
+        world.rotate(Overtaken())
+    assert world.values() == WITHOUT
+    assert set(world.stored) == world.current().own_names
+    assert world.reader.read() == world.current(), "no newer version is left"
+
+
 @pytest.mark.parametrize("name", ACTS)
 def test_a_signal_after_the_commit_deletes_nothing(name: str, world: LakeWorld) -> None:
     """It is raised as an error of ours, while the record has the new version already."""
