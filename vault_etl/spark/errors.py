@@ -35,9 +35,8 @@ def task_errors() -> Iterator[None]:
         told = VaultEtlError(f"a task failed: {type(error).__name__} in {place}")
     else:
         return
-    raise TaskError(
-        told
-    ) from None  # Spark writes the whole traceback, with the error before this one
+    # Spark writes the traceback, which would have the text of the error before this one.
+    raise TaskError(told) from None
 
 
 @contextlib.contextmanager

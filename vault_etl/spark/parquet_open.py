@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import secrets
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +16,7 @@ from vault_etl.app.audit import LastCheckpoint, audit_log
 from vault_etl.app.lake_places import at_place, find_set, version_that_counts
 from vault_etl.app.partitions import archive_store
 from vault_etl.archives.declared_event import event_of
-from vault_etl.archives.manifest import Part, rewritten_part_name
-from vault_etl.archives.sets import mark_of
+from vault_etl.archives.manifest import Part, part_number
 from vault_etl.audit.entries import Action, clean_reason
 from vault_etl.audit.log import audit_request, audited
 from vault_etl.audit.opening import Opener
@@ -93,6 +93,7 @@ def open_set(
         must_be_within_quota(
             rows, quota, fewer="`vault-etl lake open --limit` opens the first parts"
         )
+    mark = secrets.token_hex(4)
     try:
         with LastCheckpoint() as keep, contextlib.ExitStack() as entries:
             log = audit_log(parts, keep=keep)
@@ -102,28 +103,29 @@ def open_set(
                 ).seq
                 for at, part in enumerate(current.manifest.parts)
             )
-            job = _OpenJob(found.location, current.sha256, target.location, wanted, seqs)
+            job = _OpenJob(found.location, current.sha256, target.location, mark, wanted, seqs)
             written, _ = decoded(for_each(spark, len(seqs), functools.partial(_opened, job)))
             made = tuple(each.part.name for each in written)
-        _delete(target, keep=made)  # no attempt takes up an intent that has an outcome
+        _delete(target, mark, keep=made)  # no attempt takes up an intent that has an outcome
     except BaseException:
-        _delete(target)
+        _delete(target, mark)
         raise
     return OpenedSet(target.location, made, rows, seqs)
 
 
-def _delete(target: ArchiveStore, keep: Sequence[str] = ()) -> None:
-    """Delete what attempts wrote that do not count, or all of it."""
+def _delete(target: ArchiveStore, mark: str, keep: Sequence[str] = ()) -> None:
+    """Delete what attempts of this job wrote that do not count, or all that it wrote."""
     for name in target.names():
-        if name not in keep:
+        if mark in name and name not in keep:
             target.delete(name)
 
 
 @dataclass(frozen=True, slots=True)
 class _OpenJob(SetJob):
-    """The place of the plaintext, its fields, and the numbers of the committed intents, one a part."""
+    """The place of the plaintext, the mark in its names, its fields, and the numbers of the intents, one a part."""
 
     target: str
+    mark: str
     fields: tuple[FieldName, ...]
     seqs: tuple[int, ...]
 
@@ -147,7 +149,7 @@ def _opened(job: _OpenJob, at: int) -> bytes:
             writer.add(rows)
         writer.close()
         file.flush()
-        name = rewritten_part_name(at + 1, mark_of(manifest.version, attempt()))
+        name = f"part-{part_number(one.part.name):05}-{job.mark}-{attempt()}.parquet"
         path = Path(f"/dev/fd/{file.fileno()}")
         log.resume(job.seqs[at])  # the job may have ended without this attempt
         archive_store(vault.parts, job.target).put(name, path)
