@@ -30,6 +30,7 @@ from vault_etl.archives.manifest import (
     signature_name,
 )
 from vault_etl.crypto.record_id import first_millisecond, record_id_of_line
+from vault_etl.local.template import ARCHIVE_BUCKET
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 
@@ -45,14 +46,13 @@ QUOTA: Final = 20
 
 @pytest.fixture(scope="module")
 def vault(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
-    """A vault whose records of this month are in an archive alone."""
+    """A vault whose records of this month are in an archive in S3 alone."""
     bodies = [event(user_id=user, ip=ip) for user, ip in USERS.items()]
     with filled_vault(keyed, tmp_path_factory.mktemp("vault"), bodies) as vault:
         vault.set_policy({"reveals_an_hour": QUOTA, "purposes": {}})
-        place = vault.home / "archives"
-        place.mkdir()
+        place = f"s3://{ARCHIVE_BUCKET}/{vault.database}"
         month = partition_of_this_month(vault)
-        for command, *more in (("detach",), ("archive", "--to", str(place)), ("drop",)):
+        for command, *more in (("detach",), ("archive", "--to", place), ("drop",)):
             why = WHY[:2] if command == "archive" else WHY
             vault.ok("owner", "partitions", command, month, *more, *why)
         yield vault
