@@ -115,7 +115,7 @@ def test_the_archive_key_is_for_a_login_that_acts_as_the_owner(vault: Vault) -> 
     """With the owner's AWS role it is seen; with another it is a fault."""
     with login(vault, "test_owner", "IN ROLE vault_etl_owner"):
         own = {"VAULT_ETL_DATABASE_URL": vault.server.url("test_owner", vault.database)}
-        for role, ok in (("owner", True), ("audit", False)):
+        for role, ok in (("owner", True), ("rotate", False)):
             found = {line["check"]: line for line in vault.run(role, "doctor", extra=own).lines}
             assert found["kms_archive_key"]["ok"] is ok, found["kms_archive_key"]
 

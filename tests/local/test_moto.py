@@ -32,6 +32,7 @@ TOKEN_MAKERS = {"ingest", "reveal", "re-encrypt", "operator", "admin"}
 WRITERS = {"ingest", "re-encrypt", "operator", "admin"}
 ROTATORS = {"rotate", "re-encrypt", "operator", "admin"}
 SIGNERS = {"reveal", "rotate", "re-encrypt", "erase", "audit", "operator", "admin"}
+SET_SIGNERS = {"ingest", "re-encrypt", "erase", "operator", "owner", "admin"}
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -102,9 +103,11 @@ def test_no_role_rewraps_onto_another_key(moto: Moto, role: str) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_roles_that_sign(moto: Moto, role: str) -> None:
-    """Roles that write the log sign its head; the owner, who can rewrite the log, signs only archives."""
+    """Roles that write the log sign its head, and those that write sets their manifests. The owner can rewrite the
+    log, and signs only manifests.
+    """
     sign = _client(moto, role, "kms").sign
-    for key, signers in (("audit", SIGNERS), ("archive", {"owner", "admin"})):
+    for key, signers in (("audit", SIGNERS), ("archive", SET_SIGNERS)):
         call = partial(
             sign,
             KeyId=f"alias/vault-etl-{key}",

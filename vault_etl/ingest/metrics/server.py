@@ -29,6 +29,7 @@ HEAD_SECONDS: Final = 3.0
 ANSWER_SECONDS: Final = 5.0
 MAX_HEAD_BYTES: Final = 8 * 1024
 MAX_CONNECTIONS: Final = 16
+_ROOM_SECONDS: Final = 0.5
 
 Exposition = Callable[[str], tuple[bytes, str]]
 """Returns a body and its content type for a header Accept."""
@@ -129,7 +130,8 @@ class _ProbeServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             if len(self._open) >= MAX_CONNECTIONS:
                 self._interrupt(next(iter(self._open)))
             self._open[request] = None
-        if not self._room.acquire(blocking=False):
+        # The thread of an interrupted connection ends in a moment.
+        if not self._room.acquire(timeout=_ROOM_SECONDS):
             self.shutdown_request(request)
             return
         try:
