@@ -103,9 +103,7 @@ def test_no_role_rewraps_onto_another_key(moto: Moto, role: str) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_roles_that_sign(moto: Moto, role: str) -> None:
-    """Roles that write the log sign its head, and those that write sets their manifests. The owner can rewrite the
-    log, and signs only manifests.
-    """
+    """Roles that write the log sign its head. The owner, who can rewrite the log, signs only manifests."""
     sign = _client(moto, role, "kms").sign
     for key, signers in (("audit", SIGNERS), ("archive", SET_SIGNERS)):
         call = partial(
