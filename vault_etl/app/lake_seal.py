@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from typing_extensions import override
 
-from vault_etl import __version__
 from vault_etl.app.batches import batch_writer
 from vault_etl.app.in_force import must_be_in_force
 from vault_etl.app.ingest import events_of_file, file_parser
 from vault_etl.app.key_ring import key_store, ring, unwrapper
 from vault_etl.app.keys import leases
-from vault_etl.app.lake_places import at_place, must_be_free
+from vault_etl.app.lake_places import TOOL, Place, at_place, must_be_free, sets
 from vault_etl.app.lake_sources import SourceReader
 from vault_etl.app.partitions import need_parquet
 from vault_etl.app.parts import Parts
@@ -29,8 +29,7 @@ from vault_etl.keys.init import open_source_key
 from vault_etl.keys.unwrap import ProvenUnwrapper
 from vault_etl.lake.finish import FinishSet
 from vault_etl.lake.killed_seal import KilledSeal
-from vault_etl.lake.postgres import PostgresSets
-from vault_etl.lake.seal import Quarantine, Sealed, SealParts
+from vault_etl.lake.seal import Quarantine, Sealed, SealedPart, SealParts
 from vault_etl.lake.sealed_mark import SealedMarks
 from vault_etl.lake.source_records import SourceRecords
 from vault_etl.platform.clock import Progress
@@ -83,7 +82,6 @@ def seal(
     of the sources, of Postgres, KMS and the place.
     """
     need_parquet()
-    from vault_etl.archives.parquet_layout import columns_of_set  # noqa: PLC0415
     from vault_etl.archives.parquet_parts import set_marks  # noqa: PLC0415
     from vault_etl.lake.parquet_seal import LeasedSealer, PartOfRows, sealed_part  # noqa: PLC0415
 
@@ -95,12 +93,11 @@ def seal(
     source_key = open_source_key(
         key_store(parts), ProvenUnwrapper(unwrapper(parts), parts.kms_proof)
     )
-    registry = PostgresSets(parts.database, declaration)
+    registry = sets(parts)
     with at_place(parts, location) as place:
         must_be_free(parts, place)
-        set_id, vault_id = registry.begin(event.name, location), registry.vault_id()
-        digest = digest_of(declaration)
-        marks = set_marks(vault_id, set_id, event.name, digest)
+        set_id = registry.begin(event.name, location)
+        marks = set_marks(registry.vault_id(), set_id, event.name, digest_of(declaration))
         sealed_marks = SealedMarks(source_key, set_id)
         killed = KilledSeal(
             place.store, place.folder, sealed_marks, lambda path: sealed_part(path, event, marks)
@@ -124,23 +121,37 @@ def seal(
             progress=progress,
         )
         sealed, counts = work(records, before)
-        if not sealed:
-            message = "no record is an event: there is no set"
-            raise DataError(message, hint="`vault-etl quarantine list` shows the reasons")
-        finish = FinishSet(
-            vault_id=vault_id,
-            set_id=set_id,
-            event=event,
-            declaration_sha256=digest,
-            columns=columns_of_set(event),
-            keys=key_store(parts),
-            store=place.store,
-            writer=place.writer,
-            registry=registry,
-            now=parts.clock.now,
-            tool=f"vault-etl {__version__}",
-        )
-        return finish(sealed), counts
+        return finish_set(parts, place, event, set_id, sealed), counts
+
+
+def finish_set(
+    parts: Parts,
+    place: Place,
+    event: DeclaredEvent,
+    set_id: uuid.UUID,
+    sealed: Sequence[SealedPart],
+) -> CurrentSet:
+    """Sign the parts of a new set, and record it. Raises DataError without parts, and what `FinishSet` raises."""
+    from vault_etl.archives.parquet_layout import columns_of_set  # noqa: PLC0415
+
+    if not sealed:
+        message = "no record is an event: there is no set"
+        raise DataError(message, hint="`vault-etl quarantine list` shows the reasons")
+    registry = sets(parts)
+    finish = FinishSet(
+        vault_id=registry.vault_id(),
+        set_id=set_id,
+        event=event,
+        declaration_sha256=digest_of(parts.declaration),
+        columns=columns_of_set(event),
+        keys=key_store(parts),
+        store=place.store,
+        writer=place.writer,
+        registry=registry,
+        now=parts.clock.now,
+        tool=TOOL,
+    )
+    return finish(sealed)
 
 
 def judge(declaration: Declaration, sources: FilesToSeal, progress: Progress) -> Judgement:

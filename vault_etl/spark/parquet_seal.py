@@ -14,20 +14,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vault_etl.app.batches import batch_writer
 from vault_etl.app.ingest import file_parser
-from vault_etl.app.key_ring import key_store
-from vault_etl.app.lake_places import TOOL, at_place, must_be_free, sets
-from vault_etl.app.lake_seal import PART_BYTES, VaultQuarantine
+from vault_etl.app.lake_places import at_place, must_be_free, sets
+from vault_etl.app.lake_seal import PART_BYTES, VaultQuarantine, event_of_set, finish_set
 from vault_etl.app.partitions import archive_store
 from vault_etl.archives.manifest import (
     rewritten_part_name,
 )
-from vault_etl.archives.parquet_layout import columns_of_set
 from vault_etl.archives.parquet_parts import set_marks
 from vault_etl.archives.sets import mark_of
 from vault_etl.base.errors import DataError, UsageError
 from vault_etl.crypto.fields import EventName
 from vault_etl.declaration.document import digest_of
-from vault_etl.lake.finish import FinishSet
 from vault_etl.lake.parquet_plain import record_of, required_columns, rows_of
 from vault_etl.lake.parquet_seal import LeasedSealer, PartOfRows
 from vault_etl.lake.seal import SealParts
@@ -69,19 +66,12 @@ def seal(
     """
     vault = process_vault()
     parts, declaration = vault.parts, vault.parts.declaration
-    names = [each.name for each in declaration.active_events]
-    if event is None and len(names) == 1:
-        (event,) = names
-    if event not in names:
-        message = f"{event} is not an event that takes messages"
-        raise UsageError(message, hint=f"these do: {', '.join(names)}")
-    declared = declaration.event(EventName(event))
+    declared = event_of_set(declaration, event)
     if missing := [name for name in required_columns(declared) if name not in frame.columns]:
         message = f"the frame has no column {', '.join(missing)}"
         raise UsageError(message, hint="rename its columns as the messages of the event name them")
     location = parse_location(place, str(Path.cwd()))
     registry = sets(parts)
-    digest = digest_of(declaration)
     with at_place(parts, location) as files:
         must_be_free(parts, files)
         set_id = registry.begin(declared.name, location)
@@ -90,23 +80,8 @@ def seal(
         salt = secrets.randbelow(ATTEMPTS)
         job = _SealJob(location, set_id, registry.vault_id(), version, salt, declared.name, sent)
         sealed, counts = decoded(for_each_partition(frame, functools.partial(_sealed, job)))
-        if not sealed:
-            message = "no row is an event: there is no set"
-            raise DataError(message, hint="`vault-etl quarantine list` shows the reasons")
-        finish = FinishSet(
-            vault_id=job.vault_id,
-            set_id=set_id,
-            event=declared,
-            declaration_sha256=digest,
-            columns=columns_of_set(declared),
-            keys=key_store(parts),
-            store=files.store,
-            writer=files.writer,
-            registry=registry,
-            now=parts.clock.now,
-            tool=TOOL,
-        )
-        current = finish(sealed)  # which deletes what tasks wrote that ran more than once
+        # This also deletes what tasks wrote that ran more than once.
+        current = finish_set(parts, files, declared, set_id, sealed)
     rows = current.manifest.contents.rows
     return SealedSet(location, set_id, current.sha256, rows, counts["quarantined"])
 
