@@ -137,6 +137,10 @@ CASES: dict[str, tuple[str, Values]] = {
     "an intent to find two": (APPEND, lambda _: intent("find")),
     "an intent to make tokens": (APPEND, lambda _: {**intent("tokens"), "amount": 9}),
     "an outcome": (APPEND, outcome),
+    "an intent that a process takes up": (
+        "SELECT audit_resume(%(seq)s)",
+        lambda o: appended(o, "lake open", record=str(ABOUT_ONE), amount=1),
+    ),
     "a release": ("SELECT audit_disclose(%(seq)s)", appended),
     "what the log says of a record": ("SELECT audit_about(%(seq)s, 0)", appended),
     "a search": ("SELECT audit_search(%(seq)s, sha256(''))", lambda o: appended(o, "find")),

@@ -13,18 +13,12 @@ from tests.kit.pages import documented, shell
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-PIP = "env/bin/pip install"
-UV = "uv pip install --quiet --python env/bin/python"
-
 # Installing is most of it: pyarrow, pandas and the embedded stack are 500 MB.
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 
 def test_ten_lines_lead_to_tokens_in_a_data_frame(tmp_path: Path) -> None:
-    """The lines of the page beside the wheel: equal addresses have one token, and no address is left.
-
-    uv installs what pip would install, in a quarter of pip's CPU.
-    """
+    """The lines of the page beside the wheel: equal addresses have one token, and no address is left."""
     install, program = documented("library.md", "sh")[0], documented("library.md", "python")[0]
     lines = [line for line in f"{install}\n{program}".splitlines() if line.strip()]
     assert len(lines) == 10
@@ -32,8 +26,7 @@ def test_ten_lines_lead_to_tokens_in_a_data_frame(tmp_path: Path) -> None:
     subprocess.run([*build, str(REPOSITORY)], check=True, capture_output=True)
     (tmp_path / "logins.py").write_text(program, encoding="utf-8")
     try:
-        assert PIP in install
-        done = shell(install.replace(PIP, UV), os.environ, tmp_path)
+        done = shell(install, os.environ, tmp_path)
     finally:
         shell("env/bin/vault-etl local reset --yes", os.environ, tmp_path)
     assert done.returncode == 0, done.stderr

@@ -140,8 +140,8 @@ def test_the_runtime_lock_is_what_dev_was_tested_with() -> None:
         for name, path in ((p.stem, p) for p in RUNTIME_LOCK.parent.glob("*.txt"))
     }
     assert pins["runtime"] <= pins["demo"] <= pins["dev"]
-    assert pins["runtime"] <= pins["archive"] <= pins["dev"]
-    (added,) = pins["archive"] - pins["runtime"]
+    assert pins["runtime"] <= pins["arrow"] <= pins["dev"]
+    (added,) = pins["arrow"] - pins["runtime"]
     assert added.startswith("pyarrow==")
     assert pins["runtime"] <= pins["traces"] <= pins["dev"]
 
