@@ -142,7 +142,9 @@ def test_no_source_has_over_300_lines() -> None:
     templates = (REPOSITORY / "keys").rglob("*.jinja")
     sql = [*(REPOSITORY / "migrations").glob("0*.sql"), *(REPOSITORY / "vault_etl").rglob("*.sql")]
     deployed = [*(REPOSITORY / "deploy").rglob("*.y*ml"), *(REPOSITORY / "deploy").rglob("*.tf")]
-    sources = [*SOURCES, *templates, *sql, *deployed]
+    folders = ("benchmarks", "docs", "tests", "vault_etl")
+    python = [file for folder in folders for file in (REPOSITORY / folder).rglob("*.py")]
+    sources = [*python, *templates, *sql, *deployed]
     assert sql
     assert deployed
     assert not [

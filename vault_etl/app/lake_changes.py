@@ -9,7 +9,8 @@ from vault_etl.app.audit import Keep, audit_log, head_signer, keep_checkpoint
 from vault_etl.app.in_force import must_be_in_force
 from vault_etl.app.key_ring import key_store, ring
 from vault_etl.app.keys import leases
-from vault_etl.app.lake_places import TOOL, Place, sets
+from vault_etl.app.lake_places import Place, sets
+from vault_etl.app.partitions import TOOL
 from vault_etl.app.parts import Parts
 from vault_etl.archives.declared_event import event_of
 from vault_etl.archives.sets import CurrentSet
@@ -59,8 +60,7 @@ def open_set(
 
 def needed_keys(parts: Parts, event: DeclaredEvent) -> NeededKeys:
     """The keys of the vault that a set of this event needs, as the database has them now."""
-    fields = dict.fromkeys(value.field.name for value in event.personal)
-    return NeededKeys(ExplainedKeys(key_store(parts), key_store(parts)), tuple(fields))
+    return NeededKeys(ExplainedKeys(key_store(parts), key_store(parts)), event.fields)
 
 
 def rotate_set(

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from vault_etl import __version__
 from vault_etl.app.partitions import archive_store, need_parquet
 from vault_etl.app.parts import Parts
 from vault_etl.archives.sets import CurrentSet, SetStore, SetWriter, delete_set
@@ -21,8 +20,6 @@ from vault_etl.base.errors import ConfigurationError, DataError, NotFoundError, 
 from vault_etl.lake.postgres import PostgresSets, RecordedSet
 from vault_etl.lake.postgres_owner import PostgresDroppedSets
 from vault_etl.platform.store import ArchiveStore, parse_location
-
-TOOL: Final = f"vault-etl {__version__}"
 
 _MONTH: Final = re.compile(r"[0-9]{4}-[0-9]{2}")
 

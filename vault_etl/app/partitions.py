@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vault_etl import __version__
 from vault_etl.app.parts import Parts
@@ -34,6 +34,10 @@ from vault_etl.records.months import Partition
 
 if TYPE_CHECKING:
     from vault_etl.archives.parquet_rows import ParquetRowsReader, ParquetRowsWriter
+
+
+TOOL: Final = f"vault-etl {__version__}"
+"""The program that a manifest names."""
 
 
 def partitions(parts: Parts, wait_s: float = 60.0) -> PostgresPartitions:
@@ -104,7 +108,7 @@ def open_archive(parts: Parts, location: str, progress: Progress) -> Iterator[Op
                 vault_id=vault_id,
                 declaration_sha256=digest_of(parts.declaration),
                 now=parts.clock.now,
-                tool=f"vault-etl {__version__}",
+                tool=TOOL,
                 progress=progress,
             ),
             RestoreMonth(months=months, reader=reader, progress=progress),

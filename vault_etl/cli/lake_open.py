@@ -188,8 +188,7 @@ def _fields(parts: Parts, current: CurrentSet, named: Sequence[str]) -> tuple[Fi
     from vault_etl.archives.declared_event import event_of
 
     event = event_of(current.manifest, parts.declaration)
-    known = tuple(dict.fromkeys(value.field.name for value in event.personal))
-    return named_fields(named, known) or known
+    return named_fields(named, event.fields) or event.fields
 
 
 def _facts(parts: Parts, current: CurrentSet) -> dict[str, object]:

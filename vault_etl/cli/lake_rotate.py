@@ -56,9 +56,8 @@ def rotate(
 
         current = files.reader.read(found.must_be_on_record().manifest_sha256)
         event = event_of(current.manifest, parts.declaration)
-        fields = tuple(dict.fromkeys(value.field.name for value in event.personal))
         request = audit_request(
-            parts.identity, Action.LAKE_ROTATE, asked, fields=fields, ticket=reference
+            parts.identity, Action.LAKE_ROTATE, asked, fields=event.fields, ticket=reference
         )
         audit.check_role(
             parts,

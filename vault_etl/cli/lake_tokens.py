@@ -13,7 +13,7 @@ from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import DataError, UsageError
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.ui.fields import complete_searched, field_option, named_fields
+from vault_etl.cli.ui.fields import complete_searched, field_option, named_fields, token_column
 from vault_etl.cli.ui.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import PurposeOption, TicketOption, reason_for, word
@@ -94,7 +94,7 @@ def tokens(
         maker = lake_tokens.sealing(parts, searchable[name])
     else:
         maker = lake_tokens.on_the_record(parts, searchable[name], request)
-    token = f"masked_{name}".replace("/", "_")
+    token = token_column(name)
     with contextlib.ExitStack() as stack:
         stack.enter_context(stop_when_told())
         told = stack.enter_context(progress("tokens", total=None, quiet=quiet))

@@ -17,7 +17,7 @@ from vault_etl.base.errors import DataError, UsageError
 from vault_etl.base.pii import Pii
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.ui.fields import complete_searched, field_option, named_fields
+from vault_etl.cli.ui.fields import complete_searched, field_option, named_fields, token_column
 from vault_etl.cli.ui.months import warn_of
 from vault_etl.cli.ui.output import QuietOption, print_receipt
 from vault_etl.cli.ui.printable import printable
@@ -127,9 +127,9 @@ def _table(
             message = "the header has no such column, or has it twice"
             raise UsageError(message, hint="--column names a column of the first line")
         at = header.index(column)
-        header = [_token_column(field) if name == column else name for name in header]
+        header = [token_column(field) if name == column else name for name in header]
     elif rows and rows[0] == [field]:
-        header = [_token_column(field)]
+        header = [token_column(field)]
         rows.pop(0)
     wide = len(header) if header else 1
     wrong = next((number for number, row in enumerate(rows, start=1) if len(row) != wide), None)
@@ -140,10 +140,6 @@ def _table(
         message = f"there are more than {MAX_AMOUNT:,} values" if rows else "there is no value"
         raise UsageError(message, hint="give one value a line; split a longer list")
     return header, rows, at
-
-
-def _token_column(field: FieldName) -> str:
-    return f"masked_{field}".replace("/", "_")
 
 
 def _write(header: list[str] | None, rows: Sequence[list[str]], at: int, made: MadeTokens) -> None:

@@ -164,6 +164,11 @@ class DeclaredEvent:
         return tuple(sorted(values, key=lambda value: not value.required))
 
     @property
+    def fields(self) -> tuple[FieldName, ...]:
+        """The fields of the personal values, each once."""
+        return tuple(dict.fromkeys(value.field.name for value in self.personal))
+
+    @property
     def details(self) -> tuple[str, ...]:
         """The plain columns besides the subject, the day and its moment."""
         others = (column for column in self.plain if column not in (self.subject, self.day))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from vault_etl.app.audit import audit_log
 from vault_etl.app.lake_changes import needed_keys
-from vault_etl.app.lake_places import TOOL, at_place, find_set, sets
+from vault_etl.app.lake_places import at_place, find_set, sets
+from vault_etl.app.partitions import TOOL
 from vault_etl.archives.declared_event import event_of
 from vault_etl.archives.manifest import Contents, part_number, rewritten_part_name
 from vault_etl.archives.parquet_parts import ValueCounts
@@ -69,7 +70,7 @@ def rotate(
             parts.identity,
             Action.LAKE_ROTATE,
             cleaned,
-            fields=tuple(dict.fromkeys(value.field.name for value in event.personal)),
+            fields=event.fields,
             ticket=ticket,
         )
         log = audit_log(parts)

@@ -40,6 +40,11 @@ def named_fields(names: Iterable[str], known: Collection[FieldName]) -> tuple[Fi
     return fields
 
 
+def token_column(name: FieldName) -> str:
+    """Return the column of the tokens of a field, or of a derived form of one, in what a command writes."""
+    return f"masked_{name}".replace("/", "_")
+
+
 def complete_fields(incomplete: str) -> list[str]:
     """Return the declared fields that begin like this; none for a declaration that cannot be read."""
     return _complete(incomplete, lambda declaration: declaration.field_names)
