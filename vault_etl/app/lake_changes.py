@@ -9,8 +9,8 @@ from vault_etl.app.audit import Keep, audit_log, head_signer, keep_checkpoint
 from vault_etl.app.in_force import must_be_in_force
 from vault_etl.app.key_ring import key_store, ring
 from vault_etl.app.keys import leases
-from vault_etl.app.lake_places import Place, sets
-from vault_etl.app.partitions import TOOL
+from vault_etl.app.lake_places import sets
+from vault_etl.app.partitions import TOOL, Place
 from vault_etl.app.parts import Parts
 from vault_etl.archives.declared_event import event_of
 from vault_etl.archives.sets import CurrentSet

@@ -4,34 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from vault_etl.app.partitions import archive_store, need_parquet
+from vault_etl.app.partitions import Place, archive_key, archive_store, need_parquet, set_place
 from vault_etl.app.parts import Parts
-from vault_etl.archives.sets import CurrentSet, SetStore, SetWriter, delete_set
-from vault_etl.audit.aws import ARCHIVE_KEY, KmsHeadSigner, KmsPublicKey
+from vault_etl.archives.sets import CurrentSet, delete_set
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError, DataError, NotFoundError, UsageError
 from vault_etl.lake.postgres import PostgresSets, RecordedSet
 from vault_etl.lake.postgres_owner import PostgresDroppedSets
-from vault_etl.platform.store import ArchiveStore, parse_location
+from vault_etl.platform.store import parse_location
 
 _MONTH: Final = re.compile(r"[0-9]{4}-[0-9]{2}")
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The files of one set, and a private folder for one file at a time."""
-
-    store: ArchiveStore
-    reader: SetStore
-    writer: SetWriter
-    folder: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,26 +147,7 @@ def _found(text: str, recorded: Sequence[RecordedSet]) -> FoundSet:
     return FoundSet(location, next((one for one in recorded if one.location == location), None))
 
 
-@contextlib.contextmanager
-def at_place(parts: Parts, location: str) -> Iterator[Place]:
-    """Open the place of a set. Raises ConfigurationError if the audit key would sign it, or without pyarrow."""
+def at_place(parts: Parts, location: str) -> contextlib.AbstractContextManager[Place]:
+    """Open the place of a set, also without a database. Raises ConfigurationError, also without pyarrow."""
     need_parquet()
-    name = parts.settings.archive_key
-    if name == parts.settings.audit_key:
-        message = f"{ARCHIVE_KEY} is the key that signs the audit log"
-        raise ConfigurationError(message, hint="name another key")
-    key = KmsPublicKey(parts.aws.kms(), name, ARCHIVE_KEY).signing_key()
-    signer = KmsHeadSigner(parts.aws.kms(), key.kms_key_arn, ARCHIVE_KEY)
-    store = archive_store(parts, location)
-
-    def sign(text: str) -> bytes:
-        return signer.sign(text.encode()).der
-
-    with tempfile.TemporaryDirectory(prefix="vault-etl-set-") as temporary:
-        folder = Path(temporary)
-        yield Place(
-            store,
-            SetStore(store, folder, key.key),
-            SetWriter(store, folder, sign, key.key),
-            folder,
-        )
+    return set_place(parts, location, archive_key(parts))

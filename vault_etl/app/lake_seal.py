@@ -15,9 +15,9 @@ from vault_etl.app.in_force import must_be_in_force
 from vault_etl.app.ingest import events_of_file, file_parser
 from vault_etl.app.key_ring import key_store, ring, unwrapper
 from vault_etl.app.keys import leases
-from vault_etl.app.lake_places import Place, at_place, must_be_free, sets
+from vault_etl.app.lake_places import at_place, must_be_free, sets
 from vault_etl.app.lake_sources import SourceReader
-from vault_etl.app.partitions import TOOL, need_parquet
+from vault_etl.app.partitions import TOOL, Place, need_parquet
 from vault_etl.app.parts import Parts
 from vault_etl.archives.sets import CurrentSet
 from vault_etl.base.errors import DataError, UsageError

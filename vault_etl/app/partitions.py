@@ -46,6 +46,16 @@ def partitions(parts: Parts, wait_s: float = 60.0) -> PostgresPartitions:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """The files of one set, and a private folder for one file at a time."""
+
+    store: ArchiveStore
+    reader: SetStore
+    writer: SetWriter
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
 class OpenArchive:
     """The operations on an archive."""
 
@@ -86,25 +96,17 @@ def open_archive(parts: Parts, location: str, progress: Progress) -> Iterator[Op
     need_parquet()
     months = archives(parts)
     vault_id, of_log = months.signer()
-    key = _archive_key(parts, of_log)
-    store = archive_store(parts, location)
-    signer = KmsHeadSigner(parts.aws.kms(), key.kms_key_arn, ARCHIVE_KEY)
-
-    def sign(text: str) -> bytes:
-        return signer.sign(text.encode()).der
-
-    with tempfile.TemporaryDirectory(prefix="vault-etl-archive-") as temporary:
-        folder = Path(temporary)
-        reader = ReadArchive(SetStore(store, folder, key.key), rows_reader, marks_of, vault_id)
+    with set_place(parts, location, archive_key(parts, of_log)) as place:
+        reader = ReadArchive(place.reader, rows_reader, marks_of, vault_id)
         yield OpenArchive(
             reader,
             ArchiveMonth(
                 months=months,
-                sets=SetWriter(store, folder, sign, key.key),
+                sets=place.writer,
                 reader=reader,
                 writer=rows_writer,
                 marks=marks_of,
-                folder=folder,
+                folder=place.folder,
                 vault_id=vault_id,
                 declaration_sha256=digest_of(parts.declaration),
                 now=parts.clock.now,
@@ -115,10 +117,29 @@ def open_archive(parts: Parts, location: str, progress: Progress) -> Iterator[Op
         )
 
 
-def _archive_key(parts: Parts, of_log: Sequence[SigningKey]) -> SigningKey:
-    """The key that signs archives, which must not be one of the keys that sign the audit log (`of_log`).
+@contextlib.contextmanager
+def set_place(parts: Parts, location: str, key: SigningKey) -> Iterator[Place]:
+    """Open the place of a set whose manifests this key signs."""
+    store = archive_store(parts, location)
+    signer = KmsHeadSigner(parts.aws.kms(), key.kms_key_arn, ARCHIVE_KEY)
 
-    A login that archives can rewrite the log, and so must not be able to sign it.
+    def sign(text: str) -> bytes:
+        return signer.sign(text.encode()).der
+
+    with tempfile.TemporaryDirectory(prefix="vault-etl-set-") as temporary:
+        folder = Path(temporary)
+        yield Place(
+            store,
+            SetStore(store, folder, key.key),
+            SetWriter(store, folder, sign, key.key),
+            folder,
+        )
+
+
+def archive_key(parts: Parts, of_log: Sequence[SigningKey] = ()) -> SigningKey:
+    """The key that signs manifests, which must not be one of the keys that sign the audit log (`of_log`).
+
+    A login that archives can rewrite the log, and so must not be able to sign it. Raises ConfigurationError.
     """
     name, audit_key = parts.settings.archive_key, parts.settings.audit_key
     if name == audit_key:

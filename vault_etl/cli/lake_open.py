@@ -25,7 +25,7 @@ from vault_etl.cli.ui.signals import stop_when_told
 from vault_etl.reveal.reveal import must_be_within_quota
 
 if TYPE_CHECKING:
-    from vault_etl.app.lake_places import Place
+    from vault_etl.app.partitions import Place
     from vault_etl.app.parts import Parts
     from vault_etl.archives.sets import CurrentSet
     from vault_etl.crypto.fields import FieldName

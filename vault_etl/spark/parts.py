@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from vault_etl.app.lake_places import Place, at_place
+from vault_etl.app.lake_places import at_place
+from vault_etl.app.partitions import Place
 from vault_etl.archives.manifest import Part
 from vault_etl.archives.sets import CurrentSet
 from vault_etl.spark.process import process_vault
