@@ -16,6 +16,7 @@ from vault_etl.local.emulator import EmulatorName
 
 pytest_plugins = (
     "tests.kit.spread",
+    "tests.kit.midnight",
     "tests.kit.isolation",
     "tests.kit.databases",  # before those that import it
     "tests.kit.servers",

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.two_events import HOME, SIGN_UPS, WHY, order, sign_up
+from tests.app.two_events import HOME, WHY, order, sign_up
 from tests.kit.declarations import TWO_EVENTS_TOML
 from tests.kit.iam_fields import deployed
+from tests.kit.months import name_of
 from tests.kit.vault import Vault
 from tests.kit.vaults import declared_vault
 from vault_etl.declaration.read import read_declaration
@@ -49,10 +50,11 @@ def test_events_are_told_apart_by_their_queues(by_queue: Vault, tmp_path: Path) 
     summary = two.ok("ingest", *load, "--event", "orders").json
     assert (summary["stored"], summary["quarantined"]) == (1, 1)
     assert (two.count("sign_ups"), two.count("orders")) == (1, 1)
-    two.ok("admin", "partitions", "detach", SIGN_UPS, *WHY, "--yes")
+    sign_ups = name_of(0, "sign_ups")
+    two.ok("admin", "partitions", "detach", sign_ups, *WHY, "--yes")
     two.send([sign_up("late", HOME)])
     assert two.ok("ingest", "ingest").json["quarantined"] == 1
-    two.ok("admin", "partitions", "attach", SIGN_UPS, *WHY, "--yes")
+    two.ok("admin", "partitions", "attach", sign_ups, *WHY, "--yes")
     assert two.ok("re-encrypt", "quarantine", "retry", "--all", "--yes").json["moved"] == 1
     assert (two.count("sign_ups"), two.count("orders")) == (2, 1)
     assert two.sql("SELECT reason_code, queue FROM vault_etl.quarantine") == [

@@ -8,17 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.two_events import (
-    HOME,
-    MONTH,
-    OFFICE,
-    ORDERS,
-    SIGN_UPS,
-    WHY,
-    order,
-    sign_up,
-)
+from tests.app.two_events import HOME, OFFICE, WHY, order, sign_up
 from tests.kit.declarations import TWO_EVENTS_TOML
+from tests.kit.months import name_of, this_month
 from tests.kit.vault import Vault
 from tests.kit.vaults import declared_vault
 
@@ -120,29 +112,30 @@ def test_both_are_rotated(two: Vault) -> None:
 
 def test_a_month_is_of_an_event(two: Vault) -> None:
     """It is detached and attached by its name; the month of the other event takes rows meanwhile."""
-    refused = two.run("admin", "partitions", "detach", MONTH, *WHY, "--yes")
+    month, orders, sign_ups = this_month(two), name_of(0, "orders"), name_of(0, "sign_ups")
+    refused = two.run("admin", "partitions", "detach", month, *WHY, "--yes")
     assert refused.code == 2
-    assert f"{ORDERS}, {SIGN_UPS}" in refused.stderr
-    two.ok("admin", "partitions", "detach", ORDERS, *WHY, "--yes")
+    assert f"{orders}, {sign_ups}" in refused.stderr
+    two.ok("admin", "partitions", "detach", orders, *WHY, "--yes")
     states = {row["partition"]: row for row in two.ok("admin", "partitions", "list").lines}
-    assert (states[ORDERS]["event"], states[ORDERS]["state"]) == ("orders", "detached")
-    assert states[SIGN_UPS]["state"] == "attached"
+    assert (states[orders]["event"], states[orders]["state"]) == ("orders", "detached")
+    assert states[sign_ups]["state"] == "attached"
     assert two.sql("SELECT * FROM vault_etl.values_miscounted()") == []
     two.send([order("late"), sign_up("in time", HOME)])
     summary = two.ok("ingest", "ingest").json
     assert (summary["stored"], summary["quarantined"]) == (1, 1)
     found = two.ok("reveal", "find", "--field", "ip", *WHY, stdin=HOME)
-    assert f"{ORDERS} is detached" in found.stderr
+    assert f"{orders} is detached" in found.stderr
     assert {row["event"] for row in found.json["records"]} == {"sign_ups"}
     card = two.ok("reveal", "find", "--field", "card", *WHY, stdin="card of a")
     assert (card.json["count"], "not searched" in card.stderr) == (1, False), "no order has one"
-    closed = two.run("admin", "partitions", "ensure", MONTH)
+    closed = two.run("admin", "partitions", "ensure", month)
     assert (closed.code, "closed: orders" in closed.stderr) == (78, True)
     make_room(two)
     two.ok("re-encrypt", "keys", "rotate", "--tokens", "--yes")
-    retokened = two.ok("re-encrypt", "partitions", "retoken", ORDERS, *WHY, "--yes").json
+    retokened = two.ok("re-encrypt", "partitions", "retoken", orders, *WHY, "--yes").json
     assert retokened["rows_remaining"] == 0
-    two.ok("admin", "partitions", "attach", ORDERS, *WHY, "--yes")
+    two.ok("admin", "partitions", "attach", orders, *WHY, "--yes")
     retried = two.ok("re-encrypt", "quarantine", "retry", "--reason-code", "month_closed", "--yes")
     assert retried.json["moved"] == 1
     assert two.count("orders") == 5
@@ -152,13 +145,14 @@ def test_a_month_is_of_an_event(two: Vault) -> None:
 
 def test_an_erasure_reaches_both_and_their_months(two: Vault) -> None:
     """In the table of one event, and in a detached month of the other. A record id is found in any event."""
-    two.ok("admin", "partitions", "detach", ORDERS, *WHY, "--yes")
+    orders = name_of(0, "orders")
+    two.ok("admin", "partitions", "detach", orders, *WHY, "--yes")
     certificate = two.ok("erase", "erase", "--user-id", "e", *WHY, "--yes").json
     assert certificate["records"] == 2
     detached = "SELECT record_id FROM vault_etl_detached.{} WHERE buyer = 'c'"
-    ((record_id,),) = two.sql(detached.format(ORDERS))
+    ((record_id,),) = two.sql(detached.format(orders))
     assert two.ok("erase", "erase", str(record_id), *WHY, "--yes").json["records"] == 1
-    two.ok("admin", "partitions", "attach", ORDERS, *WHY, "--yes")
+    two.ok("admin", "partitions", "attach", orders, *WHY, "--yes")
     left = (
         "SELECT count(*) FROM vault_etl.{} WHERE {} = %s AND num_nonnulls(token_generation, {}) > 0"
     )
@@ -171,7 +165,8 @@ def test_an_erasure_reaches_both_and_their_months(two: Vault) -> None:
 
 def test_an_archive_is_of_an_event(two: Vault, tmp_path: Path) -> None:
     """Both events have an archive of one month in one place, with erasures that it lacks. Each comes back as it was."""
-    months = {ORDERS: ("orders", "buyer"), SIGN_UPS: ("sign_ups", "person")}
+    orders, sign_ups = name_of(0, "orders"), name_of(0, "sign_ups")
+    months = {orders: ("orders", "buyer"), sign_ups: ("sign_ups", "person")}
     rows = "SELECT to_jsonb(r) FROM vault_etl.{} AS r WHERE {} <> 'f' ORDER BY record_id"
     two.send([sign_up("f", HOME), order("f")])
     assert two.ok("ingest", "ingest").json["stored"] == 2
@@ -182,10 +177,10 @@ def test_an_archive_is_of_an_event(two: Vault, tmp_path: Path) -> None:
         two.ok("owner", "partitions", "drop", name, *WHY, "--yes")
     erased = two.run("erase", "erase", "--user-id", "f", *WHY, "--yes")
     places = erased.json["archives"]
-    assert (erased.code, sorted(places)) == (75, [ORDERS, SIGN_UPS])
-    other = ("restore", ORDERS, "--from", places[SIGN_UPS], *WHY, "--yes")
+    assert (erased.code, sorted(places)) == (75, [orders, sign_ups])
+    other = ("restore", orders, "--from", places[sign_ups], *WHY, "--yes")
     assert two.run("owner", "partitions", *other).code == 65
-    waiting = [ORDERS, SIGN_UPS]
+    waiting = [orders, sign_ups]
     for name, of in months.items():
         listed = two.ok("owner", "partitions", "list").lines
         assert [row["partition"] for row in listed if row["erasures_since"]] == waiting

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 
 HOME, OFFICE = "198.51.100.7", "203.0.113.9"
 WHY = ("--reason", "test")
-MONTH = dt.datetime.now(dt.UTC).strftime("%Y-%m")
-ORDERS, SIGN_UPS = (f"{event}_{MONTH.replace('-', '_')}" for event in ("orders", "sign_ups"))
 
 
 def sign_up(person: str, home: str, office: str | None = None) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
-from psycopg2.extensions import cursor
+from psycopg2.extensions import AsIs, cursor
 
 from tests.kit.databases import clone
 from tests.kit.entries import ENTRIES, MILLION_ENTRIES, NO_QUOTA
@@ -53,7 +53,7 @@ ABOUT_ONE = uuid.UUID("00000000-0000-0000-0000-000000012345")
 FILTERED: dict[str, dict[str, object]] = {
     "nothing": {},
     "record": {"record_id": str(ABOUT_ONE), "after": 0},
-    "time": {"since": dt.datetime.now(dt.UTC) - dt.timedelta(minutes=20), "after": 0},
+    "time": {"since": AsIs("(now() - interval '20 minutes')"), "after": 0},
 }
 NONCE = bytes(32)
 

@@ -12,15 +12,19 @@ from tests.kit.databases import database_copy
 from tests.kit.doctor import NOWHERE
 from tests.kit.events import event, events
 from tests.kit.kms_keys import disabled
+from tests.kit.months import month_start
 from tests.kit.processes import finish, start
 from tests.kit.vault import Vault
 from tests.kit.waiting import until
 
-MONTH: Final = f"{dt.datetime.now(dt.UTC) - dt.timedelta(days=600):%Y-%m}"
-"""A month that may still be made, for the one of the page."""
 LOGINS: Final = {"worker": "test_ingest", "alice_reveal": "test_reveal"}
 
 Scene = Callable[[Vault], AbstractContextManager[Vault]]
+
+
+def old_month() -> str:
+    """Return a month that may still be made, for the one of the page."""
+    return f"{month_start(-20):%Y-%m}"
 
 
 def retired(vault: Vault) -> str:
@@ -164,7 +168,7 @@ def _without_data_key(site: Vault) -> Iterator[Vault]:
 @contextmanager
 def _old_month(site: Vault) -> Iterator[Vault]:
     """A month of the past, and a folder for its archive."""
-    site.ok("owner", "partitions", "ensure", MONTH)
+    site.ok("owner", "partitions", "ensure", old_month())
     (site.home / "archives").mkdir()
     yield site
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from tests.docs.runbook_scenes import LOGINS, MONTH, SCENES, retired
+from tests.docs.runbook_scenes import LOGINS, SCENES, old_month, retired
 from tests.kit.events import events
 from tests.kit.pages import BLOCK, DOCS, shell
 from tests.kit.vault import Result, Vault
@@ -74,7 +74,9 @@ def _run(vault: Vault, block: str) -> str:
 
 
 def _done(vault: Vault, role: str, line: str) -> Result:
-    text = line.replace("/srv/archives", str(vault.home / "archives")).replace("2024-03", MONTH)
+    text = line.replace("/srv/archives", str(vault.home / "archives")).replace(
+        "2024-03", old_month()
+    )
     for name, login in LOGINS.items():
         text = re.sub(rf"(?<=ROLE )\b{name}\b|(?<=usename = '){name}\b", login, text)
     if UUID.search(text):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import datetime as dt
 import json
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from tests.kit.vault import Vault
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
-DAY = (dt.datetime.now(dt.UTC) - dt.timedelta(days=2)).date().isoformat()
+DAY = "2026-01-29"
 
 
 @pytest.fixture

@@ -41,9 +41,9 @@ def month_start(ahead: int) -> dt.datetime:
     return dt.datetime(now.year + years, month + 1, 1, tzinfo=dt.UTC)
 
 
-def name_of(ahead: int) -> str:
+def name_of(ahead: int, event: str = USER_LOGINS) -> str:
     """The name of that month's partition."""
-    return month_start(ahead).strftime("user_logins_%Y_%m")
+    return f"{event}_{month_start(ahead):%Y_%m}"
 
 
 def partitions(database: Scratch) -> set[str]:

@@ -25,8 +25,8 @@ from vault_etl.audit.entries import MAX_AMOUNT
 from vault_etl.base import logs
 
 ADDRESSES = ("198.51.100.7", "198.51.100.8", "2001:db8::7")
-NOW = dt.datetime.now(dt.UTC)
-DAY = NOW.date()
+MOMENT = dt.datetime(2026, 1, 31, 23, 59, tzinfo=dt.UTC)
+DAY = MOMENT.date()
 LAST = "SELECT action, decision, reason, fields::text FROM audit_log ORDER BY seq DESC LIMIT {}"
 
 SESSIONS = """
@@ -52,7 +52,7 @@ def rows() -> Iterator[dict[str, object]]:
     yield row(0, ip=Pii.of_text(ADDRESSES[0]), create_date=DAY)
     yield row(1, locale=None, device_id=uuid.UUID(int=7), create_date=DAY)
     yield row(2, ip=float("nan"), create_date=DAY)
-    yield row(3, create_date=NOW, shoe_size=43)
+    yield row(3, create_date=MOMENT, shoe_size=43)
 
 
 @dataclass(frozen=True)
