@@ -13,7 +13,6 @@ from typing import Final
 
 import pytest
 
-
 CONFTEST = """
 import datetime as dt
 import pytest
