@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import uuid
 
 from tests.kit.declarations import widest_first
@@ -44,6 +45,11 @@ def month_start(ahead: int) -> dt.datetime:
 def name_of(ahead: int, event: str = USER_LOGINS) -> str:
     """The name of that month's partition."""
     return f"{event}_{month_start(ahead):%Y_%m}"
+
+
+def with_months(text: str) -> str:
+    """The text, with a partition's name for each `<month N>`: a file that is imported knows no month."""
+    return re.sub(r"<month (-?\d+)>", lambda found: name_of(int(found[1])), text)
 
 
 def partitions(database: Scratch) -> set[str]:

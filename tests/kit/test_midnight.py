@@ -58,7 +58,8 @@ def test_second(told):
     pass
 """
 REPOSITORY: Final = Path(__file__).parents[2]
-CLOCK: Final = re.compile(r"\b(now|today|utcnow)\(")
+READERS: Final = ("now", "today", "utcnow", "month_start", "name_of")
+CLOCK: Final = re.compile(rf"\b({'|'.join(READERS)})\(")
 WORDS = ("unit", "slept", "made", "filled", "torn", "test_")
 BOTH = ["test_first", "test_second"]
 FILE = ["filled", *BOTH]
@@ -132,6 +133,7 @@ def test_no_date_is_taken_when_a_file_is_imported() -> None:
         "class A:\n    day = date.today()",
         "def f(day=dt.date.today()): pass",
         "@pytest.mark.parametrize('day', [dt.datetime.utcnow()])\ndef f(): pass",
+        "MONTH = name_of(0)",
         "DAYS = [f'{dt.datetime.now():%d}' for _ in range(2)]",
     ],
 )
@@ -149,7 +151,7 @@ def test_a_date_that_a_call_takes_is_none_of_the_import(source: str) -> None:
 def _clocks_read_by_import(node: ast.AST) -> Iterator[int]:
     """The lines that read the clock when their file is imported: outside the bodies of functions."""
     match node:
-        case ast.Call(func=ast.Attribute(attr="now" | "today" | "utcnow")):
+        case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name)) if name in READERS:
             yield node.lineno
     for name, child in ast.iter_fields(node):
         if name == "body" and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):

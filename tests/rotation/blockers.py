@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from psycopg2.extensions import connection
 
 from tests.kit.cut_over import Ready
-from tests.kit.months import name_of
+from tests.kit.months import with_months
 from tests.kit.scratch import Scratch
 from vault_etl.platform.waiting import Blocked
 from vault_etl.rotation.token_keys import CutOverDone
@@ -29,9 +29,9 @@ VIEW = ("admin", "COMMENT ON VIEW user_logins_masked IS 'the view, and nothing b
 
 TABLE = ("admin", "LOCK TABLE ONLY user_logins IN ACCESS SHARE MODE")
 
-PARTITION = ("admin", f"SELECT count(*) FROM {name_of(-1)}")  # noqa: S608
+PARTITION = ("admin", "SELECT count(*) FROM <month -1>")
 
-LAST_PARTITION = ("admin", f"SELECT count(*) FROM {name_of(3)}")  # noqa: S608
+LAST_PARTITION = ("admin", "SELECT count(*) FROM <month 3>")
 
 QUERY = ("analyst", "SELECT count(*) FROM vault_etl.user_logins_masked")
 
@@ -61,7 +61,7 @@ def blocking(vault: Ready, blocker: tuple[str, str]) -> Iterator[connection]:
     """A session that has run a statement, and keeps its transaction open."""
     role, statement = blocker
     with vault.scratch.connect(role) as opened, opened.cursor() as cursor:
-        cursor.execute(statement)
+        cursor.execute(with_months(statement))
         yield opened
         opened.rollback()
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.kit.cut_over import Ready, filled_token, state
 from tests.kit.declared import PERSONAL_FIELDS
-from tests.kit.months import name_of
+from tests.kit.months import with_months
 from tests.kit.rights import RIGHTS, rights
 from tests.kit.scratch import Scratch
 from vault_etl.base.errors import ConfigurationError
@@ -80,12 +80,12 @@ GRANTS = {
     "public": "GRANT SELECT (masked_ip, next_masked_device_id) ON user_logins TO PUBLIC",
     "the table": 'GRANT SELECT ON user_logins TO "test DBA"',
     "a partition": (
-        f'GRANT SELECT (masked_ip), UPDATE (next_masked_ip) ON {name_of(0)} TO "test DBA";'
-        f"GRANT SELECT (token_generation) ON {name_of(-1)} TO PUBLIC"
+        'GRANT SELECT (masked_ip), UPDATE (next_masked_ip) ON <month 0> TO "test DBA";'
+        "GRANT SELECT (token_generation) ON <month -1> TO PUBLIC"
     ),
     "a partition, handed on": (
-        f'GRANT SELECT (masked_ip) ON {name_of(0)} TO "test DBA" WITH GRANT OPTION;'
-        f'SET ROLE "test DBA"; GRANT SELECT (masked_ip) ON {name_of(0)} TO vault_etl_analyst'
+        'GRANT SELECT (masked_ip) ON <month 0> TO "test DBA" WITH GRANT OPTION;'
+        'SET ROLE "test DBA"; GRANT SELECT (masked_ip) ON <month 0> TO vault_etl_analyst'
     ),
 }
 
@@ -96,7 +96,7 @@ def test_rights_of_other_roles_stay_with_the_name(
 ) -> None:
     """With and without the grant option, to PUBLIC, on partitions, and passed on to others."""
     assert people is vault.scratch
-    vault.scratch.sql(grant)
+    vault.scratch.sql(with_months(grant))
     before = vault.scratch.sql(COLUMN_RIGHTS)
     vault.swap()
     assert set(vault.scratch.sql(COLUMN_RIGHTS)) == set(before)
@@ -200,7 +200,7 @@ DEPENDENTS = [
         id="a condition",
     ),
     pytest.param(
-        f"CREATE VIEW mine AS SELECT masked_device_id FROM {name_of(0)}",  # noqa: S608
+        "CREATE VIEW mine AS SELECT masked_device_id FROM <month 0>",
         "view vault_etl.mine",
         id="a view of a partition",
     ),
@@ -251,7 +251,7 @@ def test_an_object_that_depends_on_the_columns_is_named(
 ) -> None:
     """An object of any kind would keep the old tokens: no state changes until the object is dropped."""
     scratch = vault.scratch
-    scratch.sql(made)
+    scratch.sql(with_months(made))
     before = state(scratch)
     with pytest.raises(ConfigurationError, match="depend on the token columns") as refused:
         vault.cut_over()

@@ -6,7 +6,7 @@ import pytest
 
 from tests.kit.cut_over import CUT_OVER, ready
 from tests.kit.declarations import DEFAULT
-from tests.kit.months import name_of
+from tests.kit.months import with_months
 from tests.kit.schemas import FOLDER, differences
 from tests.kit.scratch import Scratch
 from tests.kit.vault import ROLES, Vault
@@ -15,7 +15,7 @@ from vault_etl.schema.postgres_schema import PostgresSchema
 
 RELEASE = "function audit_disclose("
 OWNER = "SET ROLE vault_etl_owner"
-THIS_MONTH = "<the partition of this month>"
+THIS_MONTH = "<month 0>"
 GUESS = "CREATE FUNCTION vault_etl.guess() RETURNS int LANGUAGE sql SECURITY DEFINER RETURN 1"
 
 ATTACKS = {
@@ -234,9 +234,9 @@ def test_a_database_that_was_migrated_has_no_difference(shared: Scratch, role: s
 @pytest.mark.parametrize(("attack", "named"), ATTACKS.values(), ids=ATTACKS.keys())
 def test_a_changed_guard_is_named(scratch: Scratch, attack: str, named: tuple[str, str]) -> None:
     """The object, the aspect and the kind of difference are named, whichever statement changed it."""
-    scratch.sql(attack.replace(THIS_MONTH, name_of(0)))
+    scratch.sql(with_months(attack))
     found = differences(scratch)
-    parts = [part.replace(THIS_MONTH, name_of(0)) for part in named]
+    parts = [with_months(part) for part in named]
     assert any(all(part in line for part in parts) for line in found), found
 
 
