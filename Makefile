@@ -85,12 +85,12 @@ check-the-rest: $(VENV)/.dev-installed
 		else echo 'zizmor has no wheel here: the workflows are not audited'; fi
 
 endurance: $(VENV)/.dev-installed ## outages, signals, killed workers, a year in fast motion; long suites on a second declaration
-	$(PYTEST) $(SPREAD) -m "endurance or declared" $(PYTEST_ARGS)
+	$(PYTEST) $(SPREAD) -m "(endurance or declared) and not chaos" $(PYTEST_ARGS)
 
 # Endurance waits, while the evaluator of policies and the builds of images compute: so they run together.
 test-all: PYTEST_WORKERS = 6
 test-all: test programs spark integrations policy-evaluator ## `make test`, endurance, all of LocalStack, and what needs Node, PgBouncer, Prometheus, Podman, Java, Spark, Airflow, Dagster and dbt (installs them, as root)
-	$(PYTEST) $(SPREAD) -m "endurance or declared or system" $(PYTEST_ARGS)
+	$(PYTEST) $(SPREAD) -m "(endurance or declared or system) and not chaos" $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory test-localstack
 
 chaos: $(VENV)/.dev-installed ## kill, cut and silence everything under load for minutes; CHAOS_SEED=N repeats a run

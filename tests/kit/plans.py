@@ -23,8 +23,10 @@ INSERT INTO vault_etl.user_logins (
     ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation, create_date
 )
 SELECT overlay(
-        overlay(vault_etl.first_record_id(now() - make_interval(secs => 3600.0 * 24 * 40 * i / %(rows)s))::text
-            PLACING '7' FROM 15 FOR 1)
+        overlay(vault_etl.first_record_id(
+            date_trunc('month', now(), 'UTC') + interval '20 days'
+                - make_interval(secs => 3600.0 * 24 * 40 * i / %(rows)s)
+        )::text PLACING '7' FROM 15 FOR 1)
         PLACING lpad(i::text, 12, '0') FROM 25 FOR 12)::uuid,
     'user ' || i, 'android', md5((i %% 900)::text)::uuid, md5((i %% 700)::text)::uuid,
     md5('next' || i %% 900)::uuid, md5('next' || i %% 700)::uuid,
@@ -49,7 +51,10 @@ VALUES (1, 'token', 'ip', 1, 'a', 'w', '8 bytes!', 'active'), (2, 'token', 'ip',
 
 
 def fill(database: Scratch) -> None:
-    """Store `ROWS` rows of forty days, as many in quarantine, `OLD_KEYS` keys, and statistics."""
+    """Store `ROWS` rows, as many in quarantine, `OLD_KEYS` keys, and statistics.
+
+    The ids are of the forty days before the 21st of this month, so that no month has few rows.
+    """
     with database.connect() as connection, connection.cursor() as cursor:
         cursor.execute(_FILL, {"rows": ROWS, "keys": OLD_KEYS, "workers": WORKERS})
         cursor.execute(

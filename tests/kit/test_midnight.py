@@ -97,7 +97,7 @@ FILE = ["filled", *BOTH]
 def test_a_test_has_one_day_and_a_file_one_month(
     tmp_path: Path, start: str, each: int, marker: str, told: list[str]
 ) -> None:
-    """What is no unit test waits for a midnight that is near; the file after a month's end has new fixtures."""
+    """A test that is no unit test waits for a midnight that is near; the file after a month's end has new fixtures."""
     (tmp_path / "conftest.py").write_text(CONFTEST.format(start=start, each=each))
     for name in ("a", "b"):
         (tmp_path / f"test_{name}.py").write_text(TESTS.format(marker=marker))

@@ -32,7 +32,10 @@ SELECT overlay(
     '\\x01'::bytea || int4send(1 + i %% %(keys)s) || sha256(i::text::bytea) || '12 bytes ...',
     1, (seen AT TIME ZONE 'UTC')::date
 FROM generate_series(1, %(rows)s) AS i,
-    LATERAL (SELECT now() - make_interval(secs => 3600.0 * 24 * 40 * i / %(rows)s)) AS at (seen);
+    LATERAL (
+        SELECT date_trunc('month', now(), 'UTC') + interval '20 days'
+            - make_interval(secs => 3600.0 * 24 * 40 * i / %(rows)s)
+    ) AS at (seen);
 INSERT INTO vault_etl.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, state, expires_at)
 SELECT i, 'ip', 'a', 'w', '8 bytes!', 'decrypt_only', now() FROM generate_series(1, %(keys)s) AS i
 """
@@ -40,7 +43,7 @@ SELECT i, 'ip', 'a', 'w', '8 bytes!', 'decrypt_only', now() FROM generate_series
 
 @pytest.fixture(scope="module")
 def many_rows(shared: Scratch) -> Scratch:
-    """Rows of forty days, and statistics."""
+    """Rows of the forty days before the 21st of this month, so that no month has few of them; and statistics."""
     with shared.connect() as connection, connection.cursor() as cursor:
         cursor.execute(_FILL, {"rows": ROWS, "users": USERS, "keys": KEYS})
         cursor.execute("ANALYZE vault_etl.user_logins, vault_etl.data_keys, vault_etl.value_counts")
