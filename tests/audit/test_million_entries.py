@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
-from psycopg2.extensions import AsIs, cursor
+from psycopg2.extensions import cursor
 
 from tests.kit.databases import clone
 from tests.kit.entries import ENTRIES, MILLION_ENTRIES, NO_QUOTA
@@ -50,10 +50,10 @@ ALL = {
     "limit": 50,
 }
 ABOUT_ONE = uuid.UUID("00000000-0000-0000-0000-000000012345")
-FILTERED: dict[str, dict[str, object]] = {
-    "nothing": {},
-    "record": {"record_id": str(ABOUT_ONE), "after": 0},
-    "time": {"since": AsIs("(now() - interval '20 minutes')"), "after": 0},
+FILTERED: dict[str, Callable[[], dict[str, object]]] = {
+    "nothing": dict,
+    "record": lambda: {"record_id": str(ABOUT_ONE), "after": 0},
+    "time": lambda: {"since": dt.datetime.now(dt.UTC) - dt.timedelta(minutes=20), "after": 0},
 }
 NONCE = bytes(32)
 
@@ -132,6 +132,11 @@ def given(**values: object) -> Values:
     return lambda _: values
 
 
+def filtered_by(filters: Callable[[], dict[str, object]]) -> Values:
+    """The values of a list, with the time of now when it is asked for."""
+    return lambda _: {**ALL, **filters()}
+
+
 CASES: dict[str, tuple[str, Values]] = {
     "an intent to reveal": (APPEND, lambda _: intent()),
     "an intent to find two": (APPEND, lambda _: intent("find")),
@@ -177,13 +182,13 @@ CASES: dict[str, tuple[str, Values]] = {
         for name in ("registrations", "checkpoints", "unsigned")
     },
     **{
-        f"a list by {what}": (blocks("audit/audit.sql")["entries"], given(**{**ALL, **filters}))
+        f"a list by {what}": (blocks("audit/audit.sql")["entries"], filtered_by(filters))
         for what, filters in FILTERED.items()
     },
     **{
         f"the newest by {what}": (
             blocks("audit/audit.sql")["before_the_newest"],
-            given(**{**ALL, **filters}),
+            filtered_by(filters),
         )
         for what, filters in FILTERED.items()
     },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import json
 from pathlib import Path
 
@@ -16,24 +17,28 @@ from tests.kit.vault import Vault
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
-DAY = "2026-01-29"
+
+@pytest.fixture
+def day() -> str:
+    """The day before yesterday, when the test began."""
+    return (dt.datetime.now(dt.UTC) - dt.timedelta(days=2)).date().isoformat()
 
 
 @pytest.fixture
-def partner(vault: Vault) -> Path:
+def partner(vault: Vault, day: str) -> Path:
     """A folder with the partner's file of a day: three logins, and a row that is none."""
     rows = [json.loads(each) for each in events(4)]
     rows[3]["ip"] = "no-address-4711"
     folder = vault.home / "partner"
     folder.mkdir()
-    with (folder / f"{DAY}.csv").open("w", newline="", encoding="utf-8") as file:
+    with (folder / f"{day}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
     return folder
 
 
-def test_airflow_runs_the_dag(vault: Vault, partner: Path) -> None:
+def test_airflow_runs_the_dag(vault: Vault, partner: Path, day: str) -> None:
     """The rows are in the vault, and no value is in what Airflow prints, logs and keeps in its database."""
     home = vault.home / "airflow"
     (home / "dags").mkdir(parents=True)
@@ -47,13 +52,13 @@ def test_airflow_runs_the_dag(vault: Vault, partner: Path) -> None:
     }
     made = run_program(["airflow", "db", "migrate"], environment, home)
     assert made.returncode == 0, made.stderr
-    done = run_program(["airflow", "dags", "test", "partner_logins", DAY], environment, home)
+    done = run_program(["airflow", "dags", "test", "partner_logins", day], environment, home)
     assert done.returncode == 0, done.stderr
     assert (vault.count("user_logins"), vault.count("quarantine")) == (3, 1)
     _must_hold_no_value(home, done.stdout + done.stderr)
 
 
-def test_dagster_makes_the_assets(vault: Vault, partner: Path) -> None:
+def test_dagster_makes_the_assets(vault: Vault, partner: Path, day: str) -> None:
     """The rows are in the vault, their tokens in the file, and no value is in what Dagster prints and keeps."""
     home = vault.home / "dagster"
     home.mkdir()
@@ -66,10 +71,10 @@ def test_dagster_makes_the_assets(vault: Vault, partner: Path) -> None:
         "DAGSTER_DISABLE_TELEMETRY": "yes",
     }
     command = ["dagster", "asset", "materialize", "-f", "definitions.py", "--select", "*"]
-    done = run_program([*command, "--partition", DAY], environment, home)
+    done = run_program([*command, "--partition", day], environment, home)
     assert done.returncode == 0, done.stderr
     assert (vault.count("user_logins"), vault.count("quarantine")) == (3, 1)
-    masked = pq.read_table(partner / f"{DAY}.tokens.parquet").to_pylist()
+    masked = pq.read_table(partner / f"{day}.tokens.parquet").to_pylist()
     found = vault.sql("SELECT user_id, masked_ip FROM user_logins")
     assert {(each["user_id"], each["masked_ip"]) for each in masked[:3]} == set(found)
     assert masked[3]["masked_ip"] is None
