@@ -25,8 +25,6 @@ from vault_etl.audit.entries import MAX_AMOUNT
 from vault_etl.base import logs
 
 ADDRESSES = ("198.51.100.7", "198.51.100.8", "2001:db8::7")
-MOMENT = dt.datetime(2026, 1, 31, 23, 59, tzinfo=dt.UTC)
-DAY = MOMENT.date()
 LAST = "SELECT action, decision, reason, fields::text FROM audit_log ORDER BY seq DESC LIMIT {}"
 
 SESSIONS = """
@@ -47,19 +45,21 @@ def row(number: int, **changes: object) -> dict[str, object]:
     }
 
 
-def rows() -> Iterator[dict[str, object]]:
+def rows(moment: dt.datetime) -> Iterator[dict[str, object]]:
     """Rows with what Python has and JSON has not, and one that is no event."""
-    yield row(0, ip=Pii.of_text(ADDRESSES[0]), create_date=DAY)
-    yield row(1, locale=None, device_id=uuid.UUID(int=7), create_date=DAY)
-    yield row(2, ip=float("nan"), create_date=DAY)
-    yield row(3, create_date=MOMENT, shoe_size=43)
+    day = moment.date()
+    yield row(0, ip=Pii.of_text(ADDRESSES[0]), create_date=day)
+    yield row(1, locale=None, device_id=uuid.UUID(int=7), create_date=day)
+    yield row(2, ip=float("nan"), create_date=day)
+    yield row(3, create_date=moment, shoe_size=43)
 
 
 @dataclass(frozen=True)
 class Filled:
-    """A vault that the library loaded, the counts, and the tokens that its role ingest made."""
+    """A vault that the library loaded, the day of its rows, the counts, and the tokens that its role ingest made."""
 
     vault: Vault
+    day: dt.date
     of_file: Ingested
     first: Ingested
     again: Ingested
@@ -69,18 +69,20 @@ class Filled:
 @pytest.fixture(scope="module")
 def filled(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
     """Load rows twice, rows that a command loaded from a file, and make the tokens of all addresses."""
+    now = dt.datetime.now(dt.UTC)
+    day = now.date()
     with copied(keyed, tmp_path_factory.mktemp("library")) as vault:
-        written = [row(10, create_date=str(DAY)), row(11, locale=None, create_date=str(DAY))]
+        written = [row(10, create_date=str(day)), row(11, locale=None, create_date=str(day))]
         lines = "".join(f"{json.dumps(each, sort_keys=True)}\n" for each in written)
         vault.ok("ingest", "ingest", "--file", "-", "--source", "a file", stdin=lines)
         with library(vault, "ingest") as opened:
             of_file = opened.ingest(
-                [row(10, create_date=DAY), row(11, locale=None, create_date=DAY)], source="a file"
+                [row(10, create_date=day), row(11, locale=None, create_date=day)], source="a file"
             )
-            first = opened.ingest(rows(), source="a feed")
-            again = opened.ingest([*rows(), row(4, create_date=DAY)], source="a feed")
+            first = opened.ingest(rows(now), source="a feed")
+            again = opened.ingest([*rows(now), row(4, create_date=day)], source="a feed")
             tokens = opened.tokenize("ip", ADDRESSES)
-        yield Filled(vault, of_file, first, again, tokens)
+        yield Filled(vault, day, of_file, first, again, tokens)
 
 
 def test_rows_are_loaded_once(filled: Filled) -> None:
@@ -89,12 +91,12 @@ def test_rows_are_loaded_once(filled: Filled) -> None:
     assert filled.again == Ingested(5, 1, 3, 0, 1, {"shoe_size": 1})
     stored = filled.vault.sql("SELECT user_id, locale, create_date FROM user_logins ORDER BY 1")
     assert stored == [
-        ("user-0", "PH", DAY),
-        ("user-1", None, DAY),
-        ("user-10", "PH", DAY),
-        ("user-11", None, DAY),
-        ("user-3", "PH", DAY),
-        ("user-4", "PH", DAY),
+        ("user-0", "PH", filled.day),
+        ("user-1", None, filled.day),
+        ("user-10", "PH", filled.day),
+        ("user-11", None, filled.day),
+        ("user-3", "PH", filled.day),
+        ("user-4", "PH", filled.day),
     ]
 
 
@@ -114,7 +116,7 @@ def test_another_content_is_refused(filled: Filled) -> None:
     """Rows that differ from those of the source before are not loaded, and no error quotes them."""
     with library(filled.vault, "ingest") as opened:
         with pytest.raises(errors.OtherContentError):
-            opened.ingest([row(9, create_date=DAY)], source="a feed")
+            opened.ingest([row(9, create_date=filled.day)], source="a feed")
         with pytest.raises(errors.UsageError, match="row 2 has a value") as wrong:
             opened.ingest([row(5), row(6, ip={ADDRESSES[0]})], source="a third feed")
     assert ADDRESSES[0] not in f"{wrong.value!r} {wrong.value.__context__!r}"
